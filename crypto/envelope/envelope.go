@@ -1,0 +1,240 @@
+package envelope
+
+import (
+	"crypto/hpke"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+var (
+	// ErrNotForUs is returned for an envelope that does not open: of another pair, mailbox, day or direction, or tampered with.
+	ErrNotForUs = errors.New("envelope does not open: it is not from the other end of this pair, or not for here")
+	// ErrVersion is returned for an envelope of a version this program does not know.
+	ErrVersion = errors.New("envelope of an unknown version: update this program")
+	// ErrExpired is returned for an envelope that opened too late, by this device's clock.
+	ErrExpired = errors.New("envelope has expired: it was held back, or a clock is wrong")
+	// ErrSize is returned for a body that fits no envelope.
+	ErrSize = errors.New("message too large for an envelope")
+)
+
+const (
+	version      = 1
+	tagSize      = 8
+	encSize      = 1120
+	headerSize   = 1 + tagSize + encSize
+	aeadOverhead = 16
+	innerHeader  = 16 + 8 + 1 + 8 + 8 + 4
+	clockSkew    = 2 * time.Minute
+)
+
+// buckets are the only sizes of a plaintext, so that a ciphertext's length says little.
+var buckets = [...]int{512, 2048, 8192, 32768}
+
+// MaxBody is the longest body in bytes.
+const MaxBody = 32768 - innerHeader
+
+// Type is what an envelope carries.
+type Type uint8
+
+// The types of doc/protocol.md, section 4.
+const (
+	TypeWelcome Type = 1
+	TypeOffer   Type = 2
+	TypeAnswer  Type = 3
+	TypeRefuse  Type = 4
+)
+
+// Message is the inside of an envelope.
+type Message struct {
+	Session SessionID
+	Seq     uint64
+	Type    Type
+	Sent    time.Time // to the millisecond
+	Expiry  time.Time // to the millisecond
+	Body    []byte    // at most MaxBody bytes
+}
+
+// Sealed is an envelope as it travels, and what its sender keeps.
+type Sealed struct {
+	Wire          []byte
+	SessionExport Secret // an offer's part of the session secret
+}
+
+// Opened is an opened envelope.
+type Opened struct {
+	Message
+	ReplayMark    [32]byte // the same for every copy of this envelope and for no other
+	SessionExport Secret
+}
+
+// Pair is what one device holds of a pair.
+type Pair struct {
+	Self          *identity.Private
+	Role          identity.Role // of Self
+	Peer          identity.Bundle
+	Secret        Secret // the pair secret
+	MailboxSecret Secret
+}
+
+// Camera is the fingerprint of the pair's camera.
+func (p *Pair) Camera() identity.Fingerprint { return p.bundle(identity.Camera).Fingerprint() }
+
+// Viewer is the fingerprint of the pair's viewer.
+func (p *Pair) Viewer() identity.Fingerprint { return p.bundle(identity.Viewer).Fingerprint() }
+
+func (p *Pair) bundle(r identity.Role) identity.Bundle {
+	if p.Role == r {
+		return p.Self.Bundle()
+	}
+	return p.Peer
+}
+
+// context is everything an envelope is bound to and does not carry.
+func (p *Pair) context(box Mailbox) []byte {
+	camera, viewer := p.Camera(), p.Viewer()
+	c := append([]byte{version}, camera[:]...)
+	c = append(c, viewer[:]...)
+	c = append(c, byte(box.direction), byte(box.scope))
+	c = binary.BigEndian.AppendUint32(c, box.epoch)
+	return append(c, box.Name[:]...)
+}
+
+func (p *Pair) tag(context []byte, recipient hpke.PublicKey) []byte {
+	key := sha256.Sum256(recipient.Bytes())
+	return label.KDF(nil, p.Secret[:], label.PrekeyTag, append(context[:len(context):len(context)], key[:]...), tagSize)
+}
+
+// exporter is either end's HPKE context.
+type exporter interface {
+	Export(exporterContext string, length int) ([]byte, error)
+}
+
+// keys derives an envelope's AEAD key and nonce, and the session export. Key and nonce come from a fresh encapsulation
+// and seal one message: the nonce is never used twice.
+func (p *Pair) keys(e exporter, context []byte) (key, nonce []byte, session Secret, err error) {
+	export, err := e.Export(label.Prefix+string(label.EnvelopeKey), 32)
+	if err != nil {
+		return nil, nil, session, fmt.Errorf("export envelope key: %w", err)
+	}
+	sess, err := e.Export(label.Prefix+string(label.EnvelopeSession), 32)
+	if err != nil {
+		return nil, nil, session, fmt.Errorf("export session secret: %w", err)
+	}
+	material := label.KDF(p.Secret[:], export, label.Envelope, context, 44)
+	return material[:32], material[32:], Secret(sess), nil
+}
+
+// Seal seals m for the other end, through box. It refuses a mailbox of scope pairing, or one that leads to this end.
+func (p *Pair) Seal(box Mailbox, m Message) (Sealed, error) {
+	if box.scope == pairingScope || box.direction != To(p.Role.Other()) {
+		return Sealed{}, fmt.Errorf("seal envelope: not a mailbox to the other end")
+	}
+	inner, err := m.pad()
+	if err != nil {
+		return Sealed{}, fmt.Errorf("seal envelope: %w", err)
+	}
+	context := p.context(box)
+	enc, sender, err := hpke.NewSender(p.Peer.KEM(), hpke.HKDFSHA256(), hpke.ExportOnly(), label.Envelope.Info(context))
+	if err != nil {
+		return Sealed{}, fmt.Errorf("seal envelope: %w", err)
+	}
+	key, nonce, session, err := p.keys(sender, context)
+	if err != nil {
+		return Sealed{}, fmt.Errorf("seal envelope: %w", err)
+	}
+	wire := make([]byte, 0, headerSize+len(inner)+aeadOverhead)
+	wire = append(wire, version)
+	wire = append(wire, p.tag(context, p.Peer.KEM())...)
+	wire = append(wire, enc...)
+	wire = label.NewAEAD(key).Seal(wire, nonce, inner, wire)
+	return Sealed{Wire: wire, SessionExport: session}, nil
+}
+
+// Open opens what came through box. It refuses a mailbox that does not lead to this end, so nothing reflected opens.
+// now is this device's clock, never earlier than the last one it persisted; [ErrExpired] says that everything else is well.
+func (p *Pair) Open(box Mailbox, wire []byte, now time.Time) (Opened, error) {
+	if box.scope == pairingScope || box.direction != To(p.Role) || len(wire) <= headerSize+aeadOverhead {
+		return Opened{}, ErrNotForUs
+	}
+	if wire[0] != version {
+		return Opened{}, ErrVersion
+	}
+	context := p.context(box)
+	tag, enc := wire[1:1+tagSize], wire[1+tagSize:headerSize]
+	if subtle.ConstantTimeCompare(tag, p.tag(context, p.Self.KEM().PublicKey())) != 1 {
+		return Opened{}, ErrNotForUs
+	}
+	recipient, err := hpke.NewRecipient(enc, p.Self.KEM(), hpke.HKDFSHA256(), hpke.ExportOnly(), label.Envelope.Info(context))
+	if err != nil {
+		return Opened{}, ErrNotForUs
+	}
+	key, nonce, session, err := p.keys(recipient, context)
+	if err != nil {
+		return Opened{}, ErrNotForUs
+	}
+	inner, err := label.NewAEAD(key).Open(nil, nonce, wire[headerSize:], wire[:headerSize])
+	if err != nil {
+		return Opened{}, ErrNotForUs
+	}
+	m, err := unpad(inner)
+	if err != nil {
+		return Opened{}, err
+	}
+	if now.After(m.Expiry.Add(clockSkew)) {
+		return Opened{}, ErrExpired
+	}
+	return Opened{Message: m, ReplayMark: sha256.Sum256(enc), SessionExport: session}, nil
+}
+
+// pad lays m out and fills it up to the next bucket.
+func (m Message) pad() ([]byte, error) {
+	for _, size := range buckets {
+		if innerHeader+len(m.Body) > size {
+			continue
+		}
+		b := make([]byte, 0, size)
+		b = append(b, m.Session[:]...)
+		b = binary.BigEndian.AppendUint64(b, m.Seq)
+		b = append(b, byte(m.Type))
+		b = binary.BigEndian.AppendUint64(b, uint64(m.Sent.UnixMilli()))
+		b = binary.BigEndian.AppendUint64(b, uint64(m.Expiry.UnixMilli()))
+		b = binary.BigEndian.AppendUint32(b, uint32(len(m.Body)))
+		b = append(b, m.Body...)
+		return b[:size], nil
+	}
+	return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrSize, len(m.Body), MaxBody)
+}
+
+// unpad reads what pad laid out. Whoever wrote it holds the pair secret, so a fault here is the other end's.
+func unpad(b []byte) (Message, error) {
+	var m Message
+	if len(b) < innerHeader {
+		return m, fmt.Errorf("read envelope: %w", ErrSize)
+	}
+	copy(m.Session[:], b)
+	m.Seq = binary.BigEndian.Uint64(b[16:])
+	m.Type = Type(b[24])
+	m.Sent = time.UnixMilli(int64(binary.BigEndian.Uint64(b[25:])))
+	m.Expiry = time.UnixMilli(int64(binary.BigEndian.Uint64(b[33:])))
+	n := binary.BigEndian.Uint32(b[41:])
+	if uint64(n) > uint64(len(b)-innerHeader) {
+		return m, fmt.Errorf("read envelope: %w", ErrSize)
+	}
+	m.Body = b[innerHeader : innerHeader+int(n)]
+	for _, zero := range b[innerHeader+int(n):] {
+		if zero != 0 {
+			return m, fmt.Errorf("read envelope: padding is not zero")
+		}
+	}
+	if m.Type < TypeWelcome || m.Type > TypeRefuse {
+		return m, fmt.Errorf("read envelope: unknown type %d", m.Type)
+	}
+	return m, nil
+}

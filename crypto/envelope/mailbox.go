@@ -1,0 +1,80 @@
+package envelope
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+// Direction is which end a mailbox leads to.
+type Direction uint8
+
+// The two directions.
+const (
+	ToCamera Direction = 1
+	ToViewer Direction = 2
+)
+
+// To is the direction towards a role.
+func To(r identity.Role) Direction { return Direction(r) }
+
+// SessionID names one session, 16 random bytes.
+type SessionID [16]byte
+
+type scope uint8
+
+const (
+	pairScope    scope = 1
+	sessionScope scope = 2
+	pairingScope scope = 3
+)
+
+// Mailbox is a place where one end leaves messages for the other: the read key opens it, the write key posts to it,
+// and its name is a hash of both.
+type Mailbox struct {
+	Read, Write ed25519.PrivateKey
+	Name        [32]byte
+
+	direction Direction
+	scope     scope
+	epoch     uint32
+}
+
+func deriveMailbox(secret []byte, s scope, d Direction, rest []byte) Mailbox {
+	info := append([]byte{byte(s), byte(d)}, rest...)
+	m := Mailbox{
+		Read:      ed25519.NewKeyFromSeed(label.KDF(nil, secret, label.MailboxRead, info, ed25519.SeedSize)),
+		Write:     ed25519.NewKeyFromSeed(label.KDF(nil, secret, label.MailboxWrite, info, ed25519.SeedSize)),
+		direction: d,
+		scope:     s,
+	}
+	m.Name = label.Hash(label.MailboxName, m.Read.Public().(ed25519.PublicKey), m.Write.Public().(ed25519.PublicKey))
+	return m
+}
+
+// Rendezvous is a mailbox of a pairing: to the displayer (1) or to the scanner (2). r is the rendezvous secret.
+func Rendezvous(r []byte, d Direction) Mailbox { return deriveMailbox(r, pairingScope, d, nil) }
+
+// Mailbox is the pair's mailbox of a day.
+func (p *Pair) Mailbox(d Direction, day uint32) Mailbox {
+	m := deriveMailbox(p.MailboxSecret[:], pairScope, d, binary.BigEndian.AppendUint32(nil, day))
+	m.epoch = day
+	return m
+}
+
+// SessionMailbox is a mailbox of one session.
+func (p *Pair) SessionMailbox(d Direction, id SessionID) Mailbox {
+	return deriveMailbox(p.MailboxSecret[:], sessionScope, d, id[:])
+}
+
+const daySeconds = 24 * 60 * 60
+
+// Day is the pair's day at t. Each pair's day turns at a time of its own, so that not all mailboxes roll over at once.
+// A time before 1970 counts as 1970.
+func (p *Pair) Day(t time.Time) uint32 {
+	offset := binary.BigEndian.Uint32(label.KDF(nil, p.MailboxSecret[:], label.MailboxDayOffset, nil, 4)) % daySeconds
+	return uint32((max(0, t.Unix()) + int64(offset)) / daySeconds)
+}

@@ -1,0 +1,136 @@
+package pairing
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+// What is wrong with a code or a pairing, in a person's words.
+var (
+	ErrForeign = errors.New("this is not a Peephole pairing code")
+	ErrTorn    = errors.New("this code is damaged or incomplete: scan it again, or copy the whole link")
+	ErrNewer   = errors.New("this code is from a newer Peephole: update this app")
+	ErrExpired = errors.New("this code has expired: show a new one on the other device")
+	ErrUsed    = errors.New("this code has already been used: show a new one on the other device")
+	ErrBound   = errors.New("another device is pairing with this code: if that is not you, show a new one on the other device")
+	ErrClosed  = errors.New("the other device is not in its set-up window: open it there and show a new code")
+	ErrNobody  = errors.New("no device is waiting at this code: it was used, has expired, or the device restarted; show a new one")
+	ErrInvalid = errors.New("pairing message does not verify: the relay or another device interfered; show a new code")
+)
+
+const (
+	codeVersion  = 1
+	secretSize   = 16
+	payloadSize  = 1 + 1 + 32 + secretSize + 4 + checksumSize
+	checksumSize = 4
+	// MaxCode is the longest code in characters, so that any lens can read its QR.
+	MaxCode = 300
+	path    = "/pair#"
+)
+
+// Code is what the QR code says. It holds the pairing secret: it must not be logged.
+type Code struct {
+	RelayURL    string
+	Role        identity.Role // the displayer's
+	Fingerprint identity.Fingerprint
+	Expiry      time.Time // to the second; a hint for the scanner's message only
+
+	secret [secretSize]byte
+}
+
+// NewCode makes a code with a fresh secret for a displayer.
+func NewCode(relayURL string, role identity.Role, displayer identity.Bundle, expiry time.Time) (Code, error) {
+	normal, err := NormalizeRelayURL(relayURL)
+	if err != nil {
+		return Code{}, err
+	}
+	c := Code{RelayURL: normal, Role: role, Fingerprint: displayer.Fingerprint(), Expiry: expiry.Truncate(time.Second)}
+	rand.Read(c.secret[:])
+	if n := len(c.URI()); n > MaxCode {
+		return Code{}, fmt.Errorf("make pairing code: relay URL too long: the code would have %d characters, at most %d", n, MaxCode)
+	}
+	return c, nil
+}
+
+// NormalizeRelayURL checks a relay URL and returns its one spelling: scheme, lower-case host and port, no path.
+// http is for this machine alone.
+func NormalizeRelayURL(text string) (string, error) {
+	u, err := url.Parse(strings.TrimSuffix(text, "/"))
+	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("read relay URL: want https://HOST or https://HOST:PORT")
+	}
+	host := u.Hostname()
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
+		return "", fmt.Errorf("read relay URL: want https:// (http:// only for a relay on this machine)")
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host), nil
+}
+
+// URI is the code as text, for a QR code or a link.
+func (c Code) URI() string {
+	return c.RelayURL + path + base64.RawURLEncoding.EncodeToString(c.payload())
+}
+
+func (c Code) payload() []byte {
+	b := []byte{codeVersion, byte(c.Role)}
+	b = append(b, c.Fingerprint[:]...)
+	b = append(b, c.secret[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(c.Expiry.Unix()))
+	return append(b, checksum(c.RelayURL, b)...)
+}
+
+func checksum(relayURL string, body []byte) []byte {
+	h := label.Hash(label.QRChecksum, []byte(relayURL), []byte{0}, body)
+	return h[:checksumSize]
+}
+
+// Parse reads a code from the text of a QR code or a pasted link. Errors: ErrForeign, ErrTorn, ErrNewer. Whether it has
+// expired is for the caller to say, and only after nobody answered: this device's clock may be wrong.
+func Parse(text string) (Code, error) {
+	text = strings.TrimSpace(text)
+	relay, encoded, ok := strings.Cut(text, path)
+	if !ok {
+		if strings.HasPrefix(text, "http") && strings.Contains(text, "/pair") {
+			return Code{}, ErrTorn
+		}
+		return Code{}, ErrForeign
+	}
+	if len(text) > MaxCode {
+		return Code{}, ErrForeign
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(b) == 0 {
+		return Code{}, ErrTorn
+	}
+	if b[0] > codeVersion {
+		return Code{}, ErrNewer
+	}
+	normal, err := NormalizeRelayURL(relay)
+	if err != nil || len(b) != payloadSize || b[0] != codeVersion {
+		return Code{}, ErrTorn
+	}
+	body, sum := b[:payloadSize-checksumSize], b[payloadSize-checksumSize:]
+	if !bytes.Equal(sum, checksum(normal, body)) || !identity.Role(b[1]).Valid() {
+		return Code{}, ErrTorn
+	}
+	c := Code{RelayURL: normal, Role: identity.Role(b[1]), Expiry: time.Unix(int64(binary.BigEndian.Uint32(b[50:])), 0)}
+	copy(c.Fingerprint[:], b[2:])
+	copy(c.secret[:], b[34:])
+	return c, nil
+}
+
+// Format implements fmt.Formatter for every verb: a code holds a secret, so it prints only where it leads.
+func (c Code) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "pairing code for %s", c.RelayURL) }

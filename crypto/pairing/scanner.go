@@ -1,0 +1,100 @@
+package pairing
+
+import (
+	"bytes"
+	"crypto/hmac"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+// Scanner is the end that reads the code. It is used from one goroutine.
+type Scanner struct {
+	self      *identity.Private
+	code      Code
+	exchange  exchange
+	displayer identity.Bundle
+	nonceS    []byte
+	m1        []byte
+	m3        []byte
+	pair      *envelope.Pair
+}
+
+// NewScanner takes a code that was read. self's role is the opposite of the displayer's.
+func NewScanner(self *identity.Private, code Code) *Scanner {
+	return &Scanner{self: self, code: code, nonceS: random(nonceSize)}
+}
+
+// Handle takes a message from the rendezvous mailbox and returns what to post to the displayer, if anything. A message that
+// is none of the displayer's is ErrInvalid; a refusal is the error it means. Copies of earlier messages get the same reply.
+func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
+	if len(message) == 0 {
+		return nil, ErrInvalid
+	}
+	switch body := message[1:]; message[0] {
+	case typeBundle:
+		return s.handleBundle(body)
+	case typeM2:
+		return s.handleM2(body)
+	case typeRefusal:
+		err := s.code.refused(body)
+		if s.pair != nil && err == ErrUsed {
+			return nil, nil // used by us
+		}
+		return nil, err
+	}
+	return nil, ErrInvalid
+}
+
+// Pair is the pair once M2 has verified, else nil. It counts as paired when the first envelope under it opens.
+func (s *Scanner) Pair() *envelope.Pair { return s.pair }
+
+func (s *Scanner) handleBundle(body []byte) ([]byte, error) {
+	if s.m1 != nil {
+		return s.m1, nil
+	}
+	plaintext, err := openOnce(s.code.key(label.PairingBundle, 44), body, []byte{typeBundle})
+	if err != nil {
+		return nil, ErrInvalid
+	}
+	displayer, err := identity.ParseBundle(plaintext)
+	if err != nil || displayer.Fingerprint() != s.code.Fingerprint || s.code.Fingerprint == s.self.Bundle().Fingerprint() {
+		return nil, ErrInvalid
+	}
+	s.displayer, s.exchange = displayer, newExchange(s.code, displayer)
+	own := s.self.Bundle().Bytes()
+	sealed, err := hpkeSeal(displayer, s.exchange.m1Info(), bytes.Join([][]byte{own, s.nonceS, s.exchange.m1MAC(own, s.nonceS)}, nil))
+	if err != nil {
+		return nil, err
+	}
+	s.exchange.sentM1(own, sealed)
+	s.m1 = append([]byte{typeM1}, sealed...)
+	return s.m1, nil
+}
+
+func (s *Scanner) handleM2(body []byte) ([]byte, error) {
+	if s.m1 == nil {
+		return nil, nil // of an earlier attempt: the bundle is still to come
+	}
+	if s.pair != nil {
+		return s.m3, nil
+	}
+	x := &s.exchange
+	plaintext, err := hpkeOpen(s.self, x.m2Info(), body, m2Size)
+	if err != nil {
+		return nil, err
+	}
+	nonces, k := plaintext[:2*nonceSize], plaintext[2*nonceSize:3*nonceSize]
+	mac, signature := plaintext[3*nonceSize:3*nonceSize+macSize], plaintext[3*nonceSize+macSize:]
+	t := append(append([]byte{}, x.t1[:]...), plaintext[:3*nonceSize]...)
+	if !hmac.Equal(nonces[:nonceSize], s.nonceS) || !hmac.Equal(mac, x.m2MAC(t)) ||
+		!s.displayer.Verify(label.PairingM2Signature, append(t, mac...), signature) {
+		return nil, ErrInvalid
+	}
+	x.sentM2(body, k)
+	plain := append(x.m3MAC(), s.self.Sign(label.PairingM3Signature, x.t2[:])...)
+	s.m3 = append([]byte{typeM3}, sealOnce(label.KDF(nil, x.root, label.PairingM3, nil, 44), plain, nil)...)
+	s.pair = x.pair(s.self, s.code.Role.Other(), s.displayer)
+	return s.m3, nil
+}

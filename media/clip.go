@@ -1,0 +1,96 @@
+package media
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"image/color"
+	"time"
+)
+
+//go:embed clips/*.h264
+var clipFiles embed.FS
+
+// Clip is an H.264 byte stream embedded in the program: 640x360, 15 frames per second, an IDR picture every second, no
+// B-frames, 3 s that loop without a seam. It shows its number, large, on a background of its own colour, a running frame number
+// and a bar that crosses the lower edge, so that both people and tests see whose picture it is and that it moves.
+type Clip struct {
+	Number     int
+	Name       string // "clip3"
+	Profile    string // "Constrained Baseline" for even numbers, "High" for odd ones
+	Background color.RGBA
+	FrameRate  int // frames per second
+	units      [][]byte
+}
+
+// clipBackgrounds are those of clips/generate.sh.
+var clipBackgrounds = [...]color.RGBA{
+	{0xc8, 0x28, 0x28, 0xff}, {0x28, 0x8c, 0x3c, 0xff}, {0x28, 0x46, 0xbe, 0xff}, {0xc8, 0xa0, 0x1e, 0xff},
+	{0x82, 0x32, 0xa0, 0xff}, {0x14, 0x96, 0xa0, 0xff}, {0x5a, 0x5a, 0x5a, 0xff}, {0xd2, 0x5a, 0x96, 0xff},
+}
+
+// Clips returns the embedded clips, by number.
+func Clips() ([]Clip, error) {
+	clips := make([]Clip, len(clipBackgrounds))
+	for n := range clips {
+		name := fmt.Sprintf("clip%d", n)
+		stream, err := clipFiles.ReadFile("clips/" + name + ".h264")
+		if err != nil {
+			return nil, fmt.Errorf("read clip: %w", err)
+		}
+		units, err := Split(stream)
+		if err != nil {
+			return nil, fmt.Errorf("split %s: %w", name, err)
+		}
+		profile := "Constrained Baseline"
+		if n%2 == 1 {
+			profile = "High"
+		}
+		clips[n] = Clip{n, name, profile, clipBackgrounds[n], 15, units}
+	}
+	return clips, nil
+}
+
+// Len returns the number of access units of the clip.
+func (c Clip) Len() int { return len(c.units) }
+
+// Source plays the clip in real time, again and again. Every access unit carries mark as an SEI message
+// (see [Marks]), unless mark is empty.
+func (c Clip) Source(mark string) Source {
+	s := clipSource{clip: c}
+	if mark != "" {
+		s.sei = MarkSEI(mark)
+	}
+	return s
+}
+
+type clipSource struct {
+	clip Clip
+	sei  []byte
+}
+
+func (s clipSource) Run(ctx context.Context, sink func(AccessUnit)) error {
+	pace := newPace(float64(s.clip.FrameRate))
+	defer pace.stop()
+	for n := 0; ; n++ {
+		pts, err := pace.next(ctx)
+		if err != nil {
+			return fmt.Errorf("play %s: %w", s.clip.Name, err)
+		}
+		unit := s.clip.units[n%len(s.clip.units)]
+		if s.sei != nil {
+			unit = InsertSEI(unit, s.sei)
+		}
+		sink(AccessUnit{Data: unit, Keyframe: isKeyframe(unit), PTS: pts, Captured: time.Now()})
+	}
+}
+
+// isKeyframe reports whether an access unit holds a slice of an IDR picture.
+func isKeyframe(unit []byte) bool {
+	for _, nal := range nalUnits(unit) {
+		if t := nalType(nal); isVCL(t) {
+			return t == nalIDR
+		}
+	}
+	return false
+}

@@ -1,0 +1,152 @@
+package media
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// need returns the path of a program that a test runs. In CI it must be there.
+func need(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed", program)
+		}
+		t.Skipf("%s is not installed", program)
+	}
+	return path
+}
+
+func clips(t *testing.T) []Clip {
+	t.Helper()
+	all, err := Clips()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestClips(t *testing.T) {
+	for n, clip := range clips(t) {
+		t.Run(clip.Name, func(t *testing.T) {
+			if clip.Number != n || clip.Len() != 45 {
+				t.Errorf("number %d, %d access units", clip.Number, clip.Len())
+			}
+			var inspector Inspector
+			for i, unit := range clip.units {
+				_, key, err := inspector.Inspect(unit)
+				if err != nil || key != (i%15 == 0) {
+					t.Errorf("access unit %d: key %v, %v", i, key, err)
+				}
+			}
+			sps := inspector.SPS()
+			profile := "High"
+			if sps.Profile == 66 && sps.Constraints&0x40 != 0 {
+				profile = "Constrained Baseline"
+			}
+			if profile != clip.Profile || sps.Width != 640 || sps.Height != 360 || inspector.CanReorder() {
+				t.Errorf("%s, %+v", profile, sps)
+			}
+		})
+	}
+}
+
+// TestClipPictures decodes every clip: its corner has the background's colour, and no two pictures are alike.
+func TestClipPictures(t *testing.T) {
+	ffmpeg := need(t, "ffmpeg")
+	for _, clip := range clips(t) {
+		t.Run(clip.Name, func(t *testing.T) {
+			cmd := exec.Command(ffmpeg, "-v", "error", "-f", "h264", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
+			cmd.Stdin = bytes.NewReader(bytes.Join(clip.units, nil))
+			var complaints strings.Builder
+			cmd.Stderr = &complaints
+			raw, err := cmd.Output()
+			if err != nil || complaints.Len() > 0 {
+				t.Fatalf("decode: %v: %s", err, complaints.String())
+			}
+			const size = 640 * 360 * 3
+			if len(raw) != 45*size {
+				t.Fatalf("%d bytes of pictures", len(raw))
+			}
+			seen := make(map[string]bool)
+			for ; len(raw) > 0; raw = raw[size:] {
+				seen[string(raw[:size])] = true
+				at := (20*640 + 20) * 3
+				for i, want := range []byte{clip.Background.R, clip.Background.G, clip.Background.B} {
+					if diff := int(raw[at+i]) - int(want); diff < -4 || diff > 4 {
+						t.Fatalf("the corner is %v, want %v", raw[at:at+3], clip.Background)
+					}
+				}
+			}
+			if len(seen) != 45 {
+				t.Errorf("%d different pictures of 45", len(seen))
+			}
+		})
+	}
+}
+
+func TestClipSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clip := clips(t)[3]
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("enough")
+		start := time.Now()
+		var got []AccessUnit
+		err := clip.Source("camera three").Run(ctx, func(unit AccessUnit) {
+			if got = append(got, unit); len(got) == 100 {
+				cancel(stop)
+			}
+		})
+		if !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+		for n, unit := range got {
+			if marks := Marks(unit.Data); len(marks) != 1 || marks[0] != "camera three" {
+				t.Fatalf("access unit %d has marks %q", n, marks)
+			}
+			bare := bytes.Replace(unit.Data, MarkSEI("camera three"), nil, 1)
+			if !bytes.Equal(bare, clip.units[n%45]) || unit.Keyframe != (n%15 == 0) {
+				t.Fatalf("access unit %d is not the clip's", n)
+			}
+			if late := unit.Captured.Sub(start) - time.Duration(n)*time.Second/15; late < 0 || late > time.Millisecond || unit.PTS > time.Since(start) {
+				t.Fatalf("access unit %d came %v late, PTS %v", n, late, unit.PTS)
+			}
+		}
+	})
+}
+
+// TestMarkedClipDecodes asks ffprobe whether it finds fault with a marked stream.
+func TestMarkedClipDecodes(t *testing.T) {
+	ffprobe := need(t, "ffprobe")
+	for _, clip := range clips(t)[:2] {
+		file := filepath.Join(t.TempDir(), "marked.h264")
+		var stream []byte
+		for n := range 60 {
+			stream = append(stream, InsertSEI(clip.units[n%45], MarkSEI("identity\x00\x00\x01"))...)
+		}
+		if err := os.WriteFile(file, stream, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		probe(t, ffprobe, file, 60)
+	}
+}
+
+// probe fails the test unless ffprobe decodes exactly so many pictures without a word.
+func probe(t *testing.T, ffprobe, file string, pictures int) {
+	t.Helper()
+	out, err := exec.Command(ffprobe, "-v", "warning", "-count_frames", "-show_entries", "stream=nb_read_frames",
+		"-of", "csv=p=0", file).CombinedOutput()
+	if got := strings.TrimSpace(string(out)); err != nil || got != strconv.Itoa(pictures) {
+		t.Errorf("ffprobe %s: %v: %s, want %d pictures", file, err, got, pictures)
+	}
+}

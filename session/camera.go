@@ -1,0 +1,333 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/media"
+)
+
+// ErrNoCarrier is returned for a viewer that can play nothing which this camera makes.
+var ErrNoCarrier = errors.New("the viewer can play none of this camera's formats")
+
+// Stream is the camera's picture, as a session needs it.
+type Stream interface {
+	// Subscribe gives the current group of pictures at once, then what follows, until stop.
+	Subscribe() (units <-chan media.AccessUnit, stop func())
+	// Trouble is what a person should know while there is no picture ("no video yet: …"); empty when all is well.
+	Trouble() string
+}
+
+// CameraConfig is what a camera's end of a session needs.
+type CameraConfig struct {
+	Pair      *envelope.Pair
+	Signal    Signal
+	Ticket    []byte          // admits the session's mailboxes
+	Offer     envelope.Opened // the offer, opened once and marked against replay by the caller
+	OfferWire []byte          // the exact bytes it came in
+	Name      string
+	Stream    Stream
+	Loopback  bool
+	Logger    *slog.Logger
+}
+
+// Camera is the camera's end of one session.
+type Camera struct {
+	cfg     CameraConfig
+	id      envelope.SessionID
+	offer   *offer
+	carrier media.Carrier
+	in, out envelope.Mailbox
+	outbox  *outbox
+	events  chan func() error // run by Run's goroutine, which owns all that follows
+	work    sync.WaitGroup
+
+	peer      *peer
+	secret    *secret
+	sender    *sender
+	signaling struct {
+		send *recordSender
+		open *recordReceiver
+	}
+	data struct {
+		send *recordSender
+		open *recordReceiver
+	}
+	pending []webrtc.ICECandidateInit
+	greeted bool
+	told    string // the trouble last told
+	live    bool
+}
+
+// NewCamera checks an offer and prepares the session; Run starts it.
+func NewCamera(cfg CameraConfig) (*Camera, error) {
+	o, err := parseOffer(cfg.Offer.Body)
+	if err != nil {
+		return nil, err
+	}
+	c := &Camera{cfg: cfg, id: cfg.Offer.Session, offer: o, events: make(chan func() error, 64)}
+	for _, name := range o.Carriers {
+		if c.carrier, err = media.ParseCarrier(name); err == nil {
+			break
+		}
+	}
+	if c.carrier == 0 {
+		return nil, ErrNoCarrier
+	}
+	c.in = cfg.Pair.SessionMailbox(envelope.ToCamera, c.id)
+	c.out = cfg.Pair.SessionMailbox(envelope.ToViewer, c.id)
+	c.outbox = newOutbox(cfg.Signal, admitted(c.out, cfg.Ticket), cfg.Logger)
+	return c, nil
+}
+
+func (c *Camera) do(ctx context.Context, f func() error) {
+	select {
+	case c.events <- f:
+	case <-ctx.Done():
+	}
+}
+
+// Run answers the offer and serves the viewer until ctx ends, the viewer leaves (nil), or the connection breaks.
+func (c *Camera) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	defer c.close(cancel)
+	if err := c.answer(); err != nil {
+		return err
+	}
+	box := admitted(c.in, c.cfg.Ticket)
+	stop := c.cfg.Signal.Receive(box, func(body []byte) bool {
+		c.do(ctx, func() error { return c.deliver(body) })
+		return true
+	})
+	defer stop()
+	c.work.Go(func() { c.outbox.run(ctx) })
+	patience := time.NewTimer(connectWait)
+	defer patience.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-c.events:
+			err = f()
+		case <-ticker.C:
+			err = c.tellTrouble()
+		case <-patience.C:
+			if !c.live {
+				err = fmt.Errorf("%w: no way to the viewer was found within %s", ErrLost, connectWait)
+			}
+		}
+		if errors.Is(err, errLeft) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// errLeft ends Run when the viewer has said goodbye.
+var errLeft = errors.New("the viewer left")
+
+func (c *Camera) connect(ctx context.Context) error {
+	p, err := newPeer(peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, log: c.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	track, err := webrtc.NewTrackLocalStaticRTP(codec(c.carrier).RTPCodecCapability, "video", "peephole")
+	if err == nil {
+		_, err = p.pc.AddTrack(track)
+	}
+	if err == nil {
+		err = p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.offer.SDP})
+	}
+	if err != nil {
+		return fmt.Errorf("take offer: %w", errors.Join(err, p.pc.Close()))
+	}
+	c.peer = p
+	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger, restart: make(chan struct{}, 1)}
+	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
+		c.do(ctx, func() error { return c.sendCandidate(candidate) })
+	})
+	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		c.do(ctx, func() error { return c.stateChanged(ctx, s) })
+	})
+	p.data.OnOpen(func() { c.do(ctx, func() error { return c.sendData(message{Type: "hello", Name: c.cfg.Name}) }) })
+	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
+		c.do(ctx, func() error { return c.dataArrived(m.Data) })
+	})
+	return nil
+}
+
+// answer seals and posts the answer, and makes the session secret from it.
+func (c *Camera) answer() error {
+	description, err := c.peer.pc.CreateAnswer(nil)
+	if err != nil {
+		return fmt.Errorf("create answer: %w", err)
+	}
+	if err := c.peer.pc.SetLocalDescription(description); err != nil {
+		return fmt.Errorf("set local description: %w", err)
+	}
+	enc, kemSecret, err := encapsulate(c.offer.KEM, c.id)
+	if err != nil {
+		return err
+	}
+	random := fresh(32)
+	body, err := json.Marshal(answer{SDP: description.SDP, Enc: enc, Random: random, Carrier: c.carrier.String(), Name: c.cfg.Name})
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	wire, err := sealReply(c.cfg.Pair, c.out, c.id, envelope.TypeAnswer, body)
+	if err != nil {
+		return err
+	}
+	c.secret = agreement{pair: c.cfg.Pair, id: c.id, offerWire: c.cfg.OfferWire, answerWire: wire, offerExport: c.cfg.Offer.SessionExport,
+		kemSecret: kemSecret, viewerRandom: c.offer.Random, cameraRand: random}.secret()
+	if err := c.sender.seal(c.secret, c.offer.Challenge); err != nil {
+		return err
+	}
+	c.signaling.send = &recordSender{key: c.secret.recordKey(signalingChannel, envelope.ToViewer)}
+	c.signaling.open = &recordReceiver{key: c.secret.recordKey(signalingChannel, envelope.ToCamera)}
+	c.data.send = &recordSender{key: c.secret.recordKey(dataChannel, envelope.ToViewer)}
+	c.data.open = &recordReceiver{key: c.secret.recordKey(dataChannel, envelope.ToCamera)}
+	c.outbox.post(wire)
+	return nil
+}
+
+// Refuse tells a viewer why there is no session.
+func Refuse(ctx context.Context, cfg CameraConfig, why Refusal) error {
+	body, err := json.Marshal(why)
+	if err != nil {
+		return fmt.Errorf("encode refusal: %w", err)
+	}
+	out := cfg.Pair.SessionMailbox(envelope.ToViewer, cfg.Offer.Session)
+	wire, err := sealReply(cfg.Pair, out, cfg.Offer.Session, envelope.TypeRefuse, body)
+	if err != nil {
+		return err
+	}
+	return cfg.Signal.Send(ctx, admitted(out, cfg.Ticket), wire, messageTTL)
+}
+
+func sealReply(pair *envelope.Pair, box envelope.Mailbox, id envelope.SessionID, t envelope.Type, body []byte) ([]byte, error) {
+	now := time.Now()
+	sealed, err := pair.Seal(box, envelope.Message{Session: id, Type: t, Sent: now, Expiry: now.Add(offerLife), Body: body})
+	if err != nil {
+		return nil, fmt.Errorf("seal reply: %w", err)
+	}
+	return sealed.Wire, nil
+}
+
+func (c *Camera) deliver(wire []byte) error {
+	m, err := c.signaling.open.open(wire)
+	if err != nil {
+		c.cfg.Logger.Debug("session record", "err", err)
+		return nil
+	}
+	switch m.Type {
+	case "candidate":
+		c.peer.addCandidate(m, c.cfg.Logger)
+	case "bye":
+		return errLeft
+	}
+	return nil
+}
+
+func (c *Camera) dataArrived(wire []byte) error {
+	m, err := c.data.open.open(wire)
+	if err != nil {
+		c.cfg.Logger.Debug("data channel record", "err", err)
+		return nil
+	}
+	if m.Type == "hello" {
+		c.greeted = true
+		return nil
+	}
+	if !c.greeted {
+		return nil
+	}
+	switch m.Type {
+	case "challenge":
+		c.sender.answerTo(m.Challenge)
+	case "keyframe":
+		c.sender.again()
+	case "bye":
+		return errLeft
+	}
+	return nil
+}
+
+func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
+	var init webrtc.ICECandidateInit // an empty candidate ends them
+	if candidate != nil {
+		init = candidate.ToJSON()
+	}
+	wire, err := c.signaling.send.seal(candidateMessage(init))
+	if err != nil {
+		return err
+	}
+	c.outbox.post(wire)
+	return nil
+}
+
+func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState) error {
+	switch s {
+	case webrtc.PeerConnectionStateConnected:
+		if !c.live {
+			c.live = true
+			c.work.Go(func() { c.sender.run(ctx) })
+		}
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		return ErrLost
+	}
+	return nil
+}
+
+// tellTrouble says once what changed about the picture's troubles.
+func (c *Camera) tellTrouble() error {
+	trouble := c.cfg.Stream.Trouble()
+	if trouble == c.told || !c.greeted {
+		return nil
+	}
+	c.told = trouble
+	code := "trouble"
+	if trouble == "" {
+		code = "ok"
+	}
+	return c.sendData(message{Type: "status", Code: code, Text: trouble})
+}
+
+func (c *Camera) sendData(m message) error {
+	if c.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
+		return nil
+	}
+	wire, err := c.data.send.seal(m)
+	if err != nil {
+		return err
+	}
+	return c.peer.data.Send(wire)
+}
+
+func (c *Camera) close(cancel context.CancelFunc) {
+	if err := c.sendData(message{Type: "bye", Reason: "closed"}); err != nil {
+		c.cfg.Logger.Debug("send bye", "err", err)
+	}
+	cancel()
+	if err := c.peer.pc.GracefulClose(); err != nil {
+		c.cfg.Logger.Debug("close peer connection", "err", err)
+	}
+	c.work.Wait()
+}

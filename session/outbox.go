@@ -1,0 +1,63 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// outboxSize bounds what waits for a relay that is away: more than all the candidates of a session.
+const outboxSize = 64
+
+// outbox posts one end's messages to the session mailbox in the order they were sealed in, while the session goes on.
+// A relay that is away does not end a session whose media flows: what waits too long is dropped.
+type outbox struct {
+	signal Signal
+	to     signaling.Mailbox
+	queue  chan []byte
+	log    *slog.Logger
+}
+
+func newOutbox(s Signal, to signaling.Mailbox, log *slog.Logger) *outbox {
+	return &outbox{signal: s, to: to, queue: make(chan []byte, outboxSize), log: log}
+}
+
+// post queues a message; a full queue drops it.
+func (o *outbox) post(wire []byte) {
+	select {
+	case o.queue <- wire:
+	default:
+		o.log.Debug("outbox full: message dropped")
+	}
+}
+
+func (o *outbox) run(ctx context.Context) {
+	defer o.signal.Keep(o.to)()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case wire := <-o.queue:
+			sending, cancel := context.WithTimeout(ctx, messageTTL)
+			if err := o.signal.Send(sending, o.to, wire, messageTTL); err != nil && ctx.Err() == nil {
+				o.log.Debug("post session message", "err", err)
+			}
+			cancel()
+		}
+	}
+}
+
+// mailbox is an envelope's mailbox as signaling sees it: keys and nothing else.
+func mailbox(m envelope.Mailbox) signaling.Mailbox {
+	return signaling.Mailbox{Read: m.Read, Write: m.Write}
+}
+
+// admitted is mailbox with the camera's ticket.
+func admitted(m envelope.Mailbox, ticket []byte) signaling.Mailbox {
+	return signaling.Mailbox{Read: m.Read, Write: m.Write, Ticket: ticket}
+}
+
+const messageTTL = 30 * time.Second

@@ -1,0 +1,118 @@
+package session
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/media"
+)
+
+// peerConfig is what both ends need for their end of the connection.
+type peerConfig struct {
+	carriers  []media.Carrier // what may be negotiated, best first
+	turn      *TURN
+	relayOnly bool
+	loopback  bool // also gather loopback candidates: both ends are on one machine
+	log       *slog.Logger
+}
+
+// peer is a pion PeerConnection with the data channel that every session has.
+type peer struct {
+	pc   *webrtc.PeerConnection
+	data *webrtc.DataChannel
+}
+
+func newPeer(cfg peerConfig) (*peer, error) {
+	engine := &webrtc.MediaEngine{}
+	for _, c := range cfg.carriers {
+		if err := engine.RegisterCodec(codec(c), webrtc.RTPCodecTypeVideo); err != nil {
+			return nil, fmt.Errorf("register codec: %w", err)
+		}
+	}
+	interceptors := &interceptor.Registry{}
+	if err := webrtc.ConfigureNack(engine, interceptors); err != nil {
+		return nil, fmt.Errorf("configure nack: %w", err)
+	}
+	if err := webrtc.ConfigureRTCPReports(interceptors); err != nil {
+		return nil, fmt.Errorf("configure rtcp reports: %w", err)
+	}
+	settings, err := settings(cfg)
+	if err != nil {
+		return nil, err
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings))
+	pc, err := api.NewPeerConnection(configuration(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("make peer connection: %w", err)
+	}
+	negotiated, ordered, id := true, true, uint16(0)
+	data, err := pc.CreateDataChannel("peephole", &webrtc.DataChannelInit{Negotiated: &negotiated, Ordered: &ordered, ID: &id})
+	if err != nil {
+		pc.Close()
+		return nil, fmt.Errorf("make data channel: %w", err)
+	}
+	return &peer{pc, data}, nil
+}
+
+func settings(cfg peerConfig) (webrtc.SettingEngine, error) {
+	var s webrtc.SettingEngine
+	// AES-GCM costs a seventh of AES-CM with HMAC-SHA1 here, and is in every browser.
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	// HelloVerify keeps a DTLS server on the open internet from amplifying for a spoofed address. Here DTLS only runs on a
+	// candidate pair whose both ends answered ICE checks under sealed credentials, so it would cost a round trip for nothing.
+	s.SetDTLSInsecureSkipHelloVerify(true)
+	// pion waits 2 s before it accepts a relayed pair. Take it at once, and move to a better one when its checks pass.
+	s.SetRelayAcceptanceMinWait(0)
+	s.SetSrflxAcceptanceMinWait(0)
+	s.SetPrflxAcceptanceMinWait(0)
+	if err := s.SetICERenomination(webrtc.WithRenominationInterval(time.Second)); err != nil {
+		return s, fmt.Errorf("configure renomination: %w", err)
+	}
+	s.SetICETimeouts(3*time.Second, 10*time.Second, time.Second)
+	s.SetIncludeLoopbackCandidate(cfg.loopback)
+	s.LoggerFactory = loggers{cfg.log}
+	return s, nil
+}
+
+func configuration(cfg peerConfig) webrtc.Configuration {
+	var c webrtc.Configuration
+	if cfg.relayOnly {
+		c.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+	}
+	if cfg.turn == nil {
+		return c
+	}
+	c.ICEServers = []webrtc.ICEServer{{URLs: cfg.turn.URLs, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
+	if stun := stunURLs(cfg.turn.URLs); len(stun) > 0 && !cfg.relayOnly {
+		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: stun})
+	}
+	return c
+}
+
+// stunURLs names the UDP TURN servers as STUN servers too: pion learns server reflexive candidates only from those.
+func stunURLs(turn []string) (stun []string) {
+	for _, u := range turn {
+		host, query, _ := strings.Cut(u, "?")
+		if rest, ok := strings.CutPrefix(host, "turn:"); ok && query != "transport=tcp" {
+			stun = append(stun, "stun:"+rest)
+		}
+	}
+	return stun
+}
+
+func codec(c media.Carrier) webrtc.RTPCodecParameters {
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
+	if c == media.VP8Carrier {
+		return webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeVP8, ClockRate: clockRate, RTCPFeedback: feedback}}
+	}
+	return webrtc.RTPCodecParameters{PayloadType: 102, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeH264, ClockRate: clockRate, RTCPFeedback: feedback,
+		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"}}
+}

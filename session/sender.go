@@ -1,0 +1,142 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/sframe"
+	"github.com/peephole-cam/peephole/media"
+)
+
+const (
+	// A viewer who joins gets a whole group of pictures at once. Between bursts of burstBytes the sender pauses, so that
+	// the group does not overrun the socket buffers on the way.
+	burstBytes = 32 << 10
+	burstPause = 2 * time.Millisecond
+	// restartEvery limits how often a viewer can ask for the group of pictures again.
+	restartEvery = 500 * time.Millisecond
+)
+
+// sender seals access units and writes them to the track.
+type sender struct {
+	track   *webrtc.TrackLocalStaticRTP
+	carrier media.Carrier
+	stream  Stream
+	log     *slog.Logger
+	restart chan struct{}
+	answers atomic.Pointer[challenge] // the viewer's last
+
+	sealer    *sframe.Sender
+	binding   []byte
+	plaintext []byte // reused
+	sealed    []byte // reused
+	header    rtp.Header
+	burst     int
+}
+
+func (s *sender) seal(key *secret, first blob) error {
+	sealer, err := sframe.NewSender(key.cameraBaseKey(videoTrack), kid(identity.Camera, videoTrack))
+	if err != nil {
+		return fmt.Errorf("make frame sender: %w", err)
+	}
+	s.sealer, s.binding = sealer, key.binding(videoTrack)
+	s.answerTo(first)
+	return nil
+}
+
+// answerTo makes the frames from now on carry the viewer's challenge.
+func (s *sender) answerTo(b blob) {
+	if len(b) == challengeSize {
+		c := challenge(b)
+		s.answers.Store(&c)
+	}
+}
+
+// again asks for the current group of pictures once more.
+func (s *sender) again() {
+	select {
+	case s.restart <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until ctx ends. It subscribes anew for a viewer who has lost the thread.
+func (s *sender) run(ctx context.Context) {
+	s.header = rtp.Header{Version: 2, Timestamp: 1}
+	for ctx.Err() == nil {
+		units, stop := s.stream.Subscribe()
+		began := time.Now()
+		s.follow(ctx, units, began)
+		stop()
+	}
+}
+
+func (s *sender) follow(ctx context.Context, units <-chan media.AccessUnit, began time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.restart:
+			if time.Since(began) > restartEvery {
+				return
+			}
+		case unit, ok := <-units:
+			if !ok {
+				return
+			}
+			if err := s.send(ctx, unit); err != nil {
+				s.log.Debug("send frame", "err", err)
+			}
+		}
+	}
+}
+
+func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {
+	s.plaintext = appendFrame(s.plaintext[:0], unit, *s.answers.Load())
+	sealed, err := s.sealer.Seal(s.sealed[:0], s.binding, s.plaintext)
+	if err != nil {
+		return err
+	}
+	s.sealed = sealed
+	s.stamp()
+	payloads := s.carrier.Packetize(unit.Keyframe, sealed)
+	for i, payload := range payloads {
+		s.header.SequenceNumber++
+		s.header.Marker = i == len(payloads)-1
+		if err := s.track.WriteRTP(&rtp.Packet{Header: s.header, Payload: payload}); err != nil {
+			return fmt.Errorf("write packet: %w", err)
+		}
+		s.pace(ctx, len(payload))
+	}
+	return nil
+}
+
+// stamp gives the next frame the time at which it is sent, so that a group of pictures sent at once is not taken for
+// one that is played over seconds. Two frames are at least a millisecond apart.
+func (s *sender) stamp() {
+	now := uint32(time.Now().UnixMicro() * 9 / 100)
+	if least := s.header.Timestamp + clockRate/1000; int32(now-least) < 0 && s.header.SequenceNumber != 0 {
+		now = least
+	}
+	s.header.Timestamp = now
+}
+
+func (s *sender) pace(ctx context.Context, sent int) {
+	if s.burst += sent; s.burst < burstBytes {
+		return
+	}
+	s.burst = 0
+	pause := time.NewTimer(burstPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+}

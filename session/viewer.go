@@ -1,0 +1,445 @@
+package session
+
+import (
+	"context"
+	"crypto/hpke"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/sframe"
+	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+var (
+	// ErrNoAnswer is returned when the camera does not answer an offer in time.
+	ErrNoAnswer = errors.New("your camera did not answer: it may be off or without internet")
+	// ErrLost is returned when the connection to the camera broke and did not come back.
+	ErrLost = errors.New("the connection to the camera was lost")
+	// ErrEnded is returned when the camera ended the session.
+	ErrEnded = errors.New("the camera ended the session")
+)
+
+const (
+	clockRate   = 90000 // RTP clock of both carriers, Hz
+	answerWait  = 10 * time.Second
+	connectWait = 20 * time.Second
+	offerLife   = 60 * time.Second
+)
+
+// Signal is what a session needs of signaling: *signaling.Client has it.
+type Signal interface {
+	Receive(mb signaling.Mailbox, handle func(body []byte) (done bool)) (stop func())
+	Keep(mb signaling.Mailbox) (stop func())
+	Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error
+}
+
+// Rejection is something that arrived and did not open; nothing of it was shown.
+type Rejection struct {
+	What string // "envelope", "record" or "frame"
+	Err  error
+}
+
+// Text is what a person is told.
+func (Rejection) Text() string {
+	return "The relay delivered something that is not from your camera; nothing was shown."
+}
+
+// Status is what a camera says about itself: "no video yet: …".
+type Status struct{ Code, Text string }
+
+// ViewerConfig is what a viewer's end of a session needs. The On functions are called from the session's goroutines,
+// one at a time each; they must not block for long.
+type ViewerConfig struct {
+	Pair       *envelope.Pair
+	Signal     Signal
+	Inbox      signaling.Mailbox // the camera's mailbox of today
+	Box        envelope.Mailbox  // the same, as the envelope's context
+	TURN       *TURN             // the viewer's credentials; nil: no relay
+	CameraTURN *TURN             // the camera's, of the same grant
+	Carriers   []media.Carrier   // best first
+	RelayOnly  bool              // show the camera and its network no address of ours but the relay's
+	Loopback   bool              // gather loopback candidates too
+	Agent      string
+	Logger     *slog.Logger
+
+	OnFrame  func(Frame)
+	OnPath   func(Path)
+	OnName   func(name string)
+	OnStatus func(Status)
+	OnReject func(Rejection)
+	OnPhase  func(phase string) // "answered", "connected": for measuring
+}
+
+// Viewer is the viewer's end of one session.
+type Viewer struct {
+	cfg     ViewerConfig
+	id      envelope.SessionID
+	kem     hpke.PrivateKey
+	fresh   freshness
+	peer    *peer
+	in, out envelope.Mailbox
+	events  chan func() error // run by Run's goroutine, which owns all that follows
+
+	offerWire   []byte
+	offerExport envelope.Secret
+	random      blob
+	secret      *secret
+	signaling   struct {
+		send *recordSender
+		open *recordReceiver
+	}
+	data struct {
+		send *recordSender
+		open *recordReceiver
+	}
+	pending   []webrtc.ICECandidateInit // ours, gathered before there was an answer
+	connected bool
+	greeted   bool // the camera's hello has opened
+	outbox    *outbox
+	opener    chan *opener // holds the frame opener once there is a secret
+	tracks    sync.WaitGroup
+}
+
+// NewViewer prepares a session; Run starts it.
+func NewViewer(cfg ViewerConfig) (*Viewer, error) {
+	kem, err := hpke.MLKEM768X25519().GenerateKey()
+	if err != nil {
+		return nil, fmt.Errorf("make session key: %w", err)
+	}
+	v := &Viewer{cfg: cfg, kem: kem, random: fresh(32), events: make(chan func() error, 64)}
+	copy(v.id[:], fresh(len(v.id)))
+	v.opener = make(chan *opener, 1)
+	v.in = cfg.Pair.SessionMailbox(envelope.ToViewer, v.id)
+	v.out = cfg.Pair.SessionMailbox(envelope.ToCamera, v.id)
+	v.outbox = newOutbox(cfg.Signal, mailbox(v.out), cfg.Logger)
+	return v, nil
+}
+
+// do hands f to Run's goroutine, unless the session has ended.
+func (v *Viewer) do(ctx context.Context, f func() error) {
+	select {
+	case v.events <- f:
+	case <-ctx.Done():
+	}
+}
+
+// Run offers a session and keeps it until ctx ends (nil), the camera ends or refuses it, or it breaks.
+func (v *Viewer) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := v.cfg.Signal.Receive(mailbox(v.in), func(body []byte) bool {
+		v.do(ctx, func() error { return v.deliver(body) })
+		return true
+	})
+	defer stop()
+	if err := v.connect(ctx); err != nil {
+		return err
+	}
+	defer v.close(cancel)
+	v.tracks.Go(func() { v.outbox.run(ctx) })
+	if err := v.sendOffer(ctx); err != nil {
+		return err
+	}
+	patience := time.NewTimer(answerWait)
+	defer patience.Stop()
+	ticker := time.NewTicker(challengeEvery)
+	defer ticker.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-v.events:
+			answered := v.secret != nil
+			err = f()
+			if !answered && v.secret != nil {
+				patience.Reset(connectWait)
+			}
+		case <-ticker.C:
+			v.sendChallenge()
+		case <-patience.C:
+			if v.secret == nil {
+				err = ErrNoAnswer
+			} else if !v.connected {
+				err = fmt.Errorf("%w: no way to it was found within %s", ErrLost, connectWait)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// connect makes the peer connection and the handlers that feed Run.
+func (v *Viewer) connect(ctx context.Context) error {
+	p, err := newPeer(peerConfig{carriers: v.cfg.Carriers, turn: v.cfg.TURN, relayOnly: v.cfg.RelayOnly, loopback: v.cfg.Loopback, log: v.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	v.peer = p
+	if _, err := p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		p.pc.Close()
+		return fmt.Errorf("add video transceiver: %w", err)
+	}
+	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		v.do(ctx, func() error { return v.sendCandidate(c) })
+	})
+	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		v.do(ctx, func() error { return v.stateChanged(s) })
+	})
+	p.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		v.tracks.Go(func() { v.watch(ctx, t) })
+	})
+	p.data.OnOpen(func() { v.do(ctx, func() error { return v.sendData(message{Type: "hello"}) }) })
+	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
+		v.do(ctx, func() error { return v.dataArrived(m.Data) })
+	})
+	p.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		v.do(ctx, func() error { v.cfg.OnPath(describePath(pair, v.cfg.RelayOnly)); return nil })
+	})
+	return nil
+}
+
+func (v *Viewer) sendOffer(ctx context.Context) error {
+	description, err := v.peer.pc.CreateOffer(nil)
+	if err != nil {
+		return fmt.Errorf("create offer: %w", err)
+	}
+	if err := v.peer.pc.SetLocalDescription(description); err != nil {
+		return fmt.Errorf("set local description: %w", err)
+	}
+	now := time.Now()
+	first := v.fresh.issue(now)
+	o := offer{
+		SDP: description.SDP, KEM: v.kem.PublicKey().Bytes(), Random: v.random, Challenge: first[:],
+		TURN: v.cfg.CameraTURN, RelayOnly: v.cfg.RelayOnly, Agent: v.cfg.Agent,
+	}
+	for _, c := range v.cfg.Carriers {
+		o.Carriers = append(o.Carriers, c.String())
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode offer: %w", err)
+	}
+	sealed, err := v.cfg.Pair.Seal(v.cfg.Box, envelope.Message{Session: v.id, Type: envelope.TypeOffer, Sent: now, Expiry: now.Add(offerLife), Body: body})
+	if err != nil {
+		return fmt.Errorf("seal offer: %w", err)
+	}
+	v.offerWire, v.offerExport = sealed.Wire, sealed.SessionExport
+	if err := v.cfg.Signal.Send(ctx, v.cfg.Inbox, sealed.Wire, offerLife); err != nil {
+		return fmt.Errorf("send offer: %w", err)
+	}
+	return nil
+}
+
+// deliver takes what came through the session's mailbox: the answer first, records after it.
+func (v *Viewer) deliver(body []byte) error {
+	if v.secret == nil {
+		return v.answered(body)
+	}
+	m, err := v.signaling.open.open(body)
+	if err != nil {
+		v.reject("record", err)
+		return nil
+	}
+	switch m.Type {
+	case "candidate":
+		v.peer.addCandidate(m, v.cfg.Logger)
+	case "bye":
+		return fmt.Errorf("%w: %s", ErrEnded, m.Reason)
+	}
+	return nil
+}
+
+// answered opens the answer and makes the session secret. What does not open is counted, and the wait goes on.
+func (v *Viewer) answered(wire []byte) error {
+	opened, err := v.cfg.Pair.Open(v.in, wire, time.Now())
+	if err == nil && opened.Session != v.id {
+		err = envelope.ErrNotForUs
+	}
+	if err != nil {
+		v.reject("envelope", err)
+		return nil
+	}
+	if opened.Type == envelope.TypeRefuse {
+		var r Refusal
+		if err := json.Unmarshal(opened.Body, &r); err != nil {
+			return fmt.Errorf("parse refusal: %w", errors.Join(ErrMalformed, err))
+		}
+		return &r
+	}
+	a, err := parseAnswer(opened.Body)
+	if err != nil {
+		return err
+	}
+	if err := v.agree(a, wire); err != nil {
+		return err
+	}
+	if err := v.peer.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP}); err != nil {
+		return fmt.Errorf("set remote description: %w", err)
+	}
+	v.phase("answered")
+	if v.cfg.OnName != nil {
+		v.cfg.OnName(a.Name)
+	}
+	for _, c := range v.pending {
+		if err := v.sendRecord(candidateMessage(c)); err != nil {
+			return err
+		}
+	}
+	v.pending = nil
+	return nil
+}
+
+func (v *Viewer) agree(a *answer, wire []byte) error {
+	carrier, err := media.ParseCarrier(a.Carrier)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	kemSecret, err := decapsulate(v.kem, a.Enc, v.id)
+	if err != nil {
+		return err
+	}
+	s := agreement{pair: v.cfg.Pair, id: v.id, offerWire: v.offerWire, answerWire: wire, offerExport: v.offerExport,
+		kemSecret: kemSecret, viewerRandom: v.random, cameraRand: a.Random}.secret()
+	receiver, err := sframe.NewReceiver(s.cameraBaseKey(videoTrack), kid(identity.Camera, videoTrack))
+	if err != nil {
+		return fmt.Errorf("make frame receiver: %w", err)
+	}
+	v.secret = s
+	v.signaling.send = &recordSender{key: s.recordKey(signalingChannel, envelope.ToCamera)}
+	v.signaling.open = &recordReceiver{key: s.recordKey(signalingChannel, envelope.ToViewer)}
+	v.data.send = &recordSender{key: s.recordKey(dataChannel, envelope.ToCamera)}
+	v.data.open = &recordReceiver{key: s.recordKey(dataChannel, envelope.ToViewer)}
+	v.opener <- &opener{carrier: carrier, receiver: receiver, binding: s.binding(videoTrack), fresh: &v.fresh,
+		onFrame: v.cfg.OnFrame}
+	return nil
+}
+
+// watch opens the frames of the first track; a session has one.
+func (v *Viewer) watch(ctx context.Context, track *webrtc.TrackRemote) {
+	select {
+	case o := <-v.opener:
+		o.reject = func(what string, err error) {
+			v.do(ctx, func() error { v.reject(what, err); return nil })
+		}
+		o.onMissing = func() { v.do(ctx, func() error { return v.sendData(message{Type: "keyframe"}) }) }
+		if err := o.run(ctx, track); err != nil && ctx.Err() == nil {
+			v.cfg.Logger.Debug("read track", "err", err)
+		}
+	default:
+		v.cfg.Logger.Debug("track without a secret, or a second track: not read")
+	}
+}
+
+func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
+	switch s {
+	case webrtc.PeerConnectionStateConnected:
+		v.connected = true
+		v.phase("connected")
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		return ErrLost
+	}
+	return nil
+}
+
+func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
+	var init webrtc.ICECandidateInit // an empty candidate ends them
+	if c != nil {
+		init = c.ToJSON()
+	}
+	if v.secret == nil {
+		v.pending = append(v.pending, init)
+		return nil
+	}
+	return v.sendRecord(candidateMessage(init))
+}
+
+func (v *Viewer) sendRecord(m message) error {
+	wire, err := v.signaling.send.seal(m)
+	if err != nil {
+		return err
+	}
+	v.outbox.post(wire)
+	return nil
+}
+
+func (v *Viewer) dataArrived(wire []byte) error {
+	if v.secret == nil {
+		return nil
+	}
+	m, err := v.data.open.open(wire)
+	if err != nil {
+		v.reject("record", err)
+		return nil
+	}
+	if m.Type == "hello" {
+		v.greeted = true
+		return nil
+	}
+	if !v.greeted {
+		return nil
+	}
+	switch m.Type {
+	case "status":
+		if v.cfg.OnStatus != nil {
+			v.cfg.OnStatus(Status{m.Code, m.Text})
+		}
+	case "bye":
+		return fmt.Errorf("%w: %s", ErrEnded, m.Reason)
+	}
+	return nil
+}
+
+func (v *Viewer) sendData(m message) error {
+	if v.data.send == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
+		return nil
+	}
+	wire, err := v.data.send.seal(m)
+	if err != nil {
+		return err
+	}
+	return v.peer.data.Send(wire)
+}
+
+func (v *Viewer) sendChallenge() {
+	if v.data.send == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
+		return
+	}
+	c := v.fresh.issue(time.Now())
+	if err := v.sendData(message{Type: "challenge", Challenge: c[:]}); err != nil {
+		v.cfg.Logger.Debug("send challenge", "err", err)
+	}
+}
+
+func (v *Viewer) reject(what string, err error) {
+	if v.cfg.OnReject != nil {
+		v.cfg.OnReject(Rejection{what, err})
+	}
+}
+
+func (v *Viewer) phase(name string) {
+	if v.cfg.OnPhase != nil {
+		v.cfg.OnPhase(name)
+	}
+}
+
+func (v *Viewer) close(cancel context.CancelFunc) {
+	if err := v.sendData(message{Type: "bye", Reason: "closed"}); err != nil {
+		v.cfg.Logger.Debug("send bye", "err", err)
+	}
+	cancel()
+	if err := v.peer.pc.GracefulClose(); err != nil {
+		v.cfg.Logger.Debug("close peer connection", "err", err)
+	}
+	v.tracks.Wait()
+}

@@ -1,0 +1,346 @@
+package signaling
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	dialTimeout  = 10 * time.Second
+	pingEvery    = 20 * time.Second
+	pingTimeout  = 20 * time.Second
+	firstBackOff = 250 * time.Millisecond
+	maxBackOff   = 30 * time.Second
+	sendQueue    = 256
+)
+
+// errLinkLost ends requests whose connection broke; they are tried again on the next one.
+var errLinkLost = errors.New("connection to the relay lost")
+
+// ClientConfig is what a client needs.
+type ClientConfig struct {
+	URL     string          // the relay URL: https://HOST[:PORT], or http:// for this machine
+	TLS     *tls.Config     // nil: the system's roots
+	OnState func(err error) // called on every change: nil when connected, else why not; may be nil
+	Logger  *slog.Logger
+}
+
+// Client is one device's connection to one relay; it comes back by itself. It trusts nothing that arrives.
+type Client struct {
+	cfg  ClientConfig
+	http *http.Client
+
+	mu       sync.Mutex
+	link     *link                 // guarded by mu; nil while not connected
+	changed  chan struct{}         // guarded by mu; closed when link changes
+	received map[Name]*receiver    // guarded by mu
+	kept     map[Name]*keptMailbox // guarded by mu; open for writing over reconnects
+	clock    time.Duration         // guarded by mu; the server's time minus ours
+	timed    bool                  // guarded by mu
+}
+
+// keptMailbox counts who wants a mailbox kept open.
+type keptMailbox struct {
+	mailbox Mailbox
+	holders int
+}
+
+type receiver struct {
+	mailbox Mailbox
+	handle  func(body []byte) (done bool)
+}
+
+// NewClient checks the configuration; Run connects.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Host == "" || u.Path != "" {
+		return nil, fmt.Errorf("read relay URL %q: want https://HOST or https://HOST:PORT", cfg.URL)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !Loopback(cfg.URL)) {
+		return nil, fmt.Errorf("read relay URL %q: want https:// (http:// only for a relay on this machine)", cfg.URL)
+	}
+	transport := &http.Transport{TLSClientConfig: cfg.TLS, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
+	return &Client{
+		cfg: cfg, http: &http.Client{Transport: transport}, changed: make(chan struct{}),
+		received: make(map[Name]*receiver), kept: make(map[Name]*keptMailbox),
+	}, nil
+}
+
+// Run keeps the client connected until ctx ends.
+func (c *Client) Run(ctx context.Context) error {
+	backOff := firstBackOff
+	for {
+		connected, err := c.connection(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if connected {
+			backOff = firstBackOff
+		}
+		c.state(fmt.Errorf("cannot reach the relay at %s: %w", host(c.cfg.URL), err))
+		// Full jitter: after a restart a relay must not meet all its clients at once.
+		timer := time.NewTimer(rand.N(backOff) + backOff/10)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+		backOff = min(2*backOff, maxBackOff)
+	}
+}
+
+func (c *Client) state(err error) {
+	if c.cfg.OnState != nil {
+		c.cfg.OnState(err)
+	}
+}
+
+// connection is one connection's life.
+func (c *Client) connection(ctx context.Context) (connected bool, err error) {
+	l, err := c.dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var writing sync.WaitGroup
+	writing.Go(func() { l.write(ctx) })
+	writing.Go(func() { l.ping(ctx) })
+	c.up(ctx, l)
+	c.state(nil)
+	err = c.read(ctx, l)
+	c.down(l)
+	cancel()
+	writing.Wait()
+	return true, err
+}
+
+func (c *Client) dial(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws"+c.cfg.URL[len("http"):]+Path, &websocket.DialOptions{HTTPClient: c.http, Subprotocols: []string{Subprotocol}})
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadLimit(MaxFrame)
+	_, b, err := conn.Read(ctx)
+	if err != nil {
+		conn.CloseNow()
+		return nil, fmt.Errorf("read challenge: %w", err)
+	}
+	f, err := Parse(b)
+	challenge, ok := f.(Challenge)
+	if err != nil || !ok || conn.Subprotocol() != Subprotocol {
+		conn.CloseNow()
+		return nil, fmt.Errorf("read challenge: %w: is this a Peephole relay?", ErrFrame)
+	}
+	c.mu.Lock()
+	c.clock, c.timed = time.Until(time.UnixMilli(int64(challenge.Time))), true
+	c.mu.Unlock()
+	return newLink(conn, c.cfg.URL, challenge.Nonce), nil
+}
+
+// up makes l the current link and opens on it all that is wanted.
+func (c *Client) up(ctx context.Context, l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link = l
+	for _, k := range c.kept {
+		l.open(ctx, k.mailbox, Write)
+	}
+	for _, r := range c.received {
+		l.open(ctx, r.mailbox, Read)
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *Client) down(l *link) {
+	c.mu.Lock()
+	c.link = nil
+	close(c.changed)
+	c.changed = make(chan struct{})
+	c.mu.Unlock()
+	l.close()
+}
+
+// read takes what the server sends until the connection ends.
+func (c *Client) read(ctx context.Context, l *link) error {
+	for {
+		_, b, err := l.conn.Read(ctx)
+		if err != nil {
+			return err
+		}
+		f, err := Parse(b)
+		if err != nil {
+			return err
+		}
+		switch f := f.(type) {
+		case OK:
+			l.answer(f.ID, answer{})
+		case Granted:
+			l.answer(f.ID, answer{json: f.JSON})
+		case Refused:
+			refusal := &Error{f.Code, f.Text}
+			if f.ID == 0 {
+				return refusal
+			}
+			l.answer(f.ID, answer{err: refusal})
+		case Deliver:
+			c.deliver(ctx, l, f)
+		default:
+			return ErrFrame
+		}
+	}
+}
+
+func (c *Client) deliver(ctx context.Context, l *link, f Deliver) {
+	c.mu.Lock()
+	r := c.received[f.Name]
+	c.mu.Unlock()
+	if r != nil && r.handle(f.Body) {
+		l.send(ctx, Ack{f.Name, f.Seq})
+	}
+}
+
+// Receive opens mb for reading now and after every reconnect. handle is called for each message, in order, from the
+// client's one reading goroutine, so it must not block for long; when it returns true the relay deletes the message, else
+// the message comes again with the next connection. One receiver a mailbox: a second replaces the first.
+func (c *Client) Receive(mb Mailbox, handle func(body []byte) (done bool)) (stop func()) {
+	name, r := mb.Name(), &receiver{mb, handle}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.received[name] = r
+	if c.link != nil {
+		c.link.open(context.Background(), mb, Read)
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.received[name] == r {
+			delete(c.received, name)
+			c.giveUp(name)
+		}
+	}
+}
+
+// Keep holds mb open for writing, with its ticket, over reconnects; for an owner that admits a mailbox, and for whoever
+// sends to one more than once. Every Keep wants its stop.
+func (c *Client) Keep(mb Mailbox) (stop func()) {
+	name := mb.Name()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.kept[name]
+	if k == nil {
+		k = &keptMailbox{mailbox: mb}
+		c.kept[name] = k
+		if c.link != nil {
+			c.link.open(context.Background(), mb, Write)
+		}
+	}
+	k.holders++
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if k.holders--; k.holders == 0 {
+			delete(c.kept, name)
+			c.giveUp(name)
+		}
+	})
+}
+
+// giveUp closes a mailbox that nobody here wants any more. c.mu is held.
+func (c *Client) giveUp(name Name) {
+	if c.link != nil && c.received[name] == nil && c.kept[name] == nil {
+		c.link.forget(name)
+		c.link.send(context.Background(), Close{name})
+	}
+}
+
+// Send posts body to mb, to be kept for ttl (0: only for who is there now). It waits for the relay's word, over reconnects,
+// until ctx ends. Errors: *Error when the relay refuses.
+func (c *Client) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Duration) error {
+	if len(body) == 0 || len(body) > MaxBody {
+		return fmt.Errorf("send message: %d bytes, at most %d", len(body), MaxBody)
+	}
+	_, err := c.request(ctx, mb, func(id uint32) Frame {
+		return Post{ID: id, Name: mb.Name(), TTL: uint32(min(ttl/time.Second, MaxTTL)), Body: body}
+	})
+	if err != nil {
+		return fmt.Errorf("send message: %w", err)
+	}
+	return nil
+}
+
+// Grant asks for both ends' ICE servers, on a mailbox to the camera.
+func (c *Client) Grant(ctx context.Context, mb Mailbox) (Grant, error) {
+	var g Grant
+	text, err := c.request(ctx, mb, func(id uint32) Frame { return GrantRequest{ID: id, Name: mb.Name()} })
+	if err == nil {
+		err = json.Unmarshal(text, &g)
+	}
+	if err == nil && len(g.URLs) > 8 {
+		err = ErrFrame
+	}
+	if err != nil {
+		return Grant{}, fmt.Errorf("ask for ice servers: %w", err)
+	}
+	return g, nil
+}
+
+// request sends a frame about a mailbox open for writing, opening it first in the same flight, and waits for the answer.
+func (c *Client) request(ctx context.Context, mb Mailbox, frame func(id uint32) Frame) ([]byte, error) {
+	defer c.Keep(mb)()
+	for {
+		l, err := c.linked(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a := l.request(ctx, frame)
+		if errors.Is(a.err, errLinkLost) {
+			continue
+		}
+		return a.json, a.err
+	}
+}
+
+// linked waits for a connection.
+func (c *Client) linked(ctx context.Context) (*link, error) {
+	for {
+		c.mu.Lock()
+		l, changed := c.link, c.changed
+		c.mu.Unlock()
+		if l != nil {
+			return l, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("cannot reach the relay at %s: %w", host(c.cfg.URL), ctx.Err())
+		}
+	}
+}
+
+// ServerTime is the relay's clock, if it was ever reached. It may choose a mailbox's day, and nothing else.
+func (c *Client) ServerTime() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.clock), c.timed
+}
+
+// Connect waits until the relay is reached.
+func (c *Client) Connect(ctx context.Context) error {
+	_, err := c.linked(ctx)
+	return err
+}

@@ -1,0 +1,57 @@
+package signaling
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+var (
+	// ErrTicket is returned for a ticket that this operator did not sign.
+	ErrTicket = errors.New("ticket is not one of this relay's operator")
+	// ErrTicketExpired is returned for a ticket after its time.
+	ErrTicketExpired = errors.New("ticket has expired: ask the relay's operator for a new one")
+)
+
+const (
+	ticketVersion = 1
+	ticketBody    = 1 + 16 + 4 + 4 + 4
+	// TicketSize is the size of a ticket in bytes.
+	TicketSize = ticketBody + ed25519.SignatureSize
+)
+
+// Ticket is an operator's leave to open mailboxes (doc/protocol.md, section 5.4). It names nobody.
+type Ticket struct {
+	ID              [16]byte
+	NotAfter        time.Time // to the second
+	Mailboxes       uint32    // at one time
+	SessionsPerHour uint32    // grants of ICE servers
+}
+
+// Issue signs a ticket.
+func (t Ticket) Issue(operator ed25519.PrivateKey) []byte {
+	b := append([]byte{ticketVersion}, t.ID[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(t.NotAfter.Unix()))
+	b = binary.BigEndian.AppendUint32(b, t.Mailboxes)
+	b = binary.BigEndian.AppendUint32(b, t.SessionsPerHour)
+	return append(b, label.Sign(operator, label.Ticket, b)...)
+}
+
+// ParseTicket checks a ticket against the operator's key and the time.
+func ParseTicket(b []byte, operator ed25519.PublicKey, now time.Time) (Ticket, error) {
+	var t Ticket
+	if len(b) != TicketSize || b[0] != ticketVersion || !label.Verify(operator, label.Ticket, b[:ticketBody], b[ticketBody:]) {
+		return t, ErrTicket
+	}
+	copy(t.ID[:], b[1:])
+	t.NotAfter = time.Unix(int64(binary.BigEndian.Uint32(b[17:])), 0)
+	t.Mailboxes = binary.BigEndian.Uint32(b[21:])
+	t.SessionsPerHour = binary.BigEndian.Uint32(b[25:])
+	if now.After(t.NotAfter) {
+		return t, ErrTicketExpired
+	}
+	return t, nil
+}

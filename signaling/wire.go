@@ -1,0 +1,293 @@
+package signaling
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+const (
+	// Path is where a relay serves signaling.
+	Path = "/v1/signal"
+	// Subprotocol is the WebSocket subprotocol (RFC 6455, section 1.9).
+	Subprotocol = "peephole.signal.1"
+	// MaxFrame is the size in bytes that no WebSocket message exceeds.
+	MaxFrame = 65536
+	// MaxBody is the size in bytes that no body exceeds.
+	MaxBody = 40000
+	// MaxTTL is how long a relay keeps a message at most, in seconds.
+	MaxTTL = 86400
+)
+
+// PairingTicket is the ticket of rendezvous mailboxes, which need none.
+const PairingTicket = "pairing"
+
+// ErrFrame is returned for a WebSocket message that is no frame of this protocol.
+var ErrFrame = errors.New("malformed signaling frame")
+
+// Name names a mailbox.
+type Name [32]byte
+
+// NameOf is the name of the mailbox of two public keys.
+func NameOf(read, write ed25519.PublicKey) Name { return label.Hash(label.MailboxName, read, write) }
+
+// Access is what a connection may do with a mailbox.
+type Access uint8
+
+// The two kinds of access.
+const (
+	Read  Access = 1
+	Write Access = 2
+)
+
+// Code is why a request was refused.
+type Code uint16
+
+// The codes of doc/protocol.md, section 5.2.
+const (
+	CodeMalformed   Code = 400
+	CodeSignature   Code = 401
+	CodeNotOpened   Code = 403
+	CodeNotAdmitted Code = 404
+	CodeTooLarge    Code = 413
+	CodeQuota       Code = 429
+	CodeClosing     Code = 503
+)
+
+// Error is a relay's refusal.
+type Error struct {
+	Code Code
+	Text string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("relay: %s (%d)", e.Text, e.Code) }
+
+// Frame is one message of the protocol: one of the types below.
+type Frame interface{ append(b []byte) []byte }
+
+// The frames.
+type (
+	// Challenge is the server's first.
+	Challenge struct {
+		Nonce [32]byte
+		Time  uint64 // Unix milliseconds
+	}
+	// Open asks for access to a mailbox.
+	Open struct {
+		ID        uint32
+		Access    Access
+		ReadKey   ed25519.PublicKey
+		WriteKey  ed25519.PublicKey
+		Signature []byte
+		Ticket    []byte
+	}
+	// Post leaves a body in a mailbox for TTL seconds.
+	Post struct {
+		ID   uint32
+		Name Name
+		TTL  uint32
+		Body []byte
+	}
+	// Ack deletes a message.
+	Ack struct {
+		Name Name
+		Seq  uint64
+	}
+	// GrantRequest asks for ICE servers.
+	GrantRequest struct {
+		ID   uint32
+		Name Name
+	}
+	// Close gives up a mailbox.
+	Close struct{ Name Name }
+	// OK answers a request.
+	OK struct{ ID uint32 }
+	// Refused answers a request.
+	Refused struct {
+		ID   uint32
+		Code Code
+		Text string
+	}
+	// Deliver brings a message.
+	Deliver struct {
+		Name Name
+		Seq  uint64
+		Body []byte
+	}
+	// Granted answers a GrantRequest.
+	Granted struct {
+		ID   uint32
+		JSON []byte
+	}
+)
+
+const (
+	typeChallenge byte = 0x01
+	typeOpen      byte = 0x10
+	typePost      byte = 0x11
+	typeAck       byte = 0x12
+	typeGrant     byte = 0x13
+	typeClose     byte = 0x14
+	typeOK        byte = 0x20
+	typeRefused   byte = 0x21
+	typeDeliver   byte = 0x22
+	typeGranted   byte = 0x23
+)
+
+// Append appends f's bytes to b.
+func Append(b []byte, f Frame) []byte { return f.append(b) }
+
+func (f Challenge) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(append(b, typeChallenge), f.Nonce[:]...), f.Time)
+}
+
+func (f Open) append(b []byte) []byte {
+	b = append(binary.BigEndian.AppendUint32(append(b, typeOpen), f.ID), byte(f.Access))
+	b = append(append(append(b, f.ReadKey...), f.WriteKey...), f.Signature...)
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(f.Ticket))), f.Ticket...)
+}
+
+func (f Post) append(b []byte) []byte {
+	b = append(binary.BigEndian.AppendUint32(append(b, typePost), f.ID), f.Name[:]...)
+	return append(binary.BigEndian.AppendUint32(b, f.TTL), f.Body...)
+}
+
+func (f Ack) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(append(b, typeAck), f.Name[:]...), f.Seq)
+}
+
+func (f GrantRequest) append(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(append(b, typeGrant), f.ID), f.Name[:]...)
+}
+
+func (f Close) append(b []byte) []byte { return append(append(b, typeClose), f.Name[:]...) }
+
+func (f OK) append(b []byte) []byte { return binary.BigEndian.AppendUint32(append(b, typeOK), f.ID) }
+
+func (f Refused) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, typeRefused), f.ID)
+	b = binary.BigEndian.AppendUint16(b, uint16(f.Code))
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(f.Text))), f.Text...)
+}
+
+func (f Deliver) append(b []byte) []byte {
+	b = append(append(b, typeDeliver), f.Name[:]...)
+	return append(binary.BigEndian.AppendUint64(b, f.Seq), f.Body...)
+}
+
+func (f Granted) append(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(append(b, typeGranted), f.ID), f.JSON...)
+}
+
+// Parse reads a frame; what it returns aliases b. Every error is ErrFrame.
+func Parse(b []byte) (Frame, error) {
+	if len(b) == 0 || len(b) > MaxFrame {
+		return nil, ErrFrame
+	}
+	r := reader{b: b[1:]}
+	f := r.frame(b[0])
+	if r.failed || f == nil {
+		return nil, ErrFrame
+	}
+	return f, nil
+}
+
+func (r *reader) frame(kind byte) Frame {
+	switch kind {
+	case typeChallenge:
+		return end(r, Challenge{Nonce: r.name(), Time: r.u64()})
+	case typeOpen:
+		f := Open{ID: r.u32(), Access: Access(r.take(1)[0]), ReadKey: r.take(32), WriteKey: r.take(32), Signature: r.take(64)}
+		f.Ticket = r.var16()
+		r.failed = r.failed || f.Access != Read && f.Access != Write
+		return end(r, f)
+	case typePost:
+		f := Post{ID: r.u32(), Name: r.name(), TTL: r.u32(), Body: r.rest()}
+		r.failed = r.failed || len(f.Body) == 0 || f.TTL > MaxTTL
+		return f
+	case typeAck:
+		return end(r, Ack{Name: r.name(), Seq: r.u64()})
+	case typeGrant:
+		return end(r, GrantRequest{ID: r.u32(), Name: r.name()})
+	case typeClose:
+		return end(r, Close{Name: r.name()})
+	case typeOK:
+		return end(r, OK{ID: r.u32()})
+	case typeRefused:
+		f := Refused{ID: r.u32(), Code: Code(r.u16())}
+		f.Text = string(r.var16())
+		return end(r, f)
+	case typeDeliver:
+		f := Deliver{Name: r.name(), Seq: r.u64(), Body: r.rest()}
+		r.failed = r.failed || len(f.Body) == 0
+		return f
+	case typeGranted:
+		return Granted{ID: r.u32(), JSON: r.rest()}
+	}
+	return nil
+}
+
+// end marks r as failed when bytes are left over.
+func end(r *reader, f Frame) Frame {
+	r.failed = r.failed || len(r.b) != 0
+	return f
+}
+
+// reader takes values off the front of b; past the end it gives zeros and remembers.
+type reader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *reader) take(n int) []byte {
+	if len(r.b) < n {
+		r.failed, r.b = true, nil
+		return make([]byte, n)
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) rest() []byte {
+	v := r.b
+	r.b = nil
+	return v
+}
+
+func (r *reader) u16() uint16   { return binary.BigEndian.Uint16(r.take(2)) }
+func (r *reader) u32() uint32   { return binary.BigEndian.Uint32(r.take(4)) }
+func (r *reader) u64() uint64   { return binary.BigEndian.Uint64(r.take(8)) }
+func (r *reader) name() Name    { return Name(r.take(32)) }
+func (r *reader) var16() []byte { return r.take(int(r.u16())) }
+
+// openStatement is what the signature of an Open covers, besides its label.
+func openStatement(relayURL string, nonce [32]byte, name Name, a Access) []byte {
+	b := append(binary.BigEndian.AppendUint16(nil, uint16(len(relayURL))), relayURL...)
+	b = append(append(b, nonce[:]...), name[:]...)
+	return append(b, byte(a))
+}
+
+// SignOpen makes the Open for a mailbox, good for this relay and this connection's nonce alone.
+func SignOpen(relayURL string, nonce [32]byte, mb Mailbox, a Access) Open {
+	key := mb.Read
+	if a == Write {
+		key = mb.Write
+	}
+	return Open{
+		Access: a, ReadKey: mb.Read.Public().(ed25519.PublicKey), WriteKey: mb.Write.Public().(ed25519.PublicKey), Ticket: mb.Ticket,
+		Signature: label.Sign(key, label.MailboxOpen, openStatement(relayURL, nonce, mb.Name(), a)),
+	}
+}
+
+// Verify checks the signature of an Open.
+func (f Open) Verify(relayURL string, nonce [32]byte) bool {
+	key := f.ReadKey
+	if f.Access == Write {
+		key = f.WriteKey
+	}
+	return label.Verify(key, label.MailboxOpen, openStatement(relayURL, nonce, NameOf(f.ReadKey, f.WriteKey), f.Access), f.Signature)
+}

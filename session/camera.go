@@ -18,12 +18,12 @@ import (
 // ErrNoCarrier is returned for a viewer that can play nothing which this camera makes.
 var ErrNoCarrier = errors.New("the viewer can play none of this camera's formats")
 
-// Stream is the camera's picture, as a session needs it.
+// Stream is the camera's picture, as a session needs it: *media.Feed has it.
 type Stream interface {
-	// Subscribe gives the current group of pictures at once, then what follows, until stop.
-	Subscribe() (units <-chan media.AccessUnit, stop func())
-	// Trouble is what a person should know while there is no picture ("no video yet: …"); empty when all is well.
-	Trouble() string
+	// Subscribe gives the current group of pictures at once, then what follows.
+	Subscribe() *media.Subscription
+	// State says how the input is doing.
+	State() media.State
 }
 
 // CameraConfig is what a camera's end of a session needs.
@@ -159,7 +159,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		return fmt.Errorf("take offer: %w", errors.Join(err, p.pc.Close()))
 	}
 	c.peer = p
-	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger, restart: make(chan struct{}, 1)}
+	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger}
 	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
 		c.do(ctx, func() error { return c.sendCandidate(candidate) })
 	})
@@ -254,7 +254,7 @@ func (c *Camera) dataArrived(wire []byte) error {
 	}
 	if m.Type == "hello" {
 		c.greeted = true
-		return nil
+		return c.tellTrouble()
 	}
 	if !c.greeted {
 		return nil
@@ -298,7 +298,10 @@ func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState)
 
 // tellTrouble says once what changed about the picture's troubles.
 func (c *Camera) tellTrouble() error {
-	trouble := c.cfg.Stream.Trouble()
+	var trouble string
+	if state := c.cfg.Stream.State(); !state.Live {
+		trouble = state.String()
+	}
 	if trouble == c.told || !c.greeted {
 		return nil
 	}

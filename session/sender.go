@@ -2,8 +2,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +32,10 @@ type sender struct {
 	carrier media.Carrier
 	stream  Stream
 	log     *slog.Logger
-	restart chan struct{}
-	answers atomic.Pointer[challenge] // the viewer's last
+	answers atomic.Pointer[challenge]          // the viewer's last
+	cancel  atomic.Pointer[context.CancelFunc] // ends the present subscription
+
+	restarted time.Time // owned by the session's goroutine
 
 	sealer    *sframe.Sender
 	binding   []byte
@@ -59,41 +63,38 @@ func (s *sender) answerTo(b blob) {
 	}
 }
 
-// again asks for the current group of pictures once more.
+// again sends the current group of pictures once more, at most every restartEvery. The session's goroutine calls it.
 func (s *sender) again() {
-	select {
-	case s.restart <- struct{}{}:
-	default:
+	if cancel := s.cancel.Load(); cancel != nil && time.Since(s.restarted) > restartEvery {
+		s.restarted = time.Now()
+		(*cancel)()
 	}
 }
 
-// run sends until ctx ends. It subscribes anew for a viewer who has lost the thread.
+// run sends until ctx ends or the stream does. It subscribes anew for a viewer who has lost the thread.
 func (s *sender) run(ctx context.Context) {
 	s.header = rtp.Header{Version: 2, Timestamp: 1}
 	for ctx.Err() == nil {
-		units, stop := s.stream.Subscribe()
-		began := time.Now()
-		s.follow(ctx, units, began)
-		stop()
+		following, cancel := context.WithCancel(ctx)
+		s.cancel.Store(&cancel)
+		err := s.follow(following)
+		cancel()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 	}
 }
 
-func (s *sender) follow(ctx context.Context, units <-chan media.AccessUnit, began time.Time) {
+func (s *sender) follow(ctx context.Context) error {
+	subscription := s.stream.Subscribe()
+	defer subscription.Close()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.restart:
-			if time.Since(began) > restartEvery {
-				return
-			}
-		case unit, ok := <-units:
-			if !ok {
-				return
-			}
-			if err := s.send(ctx, unit); err != nil {
-				s.log.Debug("send frame", "err", err)
-			}
+		unit, err := subscription.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.send(ctx, unit); err != nil {
+			s.log.Debug("send frame", "err", err)
 		}
 	}
 }

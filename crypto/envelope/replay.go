@@ -1,9 +1,7 @@
 package envelope
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -17,7 +15,9 @@ var ErrTooMany = errors.New("too many envelopes at once: try again in a minute")
 
 const maxMarks = 4096
 
-// Replays remembers the marks of accepted envelopes until they expire. Its zero value is ready.
+// Replays remembers the marks of accepted envelopes until they expire, in memory. What an envelope starts is a session, and a
+// session has fresh keys of both ends: an envelope accepted again after a restart starts one that nobody can follow.
+// Its zero value is ready.
 type Replays struct {
 	mu    sync.Mutex
 	marks map[[32]byte]time.Time // guarded by mu; until when
@@ -43,33 +43,5 @@ func (r *Replays) Accept(o Opened, now time.Time) error {
 		return ErrTooMany
 	}
 	r.marks[o.ReplayMark] = o.Expiry.Add(2 * clockSkew)
-	return nil
-}
-
-const markSize = 32 + 8
-
-// MarshalBinary lays the marks out for a file: each mark and its Unix milliseconds.
-func (r *Replays) MarshalBinary() ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := make([]byte, 0, len(r.marks)*markSize)
-	for mark, until := range r.marks {
-		b = append(b, mark[:]...)
-		b = binary.BigEndian.AppendUint64(b, uint64(until.UnixMilli()))
-	}
-	return b, nil
-}
-
-// UnmarshalBinary reads what MarshalBinary laid out.
-func (r *Replays) UnmarshalBinary(b []byte) error {
-	if len(b)%markSize != 0 || len(b)/markSize > maxMarks {
-		return fmt.Errorf("read replay marks: %d bytes", len(b))
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.marks = make(map[[32]byte]time.Time, len(b)/markSize)
-	for ; len(b) > 0; b = b[markSize:] {
-		r.marks[[32]byte(b)] = time.UnixMilli(int64(binary.BigEndian.Uint64(b[32:])))
-	}
 	return nil
 }

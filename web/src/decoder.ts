@@ -1,0 +1,73 @@
+import type { Frame } from './frame';
+import { Reorder } from './reorder';
+
+/** The WebCodecs name of an Annex B access unit's stream, from its SPS (RFC 6381, 3.3); undefined without SPS. */
+export function codecString(accessUnit: Uint8Array): string | undefined {
+  for (let i = 0; i + 6 < accessUnit.length; i++) {
+    if (accessUnit[i] !== 0 || accessUnit[i + 1] !== 0 || accessUnit[i + 2] !== 1) continue;
+    if ((accessUnit[i + 3]! & 31) !== 7) continue;
+    return 'avc1.' + Array.from(accessUnit.subarray(i + 4, i + 7), (b) => b.toString(16).padStart(2, '0')).join('');
+  }
+  return undefined;
+}
+
+export interface DecoderEvents {
+  picture(frame: VideoFrame, challenge: string): void;
+  /** Nothing can be decoded before the next keyframe. */
+  needKeyframe(): void;
+  undecodable(reason: string): void;
+}
+
+/** Decodes opened frames with WebCodecs. Survives a decoder that gives up: it starts again at the next keyframe. */
+export class Decoder {
+  readonly #order = new Reorder<Frame>();
+  readonly #challenges = new Map<number, string>();
+  #decoder: VideoDecoder | undefined;
+  #codec = '';
+  #timestamp = 0;
+
+  constructor(private readonly events: DecoderEvents) {}
+
+  push(frame: Frame, now: number): void {
+    for (const f of this.#order.push(frame, now)) this.#decode(f);
+    if (this.#order.starved) this.events.needKeyframe();
+  }
+
+  #decode(frame: Frame): void {
+    if (frame.keyframe) this.#configure(frame);
+    if (this.#decoder?.state !== 'configured') return;
+    // The timestamp only tells frames apart: they are shown as they come.
+    this.#timestamp += 1000;
+    this.#challenges.set(this.#timestamp, frame.challenge);
+    const type = frame.keyframe ? 'key' : 'delta';
+    this.#decoder.decode(new EncodedVideoChunk({ type, timestamp: this.#timestamp, data: frame.accessUnit }));
+  }
+
+  #configure(frame: Frame): void {
+    const codec = codecString(frame.accessUnit);
+    if (codec === undefined) return this.#fail('keyframe without SPS');
+    if (codec === this.#codec && this.#decoder?.state === 'configured') return;
+    if (this.#decoder?.state !== 'closed') this.#decoder?.close();
+    this.#challenges.clear();
+    const decoder = new VideoDecoder({
+      output: (picture) => {
+        const challenge = this.#challenges.get(picture.timestamp) ?? '';
+        for (const t of this.#challenges.keys()) if (t <= picture.timestamp) this.#challenges.delete(t);
+        this.events.picture(picture, challenge);
+      },
+      error: (e) => {
+        if (decoder === this.#decoder) this.#fail(e.message);
+      },
+    });
+    decoder.configure({ codec, optimizeForLatency: true });
+    this.#decoder = decoder;
+    this.#codec = codec;
+  }
+
+  #fail(reason: string): void {
+    this.#codec = '';
+    this.#order.reset();
+    this.events.undecodable(reason);
+    this.events.needKeyframe();
+  }
+}

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Reorder } from '../../src/reorder';
+
+/** Pushes "k0 d1 d3@100": kind, counter and time; gives the counters released at each step. */
+function run(steps: string, r = new Reorder<{ ctr: bigint; keyframe: boolean }>(250, 8)): string {
+  return steps
+    .split(' ')
+    .map((s) => {
+      const m = /^([kd])(\d+)(?:@(\d+))?$/.exec(s)!;
+      return r.push({ ctr: BigInt(m[2]!), keyframe: m[1] === 'k' }, Number(m[3] ?? 0)).map((f) => f.ctr).join('+');
+    })
+    .join(' ');
+}
+
+const rows: { name: string; steps: string; want: string }[] = [
+  { name: 'in order', steps: 'k0 d1 d2 k3', want: '0 1 2 3' },
+  { name: 'begins at a keyframe', steps: 'd4 d5 k6 d7', want: '  6 7' },
+  { name: 'overtaken frames wait', steps: 'k0 d2 d3 d1 d4', want: '0   1+2+3 4' },
+  { name: 'a lost frame is given up, then a keyframe is needed', steps: 'k0 d2@10 d3@261 d4@300 k5@400 d6@410', want: '0    5 6' },
+  { name: 'a lost frame is given up for a keyframe that waits', steps: 'k0 d2@10 k3@20 d4@261', want: '0   3+4' },
+  { name: 'too many wait', steps: 'k0 d2 d3 d4 d5 d6 d7 d8 d9 d10 k11', want: '0          11' },
+  { name: 'too late', steps: 'k0 k2@10 d3@300 d1@301 d4@302', want: '0  2+3  4' },
+  { name: 'twice', steps: 'k0 k0 d1 d1', want: '0  1 ' },
+];
+
+for (const { name, steps, want } of rows) {
+  test(`reorder: ${name}`, () => assert.equal(run(steps), want));
+}
+
+test('reorder: starved until a keyframe, and after a reset', () => {
+  const r = new Reorder<{ ctr: bigint; keyframe: boolean }>();
+  assert.equal(r.starved, true);
+  run('d0 k1', r);
+  assert.equal(r.starved, false);
+  r.reset();
+  assert.equal(r.starved, true);
+  assert.equal(run('d2 k3', r), ' 3');
+});

@@ -204,7 +204,7 @@ func (v *Viewer) connect(ctx context.Context) error {
 		v.do(ctx, func() error { return v.dataArrived(m.Data) })
 	})
 	p.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		v.do(ctx, func() error { v.cfg.OnPath(describePath(pair, v.cfg.RelayOnly)); return nil })
+		v.do(ctx, func() error { v.found(pair); return nil })
 	})
 	return nil
 }
@@ -424,6 +424,12 @@ func (v *Viewer) sendChallenge() {
 func (v *Viewer) reject(what string, err error) {
 	if v.cfg.OnReject != nil {
 		v.cfg.OnReject(Rejection{what, err})
+	}
+}
+
+func (v *Viewer) found(pair *webrtc.ICECandidatePair) {
+	if v.cfg.OnPath != nil {
+		v.cfg.OnPath(describePath(pair, v.cfg.RelayOnly))
 	}
 }
 

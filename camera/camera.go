@@ -1,0 +1,154 @@
+// Package camera is the camera's side of Peephole: it keeps the camera's identity and roster, pairs viewers while
+// its set-up window is open, and serves sessions to those who are on the roster.
+//
+// It connects outbound only. It promises that a picture goes to nobody but a paired viewer, sealed to that viewer, and
+// that a viewer removed from the roster is cut off at once.
+package camera
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+const (
+	sessionsPerViewer = 8
+	rolloverEvery     = 10 * time.Minute
+)
+
+// Config is what a camera needs.
+type Config struct {
+	State      string        // directory of the identity and the roster, made with mode 0700
+	Name       string        // what viewers see; sealed on its way
+	RelayURL   string        // home relay
+	Ticket     []byte        // of the relay's operator; nil where everyone is admitted
+	TLS        *tls.Config   // nil: the system's roots
+	PairWindow time.Duration // how long after the start an unowned camera can be paired; 0: not at all
+	PairMore   bool          // open the set-up window although the camera has an owner
+	Stream     session.Stream
+	Logger     *slog.Logger
+
+	OnCode   func(pairing.Code)  // a code to show; the one before is void
+	OnPaired func(viewer string) // a viewer was paired: its short fingerprint
+	OnRefuse func(err error)     // someone tried to pair and was refused: tell the person
+	OnRelay  func(err error)     // nil: connected; else why not
+}
+
+// Camera is one camera.
+type Camera struct {
+	cfg    Config
+	self   *identity.Private
+	store  *pairing.Store
+	client *signaling.Client
+
+	mu      sync.Mutex
+	viewers map[identity.Fingerprint]*viewer // guarded by mu
+	work    sync.WaitGroup
+}
+
+// New loads the camera's identity and roster, or makes a new identity in an empty State directory.
+func New(cfg Config) (*Camera, error) {
+	relayURL, err := pairing.NormalizeRelayURL(cfg.RelayURL)
+	if err != nil {
+		return nil, err
+	}
+	cfg.RelayURL = relayURL
+	self, err := identity.LoadOrCreate(cfg.State)
+	if err != nil {
+		return nil, fmt.Errorf("load camera identity: %w", err)
+	}
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: relayURL, TLS: cfg.TLS, OnState: cfg.OnRelay, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	c := &Camera{cfg: cfg, self: self, store: pairing.NewStore(cfg.State, self, identity.Camera), client: client, viewers: make(map[identity.Fingerprint]*viewer)}
+	records, err := c.store.Load()
+	for _, r := range records {
+		c.viewers[r.Pair.Peer.Fingerprint()] = &viewer{camera: c, record: r}
+	}
+	if err != nil {
+		return c, fmt.Errorf("load roster: %w", err)
+	}
+	return c, nil
+}
+
+// Fingerprint names the camera.
+func (c *Camera) Fingerprint() identity.Fingerprint { return c.self.Bundle().Fingerprint() }
+
+// Owned says whether anybody is on the roster.
+func (c *Camera) Owned() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.viewers) > 0
+}
+
+// Run serves until ctx ends.
+func (c *Camera) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer c.work.Wait()
+	defer cancel()
+	c.mu.Lock()
+	for _, v := range c.viewers {
+		v.start(ctx)
+	}
+	c.mu.Unlock()
+	if c.cfg.PairWindow > 0 && (c.cfg.PairMore || !c.Owned()) {
+		c.work.Go(func() {
+			if err := c.pairing(ctx); err != nil && ctx.Err() == nil {
+				c.cfg.Logger.Warn("pairing", "err", err)
+			}
+		})
+	}
+	return c.client.Run(ctx)
+}
+
+// Remove takes a viewer off the roster and ends its sessions at once.
+func (c *Camera) Remove(viewer identity.Fingerprint) error {
+	c.mu.Lock()
+	v := c.viewers[viewer]
+	delete(c.viewers, viewer)
+	c.mu.Unlock()
+	if v == nil {
+		return fmt.Errorf("remove viewer: %s is not on the roster", viewer.Short())
+	}
+	v.stop()
+	return c.store.Remove(viewer)
+}
+
+// add commits a new viewer to the roster, then serves it.
+func (c *Camera) add(ctx context.Context, r pairing.Record) (*viewer, error) {
+	if err := c.store.Put(r); err != nil {
+		return nil, err
+	}
+	v := &viewer{camera: c, record: r}
+	fingerprint := r.Pair.Peer.Fingerprint()
+	c.mu.Lock()
+	old := c.viewers[fingerprint]
+	c.viewers[fingerprint] = v
+	c.mu.Unlock()
+	if old != nil {
+		old.stop()
+	}
+	v.start(ctx)
+	return v, nil
+}
+
+// today is the relay's time if known, for the choice of a mailbox's day and nothing else: cameras boot in 1970.
+func (c *Camera) today() time.Time {
+	if t, ok := c.client.ServerTime(); ok {
+		return t
+	}
+	return time.Now()
+}
+
+// ErrWindow is returned when the set-up window closed before anyone paired.
+var ErrWindow = errors.New("the set-up window has closed: restart the camera to open it again")

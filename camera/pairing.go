@@ -1,0 +1,128 @@
+package camera
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// pairingLife is how long one code is good; a fresh one follows while the set-up window is open.
+const pairingLife = 10 * time.Minute
+
+// boundPatience is how long a scanner that began has for its last message, before the code is given up for a fresh one.
+const boundPatience = 30 * time.Second
+
+// codePause keeps a relay that refuses every code from being asked for the next one at once.
+const codePause = time.Second
+
+// pairing shows one code after the other until the set-up window closes. Each code makes one pair; a household pairs its
+// devices one after the other.
+func (c *Camera) pairing(ctx context.Context) error {
+	window, cancel := context.WithTimeoutCause(ctx, c.cfg.PairWindow, ErrWindow)
+	defer cancel()
+	for {
+		if err := c.offerCode(ctx, window); err != nil {
+			return err
+		}
+		pause := time.NewTimer(codePause)
+		select {
+		case <-window.Done():
+			pause.Stop()
+			if c.Owned() {
+				return nil
+			}
+			return context.Cause(window)
+		case <-pause.C:
+		}
+	}
+}
+
+// offerCode shows one code until it has made a pair, or is void.
+func (c *Camera) offerCode(ctx, window context.Context) error {
+	displayer, err := pairing.NewDisplayer(c.self, identity.Camera, c.cfg.RelayURL, pairingLife)
+	if err != nil {
+		return err
+	}
+	defer displayer.Forget()
+	toUs, toScanner := displayer.Code().Rendezvous()
+	inbox := make(chan []byte, 8)
+	stop := c.client.Receive(rendezvous(toUs), func(body []byte) bool {
+		select {
+		case inbox <- body:
+		default: // more than a rendezvous carries
+		}
+		return true
+	})
+	defer stop()
+	outbox := rendezvous(toScanner)
+	defer c.client.Keep(outbox)()
+	c.cfg.OnCode(displayer.Code())
+	if err := c.client.Send(window, outbox, displayer.Hello(), pairingLife); err != nil {
+		return quiet(window, err)
+	}
+	expiry := time.NewTimer(pairingLife)
+	defer expiry.Stop()
+	for {
+		select {
+		case <-window.Done():
+			return nil
+		case <-expiry.C:
+			return nil
+		case message := <-inbox:
+			outcome := displayer.Handle(message)
+			if outcome.Refuse != nil && c.cfg.OnRefuse != nil {
+				c.cfg.OnRefuse(outcome.Refuse)
+			}
+			if outcome.Reply != nil {
+				if err := c.client.Send(window, outbox, outcome.Reply, pairingLife); err != nil {
+					return quiet(window, err)
+				}
+				if outcome.Refuse == nil {
+					expiry.Reset(boundPatience)
+				}
+			}
+			if outcome.Pair != nil {
+				return c.paired(ctx, outcome.Pair, displayer, outbox)
+			}
+		}
+	}
+}
+
+// paired commits the new pair, then tells the viewer, then leaves word at the code that it is used.
+func (c *Camera) paired(ctx context.Context, pair *envelope.Pair, displayer *pairing.Displayer, outbox signaling.Mailbox) error {
+	v, err := c.add(ctx, pairing.Record{Pair: pair, RelayURL: c.cfg.RelayURL, Name: c.cfg.Name, PairedAt: time.Now()})
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(struct {
+		Name string `json:"name"`
+	}{c.cfg.Name})
+	if err != nil {
+		return fmt.Errorf("encode welcome: %w", err)
+	}
+	if err := v.welcome(ctx, body); err != nil {
+		return fmt.Errorf("welcome viewer: %w", err)
+	}
+	c.cfg.OnPaired(pair.Peer.Fingerprint().Short())
+	return c.client.Send(ctx, outbox, displayer.Used(), pairingLife)
+}
+
+// quiet is nil for an error that only means that the window has closed. A relay's refusal voids the code, no more.
+func quiet(window context.Context, err error) error {
+	var refusal *signaling.Error
+	if window.Err() != nil || errors.As(err, &refusal) {
+		return nil
+	}
+	return err
+}
+
+func rendezvous(m envelope.Mailbox) signaling.Mailbox {
+	return signaling.Mailbox{Read: m.Read, Write: m.Write, Ticket: []byte(signaling.PairingTicket)}
+}

@@ -1,0 +1,144 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// viewer is one viewer on the roster: its mailboxes and its sessions.
+type viewer struct {
+	camera   *Camera
+	record   pairing.Record
+	replays  envelope.Replays
+	cancel   context.CancelFunc
+	sessions chan struct{} // one token a session under way
+}
+
+// start serves the viewer until ctx ends or stop is called.
+func (v *viewer) start(ctx context.Context) {
+	ctx, v.cancel = context.WithCancel(ctx)
+	v.sessions = make(chan struct{}, sessionsPerViewer)
+	v.camera.work.Go(func() { v.run(ctx) })
+}
+
+func (v *viewer) stop() {
+	if v.cancel != nil {
+		v.cancel()
+	}
+}
+
+// run keeps the mailboxes of yesterday, today and tomorrow open, as days turn. Until the relay is reached for the first time
+// nobody knows the day for sure.
+func (v *viewer) run(ctx context.Context) {
+	open := make(map[uint32]func())
+	defer func() {
+		for _, stop := range open {
+			stop()
+		}
+	}()
+	if v.camera.client.Connect(ctx) != nil {
+		return
+	}
+	ticker := time.NewTicker(rolloverEvery)
+	defer ticker.Stop()
+	for {
+		today := v.record.Pair.Day(v.camera.today())
+		for day, stop := range open {
+			if day+1 < today || day > today+1 {
+				stop()
+				delete(open, day)
+			}
+		}
+		for day := max(today, 1) - 1; day <= today+1; day++ {
+			if open[day] == nil {
+				open[day] = v.open(ctx, day)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// open opens both mailboxes of a day: the viewer holds no ticket, so the camera admits the one to the viewer too.
+func (v *viewer) open(ctx context.Context, day uint32) (stop func()) {
+	box := v.record.Pair.Mailbox(envelope.ToCamera, day)
+	stopReading := v.camera.client.Receive(v.admitted(box), func(body []byte) bool {
+		v.deliver(ctx, box, body)
+		return true
+	})
+	stopKeeping := v.camera.client.Keep(v.admitted(v.record.Pair.Mailbox(envelope.ToViewer, day)))
+	return func() { stopReading(); stopKeeping() }
+}
+
+func (v *viewer) admitted(m envelope.Mailbox) signaling.Mailbox {
+	return signaling.Mailbox{Read: m.Read, Write: m.Write, Ticket: v.camera.cfg.Ticket}
+}
+
+// deliver opens an envelope and starts the session it asks for. What does not open is counted and forgotten.
+func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, wire []byte) {
+	log, now := v.camera.cfg.Logger, time.Now()
+	opened, err := v.record.Pair.Open(box, wire, now)
+	if err == nil {
+		err = v.replays.Accept(opened, now)
+	}
+	switch {
+	case errors.Is(err, envelope.ErrExpired):
+		log.Warn("an offer came too late: it was held back, or a clock is wrong; check the clock of this camera and of the viewer")
+		return
+	case err != nil:
+		log.Debug("envelope rejected", "err", err)
+		return
+	case opened.Type != envelope.TypeOffer:
+		return
+	}
+	cfg := session.CameraConfig{
+		Pair: v.record.Pair, Signal: v.camera.client, Ticket: v.camera.cfg.Ticket, Offer: opened, OfferWire: wire,
+		Name: v.camera.cfg.Name, Stream: v.camera.cfg.Stream, Loopback: signaling.Loopback(v.camera.cfg.RelayURL), Logger: log,
+	}
+	v.camera.work.Go(func() { v.serve(ctx, cfg) })
+}
+
+func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
+	log := v.camera.cfg.Logger.With("viewer", v.record.Pair.Peer.Fingerprint().Short())
+	refuse := func(why session.Refusal) {
+		if err := session.Refuse(ctx, cfg, why); err != nil && ctx.Err() == nil {
+			log.Debug("refuse session", "err", err)
+		}
+	}
+	select {
+	case v.sessions <- struct{}{}:
+		defer func() { <-v.sessions }()
+	default:
+		refuse(session.Refusal{Code: "busy", Text: "This camera is being watched from too many places. Close one and try again."})
+		return
+	}
+	s, err := session.NewCamera(cfg)
+	if err != nil {
+		log.Info("session refused", "err", err)
+		refuse(session.Refusal{Code: "refused", Text: "The camera could not start a session: " + err.Error() + "."})
+		return
+	}
+	log.Info("session begins")
+	err = s.Run(ctx)
+	log.Info("session ends", "err", err)
+}
+
+// welcome sends the first envelope of a new pair, which tells the viewer that it is paired, and the camera's name.
+func (v *viewer) welcome(ctx context.Context, body []byte) error {
+	pair, now := v.record.Pair, time.Now()
+	box := pair.Mailbox(envelope.ToViewer, pair.Day(v.camera.today()))
+	sealed, err := pair.Seal(box, envelope.Message{Type: envelope.TypeWelcome, Sent: now, Expiry: now.Add(pairingLife), Body: body})
+	if err != nil {
+		return err
+	}
+	return v.camera.client.Send(ctx, v.admitted(box), sealed.Wire, pairingLife)
+}

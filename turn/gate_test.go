@@ -1,0 +1,234 @@
+package turn
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// forbidden are addresses that a relay must never be talked into reaching, among them the ways to spell others.
+func forbidden(own *net.UDPConn) map[string]netip.AddrPort {
+	self := own.LocalAddr().(*net.UDPAddr).AddrPort()
+	port := self.Port()
+	all := map[string]netip.AddrPort{"loopback socket": self}
+	for name, ip := range map[string]string{
+		"loopback":               "127.0.0.1",
+		"loopback, mapped":       "::ffff:127.0.0.1",
+		"loopback, IPv6":         "::1",
+		"loopback, NAT64":        "64:ff9b::7f00:1",
+		"loopback, 6to4":         "2002:7f00:1::",
+		"loopback, compatible":   "::127.0.0.1",
+		"unspecified":            "0.0.0.0",
+		"unspecified, IPv6":      "::",
+		"private 10":             "10.0.0.1",
+		"private 172":            "172.16.0.1",
+		"private 192":            "192.168.1.1",
+		"private, mapped":        "::ffff:192.168.1.1",
+		"CGNAT":                  "100.64.0.1",
+		"link-local":             "169.254.1.1",
+		"link-local, IPv6":       "fe80::1",
+		"metadata":               "169.254.169.254",
+		"metadata, mapped":       "::ffff:169.254.169.254",
+		"metadata, IPv6":         "fd00:ec2::254",
+		"unique local":           "fd12:3456:789a::1",
+		"multicast":              "224.0.0.251",
+		"multicast, IPv6":        "ff02::fb",
+		"broadcast":              "255.255.255.255",
+		"documentation":          "192.0.2.1",
+		"Teredo":                 "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+		"public":                 "8.8.8.8",
+		"public, IPv6":           "2001:4860:4860::8888",
+		"relayed, nobody's":      "198.19.255.1",
+		"relayed block's bottom": "198.18.0.0",
+	} {
+		all[name] = netip.AddrPortFrom(netip.MustParseAddr(ip), port)
+	}
+	return all
+}
+
+// TestForbiddenPeers: a client with good credentials gets 403 for every peer but the other end, and what it sends
+// there regardless goes nowhere.
+func TestForbiddenPeers(t *testing.T) {
+	for _, over := range []string{"udp", "tcp"} {
+		t.Run(over, func(t *testing.T) {
+			s := serve(t, Config{})
+			cam, view := pair(t, s, over, "udp")
+			stranger, _ := pair(t, s, over, "udp")
+			own := sink(t)
+			peers := forbidden(own)
+			peers["the server, UDP"] = s.Addresses().UDP
+			peers["the server, TCP"] = s.Addresses().TCP
+			peers["another session's camera"] = stranger.relayed.AddrPort()
+			peers["itself"] = cam.relayed.AddrPort()
+			v := view.relayed.AddrPort()
+			peers["other end, mapped"] = netip.AddrPortFrom(netip.AddrFrom16(v.Addr().As16()), v.Port())
+			channel := uint16(0x4000)
+			for name, peer := range peers {
+				if code := cam.permit(peerAttribute(peer)); code != 403 {
+					t.Errorf("permission for %s: %d", name, code)
+				}
+				if code := cam.bind(channel, peerAttribute(peer)); code != 403 {
+					t.Errorf("channel to %s: %d", name, code)
+				}
+				cam.send(peerAttribute(peer), "out")
+				cam.sendChannel(channel, "out!")
+				channel++
+			}
+			if code := cam.bind(channel, peerAttribute(netip.AddrPortFrom(v.Addr(), v.Port()+1))); code != 403 {
+				t.Errorf("channel to another port of the other end: %d", code)
+			}
+			if code := cam.permit(peerAt(view.relayed), peerAttribute(peers["metadata"])); code != 403 {
+				t.Errorf("permission for the other end and more: %d", code)
+			}
+			cam.fence()
+			untouched(t, own)
+			n := s.Stats()
+			if want := uint64(2*len(peers) + 2); n.Refusals["peer"] != want || n.Packets != 0 {
+				t.Errorf("%d refused, want %d; %d relayed", n.Refusals["peer"], want, n.Packets)
+			}
+			if code := cam.permit(peerAt(view.relayed)); code != 0 {
+				t.Errorf("permission for the other end: %d", code)
+			}
+		})
+	}
+}
+
+// TestGateAlone plants a fault: the permission handler says yes to everything. pion then hands every packet to the
+// relayed side, and the gate there lets none pass, in particular none between two sessions.
+func TestGateAlone(t *testing.T) {
+	for _, over := range []string{"udp", "tcp"} {
+		t.Run(over, func(t *testing.T) {
+			s := serve(t, Config{}, func(s *Server) {
+				for _, tr := range s.transports {
+					tr.permit = func(net.Addr, net.IP) bool { return true }
+				}
+			})
+			cam, view := pair(t, s, over, "udp")
+			stranger, strangerView := pair(t, s, "udp", over)
+			own := sink(t)
+			peers := forbidden(own)
+			for i, c := range []*client{stranger, strangerView} {
+				peers[fmt.Sprintf("stranger %d", i)] = c.relayed.AddrPort()
+				if code := c.permit(peerAt(cam.relayed)); code != 0 { // it would take what comes
+					t.Fatalf("the fault is not planted: %d", code)
+				}
+			}
+			peers["itself"] = cam.relayed.AddrPort()
+			v := view.relayed.AddrPort()
+			peers["other end, mapped"] = netip.AddrPortFrom(netip.AddrFrom16(v.Addr().As16()), v.Port())
+			peers["other end, other port"] = netip.AddrPortFrom(v.Addr(), v.Port()+2)
+			channel, sent := uint16(0x4000), uint64(0)
+			for name, peer := range peers {
+				if code := cam.permit(peerAttribute(peer)); code != 0 {
+					t.Fatalf("the fault is not planted: permission for %s: %d", name, code)
+				}
+				cam.send(peerAttribute(peer), "out")
+				sent++
+				if code := cam.bind(channel, peerAttribute(peer)); code == 0 {
+					cam.sendChannel(channel, "out!")
+					sent++
+				} else if code != 400 || !strings.HasPrefix(name, "loopback") && !strings.HasPrefix(name, "private") && !strings.HasPrefix(name, "metadata") {
+					// pion takes a mapped address for the same as its plain form, and refuses the second channel to one
+					t.Fatalf("the fault is not planted: channel to %s: %d", name, code)
+				}
+				channel++
+			}
+			cam.fence()
+			untouched(t, own)
+			n := s.Stats()
+			if n.Packets != 0 {
+				t.Errorf("%d packets got through", n.Packets)
+			}
+			if got := n.Drops["not_peer"]; got != sent {
+				t.Errorf("%d packets came to the gate, want %d", got, sent)
+			}
+			// Nothing waits on the other side either: the first that strangers get is from each other.
+			strangerView.send(peerAt(stranger.relayed), "x")
+			if code := strangerView.permit(peerAt(stranger.relayed)); code != 0 {
+				t.Fatal(code)
+			}
+			if code := stranger.permit(peerAt(strangerView.relayed)); code != 0 {
+				t.Fatal(code)
+			}
+			strangerView.send(peerAt(stranger.relayed), "ours")
+			if got := stranger.receive(); got.data != "ours" || got.from != strangerView.relayed.String() {
+				t.Errorf("stranger got %+v", got)
+			}
+		})
+	}
+}
+
+// TestQueue: a queue that nobody empties is bounded, and what does not fit is counted; so is what has no session.
+func TestQueue(t *testing.T) {
+	var n counters
+	r := newRelay(Config{Queue: 3}.withDefaults(), &n)
+	open := func(role role) *allocation {
+		a, err := r.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	cam, view, third := open(camera), open(viewer), open(viewer)
+	for a, role := range map[*allocation]role{cam: camera, view: viewer} {
+		f := flow{"udp", netip.AddrPortFrom(netip.IPv6Loopback(), uint16(role))}
+		if err := r.bind(a.address.Addr(), binding{flow: f, role: role}, sessionID{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(from, to *allocation, size int) {
+		if n, err := from.WriteTo(make([]byte, size), to.udp); n != size || err != nil {
+			t.Errorf("WriteTo: %d, %v", n, err)
+		}
+	}
+	for range 5 {
+		write(cam, view, 10)
+	}
+	write(cam, view, maxMessage+1)
+	write(third, view, 10)
+	write(cam, third, 10)
+	view.Close()
+	view.Close()
+	write(cam, view, 10)
+	write(view, cam, 10)
+	got := n.snapshot()
+	want := map[string]uint64{"queue_full": 2, "not_peer": 2, "unbound": 2, "too_big": 1, "malformed": 0}
+	if fmt.Sprint(got.Drops) != fmt.Sprint(want) || got.Packets != 3 || got.Bytes != 30 || got.Allocations != 1 {
+		t.Errorf("%+v", got)
+	}
+	cam.Close()
+	third.Close()
+	if len(r.addresses)+len(r.flows)+len(r.sessions) != 0 {
+		t.Errorf("left behind: %v %v %v", r.addresses, r.flows, r.sessions)
+	}
+}
+
+// TestAddresses: each is in the block and used once at a time, all around.
+func TestAddresses(t *testing.T) {
+	var n counters
+	r := newRelay(Config{MaxAllocations: MaxAddresses}.withDefaults(), &n)
+	block := netip.MustParsePrefix("198.18.0.0/15")
+	r.last = MaxAddresses - 2
+	seen := map[netip.Addr]bool{}
+	for range 5 {
+		a, err := r.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ip := a.address.Addr()
+		if seen[ip] || !block.Contains(ip) || a.address.Port()%2 == 0 {
+			t.Errorf("%v", a.address)
+		}
+		seen[ip] = true
+	}
+	r.last = MaxAddresses - 2 // all five are taken: it goes on behind them
+	if a, err := r.open(); err != nil || a.address.Addr().String() != "198.18.0.4" {
+		t.Errorf("%v, %v", a, err)
+	}
+	r.maxAllocations = len(r.addresses)
+	if _, err := r.open(); err != errFull {
+		t.Errorf("beyond the limit: %v", err)
+	}
+}

@@ -1,0 +1,168 @@
+package turn
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Every use of a secret goes through HKDF-SHA256 with a label of its own.
+const (
+	labelKeyID      = "peephole turn key id v1"
+	labelCredential = "peephole turn credential v1"
+)
+
+// MinSecret is the least length of a secret, in bytes.
+const MinSecret = 32
+
+// MaxTTL is the longest time for which a grant may make allocations.
+const MaxTTL = 24 * time.Hour
+
+var (
+	// ErrSecret is returned for a secret that is too short, or that is in use already.
+	ErrSecret = errors.New("bad secret")
+	// ErrTTL is returned for a time to live outside one second to MaxTTL.
+	ErrTTL = errors.New("bad time to live")
+
+	errUnknownKey = errors.New("unknown key id")
+)
+
+// Keys makes and checks credentials under two overlapping secrets: the current one makes them, both check them. So a
+// secret is replaced without a restart, and a credential outlives one rotation but not two. Safe for concurrent use.
+type Keys struct {
+	mu       sync.RWMutex
+	current  key
+	previous *key // nil: none
+}
+
+// key is what is derived from one secret.
+type key struct {
+	id  keyID
+	mac []byte
+}
+
+// NewKeys takes the current secret and the one before it, nil if there is none; each at least MinSecret bytes long and
+// uniformly random. Processes that are given the same secrets accept each other's credentials. It returns ErrSecret.
+func NewKeys(current, previous []byte) (*Keys, error) {
+	c, err := deriveKey(current)
+	if err != nil {
+		return nil, fmt.Errorf("derive current key: %w", err)
+	}
+	k := &Keys{current: c}
+	if previous == nil {
+		return k, nil
+	}
+	p, err := deriveKey(previous)
+	if err != nil {
+		return nil, fmt.Errorf("derive previous key: %w", err)
+	}
+	if p.id == c.id {
+		return nil, fmt.Errorf("secrets are the same: %w", ErrSecret)
+	}
+	k.previous = &p
+	return k, nil
+}
+
+func deriveKey(secret []byte) (key, error) {
+	var k key
+	if len(secret) < MinSecret {
+		return k, fmt.Errorf("%d bytes, need %d: %w", len(secret), MinSecret, ErrSecret)
+	}
+	id, err := hkdf.Key(sha256.New, secret, nil, labelKeyID, len(k.id))
+	if err != nil {
+		return k, fmt.Errorf("derive key id: %w", err)
+	}
+	copy(k.id[:], id)
+	if k.mac, err = hkdf.Key(sha256.New, secret, nil, labelCredential, sha256.Size); err != nil {
+		return k, fmt.Errorf("derive credential key: %w", err)
+	}
+	return k, nil
+}
+
+// Rotate makes next the current secret and the current one the previous; what the previous secret made is refused from
+// now on, except by allocations that live already. It returns ErrSecret and then changes nothing.
+func (k *Keys) Rotate(next []byte) error {
+	n, err := deriveKey(next)
+	if err != nil {
+		return fmt.Errorf("derive next key: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n.id == k.current.id {
+		return fmt.Errorf("secret is the current one: %w", ErrSecret)
+	}
+	old := k.current
+	k.current, k.previous = n, &old
+	return nil
+}
+
+// LogValue keeps the keys out of logs.
+func (k *Keys) LogValue() slog.Value { return slog.StringValue("redacted") }
+
+// Credential is what one end gives to a TURN client. The password is a secret.
+type Credential struct {
+	Username string // expiry:session:role:keyid
+	Password string // base64 of HMAC-SHA256 over the username
+}
+
+// LogValue keeps the password out of logs.
+func (c Credential) LogValue() slog.Value { return slog.StringValue("redacted") }
+
+// Grant lets both ends of one new session allocate.
+type Grant struct {
+	Session string // 128 random bits, base64url
+	Camera  Credential
+	Viewer  Credential
+	Expires time.Time // no new allocation from then on; what lives may be refreshed for Config.MaxLifetime more
+}
+
+// LogValue keeps the credentials out of logs.
+func (g Grant) LogValue() slog.Value { return slog.StringValue("redacted") }
+
+// Grant makes the credentials of a new session, good for ttl from now, in whole seconds. It returns ErrTTL.
+func (k *Keys) Grant(now time.Time, ttl time.Duration) (Grant, error) {
+	if ttl < time.Second || ttl > MaxTTL {
+		return Grant{}, fmt.Errorf("%v is not within 1s and %v: %w", ttl, MaxTTL, ErrTTL)
+	}
+	k.mu.RLock()
+	current := k.current
+	k.mu.RUnlock()
+	c := username{expiry: now.Add(ttl).Unix(), role: camera, key: current.id}
+	rand.Read(c.session[:]) // never fails: crypto/rand ends the process rather than return an error
+	v := c
+	v.role = viewer
+	return Grant{
+		Session: c.session.text(),
+		Camera:  current.credential(c),
+		Viewer:  current.credential(v),
+		Expires: c.expires(),
+	}, nil
+}
+
+func (k key) credential(u username) Credential {
+	name := u.text()
+	mac := hmac.New(sha256.New, k.mac)
+	mac.Write([]byte(name))
+	return Credential{Username: name, Password: base64.StdEncoding.EncodeToString(mac.Sum(nil))}
+}
+
+// password returns the password that belongs to u, or errUnknownKey. Nothing secret is compared here: the client's
+// MESSAGE-INTEGRITY is checked against it by pion, in constant time.
+func (k *Keys) password(u username) (string, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	switch {
+	case u.key == k.current.id:
+		return k.current.credential(u).Password, nil
+	case k.previous != nil && u.key == k.previous.id:
+		return k.previous.credential(u).Password, nil
+	}
+	return "", errUnknownKey
+}

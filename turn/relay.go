@@ -1,0 +1,218 @@
+package turn
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// Relayed addresses are from 198.18.0.0/15, which RFC 2544 set aside for benchmarks: never routed on the Internet and
+// hardly ever inside a network, so an address that leaks means nothing to who finds it, and no real peer has it. Each
+// allocation has an IP of its own, because TURN permissions name IPs without ports (RFC 8656 section 9): so a
+// permission names one allocation. The port is the same for all; it is odd, so that EVEN-PORT always fails with 508.
+const (
+	relayedBase = 198<<24 | 18<<16
+	relayedBits = 15
+	relayedPort = 49153
+)
+
+var (
+	errFull  = errors.New("no relayed address left")
+	errQuota = errors.New("session has its allocations")
+)
+
+// flow is a client's 5-tuple: transports that differ never meet, even where address and port are equal. The server's
+// side is left out, since each transport has one listener and refuses a second connection from a live client address.
+type flow struct {
+	transport string
+	client    netip.AddrPort
+}
+
+// session is the two ends that may exchange packets. Each slice is replaced, never changed, so a packet takes no lock.
+type session struct {
+	ends [2]atomic.Pointer[[]*allocation]
+}
+
+// end returns the live allocations of a role.
+func (s *session) end(r role) []*allocation {
+	if p := s.ends[r].Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// relay holds every allocation of a server, and nothing else that could be sent to.
+type relay struct {
+	maxAllocations, maxPerRole, queue int
+	counters                          *counters
+	packets                           sync.Pool // of *packet
+
+	mu        sync.Mutex
+	addresses map[netip.Addr]*allocation // by relayed address; bound or about to be
+	flows     map[flow]*allocation       // bound
+	sessions  map[sessionID]*session     // with at least one allocation
+	last      uint32                     // host part handed out last
+}
+
+func newRelay(c Config, n *counters) *relay {
+	return &relay{
+		maxAllocations: c.MaxAllocations,
+		maxPerRole:     c.MaxPerRole,
+		queue:          c.Queue,
+		counters:       n,
+		packets:        sync.Pool{New: func() any { return new(packet) }},
+		addresses:      make(map[netip.Addr]*allocation),
+		flows:          make(map[flow]*allocation),
+		sessions:       make(map[sessionID]*session),
+	}
+}
+
+// open makes an allocation with a free address, in turn, so that an address is not used again soon. It belongs to
+// nobody, and relays nothing, until bind. It returns errFull.
+func (r *relay) open() (*allocation, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.addresses) >= r.maxAllocations {
+		return nil, errFull
+	}
+	for {
+		r.last = r.last%MaxAddresses + 1
+		ip := relayedIP(r.last)
+		if r.addresses[ip] != nil {
+			continue
+		}
+		a := &allocation{
+			relay:   r,
+			address: netip.AddrPortFrom(ip, relayedPort),
+			done:    make(chan struct{}),
+		}
+		a.udp = net.UDPAddrFromAddrPort(a.address)
+		r.addresses[ip] = a
+		return a, nil
+	}
+}
+
+func relayedIP(host uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], relayedBase+host)
+	return netip.AddrFrom4(b)
+}
+
+// room says whether one more allocation of this session and role may be made: nil, errQuota or errFull.
+func (r *relay) room(u username) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.sessions[u.session]; s != nil && len(s.end(u.role)) >= r.maxPerRole {
+		return errQuota
+	}
+	if len(r.addresses) >= r.maxAllocations {
+		return errFull
+	}
+	return nil
+}
+
+// bind gives the allocation at ip to a session. All allocations of the other role can be reached, not only the newest:
+// the sender names the one it means, and a client that reloads or restarts ICE uses both for a while. It returns
+// errQuota, or net.ErrClosed if there is no such allocation, and then the allocation stays unbound.
+func (r *relay) bind(ip netip.Addr, b binding, id sessionID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.addresses[ip]
+	if a == nil || a.bound.Load() != nil {
+		return net.ErrClosed
+	}
+	s := r.sessions[id]
+	if s == nil {
+		s = new(session)
+	}
+	end := s.end(b.role)
+	if len(end) >= r.maxPerRole {
+		return errQuota
+	}
+	b.session, b.id = s, id
+	a.queue = make(chan *packet, r.queue)
+	a.bound.Store(&b)
+	more := append(end[:len(end):len(end)], a)
+	s.ends[b.role].Store(&more)
+	r.sessions[id] = s
+	r.flows[b.flow] = a
+	r.counters.bound.Add(1)
+	r.gauge()
+	return nil
+}
+
+// drop closes the allocation at ip, if there is one.
+func (r *relay) drop(ip netip.Addr) {
+	r.mu.Lock()
+	a := r.addresses[ip]
+	r.mu.Unlock()
+	if a != nil {
+		a.Close()
+	}
+}
+
+// release forgets a.
+func (r *relay) release(a *allocation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.addresses, a.address.Addr())
+	b := a.bound.Swap(nil)
+	if b == nil {
+		return
+	}
+	if r.flows[b.flow] == a {
+		delete(r.flows, b.flow)
+	}
+	var rest []*allocation
+	for _, other := range b.session.end(b.role) {
+		if other != a {
+			rest = append(rest, other)
+		}
+	}
+	b.session.ends[b.role].Store(&rest)
+	if len(b.session.end(camera))+len(b.session.end(viewer)) == 0 {
+		delete(r.sessions, b.id)
+	}
+	r.gauge()
+}
+
+// gauge is called with mu held.
+func (r *relay) gauge() {
+	r.counters.allocations.Store(int64(len(r.flows)))
+	r.counters.sessions.Store(int64(len(r.sessions)))
+}
+
+// at returns what the allocation of a client is bound to, nil if it has none.
+func (r *relay) at(f flow) *binding {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.flows[f]; a != nil {
+		return a.bound.Load()
+	}
+	return nil
+}
+
+// generator is the relay as pion asks it for relayed addresses.
+type generator struct{ relay *relay }
+
+func (g generator) Validate() error { return nil }
+
+// AllocatePacketConn never opens a socket. A port can be asked for by EVEN-PORT only, which is refused.
+func (g generator) AllocatePacketConn(_ string, port int) (net.PacketConn, net.Addr, error) {
+	if port != 0 {
+		return nil, nil, errors.ErrUnsupported
+	}
+	a, err := g.relay.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, a.udp, nil
+}
+
+// AllocateConn would be RFC 6062, connections to peers over TCP: there are none.
+func (g generator) AllocateConn(string, int) (net.Conn, net.Addr, error) {
+	return nil, nil, errors.ErrUnsupported
+}

@@ -1,0 +1,173 @@
+package turn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	pion "github.com/pion/turn/v4"
+)
+
+// socketBuffer is asked of the kernel for each direction of the UDP socket, in bytes: a keyframe of every client may
+// arrive at once.
+const socketBuffer = 4 << 20
+
+// ErrRun is returned by Run when it was called before, or after Close.
+var ErrRun = errors.New("server ran already or is closed")
+
+// Server is a TURN server.
+type Server struct {
+	config     Config
+	counters   counters
+	relay      *relay
+	transports []*transport
+	addresses  Addresses
+	closed     chan struct{} // closed by Close
+
+	mu     sync.Mutex
+	ran    bool // Run was called, or Close
+	ending bool // closed is closed
+}
+
+// Addresses are where a server listens.
+type Addresses struct {
+	UDP, TCP netip.AddrPort
+	TLS      netip.AddrPort // zero if there is none
+}
+
+// New binds the sockets and serves nothing: what arrives waits until Run. It returns ErrConfig, or why a socket could
+// not be bound. Close the server if it is never run.
+func New(config Config) (*Server, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: config.withDefaults(), closed: make(chan struct{})}
+	s.relay = newRelay(s.config, &s.counters)
+	if err := s.bind(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) bind() error {
+	c := &s.config
+	udp, err := net.ListenPacket("udp", c.Address)
+	if err != nil {
+		return fmt.Errorf("listen for UDP: %w", err)
+	}
+	if u, ok := udp.(*net.UDPConn); ok { // the kernel gives what it allows
+		_, _ = u.SetReadBuffer(socketBuffer), u.SetWriteBuffer(socketBuffer)
+	}
+	s.addresses.UDP = s.add("udp", newDatagrams(udp, c.Realm, &s.counters), udp.LocalAddr())
+	tcp, err := net.Listen("tcp", c.Address)
+	if err != nil {
+		return fmt.Errorf("listen for TCP: %w", err)
+	}
+	s.addresses.TCP = s.add("tcp", newStreams(tcp, c, nil, &s.counters), tcp.Addr())
+	if c.TLSAddress == "" {
+		return nil
+	}
+	secure, err := net.Listen("tcp", c.TLSAddress)
+	if err != nil {
+		return fmt.Errorf("listen for TLS: %w", err)
+	}
+	s.addresses.TLS = s.add("tls", newStreams(secure, c, c.TLS, &s.counters), secure.Addr())
+	return nil
+}
+
+func (s *Server) add(name string, f front, at net.Addr) netip.AddrPort {
+	t := &transport{name: name, config: &s.config, relay: s.relay, counters: &s.counters, front: f}
+	t.permit = t.permitted
+	s.transports = append(s.transports, t)
+	return clientOf(at)
+}
+
+// Run serves until ctx ends or Close is called, and returns nil then, with every socket, connection, allocation and
+// goroutine gone. It returns ErrRun, or why it could not start. A server runs once.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	ran := s.ran
+	s.ran = true
+	s.mu.Unlock()
+	if ran {
+		return ErrRun
+	}
+	var started []*transport
+	var err error
+	for _, t := range s.transports {
+		if err = t.start(); err != nil {
+			err = fmt.Errorf("start %s server: %w", t.name, err)
+			break
+		}
+		started = append(started, t)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-s.closed:
+		}
+	}
+	err = errors.Join(err, s.Close())
+	for _, t := range started {
+		t.wait()
+	}
+	return err
+}
+
+// start hands the transport to a pion server, which serves from then on.
+func (t *transport) start() error {
+	c := t.pionConfig()
+	permit := func(client net.Addr, peer net.IP) bool { return t.permit(client, peer) }
+	switch f := t.front.(type) {
+	case *datagrams:
+		c.PacketConnConfigs = []pion.PacketConnConfig{
+			{PacketConn: f, RelayAddressGenerator: generator{t.relay}, PermissionHandler: permit},
+		}
+	case *streams:
+		c.ListenerConfigs = []pion.ListenerConfig{
+			{Listener: f, RelayAddressGenerator: generator{t.relay}, PermissionHandler: permit},
+		}
+	}
+	_, err := pion.NewServer(c) // ends when its socket is closed
+	return err
+}
+
+// Close ends Run, which waits for the rest; or frees the sockets of a server that was never run.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	ending := s.ending
+	s.ran, s.ending = true, true
+	s.mu.Unlock()
+	if ending {
+		return nil
+	}
+	close(s.closed)
+	var errs []error
+	for _, t := range s.transports {
+		if err := t.front.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s listener: %w", t.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Addresses returns where the server listens.
+func (s *Server) Addresses() Addresses { return s.addresses }
+
+// URLs returns the server as ICE servers spell it (RFC 7065), under the host name or IP that clients reach it by.
+func (s *Server) URLs(host string) []string {
+	url := func(scheme string, at netip.AddrPort, transport string) string {
+		return fmt.Sprintf("%s:%s?transport=%s", scheme, net.JoinHostPort(host, fmt.Sprint(at.Port())), transport)
+	}
+	urls := []string{url("turn", s.addresses.UDP, "udp"), url("turn", s.addresses.TCP, "tcp")}
+	if s.addresses.TLS.IsValid() {
+		urls = append(urls, url("turns", s.addresses.TLS, "tcp"))
+	}
+	return urls
+}
+
+// Stats returns the server's counters as they are now.
+func (s *Server) Stats() Stats { return s.counters.snapshot() }

@@ -1,0 +1,69 @@
+package turn
+
+import "sync/atomic"
+
+// Stats is a snapshot of a server's counters. Counters only grow; gauges say what is now.
+type Stats struct {
+	Allocations      int64  // gauge: bound to a session and alive
+	Sessions         int64  // gauge: with at least one allocation
+	Connections      int64  // gauge: open TCP and TLS connections
+	AllocationsTotal uint64 // allocations ever bound
+	Packets          uint64 // handed to the other end's queue
+	Bytes            uint64 // payload of those, without TURN's own headers
+
+	AuthFailures map[string]uint64 // malformed, expired, unknown_key, bad_integrity, wrong_credentials, no_allocation
+	Refusals     map[string]uint64 // quota, peer, transport, connections
+	Drops        map[string]uint64 // queue_full, not_peer, unbound, too_big, malformed
+}
+
+// reason says why something was refused or dropped.
+type reason int
+
+const (
+	authMalformed reason = iota
+	authExpired
+	authUnknownKey
+	authIntegrity
+	authWrongCredentials
+	authNoAllocation
+	refusedQuota
+	refusedPeer
+	refusedTransport
+	refusedConn
+	dropQueueFull
+	dropNotPeer
+	dropUnbound
+	dropTooBig
+	dropMalformed
+	reasons // how many there are
+)
+
+// counters is what Stats is taken from.
+type counters struct {
+	allocations, sessions, conns atomic.Int64
+	bound, packets, bytes        atomic.Uint64
+	by                           [reasons]atomic.Uint64
+}
+
+func (c *counters) count(r reason) { c.by[r].Add(1) }
+
+func (c *counters) snapshot() Stats {
+	named := func(first reason, names ...string) map[string]uint64 {
+		m := make(map[string]uint64, len(names))
+		for i, name := range names {
+			m[name] = c.by[int(first)+i].Load()
+		}
+		return m
+	}
+	return Stats{
+		Allocations:      c.allocations.Load(),
+		Sessions:         c.sessions.Load(),
+		Connections:      c.conns.Load(),
+		AllocationsTotal: c.bound.Load(),
+		Packets:          c.packets.Load(),
+		Bytes:            c.bytes.Load(),
+		AuthFailures:     named(authMalformed, "malformed", "expired", "unknown_key", "bad_integrity", "wrong_credentials", "no_allocation"),
+		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections"),
+		Drops:            named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed"),
+	}
+}

@@ -1,0 +1,185 @@
+package turn
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/pion/stun/v3"
+	pion "github.com/pion/turn/v4"
+)
+
+// transport is what clients reach the relay over: udp, tcp or tls. Each has a pion server of its own, so that a client
+// is known to its handlers by address alone.
+type transport struct {
+	name     string
+	config   *Config
+	relay    *relay
+	counters *counters
+	front    front
+	permit   func(client net.Addr, peer net.IP) bool // permitted, except where a test opens it
+	live     sync.WaitGroup                          // allocations for which pion has a goroutine
+}
+
+// front is the listening side of a transport.
+type front interface {
+	// request returns the request that pion is at for a client.
+	request(netip.AddrPort) *request
+	// settle says whether a client has an allocation now.
+	settle(client netip.AddrPort, has bool)
+	// over is closed when pion's loop on the listener has been told that it is closed.
+	over() <-chan struct{}
+	// wait returns when everything that pion has started for the front, but allocations, has ended.
+	wait()
+	// Close ends the listener and its connections. Only the first call does anything.
+	Close() error
+}
+
+// clientOf is a client's address as a key. pion's own 5-tuples know neither zones nor mapped addresses.
+func clientOf(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		ap = a.AddrPort()
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}
+
+// pionConfig is what all transports' pion servers have in common.
+func (t *transport) pionConfig() pion.ServerConfig {
+	return pion.ServerConfig{
+		Realm:         t.config.Realm,
+		LoggerFactory: pionLog{t.config.Logger.With("transport", t.name), t.front.over()},
+		AuthHandler:   t.authenticate,
+		QuotaHandler:  t.quota,
+		InboundMTU:    maxMessage + 1,
+		EventHandler: pion.EventHandler{
+			OnAuth:              t.authenticated,
+			OnAllocationCreated: t.created,
+			OnAllocationDeleted: t.deleted,
+		},
+	}
+}
+
+// authenticate returns the key that a request's MESSAGE-INTEGRITY must have been made with. Credentials are good for
+// Allocate until they expire, and for the allocation that they made for MaxLifetime more.
+func (t *transport) authenticate(name, realm string, client net.Addr) ([]byte, bool) {
+	c := clientOf(client)
+	r := t.front.request(c)
+	refuse := func(code stun.ErrorCode, why reason) ([]byte, bool) {
+		r.refusal = code
+		t.counters.count(why)
+		return nil, false
+	}
+	u, err := parseUsername(name)
+	if err != nil || realm != t.config.Realm {
+		return refuse(stun.CodeUnauthorized, authMalformed)
+	}
+	deadline, now := u.expires(), t.config.Now()
+	b := t.relay.at(flow{t.name, c})
+	var key []byte
+	switch {
+	case b != nil && b.name == name:
+		key, deadline = b.key, deadline.Add(t.config.MaxLifetime)
+	case b != nil && r.method != stun.MethodAllocate:
+		return refuse(stun.CodeWrongCredentials, authWrongCredentials) // RFC 8656 section 5
+	case b == nil && r.method != stun.MethodAllocate: // pion would not answer a Refresh, and does not ask about the rest
+		return refuse(stun.CodeAllocMismatch, authNoAllocation)
+	default:
+		password, err := t.config.Keys.password(u)
+		if err != nil {
+			return refuse(stun.CodeUnauthorized, authUnknownKey)
+		}
+		key = pion.GenerateAuthKey(name, realm, password)
+	}
+	if !now.Before(deadline) {
+		return refuse(stun.CodeUnauthorized, authExpired)
+	}
+	r.key = key
+	return key, true
+}
+
+// authenticated is told whether a request was made with the key.
+func (t *transport) authenticated(client, _ net.Addr, _, _, _, _ string, ok bool) {
+	if ok {
+		return
+	}
+	r := t.front.request(clientOf(client))
+	r.key, r.refusal = nil, stun.CodeUnauthorized
+	t.counters.count(authIntegrity)
+}
+
+// quota says whether an Allocate that is otherwise in order may be granted.
+func (t *transport) quota(name, _ string, client net.Addr) bool {
+	r := t.front.request(clientOf(client))
+	if r.unsupported != 0 {
+		r.refusal = r.unsupported
+		t.counters.count(refusedTransport)
+		return false
+	}
+	u, err := parseUsername(name)
+	if err == nil {
+		err = t.relay.room(u)
+	}
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errFull):
+		r.refusal = stun.CodeInsufficientCapacity
+	default:
+		r.refusal = stun.CodeAllocQuotaReached
+	}
+	t.counters.count(refusedQuota)
+	return false
+}
+
+// permitted says whether a client may have a permission or a channel for a peer: for the other end of its session
+// only, and a channel only for the relayed port too, so that channels are as few as peers.
+func (t *transport) permitted(client net.Addr, peer net.IP) bool {
+	c := clientOf(client)
+	r := t.front.request(c)
+	ip, ok := netip.AddrFromSlice(peer) // a mapped address stays one, and is nobody's
+	if ok && (r.method != stun.MethodChannelBind || r.peerPort == relayedPort) {
+		b := t.relay.at(flow{t.name, c})
+		if b != nil && b.peer(netip.AddrPortFrom(ip, relayedPort)) != nil {
+			return true
+		}
+	}
+	r.refusal = stun.CodeForbidden
+	t.counters.count(refusedPeer)
+	return false
+}
+
+// created binds a new allocation to its session. Where that fails, since another transport was faster to the last
+// place, the allocation is closed at once.
+func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.Addr, _ int) {
+	t.live.Add(1)
+	c, ip := clientOf(client), clientOf(relayed).Addr()
+	u, err := parseUsername(name)
+	if err == nil {
+		b := binding{flow: flow{t.name, c}, name: name, key: t.front.request(c).key, role: u.role}
+		err = t.relay.bind(ip, b, u.session)
+	}
+	if err != nil {
+		t.counters.count(refusedQuota)
+		t.relay.drop(ip)
+		return
+	}
+	t.front.settle(c, true)
+}
+
+// deleted is told that pion is done with an allocation.
+func (t *transport) deleted(client, _ net.Addr, _, _, _ string) {
+	c := clientOf(client)
+	t.front.settle(c, t.relay.at(flow{t.name, c}) != nil)
+	t.live.Done()
+}
+
+// wait returns when pion has ended all that it started for the transport.
+func (t *transport) wait() {
+	t.front.wait()
+	t.live.Wait()
+}

@@ -1,0 +1,93 @@
+package turn
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// role says which end of a session an allocation belongs to.
+type role uint8
+
+const (
+	camera role = iota
+	viewer
+)
+
+// roleLetters are the roles as a username spells them.
+const roleLetters = "cv"
+
+// other returns the role at the other end of the session.
+func (r role) other() role { return 1 - r }
+
+type (
+	sessionID [16]byte // random, names one session in one grant
+	keyID     [4]byte  // names the secret that made a credential
+)
+
+// username is who a credential is for: `expiry:session:role:keyid`. Expiry is in Unix seconds, decimal; the session 16
+// bytes in base64url; the role c or v; the key id 4 bytes in hex.
+type username struct {
+	expiry  int64
+	session sessionID
+	role    role
+	key     keyID
+}
+
+var errMalformed = errors.New("malformed username")
+
+// maxUsername bounds what parseUsername looks at: 11 digits, 22 + 1 + 8 characters and three colons.
+const maxUsername = 45
+
+// parseUsername reads the one spelling that username.text writes; anything else is errMalformed.
+func parseUsername(s string) (username, error) {
+	var u username
+	if len(s) > maxUsername {
+		return u, errMalformed
+	}
+	parts := strings.Split(s, ":")
+	if len(parts) != 4 {
+		return u, errMalformed
+	}
+	expiry, err := strconv.ParseUint(parts[0], 10, 40)
+	if err != nil {
+		return u, errMalformed
+	}
+	u.expiry = int64(expiry)
+	session, err := base64.RawURLEncoding.Strict().DecodeString(parts[1])
+	if err != nil || len(session) != len(u.session) {
+		return u, errMalformed
+	}
+	copy(u.session[:], session)
+	switch parts[2] {
+	case roleLetters[camera : camera+1]:
+		u.role = camera
+	case roleLetters[viewer : viewer+1]:
+		u.role = viewer
+	default:
+		return u, errMalformed
+	}
+	key, err := hex.DecodeString(parts[3])
+	if err != nil || len(key) != len(u.key) {
+		return u, errMalformed
+	}
+	copy(u.key[:], key)
+	if u.text() != s { // leading zeros, upper-case hex, line breaks in base64
+		return u, errMalformed
+	}
+	return u, nil
+}
+
+// text spells the username.
+func (u username) text() string {
+	return fmt.Sprintf("%d:%s:%c:%x", u.expiry, u.session.text(), roleLetters[u.role], u.key[:])
+}
+
+func (s sessionID) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
+
+// expires is the first moment at which the credential no longer makes an allocation.
+func (u username) expires() time.Time { return time.Unix(u.expiry, 0) }

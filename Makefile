@@ -1,0 +1,65 @@
+# What one does with Peephole. `make` alone prints this list.
+# Go, make and apt (Debian) are enough to begin with; what else a target needs, `make deps` installs.
+
+BIN      := bin
+COMMANDS := relay camera camera-sim viewer
+NODE     := web/node_modules/.package-lock.json
+
+# How long one fuzz target runs, and all of them together at most.
+FUZZTIME   ?= 8s
+FUZZBUDGET ?= 300
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo build web deps test check race fuzz formal bench ci clean
+
+help: ## print this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: build ## one relay and two cameras of two households, until Ctrl-C (state in .demo/)
+	@scripts/demo.sh
+
+build: ## bin/relay, bin/camera, bin/camera-sim and bin/viewer
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ $(COMMANDS:%=./cmd/%)
+
+web: $(NODE) ## rebuild the committed web page, web/dist
+	cd web && npm run build
+
+deps: ## install the Debian packages that the tests need
+	@scripts/deps.sh
+
+test: deps $(NODE) ## all tests, Go and web; says how many passed
+	@scripts/test.sh
+
+check: $(NODE) ## quick: format, vet, staticcheck, import rules, go.mod, types, web/dist is up to date
+	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test -count=1 ./internal/archtest
+	go mod tidy -diff
+	cd web && npx --no-install tsc --noEmit
+	@scripts/dist.sh
+
+race: ## the packages' tests again under the race detector
+	go test -race -timeout 10m $$(go list ./... | grep -v /internal/)
+
+fuzz: ## every fuzz target for FUZZTIME, all together for FUZZBUDGET seconds at most
+	@scripts/fuzz.sh $(FUZZTIME) $(FUZZBUDGET)
+
+formal: deps ## the models of the protocol, the sound and the broken ones
+	@formal/run.sh
+
+bench: ## the benchmarks of every package
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+# CI=1 turns a skipped test into a failure. The tests come last, so that their count is the last line.
+ci: export CI = 1
+ci: check race fuzz formal test ## everything, as .ci/run does
+
+clean: ## remove what was built and the demo's state
+	rm -rf $(BIN) .demo web/node_modules
+
+$(NODE): web/package.json web/package-lock.json
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps
+	cd web && npm ci --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the tests need and this machine lacks. Quick, and offline, when none is missing.
+set -euo pipefail
+
+want=(
+	chromium firefox-esr fonts-dejavu-core # the web page's tests drive both browsers
+	ffmpeg                                 # the cameras' reader, and the judge of what viewers write
+	gstreamer1.0-tools gstreamer1.0-rtsp gir1.2-gst-rtsp-server-1.0 python3-gi
+	gstreamer1.0-plugins-{base,good,bad,ugly} # an RTSP server that we did not write
+	nftables iproute2                         # real NATs in network namespaces
+	spass                                     # the models in formal/
+	gcc libc6-dev                             # the race detector
+)
+command -v node >/dev/null || want+=(nodejs)
+command -v npm >/dev/null || want+=(npm)
+
+missing=()
+for package in "${want[@]}"; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || true
+	[ "$status" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "installing: ${missing[*]}"
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "deps: not root and no sudo; as root, run: apt-get install ${missing[*]}" >&2
+		exit 1
+	fi
+	root=(sudo)
+fi
+"${root[@]}" apt-get update -q
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every test, Go and web, and ends with one line: N passed, N failed. A tier without a test is a failure; with CI
+# set, so is a skipped test.
+set -uo pipefail
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+status=0
+
+# count PATTERN FILE: how many lines of a tier's report match.
+count() { grep -cE "$1" "$2" || true; }
+
+go tool gotestsum --format pkgname --format-hide-empty-pkg --jsonfile "$out/go.json" -- -count=1 -timeout 15m ./... || status=1
+touch "$out/go.json"
+test_event() { printf '"Action":"%s","Package":"[^"]*","Test":' "$1"; }
+go_passed=$(count "$(test_event pass)" "$out/go.json")
+go_failed=$(count "$(test_event fail)" "$out/go.json")
+go_skipped=$(count "$(test_event skip)" "$out/go.json")
+
+# node --test ends its report with lines such as "# pass 12" (TAP) or "ℹ pass 12".
+(cd web && npm test 2>&1) | tee "$out/web.txt" || status=1
+node_sum() { sed -nE "s/^[^ ]+ $1 ([0-9]+)\$/\\1/p" "$out/web.txt" | awk '{ n += $1 } END { print n + 0 }'; }
+web_passed=$(node_sum pass)
+web_failed=$(($(node_sum fail) + $(node_sum cancelled)))
+web_skipped=$(($(node_sum skipped) + $(node_sum todo)))
+
+for tier in "Go $go_passed" "web $web_passed"; do
+	[ "${tier#* }" -gt 0 ] || { echo "no ${tier% *} test passed: did they run?"; status=1; }
+done
+if [ $((go_skipped + web_skipped)) -gt 0 ]; then
+	echo "skipped: $go_skipped Go, $web_skipped web"
+	grep -E "$(test_event skip)" "$out/go.json" | sed -E 's/.*"Package":"([^"]*)","Test":"([^"]*)".*/  \1 \2/'
+	[ -z "${CI:-}" ] || { echo "CI is set: a skipped test is a failure"; status=1; }
+fi
+passed=$((go_passed + web_passed)) failed=$((go_failed + web_failed))
+# Something failed that is not a test: a package that does not build, a tier that did not run, a skip in CI.
+if [ $status -ne 0 ] && [ $failed -eq 0 ]; then failed=1; fi
+if [ $failed -gt 0 ]; then status=1; fi
+echo "$passed passed, $failed failed"
+exit $status

@@ -209,3 +209,16 @@ func parseWelcome(body []byte) (welcome, error) {
 	}
 	return w, nil
 }
+
+// Forget ends the pairing with a camera on this device. The camera keeps it until its owner removes this viewer there.
+func (v *Viewer) Forget(name string) error {
+	r, err := v.find(name)
+	if err != nil {
+		return err
+	}
+	if err := v.store.Remove(r.Pair.Peer.Fingerprint()); err != nil {
+		return err
+	}
+	v.records = v.without(r.Pair)
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/viewer"
+)
+
+// report is what -json prints at the end; scripts rely on its fields.
+type report struct {
+	Camera          string  `json:"camera"`
+	Frames          int     `json:"frames"`
+	Bytes           int     `json:"bytes"`
+	Rejected        int     `json:"rejected"` // things that did not open
+	Missing         uint64  `json:"missing"`  // frames that did not arrive
+	Delayed         int     `json:"delayed"`  // frames that were not live
+	Path            string  `json:"path"`     // "direct" or "relay"
+	Why             string  `json:"why"`
+	LocalCandidate  string  `json:"local_candidate"`
+	RemoteCandidate string  `json:"remote_candidate"`
+	TTFF            float64 `json:"ttff_ms"` // from the command's start of the session to the first opened frame
+	Answered        float64 `json:"answered_ms"`
+	Connected       float64 `json:"connected_ms"`
+	Error           string  `json:"error"`
+}
+
+var (
+	errIncomplete = errors.New("not all that was asked for arrived")
+	errMissing    = errors.New("frames are missing from the file: the network lost them; try again")
+)
+
+func (c *command) watch(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("watch", flag.ContinueOnError)
+	frames := fs.Int("frames", 0, "stop after this many frames; 0: do not")
+	duration := fs.Duration("duration", 0, "stop after this long; 0: do not")
+	output := fs.String("o", "", "write the H.264 byte stream to this `file`; - is standard output")
+	relayOnly := fs.Bool("relay-only", false, "go through the relay's TURN server, so that the camera's network does not learn this one's address")
+	asJSON := fs.Bool("json", false, "print one JSON object at the end")
+	name, err := c.arguments(fs, args, "NAME")
+	if err != nil {
+		return err
+	}
+	if *asJSON && *output == "-" {
+		return errors.New("-json and -o - both want standard output: write the stream to a file")
+	}
+	file, err := c.create(*output)
+	if err != nil {
+		return err
+	}
+	w := &watching{command: c, out: file, frames: *frames, report: report{Camera: name}, quiet: *asJSON}
+	err = w.run(ctx, name, *duration, *relayOnly)
+	if file != nil && *output != "-" {
+		err = errors.Join(err, file.Close())
+	}
+	if *asJSON {
+		if err != nil {
+			w.report.Error = err.Error()
+		}
+		err = errors.Join(err, json.NewEncoder(c.stdout).Encode(w.report))
+	}
+	return err
+}
+
+// create opens where the stream goes; nil for nowhere.
+func (c *command) create(output string) (io.WriteCloser, error) {
+	switch output {
+	case "":
+		return nil, nil
+	case "-":
+		return nopCloser{c.stdout}, nil
+	}
+	f, err := os.OpenFile(output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create output: %w", err)
+	}
+	return f, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// watching is one run of watch. Its report is written by the session's goroutines, one kind of field each, and read at the end.
+type watching struct {
+	*command
+	out    io.Writer
+	frames int
+	quiet  bool
+	report report
+
+	start   time.Time
+	began   bool // a keyframe has come
+	next    uint64
+	failure error
+	done    context.CancelFunc
+	late    bool
+}
+
+func (w *watching) run(ctx context.Context, name string, duration time.Duration, relayOnly bool) error {
+	ctx, w.done = context.WithCancel(ctx)
+	defer w.done()
+	whole := ctx
+	if duration > 0 {
+		var cancel context.CancelFunc
+		whole, cancel = context.WithTimeout(ctx, duration)
+		defer cancel()
+	}
+	w.start = time.Now()
+	err := w.viewer.Watch(whole, name, viewer.Watch{
+		RelayOnly: relayOnly,
+		OnFrame:   w.frame,
+		OnPath:    w.path,
+		OnPhase:   w.phase,
+		OnStatus:  func(s session.Status) { fmt.Fprintln(w.stderr, "camera:", s.Text) },
+		OnReject: func(r session.Rejection) {
+			if w.report.Rejected++; w.report.Rejected == 1 {
+				fmt.Fprintln(w.stderr, r.Text())
+			}
+		},
+		OnRetry: func(err error) {
+			w.began = false // the next session begins with a keyframe and counters of its own
+			fmt.Fprintf(w.stderr, "%v; trying again\n", err)
+		},
+	})
+	switch {
+	case w.failure != nil:
+		return w.failure
+	case err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
+		return err
+	case w.frames > 0 && w.report.Frames < w.frames, w.report.Frames == 0:
+		return fmt.Errorf("%w: %d frames", errIncomplete, w.report.Frames)
+	case w.out != nil && w.report.Missing > 0:
+		return fmt.Errorf("%w (%d)", errMissing, w.report.Missing)
+	}
+	return nil
+}
+
+// frame takes one opened access unit. What is written begins with a keyframe, so that it plays.
+func (w *watching) frame(f session.Frame) {
+	if w.failure != nil || w.frames > 0 && w.report.Frames == w.frames {
+		return
+	}
+	if !w.began && !f.Keyframe {
+		return
+	}
+	if w.report.Frames == 0 {
+		w.report.TTFF = w.since()
+	}
+	if w.began && f.CTR > w.next {
+		w.report.Missing += f.CTR - w.next
+	}
+	w.began, w.next = true, f.CTR+1
+	if w.late == f.Live {
+		w.late = !f.Live
+		if w.late {
+			fmt.Fprintln(w.stderr, "Delayed: this picture is not live.")
+		}
+	}
+	if !f.Live {
+		w.report.Delayed++
+	}
+	if w.out != nil {
+		if _, err := w.out.Write(f.AccessUnit); err != nil {
+			w.failure = fmt.Errorf("write stream: %w", err)
+			w.done()
+			return
+		}
+	}
+	w.report.Bytes += len(f.AccessUnit)
+	if w.report.Frames++; w.report.Frames == w.frames {
+		w.done()
+	}
+}
+
+func (w *watching) path(p session.Path) {
+	w.report.Path, w.report.Why, w.report.LocalCandidate, w.report.RemoteCandidate = p.Kind, p.Why, p.Local, p.Remote
+	if !w.quiet {
+		fmt.Fprintln(w.stderr, p.Why)
+	}
+}
+
+func (w *watching) phase(name string) {
+	switch name {
+	case "answered":
+		w.report.Answered = w.since()
+	case "connected":
+		w.report.Connected = w.since()
+	}
+}
+
+func (w *watching) since() float64 { return float64(time.Since(w.start).Microseconds()) / 1000 }

@@ -37,7 +37,7 @@ check: $(NODE) ## quick: format, vet, staticcheck, import rules, go.mod, types, 
 	go tool staticcheck ./...
 	go test -count=1 ./internal/archtest
 	go mod tidy -diff
-	cd web && npx --no-install tsc --noEmit
+	cd web && npm run --silent check
 	@scripts/dist.sh
 
 race: ## the packages' tests again under the race detector

@@ -65,7 +65,7 @@ func TestBadCredentials(t *testing.T) {
 						t.Errorf("%d counted as %s", count, reason)
 					}
 				}
-				if n.AllocationsTotal != 0 || len(s.relay.addresses) != 0 {
+				if n.AllocationsTotal != 0 || addressesInUse(s) != 0 {
 					t.Error("an allocation was made")
 				}
 				c.cred = good.Camera

@@ -72,7 +72,7 @@ func serve(t testing.TB, c Config, prepare ...func(*Server)) *Server {
 		case <-time.After(patience):
 			t.Error("Run does not end")
 		}
-		if n := s.Stats(); n.Allocations != 0 || n.Sessions != 0 || n.Connections != 0 || len(s.relay.addresses) != 0 {
+		if n := s.Stats(); n.Allocations != 0 || n.Sessions != 0 || n.Connections != 0 || addressesInUse(s) != 0 {
 			t.Errorf("left behind: %+v", n)
 		}
 	})
@@ -330,6 +330,13 @@ func (c *client) fence() {
 	if m := c.do(stun.BindingRequest); c.code(m) != 0 {
 		c.t.Fatalf("binding: %v", m)
 	}
+}
+
+// addressesInUse counts what the relay has handed out.
+func addressesInUse(s *Server) int {
+	s.relay.mu.Lock()
+	defer s.relay.mu.Unlock()
+	return len(s.relay.addresses)
 }
 
 // pair is a camera and a viewer of one session, both with an allocation.

@@ -252,7 +252,7 @@ func TestRefusedAllocates(t *testing.T) {
 			t.Errorf("refresh of nothing: %d", code)
 		}
 	}
-	if n := len(s.relay.addresses); n != 0 {
+	if n := addressesInUse(s); n != 0 {
 		t.Errorf("%d addresses left behind", n)
 	}
 	if c, _, err := (generator{s.relay}).AllocateConn("tcp4", 0); c != nil || !errors.Is(err, errors.ErrUnsupported) {

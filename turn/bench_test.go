@@ -1,0 +1,92 @@
+package turn
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// BenchmarkRelay measures packets of 1,200 bytes from one client to another over loopback, both ends relayed, by
+// ChannelData. A window of packets is under way at a time, so that none is lost and the rate is the server's and the
+// two clients' together.
+func BenchmarkRelay(b *testing.B) {
+	for _, over := range [][2]string{{"udp", "udp"}, {"tcp", "udp"}, {"tcp", "tcp"}} {
+		b.Run(over[0]+" to "+over[1], func(b *testing.B) {
+			s := serve(b, Config{})
+			cam, view := pair(b, s, over[0], over[1])
+			if x, y := cam.bind(0x4000, peerAt(view.relayed)), view.bind(0x4000, peerAt(cam.relayed)); x+y != 0 {
+				b.Fatal(x, y)
+			}
+			p := make([]byte, 1204)
+			copy(p, []byte{0x40, 0, 1200 >> 8, 1200 & 0xff})
+			const window = 64
+			room, done := make(chan struct{}, window), make(chan error, 1)
+			go func() { done <- view.drain(b.N, room) }()
+			b.SetBytes(1200)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				room <- struct{}{}
+				if _, err := cam.conn.Write(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := <-done; err != nil {
+				b.Fatalf("%v; %+v", err, s.Stats())
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
+		})
+	}
+}
+
+// drain reads n packets, and takes one out of room for each.
+func (c *client) drain(n int, room <-chan struct{}) error {
+	p := make([]byte, 64*1024)
+	left, size := n*1204, len(p)
+	if c.in == nil {
+		size = 2048 // a datagram a time
+	}
+	taken := 0
+	for left > 0 {
+		if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
+		got, err := c.conn.Read(p[:size])
+		if err != nil {
+			return fmt.Errorf("%d packets missing: %w", (left+1203)/1204, err)
+		}
+		for left -= got; taken < n-(left+1203)/1204; taken++ {
+			<-room
+		}
+	}
+	return nil
+}
+
+// BenchmarkGate measures a packet's way from one allocation to another, without sockets.
+func BenchmarkGate(b *testing.B) {
+	var n counters
+	r := newRelay(Config{}.withDefaults(), &n)
+	var ends [2]*allocation
+	for i := range ends {
+		a, err := r.open()
+		if err != nil {
+			b.Fatal(err)
+		}
+		f := flow{transport: "udp", client: a.address}
+		if err := r.bind(a.address.Addr(), binding{flow: f, role: role(i)}, sessionID{}); err != nil {
+			b.Fatal(err)
+		}
+		ends[i] = a
+	}
+	p := make([]byte, 1200)
+	b.SetBytes(1200)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ends[0].WriteTo(p, ends[1].udp); err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := ends[1].ReadFrom(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (b *Broadcast) Reset() {
 func (b *Broadcast) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
+	b.closed, b.group = true, nil
 	for s := range b.subscribers {
 		s.end()
 	}

@@ -31,7 +31,11 @@ func (t *tail) Write(p []byte) (int, error) {
 }
 
 func (t *tail) end() {
-	if line := strings.TrimSpace(string(t.line)); line != "" {
+	line := strings.TrimSpace(string(t.line))
+	if len(t.line) == tailLine { // a URL that is cut off may be cut in its password
+		line, _, _ = strings.Cut(line, "://")
+	}
+	if line != "" {
 		t.lines = append(t.lines, line)
 		if len(t.lines) > tailLines {
 			t.lines = t.lines[1:]

@@ -50,7 +50,7 @@ func (in Input) ffmpegArgs(o InputOptions) (args []string, stdin string) {
 	encode := o.Transcode
 	switch in.kind {
 	case inputRTSP:
-		stdin = "ffconcat version 1.0\nfile '" + strings.ReplaceAll(in.url, "'", `'\''`) + "'\noption rtsp_transport tcp\n"
+		stdin = "ffconcat version 1.0\nfile '" + in.url + "'\noption rtsp_transport tcp\n"
 		args = append(args, "-fflags", "nobuffer", "-fpsprobesize", "0", "-use_wallclock_as_timestamps", "1", "-f", "concat", "-safe", "0",
 			"-protocol_whitelist", "pipe,rtsp,rtp,tcp,udp,tls,crypto", "-i", "pipe:0")
 	case inputFile:

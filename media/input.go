@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // ErrInput says that an input's name is not one of the grammar of [ParseInput].
@@ -50,11 +51,7 @@ func ParseInput(name string) (Input, error) {
 	case name == "":
 		return Input{}, fmt.Errorf("parse input: empty: %w", ErrInput)
 	case isURL && (scheme == "rtsp" || scheme == "rtsps"):
-		u, err := url.Parse(name)
-		if err != nil || u.Hostname() == "" || strings.ContainsAny(name, "\r\n\x00") {
-			return Input{}, fmt.Errorf("parse input: not a URL with a host (a %%, @ or / in a password is written %%25, %%40, %%2F): %w", ErrInput)
-		}
-		return Input{kind: inputRTSP, url: name}, nil
+		return parseRTSP(name)
 	case isURL:
 		return Input{}, fmt.Errorf("parse input: scheme %q is not supported: %w", scheme, ErrInput)
 	case devicePath.MatchString(name):
@@ -65,6 +62,16 @@ func ParseInput(name string) (Input, error) {
 		return Input{}, fmt.Errorf("parse input: NUL in a file's name: %w", ErrInput)
 	}
 	return Input{kind: inputFile, path: name}, nil
+}
+
+// parseRTSP lets no URL pass whose password [redact] might not see the end of.
+func parseRTSP(name string) (Input, error) {
+	u, err := url.Parse(name)
+	odd := func(r rune) bool { return r <= ' ' || r == '#' || r > unicode.MaxASCII }
+	if err != nil || u.Hostname() == "" || strings.ContainsFunc(name, odd) {
+		return Input{}, fmt.Errorf("parse input: not a URL with a host (in a password, write %%25, %%40, %%2F, %%23 and %%3F for %% @ / # and ?): %w", ErrInput)
+	}
+	return Input{kind: inputRTSP, url: strings.NewReplacer("'", "%27", `"`, "%22").Replace(name)}, nil
 }
 
 func parseTest(name string) (Input, error) {

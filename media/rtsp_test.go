@@ -162,7 +162,7 @@ func check(t *testing.T, units []AccessUnit) {
 		if n < len(split) && !bytes.Equal(split[n], unit.Data) {
 			t.Fatalf("access unit %d is not one", n)
 		}
-		if unit.Keyframe && (bytes.Index(unit.Data, []byte{0, 0, 0, 1, 0x67}) < 0 || bytes.Index(unit.Data, []byte{0, 0, 0, 1, 0x68}) < 0) {
+		if unit.Keyframe && (!bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x67}) || !bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x68})) {
 			t.Errorf("keyframe %d has no parameter sets", n)
 		}
 		if n > 0 && unit.PTS < units[n-1].PTS {

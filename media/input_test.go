@@ -1,0 +1,293 @@
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestParseInput(t *testing.T) {
+	rows := []struct{ name, want, err string }{
+		{"rtsp://192.0.2.1/stream", "rtsp://192.0.2.1/…", ""},
+		{"rtsps://user:p%40ss@cam.example:322/s?token=x", "rtsps://cam.example:322/…", ""},
+		{"rtsp://user:secret@[2001:db8::1]:554", "rtsp://[2001:db8::1]:554", ""},
+		{"/dev/video0", "/dev/video0", ""},
+		{"test", "test:640x360@15", ""},
+		{"test:1280x720@30", "test:1280x720@30", ""},
+		{"film.mp4", "film.mp4", ""},
+		{"./test", "./test", ""},
+		{"", "", "empty"},
+		{"rtsp://", "", "host"},
+		{"rtsp://user:sec%ret@host/", "", "host"},
+		{"rtsp://host/\nfile secret", "", "host"},
+		{"rtsp://user:secret#1@host/", "", "host"},
+		{"rtsp://0#:secret @0", "", "host"},
+		{"http://u:secret@host/x", "", `scheme "http"`},
+		{"test:1280x720", "", "test:WIDTHxHEIGHT@FPS"},
+		{"test:641x360@15", "", "even sizes"},
+		{"test:640x360@0", "", "1 to 120"},
+		{"a\x00b", "", "NUL"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			in, err := ParseInput(row.name)
+			if row.err == "" {
+				if err != nil || in.String() != row.want {
+					t.Errorf("got %q, %v", in, err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), row.err) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v, want %q", err, row.err)
+			}
+		})
+	}
+}
+
+func FuzzParseInput(f *testing.F) {
+	f.Add("rtsp://cam", "s3cret", "host/path")
+	f.Add("http://", "x", "@y")
+	f.Fuzz(func(t *testing.T, head, secret, rest string) {
+		in, err := ParseInput(head + ":" + secret + "@" + rest)
+		if err == nil && in.kind == inputRTSP && len(secret) > 8 && !strings.Contains(head+rest, secret) && strings.Contains(in.String(), secret) {
+			t.Errorf("%q names a secret: %q", in, secret)
+		}
+	})
+}
+
+func TestRedact(t *testing.T) {
+	got := redact("[concat] Impossible to open 'rtsp://cam:a/b@c@192.0.2.1:554/live?pw=1'; tcp://192.0.2.1:554?timeout=0 failed")
+	want := "[concat] Impossible to open 'rtsp://192.0.2.1:554/…'; tcp://192.0.2.1:554 failed"
+	if got != want {
+		t.Errorf("got %q", got)
+	}
+	said := &tail{}
+	for range 20 {
+		said.Write([]byte("an unknown complaint about rtsp://u:secret@h/p\r\n"))
+	}
+	cut := &tail{}
+	cut.Write([]byte("opening rtsp://u:" + strings.Repeat("secret", 200) + "@h/p\n"))
+	if got := cut.err(errors.New("exit")).Error(); strings.Contains(got, "secret") {
+		t.Errorf("a line that was cut: %q", got)
+	}
+	err := said.err(errors.New("exit status 1")).Error()
+	if strings.Contains(err, "secret") || strings.Count(err, "unknown complaint") != tailLines {
+		t.Errorf("got %q", err)
+	}
+}
+
+// TestTestPattern runs ffmpeg's encoder, as a V4L2 device does too.
+func TestTestPattern(t *testing.T) {
+	need(t, "ffmpeg")
+	feed := runFeed(t, "test:160x120@30", InputOptions{}, FeedOptions{})
+	units := collect(t, feed.Subscribe(), 70)
+	check(t, units)
+	keys := 0
+	for _, unit := range units {
+		if unit.Keyframe {
+			keys++
+		}
+	}
+	if keys != 2 {
+		t.Errorf("%d keyframes in 70 pictures, want one every 2 s", keys)
+	}
+}
+
+func TestDeviceArguments(t *testing.T) {
+	in, err := ParseInput("/dev/video3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, stdin := in.ffmpegArgs(InputOptions{})
+	line := strings.Join(args, " ")
+	if !strings.Contains(line, "-f v4l2 -i /dev/video3 -map 0:v:0 -c:v libx264") || !strings.Contains(line, "-tune zerolatency -profile:v baseline -bf 0") || stdin != "" {
+		t.Errorf("ffmpeg %s", line)
+	}
+}
+
+func TestFileBitExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, name := range []string{"main", "high-slices", "baseline-slices", "interlaced"} {
+			feed, units := playOnce(t, name)
+			if !bytes.Equal(join(units), readStream(t, name)) {
+				t.Errorf("%s: what came out is not the file", name)
+			}
+			if took := units[len(units)-1].Captured.Sub(units[0].Captured); took != 1900*time.Millisecond {
+				t.Errorf("%s: 20 pictures at 10 per second took %v", name, took)
+			}
+			if _, err := feed.Subscribe().Next(t.Context()); err == nil {
+				t.Errorf("%s: a subscription to a feed that has ended", name)
+			}
+		}
+	})
+}
+
+// playOnce feeds a test stream to its end and returns what a subscriber got.
+func playOnce(t *testing.T, name string) (*Feed, []AccessUnit) {
+	t.Helper()
+	in, err := ParseInput(filepath.Join("testdata", name+".h264"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := in.Open(InputOptions{Once: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := NewFeed(source, FeedOptions{})
+	subscription := feed.Subscribe()
+	if err := feed.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var units []AccessUnit
+	for {
+		unit, err := subscription.Next(t.Context())
+		if err != nil {
+			return feed, units
+		}
+		units = append(units, unit)
+	}
+}
+
+func TestFileLoops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		feed := NewFeed(fileSource{path: "testdata/main.h264"}, FeedOptions{})
+		subscription := feed.Subscribe()
+		done := make(chan error, 1)
+		go func() { done <- feed.Run(ctx) }()
+		units := collect(t, subscription, 60)
+		if !bytes.Equal(join(units), bytes.Repeat(readStream(t, "main"), 3)) {
+			t.Error("three rounds are not three times the file")
+		}
+		if got := units[59].PTS - units[0].PTS; got != 5900*time.Millisecond {
+			t.Errorf("60 pictures in %v", got)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFileBFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		states := make(chan State, 10)
+		feed := NewFeed(fileSource{path: "testdata/bframes.h264"}, FeedOptions{OnState: func(s State) { states <- s }})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- feed.Run(ctx) }()
+		if s := <-states; !errors.Is(s.Err, ErrBFrames) || s.Seen {
+			t.Errorf("state %v", s)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestContainer reads an MP4 file: the NAL units of its byte stream come out, with parameter sets before every keyframe.
+func TestContainer(t *testing.T) {
+	ffmpeg := need(t, "ffmpeg")
+	file := filepath.Join(t.TempDir(), "it's a film.mp4")
+	if out, err := exec.Command(ffmpeg, "-v", "error", "-r", "10", "-i", "testdata/main.h264", "-c", "copy", file).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	in, err := ParseInput(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := in.Open(InputOptions{Once: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := NewFeed(source, FeedOptions{})
+	subscription := feed.Subscribe()
+	if err := feed.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	units := collect(t, subscription, 20)
+	check(t, units)
+	want, err := Split(readStream(t, "main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range want {
+		if got, want := pictureNALs(units[n].Data), pictureNALs(want[n]); !bytes.Equal(got, want) {
+			t.Fatalf("picture %d differs", n)
+		}
+	}
+}
+
+func pictureNALs(unit []byte) (nals []byte) {
+	for _, nal := range nalUnits(unit) {
+		if isVCL(nalType(nal)) {
+			nals = append(append(nals, startCode...), nal...)
+		}
+	}
+	return nals
+}
+
+func TestNoFFmpeg(t *testing.T) {
+	for _, input := range []string{"rtsp://u:secret@192.0.2.1/x", "film.mp4", "/dev/video0", "test"} {
+		in, err := ParseInput(input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = in.Open(InputOptions{FFmpeg: "/nowhere/ffmpeg"})
+		if !errors.Is(err, ErrNoFFmpeg) || !strings.Contains(err.Error(), "apt-get install ffmpeg") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", input, err)
+		}
+	}
+}
+
+// TestSourceOutput runs a program in ffmpeg's place.
+func TestSourceOutput(t *testing.T) {
+	rows := []struct{ name, script, want string }{
+		{"garbage", "printf 'garbage instead of a container'; exec sleep 600", "not an FLV stream"},
+		{"silence", "exec sleep 600", "stalled"},
+		{"an end", "exit 0", "the input has ended"},
+		{"a known complaint", "echo 'tcp: Connection refused' >&2; exit 1", "connection refused"},
+		{"an unknown complaint", "echo 'odd rtsp://u:secret@h/x' >&2; exit 3", "ffmpeg: exit status 3: odd rtsp://h/…"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "ffmpeg")
+			if err := os.WriteFile(program, []byte("#!/bin/sh\n"+row.script+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			feed := runFeed(t, "test", InputOptions{FFmpeg: program}, FeedOptions{Stall: time.Second})
+			s := feed.await(t, "dead", func(s State) bool { return s.Restarts == 1 })
+			if !strings.Contains(s.String(), row.want) || strings.Contains(s.String(), "secret") {
+				t.Errorf("got %q, want %q", s, row.want)
+			}
+			if running := children(t, "sleep"); len(running) > 0 {
+				t.Errorf("still running: %q", running)
+			}
+		})
+	}
+}
+
+func FuzzFLV(f *testing.F) {
+	header := []byte("FLV\x01\x01\x00\x00\x00\x09\x00\x00\x00\x00")
+	f.Add(append(header, "\x09\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x17\x00\x00\x00\x00\x01\x42\xc0\x1e\xff\xe1\x00\x01\x67\x01\x00\x01\x68"...))
+	f.Add(append(header, "\x09\x00\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x17\x01\x00\x00\x00\x00\x00\x00\x01\x65"...))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		flv := flvReader{r: bufio.NewReader(bytes.NewReader(stream))}
+		for {
+			unit, err := flv.next()
+			if err != nil {
+				return
+			}
+			if len(unit) > 0 && !bytes.HasPrefix(unit, startCode) {
+				t.Fatalf("%x is not Annex B", unit)
+			}
+		}
+	})
+}

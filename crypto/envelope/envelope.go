@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
@@ -20,8 +21,10 @@ var (
 	ErrVersion = errors.New("envelope of an unknown version: update this program")
 	// ErrExpired is returned for an envelope that opened too late, by this device's clock.
 	ErrExpired = errors.New("envelope has expired: it was held back, or a clock is wrong")
-	// ErrSize is returned for a body that fits no envelope.
-	ErrSize = errors.New("message too large for an envelope")
+	// ErrSize is returned for a body that fits no envelope, or that was not padded as a body of its size is.
+	ErrSize = errors.New("message of a wrong size for an envelope")
+	// ErrType is returned for a type that this mailbox does not carry, or that this program does not know.
+	ErrType = errors.New("message of a type that does not belong here")
 )
 
 const (
@@ -136,10 +139,17 @@ func (p *Pair) Seal(box Mailbox, m Message) (Sealed, error) {
 	if box.scope == pairingScope || box.direction != To(p.Role.Other()) {
 		return Sealed{}, fmt.Errorf("seal envelope: not a mailbox to the other end")
 	}
+	if !box.carries(m.Type, m.Session) {
+		return Sealed{}, fmt.Errorf("seal envelope: type %d: %w", m.Type, ErrType)
+	}
 	inner, err := m.pad()
 	if err != nil {
 		return Sealed{}, fmt.Errorf("seal envelope: %w", err)
 	}
+	return p.seal(box, inner)
+}
+
+func (p *Pair) seal(box Mailbox, inner []byte) (Sealed, error) {
 	context := p.context(box)
 	enc, sender, err := hpke.NewSender(p.Peer.KEM(), hpke.HKDFSHA256(), hpke.ExportOnly(), label.Envelope.Info(context))
 	if err != nil {
@@ -160,11 +170,14 @@ func (p *Pair) Seal(box Mailbox, m Message) (Sealed, error) {
 // Open opens what came through box. It refuses a mailbox that does not lead to this end, so nothing reflected opens.
 // now is this device's clock, never earlier than the last one it persisted; [ErrExpired] says that everything else is well.
 func (p *Pair) Open(box Mailbox, wire []byte, now time.Time) (Opened, error) {
-	if box.scope == pairingScope || box.direction != To(p.Role) || len(wire) <= headerSize+aeadOverhead {
+	if box.scope == pairingScope || box.direction != To(p.Role) || len(wire) == 0 {
 		return Opened{}, ErrNotForUs
 	}
 	if wire[0] != version {
 		return Opened{}, ErrVersion
+	}
+	if bucket := len(wire) - headerSize - aeadOverhead; !slices.Contains(buckets[:], bucket) {
+		return Opened{}, ErrNotForUs
 	}
 	context := p.context(box)
 	tag, enc := wire[1:1+tagSize], wire[1+tagSize:headerSize]
@@ -185,7 +198,10 @@ func (p *Pair) Open(box Mailbox, wire []byte, now time.Time) (Opened, error) {
 	}
 	m, err := unpad(inner)
 	if err != nil {
-		return Opened{}, err
+		return Opened{}, fmt.Errorf("read envelope: %w", err)
+	}
+	if !box.carries(m.Type, m.Session) {
+		return Opened{}, fmt.Errorf("read envelope: type %d: %w", m.Type, ErrType)
 	}
 	if now.After(m.Expiry.Add(clockSkew)) {
 		return Opened{}, ErrExpired
@@ -195,28 +211,36 @@ func (p *Pair) Open(box Mailbox, wire []byte, now time.Time) (Opened, error) {
 
 // pad lays m out and fills it up to the next bucket.
 func (m Message) pad() ([]byte, error) {
-	for _, size := range buckets {
-		if innerHeader+len(m.Body) > size {
-			continue
-		}
-		b := make([]byte, 0, size)
-		b = append(b, m.Session[:]...)
-		b = binary.BigEndian.AppendUint64(b, m.Seq)
-		b = append(b, byte(m.Type))
-		b = binary.BigEndian.AppendUint64(b, uint64(m.Sent.UnixMilli()))
-		b = binary.BigEndian.AppendUint64(b, uint64(m.Expiry.UnixMilli()))
-		b = binary.BigEndian.AppendUint32(b, uint32(len(m.Body)))
-		b = append(b, m.Body...)
-		return b[:size], nil
+	size := bucketOf(len(m.Body))
+	if size == 0 {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrSize, len(m.Body), MaxBody)
 	}
-	return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrSize, len(m.Body), MaxBody)
+	b := make([]byte, 0, size)
+	b = append(b, m.Session[:]...)
+	b = binary.BigEndian.AppendUint64(b, m.Seq)
+	b = append(b, byte(m.Type))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Sent.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Expiry.UnixMilli()))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(m.Body)))
+	b = append(b, m.Body...)
+	return b[:size], nil
+}
+
+// bucketOf is the smallest bucket that holds a body of n bytes, or 0.
+func bucketOf(n int) int {
+	for _, size := range buckets {
+		if n <= size-innerHeader {
+			return size
+		}
+	}
+	return 0
 }
 
 // unpad reads what pad laid out. Whoever wrote it holds the pair secret, so a fault here is the other end's.
 func unpad(b []byte) (Message, error) {
 	var m Message
 	if len(b) < innerHeader {
-		return m, fmt.Errorf("read envelope: %w", ErrSize)
+		return m, ErrSize
 	}
 	copy(m.Session[:], b)
 	m.Seq = binary.BigEndian.Uint64(b[16:])
@@ -224,17 +248,14 @@ func unpad(b []byte) (Message, error) {
 	m.Sent = time.UnixMilli(int64(binary.BigEndian.Uint64(b[25:])))
 	m.Expiry = time.UnixMilli(int64(binary.BigEndian.Uint64(b[33:])))
 	n := binary.BigEndian.Uint32(b[41:])
-	if uint64(n) > uint64(len(b)-innerHeader) {
-		return m, fmt.Errorf("read envelope: %w", ErrSize)
+	if n > MaxBody || bucketOf(int(n)) != len(b) {
+		return m, ErrSize
 	}
 	m.Body = b[innerHeader : innerHeader+int(n)]
 	for _, zero := range b[innerHeader+int(n):] {
 		if zero != 0 {
-			return m, fmt.Errorf("read envelope: padding is not zero")
+			return m, fmt.Errorf("%w: padding is not zero", ErrSize)
 		}
-	}
-	if m.Type < TypeWelcome || m.Type > TypeRefuse {
-		return m, fmt.Errorf("read envelope: unknown type %d", m.Type)
 	}
 	return m, nil
 }

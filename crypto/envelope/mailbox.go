@@ -3,6 +3,8 @@ package envelope
 import (
 	"crypto/ed25519"
 	"encoding/binary"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
@@ -41,7 +43,29 @@ type Mailbox struct {
 	direction Direction
 	scope     scope
 	epoch     uint32
+	session   SessionID // of a session's mailbox
 }
+
+// carries says whether a message of type t and session id travels through m (the table of section 4).
+func (m Mailbox) carries(t Type, id SessionID) bool {
+	switch t {
+	case TypeWelcome:
+		return m.scope == pairScope
+	case TypeOffer:
+		return m.scope == pairScope && m.direction == ToCamera
+	case TypeAnswer, TypeRefuse:
+		return m.scope == sessionScope && m.direction == ToViewer && m.session == id
+	}
+	return false
+}
+
+// LogValue implements slog.LogValuer; it says nothing of the keys, nor of the name that could link a log to a pair.
+func (Mailbox) LogValue() slog.Value { return slog.StringValue(redactedMailbox) }
+
+// Format implements fmt.Formatter for every verb; it says nothing of the keys.
+func (Mailbox) Format(f fmt.State, _ rune) { fmt.Fprint(f, redactedMailbox) }
+
+const redactedMailbox = "mailbox(redacted)"
 
 func deriveMailbox(secret []byte, s scope, d Direction, rest []byte) Mailbox {
 	info := append([]byte{byte(s), byte(d)}, rest...)
@@ -67,7 +91,9 @@ func (p *Pair) Mailbox(d Direction, day uint32) Mailbox {
 
 // SessionMailbox is a mailbox of one session.
 func (p *Pair) SessionMailbox(d Direction, id SessionID) Mailbox {
-	return deriveMailbox(p.MailboxSecret[:], sessionScope, d, id[:])
+	m := deriveMailbox(p.MailboxSecret[:], sessionScope, d, id[:])
+	m.session = id
+	return m
 }
 
 const daySeconds = 24 * 60 * 60

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -18,14 +18,13 @@ const (
 
 var (
 	// ErrKeyFile is returned for a key file that is torn or is no key file.
-	ErrKeyFile = errors.New("damaged key file: restore it from a backup, or move it away to start as a new device")
+	ErrKeyFile = errors.New("damaged key file, or none of Peephole's: restore it from a backup, or move it away to start as a new device")
 	// ErrKeyFileNewer is returned for a key file of a version this program does not know.
 	ErrKeyFileNewer = errors.New("key file of a newer version: update this program")
-	// ErrKeyFileMode is returned for a key file that others on the machine could read.
-	ErrKeyFileMode = errors.New("key file is readable by others: run chmod 600 on it")
 )
 
-// LoadOrCreate reads the identity kept in dir, or makes one there. It never replaces a file that is there.
+// LoadOrCreate reads the identity kept in dir, or makes one there. It never replaces a file that is there, be it damaged or
+// written by another process at the same moment.
 func LoadOrCreate(dir string) (*Private, error) {
 	p, err := Load(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -35,7 +34,11 @@ func LoadOrCreate(dir string) (*Private, error) {
 		return nil, err
 	}
 	text := filePrefix + fileVersion + " " + base64.RawURLEncoding.EncodeToString(p.seeds[:]) + "\n"
-	if err := WriteFile(filepath.Join(dir, fileName), []byte(text)); err != nil {
+	err = createFile(filepath.Join(dir, fileName), []byte(text))
+	if errors.Is(err, fs.ErrExist) {
+		return Load(dir)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write key file: %w", err)
 	}
 	return p, nil
@@ -44,14 +47,7 @@ func LoadOrCreate(dir string) (*Private, error) {
 // Load reads the identity kept in dir. A missing file is fs.ErrNotExist.
 func Load(dir string) (*Private, error) {
 	path := filepath.Join(dir, fileName)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("read %s: %w", path, ErrKeyFileMode)
-	}
-	text, err := os.ReadFile(path)
+	text, err := ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read key file: %w", err)
 	}
@@ -67,51 +63,19 @@ func parseFile(text string) (seeds [64]byte, err error) {
 	if !ok {
 		return seeds, ErrKeyFile
 	}
-	version, rest, ok := strings.Cut(rest, " ")
-	if !ok {
+	version, encoded, ok := strings.Cut(rest, " ")
+	if n, err := strconv.ParseUint(version, 10, 16); !ok || err != nil {
 		return seeds, ErrKeyFile
-	}
-	if version != fileVersion {
+	} else if n > 1 {
 		return seeds, ErrKeyFileNewer
 	}
-	rest, ok = strings.CutSuffix(rest, "\n")
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(rest)
-	if !ok || err != nil || len(raw) != len(seeds) {
+	raw, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil || len(raw) != len(seeds) {
 		return seeds, ErrKeyFile
 	}
 	copy(seeds[:], raw)
+	if text != filePrefix+fileVersion+" "+base64.RawURLEncoding.EncodeToString(raw)+"\n" { // cut short, or spelled otherwise
+		return [64]byte{}, ErrKeyFile
+	}
 	return seeds, nil
-}
-
-// WriteFile writes a private file whole or not at all: a temporary file of mode 0600 beside it, synced, then renamed, in a
-// directory of mode 0700. When the disk is full the old file stays as it was.
-func WriteFile(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp.Name()))
-		}
-	}()
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -147,7 +147,7 @@ func (p *Private) KEM() hpke.PrivateKey { return p.kem }
 const redacted = "identity(redacted)"
 
 // LogValue implements slog.LogValuer; it says nothing of the key.
-func (*Private) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (Private) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Format implements fmt.Formatter for every verb; it says nothing of the key.
-func (*Private) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+func (Private) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }

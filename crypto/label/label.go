@@ -11,7 +11,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
-	"strings"
 )
 
 // Prefix begins every labelled string.
@@ -20,7 +19,7 @@ const Prefix = "peephole v1 "
 // Label names one use of a secret, a hash or a signing key.
 type Label string
 
-// Every label there is. No two uses share one.
+// Every label there is. No two uses of one key share one.
 const (
 	IdentityBundle     Label = "identity bundle"      // Hash: a device's fingerprint
 	QRChecksum         Label = "qr checksum"          // Hash: tells a torn code from a foreign one
@@ -70,11 +69,15 @@ func (l Label) Info(parts ...[]byte) []byte {
 
 // KDF derives n bytes, at most 255 × 32, from ikm (HKDF-SHA256, RFC 5869). A nil salt is the empty one.
 func KDF(salt, ikm []byte, l Label, context []byte, n int) []byte {
-	key, err := hkdf.Key(sha256.New, ikm, salt, string(l.Info(context)), n)
+	key, err := derive(salt, ikm, l.Info(context), n)
 	if err != nil { // only for n out of range: a mistake in this program
-		panic(fmt.Sprintf("derive %s: %v", strings.TrimSpace(string(l)), err))
+		panic(fmt.Sprintf("derive %s: %v", string(l), err))
 	}
 	return key
+}
+
+func derive(salt, ikm, info []byte, n int) ([]byte, error) {
+	return hkdf.Key(sha256.New, ikm, salt, string(info), n)
 }
 
 // Hash is SHA-256 of the label and the parts. Parts are not delimited: callers give fixed sizes, or one part.
@@ -92,7 +95,11 @@ func Sign(key ed25519.PrivateKey, l Label, msg []byte) []byte { return ed25519.S
 
 // Verify says whether sig is key's signature of the label and msg; false for keys and signatures of a wrong size.
 func Verify(key ed25519.PublicKey, l Label, msg, sig []byte) bool {
-	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, l.Info(msg), sig)
+	return verify(key, l.Info(msg), sig)
+}
+
+func verify(key ed25519.PublicKey, msg, sig []byte) bool {
+	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, msg, sig)
 }
 
 // NewAEAD returns AES-256-GCM with 12-byte nonces and 16-byte tags. The key must be 32 bytes.

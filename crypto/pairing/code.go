@@ -1,14 +1,11 @@
 package pairing
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -63,22 +60,6 @@ func NewCode(relayURL string, role identity.Role, displayer identity.Bundle, exp
 	return c, nil
 }
 
-// NormalizeRelayURL checks a relay URL and returns its one spelling: scheme, lower-case host and port, no path.
-// http is for this machine alone.
-func NormalizeRelayURL(text string) (string, error) {
-	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return "", fmt.Errorf("read relay URL: want https://HOST or https://HOST:PORT")
-	}
-	host := u.Hostname()
-	ip := net.ParseIP(host)
-	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
-		return "", fmt.Errorf("read relay URL: want https:// (http:// only for a relay on this machine)")
-	}
-	return strings.ToLower(u.Scheme + "://" + u.Host), nil
-}
-
 // URI is the code as text, for a QR code or a link.
 func (c Code) URI() string {
 	return c.RelayURL + path + base64.RawURLEncoding.EncodeToString(c.payload())
@@ -118,17 +99,18 @@ func Parse(text string) (Code, error) {
 	if b[0] > codeVersion {
 		return Code{}, ErrNewer
 	}
-	normal, err := NormalizeRelayURL(relay)
-	if err != nil || len(b) != payloadSize || b[0] != codeVersion {
+	if len(b) != payloadSize || b[0] != codeVersion || !identity.Role(b[1]).Valid() {
 		return Code{}, ErrTorn
 	}
-	body, sum := b[:payloadSize-checksumSize], b[payloadSize-checksumSize:]
-	if !bytes.Equal(sum, checksum(normal, body)) || !identity.Role(b[1]).Valid() {
+	if normal, err := NormalizeRelayURL(relay); err != nil || normal != relay {
 		return Code{}, ErrTorn
 	}
-	c := Code{RelayURL: normal, Role: identity.Role(b[1]), Expiry: time.Unix(int64(binary.BigEndian.Uint32(b[50:])), 0)}
+	c := Code{RelayURL: relay, Role: identity.Role(b[1]), Expiry: time.Unix(int64(binary.BigEndian.Uint32(b[50:])), 0)}
 	copy(c.Fingerprint[:], b[2:])
 	copy(c.secret[:], b[34:])
+	if c.URI() != text { // the checksum, and characters that base64 skips
+		return Code{}, ErrTorn
+	}
 	return c, nil
 }
 

@@ -3,6 +3,7 @@ package pairing
 import (
 	"bytes"
 	"crypto/hmac"
+	"fmt"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -20,6 +21,8 @@ type Displayer struct {
 	m2      []byte // the reply to it
 	scanner identity.Bundle
 	pair    *envelope.Pair
+
+	forgotten bool
 }
 
 // Outcome is what a message to the displayer led to.
@@ -55,8 +58,11 @@ func (d *Displayer) Hello() []byte {
 // Used is the message that a used code is left with.
 func (d *Displayer) Used() []byte { return d.exchange.code.refusal(reasonUsed) }
 
-// Handle takes a message from the rendezvous mailbox.
+// Handle takes a message from the rendezvous mailbox. After Forget it says nothing to anybody.
 func (d *Displayer) Handle(message []byte) Outcome {
+	if d.forgotten {
+		return Outcome{}
+	}
 	if len(message) == 0 {
 		return Outcome{Refuse: ErrInvalid}
 	}
@@ -74,13 +80,14 @@ func (d *Displayer) refuse(reason byte, err error) Outcome {
 }
 
 func (d *Displayer) handleM1(body []byte) Outcome {
+	expired := time.Now().After(d.deadline)
 	switch {
+	case !expired && d.boundM1 != nil && bytes.Equal(body, d.boundM1):
+		return Outcome{Reply: d.m2} // mailboxes deliver at least once
 	case d.pair != nil:
 		return d.refuse(reasonUsed, ErrUsed)
-	case time.Now().After(d.deadline):
+	case expired:
 		return d.refuse(reasonClosed, ErrExpired)
-	case d.boundM1 != nil && bytes.Equal(body, d.boundM1):
-		return Outcome{Reply: d.m2}
 	case d.boundM1 != nil:
 		return d.refuse(reasonBound, ErrBound)
 	}
@@ -134,8 +141,11 @@ func (d *Displayer) handleM3(body []byte) Outcome {
 	return Outcome{Pair: d.pair}
 }
 
-// Forget wipes the code's secret; the displayer is of no more use.
+// Forget wipes the code's secret. The displayer is of no more use; the pair that it made stays.
 func (d *Displayer) Forget() {
-	clear(d.exchange.code.secret[:])
-	clear(d.exchange.root)
+	d.forgotten = true
+	d.exchange.forget()
 }
+
+// Format implements fmt.Formatter for every verb; it says nothing of the secrets.
+func (d *Displayer) Format(f fmt.State, _ rune) { fmt.Fprint(f, "pairing displayer(redacted)") }

@@ -106,6 +106,12 @@ func (x *exchange) pair(self *identity.Private, role identity.Role, peer identit
 	}
 }
 
+// forget wipes what the exchange still holds of S and of what came from it.
+func (x *exchange) forget() {
+	clear(x.code.secret[:])
+	clear(x.root)
+}
+
 // sealOnce seals the one message that a key from material (key ‖ nonce, 44 bytes) is ever used for.
 func sealOnce(material, plaintext, aad []byte) []byte {
 	return label.NewAEAD(material[:32]).Seal(nil, material[32:], plaintext, aad)

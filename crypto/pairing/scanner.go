@@ -3,6 +3,7 @@ package pairing
 import (
 	"bytes"
 	"crypto/hmac"
+	"fmt"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
@@ -12,24 +13,24 @@ import (
 // Scanner is the end that reads the code. It is used from one goroutine.
 type Scanner struct {
 	self      *identity.Private
-	code      Code
-	exchange  exchange
+	exchange  exchange // its ctx is empty before the bundle has come
 	displayer identity.Bundle
 	nonceS    []byte
 	m1        []byte
 	m3        []byte
 	pair      *envelope.Pair
+	forgotten bool
 }
 
 // NewScanner takes a code that was read. self's role is the opposite of the displayer's.
 func NewScanner(self *identity.Private, code Code) *Scanner {
-	return &Scanner{self: self, code: code, nonceS: random(nonceSize)}
+	return &Scanner{self: self, exchange: exchange{code: code}, nonceS: random(nonceSize)}
 }
 
 // Handle takes a message from the rendezvous mailbox and returns what to post to the displayer, if anything. A message that
 // is none of the displayer's is ErrInvalid; a refusal is the error it means. Copies of earlier messages get the same reply.
 func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
-	if len(message) == 0 {
+	if len(message) == 0 || s.forgotten {
 		return nil, ErrInvalid
 	}
 	switch body := message[1:]; message[0] {
@@ -38,7 +39,7 @@ func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
 	case typeM2:
 		return s.handleM2(body)
 	case typeRefusal:
-		err := s.code.refused(body)
+		err := s.exchange.code.refused(body)
 		if s.pair != nil && err == ErrUsed {
 			return nil, nil // used by us
 		}
@@ -54,15 +55,16 @@ func (s *Scanner) handleBundle(body []byte) ([]byte, error) {
 	if s.m1 != nil {
 		return s.m1, nil
 	}
-	plaintext, err := openOnce(s.code.key(label.PairingBundle, 44), body, []byte{typeBundle})
+	code := s.exchange.code
+	plaintext, err := openOnce(code.key(label.PairingBundle, 44), body, []byte{typeBundle})
 	if err != nil {
 		return nil, ErrInvalid
 	}
 	displayer, err := identity.ParseBundle(plaintext)
-	if err != nil || displayer.Fingerprint() != s.code.Fingerprint || s.code.Fingerprint == s.self.Bundle().Fingerprint() {
+	if err != nil || displayer.Fingerprint() != code.Fingerprint || code.Fingerprint == s.self.Bundle().Fingerprint() {
 		return nil, ErrInvalid
 	}
-	s.displayer, s.exchange = displayer, newExchange(s.code, displayer)
+	s.displayer, s.exchange = displayer, newExchange(code, displayer)
 	own := s.self.Bundle().Bytes()
 	sealed, err := hpkeSeal(displayer, s.exchange.m1Info(), bytes.Join([][]byte{own, s.nonceS, s.exchange.m1MAC(own, s.nonceS)}, nil))
 	if err != nil {
@@ -95,6 +97,15 @@ func (s *Scanner) handleM2(body []byte) ([]byte, error) {
 	x.sentM2(body, k)
 	plain := append(x.m3MAC(), s.self.Sign(label.PairingM3Signature, x.t2[:])...)
 	s.m3 = append([]byte{typeM3}, sealOnce(label.KDF(nil, x.root, label.PairingM3, nil, 44), plain, nil)...)
-	s.pair = x.pair(s.self, s.code.Role.Other(), s.displayer)
+	s.pair = x.pair(s.self, x.code.Role.Other(), s.displayer)
 	return s.m3, nil
 }
+
+// Forget wipes the code's secret. The scanner is of no more use; the pair that it made stays.
+func (s *Scanner) Forget() {
+	s.forgotten = true
+	s.exchange.forget()
+}
+
+// Format implements fmt.Formatter for every verb; it says nothing of the secrets.
+func (s *Scanner) Format(f fmt.State, _ rune) { fmt.Fprint(f, "pairing scanner(redacted)") }

@@ -37,8 +37,14 @@ func NewStore(dir string, self *identity.Private, role identity.Role) *Store {
 	return &Store{dir: filepath.Join(dir, "pairs"), self: self, role: role}
 }
 
-// ErrPairFile is returned for a pair file that is torn, of another version or of another device.
-var ErrPairFile = errors.New("damaged pair file: restore it from a backup, or remove it and pair again")
+var (
+	// ErrPairFile is returned for a pair file that is torn or of another device.
+	ErrPairFile = errors.New("damaged pair file: restore it from a backup, or remove it and pair again")
+	// ErrPairFileNewer is returned for a pair file of a version this program does not know.
+	ErrPairFileNewer = errors.New("pair file of a newer version: update this program")
+	// ErrNotOurs is returned for a pair that is not of the store's own device and role.
+	ErrNotOurs = errors.New("pair of another device or role")
+)
 
 const pairFileVersion = 1
 
@@ -58,8 +64,11 @@ func (s *Store) path(peer identity.Fingerprint) string {
 	return filepath.Join(s.dir, peer.Short()+".json")
 }
 
-// Put writes a pair whole or not at all.
+// Put writes a pair whole or not at all. A pair that Load would refuse is ErrNotOurs.
 func (s *Store) Put(r Record) error {
+	if r.Pair.Role != s.role || r.Pair.Self.Bundle().Fingerprint() != s.self.Bundle().Fingerprint() {
+		return fmt.Errorf("write pair: %w", ErrNotOurs)
+	}
 	f := pairFile{
 		Version: pairFileVersion, Role: s.role.String(), Self: s.self.Bundle().Fingerprint().String(),
 		Peer:       base64.RawURLEncoding.EncodeToString(r.Pair.Peer.Bytes()),
@@ -78,7 +87,7 @@ func (s *Store) Put(r Record) error {
 
 // Remove ends a pair on this device.
 func (s *Store) Remove(peer identity.Fingerprint) error {
-	if err := os.Remove(s.path(peer)); err != nil {
+	if err := identity.RemoveFile(s.path(peer)); err != nil {
 		return fmt.Errorf("remove pair: %w", err)
 	}
 	return nil
@@ -102,7 +111,7 @@ func (s *Store) Load() ([]Record, error) {
 		path := filepath.Join(s.dir, e.Name())
 		r, err := s.read(path)
 		if err != nil {
-			failed = append(failed, fmt.Errorf("read %s: %w", path, err))
+			failed = append(failed, fmt.Errorf("read pair %s: %w", path, err))
 			continue
 		}
 		records = append(records, r)
@@ -112,7 +121,7 @@ func (s *Store) Load() ([]Record, error) {
 }
 
 func (s *Store) read(path string) (Record, error) {
-	b, err := os.ReadFile(path)
+	b, err := identity.ReadFile(path)
 	if err != nil {
 		return Record{}, err
 	}
@@ -120,8 +129,11 @@ func (s *Store) read(path string) (Record, error) {
 	if err := json.Unmarshal(b, &f); err != nil {
 		return Record{}, errors.Join(ErrPairFile, err)
 	}
+	if f.Version > pairFileVersion {
+		return Record{}, ErrPairFileNewer
+	}
 	if f.Version != pairFileVersion || f.Role != s.role.String() || f.Self != s.self.Bundle().Fingerprint().String() {
-		return Record{}, fmt.Errorf("%w (it is of another version, or of another device)", ErrPairFile)
+		return Record{}, fmt.Errorf("%w (it is of another device)", ErrPairFile)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(f.Peer)
 	if err != nil {
@@ -133,6 +145,9 @@ func (s *Store) read(path string) (Record, error) {
 	relay, err4 := NormalizeRelayURL(f.RelayURL)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Record{}, errors.Join(ErrPairFile, err)
+	}
+	if s.path(peer.Fingerprint()) != path {
+		return Record{}, fmt.Errorf("%w (it has been renamed)", ErrPairFile)
 	}
 	pair := &envelope.Pair{Self: s.self, Role: s.role, Peer: peer, Secret: secret, MailboxSecret: mailbox}
 	return Record{Pair: pair, RelayURL: relay, Name: f.Name, PairedAt: f.PairedAt}, nil

@@ -29,6 +29,8 @@ var (
 	ErrKID = errors.New("frame of another key id")
 	// ErrReplayed is returned for a frame whose counter was accepted before, or is too old to tell.
 	ErrReplayed = errors.New("frame was delivered before")
+	// ErrBaseKey is returned for a base key shorter than the suite's key.
+	ErrBaseKey = errors.New("SFrame base key too short")
 	// ErrExhausted is returned by a sender that has used every counter.
 	ErrExhausted = errors.New("all frame counters are used")
 )
@@ -57,6 +59,14 @@ type key struct {
 	aead cipher.AEAD
 	salt [nonceSize]byte
 	kid  uint64
+}
+
+// deriveInUse is derive for what this package's callers get: suite 5, and no key weaker than it.
+func deriveInUse(baseKey []byte, kid uint64) (*key, error) {
+	if len(baseKey) < suite5.keySize {
+		return nil, fmt.Errorf("derive frame key: %w", ErrBaseKey)
+	}
+	return derive(suite5, baseKey, kid)
 }
 
 func derive(s suite, baseKey []byte, kid uint64) (*key, error) {
@@ -100,9 +110,10 @@ type Sender struct {
 	aad       []byte
 }
 
-// NewSender returns a sender of suite 5. baseKey is this sender's alone: no other sender, session or track may have it.
+// NewSender returns a sender of suite 5. baseKey, at least 32 bytes, is this sender's alone: no other sender, session or
+// track may have it.
 func NewSender(baseKey []byte, kid uint64) (*Sender, error) {
-	k, err := derive(suite5, baseKey, kid)
+	k, err := deriveInUse(baseKey, kid)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +144,7 @@ type Receiver struct {
 
 // NewReceiver returns a receiver for what a sender with the same arguments seals.
 func NewReceiver(baseKey []byte, kid uint64) (*Receiver, error) {
-	k, err := derive(suite5, baseKey, kid)
+	k, err := deriveInUse(baseKey, kid)
 	if err != nil {
 		return nil, err
 	}

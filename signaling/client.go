@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -88,7 +90,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if connected {
 			backOff = firstBackOff
 		}
-		c.state(fmt.Errorf("cannot reach the relay at %s: %w", host(c.cfg.URL), err))
+		c.state(fmt.Errorf("cannot reach the relay at %s: %w", host(c.cfg.URL), plain(err)))
 		// Full jitter: after a restart a relay must not meet all its clients at once.
 		timer := time.NewTimer(rand.N(backOff) + backOff/10)
 		select {
@@ -99,6 +101,22 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		backOff = min(2*backOff, maxBackOff)
 	}
+}
+
+// plain leaves out the layers between a person and what happened: "connection refused".
+func plain(err error) error {
+	var number syscall.Errno
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &number):
+		return number
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &certificate):
+		return certificate
+	}
+	return err
 }
 
 func (c *Client) state(err error) {

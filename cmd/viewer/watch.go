@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -51,15 +50,8 @@ func (c *command) watch(ctx context.Context, args []string) error {
 	if *asJSON && *output == "-" {
 		return errors.New("-json and -o - both want standard output: write the stream to a file")
 	}
-	file, err := c.create(*output)
-	if err != nil {
-		return err
-	}
-	w := &watching{command: c, out: file, frames: *frames, report: report{Camera: name}, quiet: *asJSON}
-	err = w.run(ctx, name, *duration, *relayOnly)
-	if file != nil && *output != "-" {
-		err = errors.Join(err, file.Close())
-	}
+	w := &watching{command: c, output: *output, frames: *frames, report: report{Camera: name}, quiet: *asJSON}
+	err = errors.Join(w.run(ctx, name, *duration, *relayOnly), w.close())
 	if *asJSON {
 		if err != nil {
 			w.report.Error = err.Error()
@@ -69,29 +61,11 @@ func (c *command) watch(ctx context.Context, args []string) error {
 	return err
 }
 
-// create opens where the stream goes; nil for nowhere.
-func (c *command) create(output string) (io.WriteCloser, error) {
-	switch output {
-	case "":
-		return nil, nil
-	case "-":
-		return nopCloser{c.stdout}, nil
-	}
-	f, err := os.OpenFile(output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("create output: %w", err)
-	}
-	return f, nil
-}
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
-
 // watching is one run of watch. Its report is written by the session's goroutines, one kind of field each, and read at the end.
 type watching struct {
 	*command
-	out    io.Writer
+	output string
+	file   *os.File // made with the first frame, so that an attempt that shows nothing leaves an older file alone
 	frames int
 	quiet  bool
 	report report
@@ -137,7 +111,7 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		return err
 	case w.frames > 0 && w.report.Frames < w.frames, w.report.Frames == 0:
 		return fmt.Errorf("%w: %d frames", errIncomplete, w.report.Frames)
-	case w.out != nil && w.report.Missing > 0:
+	case w.output != "" && w.report.Missing > 0:
 		return fmt.Errorf("%w (%d)", errMissing, w.report.Missing)
 	}
 	return nil
@@ -167,17 +141,38 @@ func (w *watching) frame(f session.Frame) {
 	if !f.Live {
 		w.report.Delayed++
 	}
-	if w.out != nil {
-		if _, err := w.out.Write(f.AccessUnit); err != nil {
-			w.failure = fmt.Errorf("write stream: %w", err)
-			w.done()
-			return
-		}
+	if err := w.write(f.AccessUnit); err != nil {
+		w.failure = fmt.Errorf("write stream: %w", err)
+		w.done()
+		return
 	}
 	w.report.Bytes += len(f.AccessUnit)
 	if w.report.Frames++; w.report.Frames == w.frames {
 		w.done()
 	}
+}
+
+func (w *watching) write(unit []byte) (err error) {
+	switch {
+	case w.output == "":
+		return nil
+	case w.output == "-":
+		_, err = w.stdout.Write(unit)
+		return err
+	case w.file == nil:
+		if w.file, err = os.OpenFile(w.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+	}
+	_, err = w.file.Write(unit)
+	return err
+}
+
+func (w *watching) close() error {
+	if w.file == nil {
+		return nil
+	}
+	return w.file.Close()
 }
 
 func (w *watching) path(p session.Path) {

@@ -8,6 +8,7 @@ import "sync"
 type Message struct {
 	Seq  uint64
 	Body []byte // nobody may change it
+	Kept bool   // it is stored as well
 }
 
 // Bus delivers messages by mailbox name, in the order in which they were published to that name.

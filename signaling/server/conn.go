@@ -5,91 +5,160 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// conn is one client's connection. Its reading goroutine owns it.
+const (
+	replayBatch     = 8
+	framesPerSecond = 500
+	framesAtOnce    = 2 * mailboxesPerConn // a client that comes back opens all its mailboxes
+)
+
+// conn is one client's connection. Its reading goroutine owns what is not said to be another's.
 type conn struct {
 	server *Server
 	ws     *websocket.Conn
 	addr   netip.Addr
 	nonce  [32]byte
-	out    chan []byte
-	slow   context.CancelFunc // ends a connection that does not read
+	out    *outbox
+	cancel context.CancelFunc // ends the connection at once
 	boxes  map[signaling.Name]*opened
+	rate   *rate.Limiter
 }
 
 // opened is what the connection may do with a mailbox.
 type opened struct {
-	read, write bool
-	stop        func() // ends the subscription; nil without one
+	write   bool
+	reading *replay // nil: not open for reading
+	stop    func()  // ends the subscription
 }
 
 func newConn(s *Server, ws *websocket.Conn, addr netip.Addr) *conn {
-	c := &conn{server: s, ws: ws, addr: addr, out: make(chan []byte, outQueue), boxes: make(map[signaling.Name]*opened)}
+	c := &conn{
+		server: s, ws: ws, addr: addr, out: newOutbox(), boxes: make(map[signaling.Name]*opened),
+		rate: rate.NewLimiter(framesPerSecond, framesAtOnce),
+	}
 	rand.Read(c.nonce[:])
 	return c
 }
 
-func (c *conn) run(ctx context.Context) {
-	ctx, c.slow = context.WithCancel(ctx)
-	defer c.slow()
-	done := make(chan struct{})
-	go func() { defer close(done); c.write(ctx) }()
+// run serves the connection until it ends or stop does.
+func (c *conn) run(stop context.Context) {
+	var ctx context.Context
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(stop))
+	defer c.cancel()
 	c.send(signaling.Challenge{Nonce: c.nonce, Time: uint64(time.Now().UnixMilli())})
+	var others sync.WaitGroup
+	others.Go(func() { c.write(ctx) })
+	others.Go(func() { c.ping(ctx) })
+	unregister := context.AfterFunc(stop, func() {
+		c.send(signaling.Refused{Code: signaling.CodeClosing, Text: "the relay is shutting down"})
+		c.finish()
+	})
 	c.read(ctx)
+	unregister()
 	now := time.Now()
 	for name, o := range c.boxes {
 		c.release(name, o, now)
 	}
-	c.slow()
-	<-done
+	c.finish()
+	others.Wait()
+}
+
+// finish ends the connection once what is queued is written, or after a while.
+func (c *conn) finish() {
+	c.out.finish()
+	time.AfterFunc(finishTimeout, c.cancel)
 }
 
 func (c *conn) release(name signaling.Name, o *opened, now time.Time) {
-	if o.stop != nil {
+	if o.reading != nil {
 		o.stop()
+		o.reading.gone.Store(true)
 	}
 	delete(c.boxes, name)
+	c.server.addBoxes(c.addr, -1)
 	c.server.store.leave(name, now)
 }
 
 // send queues a frame. A client that does not read loses its connection, and nothing else: what was stored comes again.
 func (c *conn) send(f signaling.Frame) {
-	select {
-	case c.out <- signaling.Append(nil, f):
-	default:
+	if !c.out.push(f) {
 		c.server.Stats.SlowReaders.Add(1)
-		c.slow()
+		c.cancel()
 	}
 }
 
 func (c *conn) write(ctx context.Context) {
-	defer c.slow()
+	defer c.cancel()
+	for {
+		frames, r, finished := c.out.take()
+		for _, b := range frames {
+			if !c.writeFrame(ctx, b) {
+				return
+			}
+		}
+		switch {
+		case r != nil && !c.writeStored(ctx, r):
+			return
+		case finished:
+			c.ws.Close(websocket.StatusGoingAway, "") // a client that has gone needs none
+			return
+		case len(frames) > 0 || r != nil:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.out.wake:
+		}
+	}
+}
+
+func (c *conn) writeFrame(ctx context.Context, b []byte) bool {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return c.ws.Write(ctx, websocket.MessageBinary, b) == nil
+}
+
+// writeStored writes the next few stored messages of a mailbox; false: the connection has ended.
+func (c *conn) writeStored(ctx context.Context, r *replay) bool {
+	if r.gone.Load() {
+		return true
+	}
+	for _, m := range c.server.store.next(r.name, r.from, replayBatch, time.Now(), func() { r.live.Store(true) }) {
+		if !c.writeFrame(ctx, signaling.Append(nil, signaling.Deliver{Name: r.name, Seq: m.Seq, Body: m.Body})) {
+			return false
+		}
+		c.server.Stats.Delivered.Add(1)
+		r.from = m.Seq + 1
+	}
+	if !r.live.Load() {
+		c.out.replay(r)
+	}
+	return true
+}
+
+func (c *conn) ping(ctx context.Context) {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			c.ws.Close(websocket.StatusGoingAway, "")
 			return
-		case b := <-c.out:
-			writing, cancel := context.WithTimeout(ctx, writeTimeout)
-			err := c.ws.Write(writing, websocket.MessageBinary, b)
-			cancel()
-			if err != nil {
-				return
-			}
 		case <-ticker.C:
 			waiting, cancel := context.WithTimeout(ctx, silence-pingEvery)
 			err := c.ws.Ping(waiting)
 			cancel()
 			if err != nil {
+				c.cancel()
 				return
 			}
 		}
@@ -99,31 +168,33 @@ func (c *conn) write(ctx context.Context) {
 func (c *conn) read(ctx context.Context) {
 	for {
 		kind, b, err := c.ws.Read(ctx)
-		if err != nil {
+		if err != nil || c.rate.Wait(ctx) != nil {
 			return
 		}
 		f, err := signaling.Parse(b)
-		if err != nil || kind != websocket.MessageBinary {
+		if err != nil || kind != websocket.MessageBinary || !c.handle(f) {
 			c.server.Stats.BadFrames.Add(1)
-			c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "malformed frame"})
-			return
-		}
-		if !c.handle(f) {
+			c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 1"})
 			return
 		}
 	}
 }
 
-// handle obeys one frame; false ends the connection.
+// handle obeys one frame; false: it is not a client's.
 func (c *conn) handle(f signaling.Frame) bool {
 	now := time.Now()
 	switch f := f.(type) {
 	case signaling.Open:
-		c.reply(f.ID, c.open(f, now))
+		name := signaling.NameOf(f.ReadKey, f.WriteKey)
+		err := c.open(name, f, now)
+		c.reply(f.ID, err)
+		if err == nil && f.Access == signaling.Read {
+			c.deliver(name)
+		}
 	case signaling.Post:
 		c.reply(f.ID, c.post(f, now))
 	case signaling.Ack:
-		if o := c.boxes[f.Name]; o != nil && o.read {
+		if o := c.boxes[f.Name]; o != nil && o.reading != nil {
 			c.server.store.ack(f.Name, f.Seq)
 		}
 	case signaling.GrantRequest:
@@ -132,9 +203,7 @@ func (c *conn) handle(f signaling.Frame) bool {
 		if o := c.boxes[f.Name]; o != nil {
 			c.release(f.Name, o, now)
 		}
-	default: // a server's frame
-		c.server.Stats.BadFrames.Add(1)
-		c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame"})
+	default:
 		return false
 	}
 	return true
@@ -149,7 +218,7 @@ func (c *conn) reply(id uint32, err *signaling.Error) {
 	c.send(signaling.OK{ID: id})
 }
 
-func (c *conn) open(f signaling.Open, now time.Time) *signaling.Error {
+func (c *conn) open(name signaling.Name, f signaling.Open, now time.Time) *signaling.Error {
 	if !f.Verify(c.server.cfg.PublicURL, c.nonce) {
 		c.server.Stats.BadSignatures.Add(1)
 		return &signaling.Error{Code: signaling.CodeSignature, Text: "signature does not verify: is this relay known by another URL?"}
@@ -158,38 +227,47 @@ func (c *conn) open(f signaling.Open, now time.Time) *signaling.Error {
 	if refused != nil {
 		return refused
 	}
-	name := signaling.NameOf(f.ReadKey, f.WriteKey)
 	o := c.boxes[name]
-	if o == nil {
-		if len(c.boxes) >= mailboxesConn {
-			return errQuota
+	first := o == nil
+	if first && (len(c.boxes) >= mailboxesPerConn || !c.server.addBoxes(c.addr, 1)) {
+		return errQuota
+	}
+	if err := c.server.store.open(name, first, who, now); err != nil {
+		if first {
+			c.server.addBoxes(c.addr, -1)
 		}
-		if err := c.server.store.open(name, who, string(f.Ticket) == signaling.PairingTicket, now); err != nil {
-			return err
-		}
+		return err
+	}
+	if first {
 		o = &opened{}
 		c.boxes[name] = o
 	}
+	o.write = o.write || f.Access == signaling.Write
 	c.server.Stats.Opened.Add(1)
-	if f.Access == signaling.Write {
-		o.write = true
-		return nil
+	return nil
+}
+
+// deliver begins to deliver a mailbox: first what is stored, then what comes.
+func (c *conn) deliver(name signaling.Name) {
+	o := c.boxes[name]
+	if o.reading != nil {
+		return
 	}
-	if o.read {
-		return nil
-	}
-	o.read = true
-	deliver := func(m bus.Message) {
+	r := &replay{name: name}
+	o.reading = r
+	o.stop = c.server.cfg.Bus.Subscribe(name, func(m bus.Message) {
+		if m.Kept && !r.live.Load() {
+			return // it will be found in the store
+		}
 		c.server.Stats.Delivered.Add(1)
 		c.send(signaling.Deliver{Name: name, Seq: m.Seq, Body: m.Body})
-	}
-	c.server.store.attach(name, now, func() { o.stop = c.server.cfg.Bus.Subscribe(name, deliver) }, deliver)
-	return nil
+	})
+	c.out.replay(r)
 }
 
 func (c *conn) post(f signaling.Post, now time.Time) *signaling.Error {
 	if o := c.boxes[f.Name]; o == nil || !o.write {
-		return &signaling.Error{Code: signaling.CodeNotOpened, Text: "mailbox is not open for writing on this connection"}
+		return errNotOpened
 	}
 	if len(f.Body) > signaling.MaxBody {
 		return errTooLarge
@@ -203,11 +281,11 @@ func (c *conn) post(f signaling.Post, now time.Time) *signaling.Error {
 
 func (c *conn) grant(f signaling.GrantRequest, now time.Time) {
 	if o := c.boxes[f.Name]; o == nil || !o.write {
-		c.reply(f.ID, &signaling.Error{Code: signaling.CodeNotOpened, Text: "mailbox is not open for writing on this connection"})
+		c.reply(f.ID, errNotOpened)
 		return
 	}
 	if c.server.cfg.Granter == nil {
-		c.reply(f.ID, &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "this relay grants no ice servers"})
+		c.reply(f.ID, &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "this relay grants no ICE servers"})
 		return
 	}
 	if err := c.server.store.charge(f.Name, now); err != nil {
@@ -221,27 +299,9 @@ func (c *conn) grant(f signaling.GrantRequest, now time.Time) {
 	}
 	if err != nil {
 		c.server.cfg.Logger.Error("grant ice servers", "err", err)
-		c.reply(f.ID, &signaling.Error{Code: signaling.CodeClosing, Text: "no ice servers now: try again later"})
+		c.reply(f.ID, &signaling.Error{Code: signaling.CodeClosing, Text: "no ICE servers now: try again later"})
 		return
 	}
 	c.server.Stats.Granted.Add(1)
 	c.send(signaling.Granted{ID: f.ID, JSON: text})
-}
-
-// account is who admits a mailbox opened with a ticket; nil: nobody, the mailbox waits for its owner.
-func (c *conn) account(ticket []byte, now time.Time) (*account, *signaling.Error) {
-	source := &account{key: "addr " + c.addr.String(), maxBoxes: boxesPerAccount, maxGrants: grantsPerHour, local: c.addr.IsLoopback()}
-	switch {
-	case string(ticket) == signaling.PairingTicket:
-		return source, nil
-	case c.server.cfg.TicketKey == nil:
-		return source, nil
-	case len(ticket) == 0:
-		return nil, nil
-	}
-	t, err := signaling.ParseTicket(ticket, c.server.cfg.TicketKey, now)
-	if err != nil {
-		return nil, &signaling.Error{Code: signaling.CodeSignature, Text: err.Error()}
-	}
-	return &account{key: "ticket " + string(t.ID[:]), maxBoxes: int(t.Mailboxes), maxGrants: int(t.SessionsPerHour)}, nil
 }

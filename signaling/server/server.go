@@ -10,6 +10,7 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -36,12 +37,13 @@ type Config struct {
 	TicketKey ed25519.PublicKey // who opens a mailbox must have a ticket of this key; nil: everyone is admitted
 	Granter   Granter           // nil: no ICE servers
 	Bus       bus.Bus
+	MaxBytes  int64 // of stored messages in all; 0: 1 GiB
 	Logger    *slog.Logger
 }
 
-// Stats counts since the start; Connections and Mailboxes are of now.
+// Stats counts since the start; Connections, Mailboxes and StoredBytes are of now.
 type Stats struct {
-	Connections, Mailboxes                                  atomic.Int64
+	Connections, Mailboxes, StoredBytes                     atomic.Int64
 	Opened, Posted, Delivered, Acked, Granted, Expired      atomic.Int64
 	BadFrames, BadSignatures, Refused, SlowReaders, TooMany atomic.Int64
 }
@@ -52,44 +54,59 @@ type Server struct {
 	store *store
 	Stats Stats
 
-	mu      sync.Mutex
-	perAddr map[netip.Addr]int // guarded by mu; connections
-	closing bool               // guarded by mu
-	conns   sync.WaitGroup
-	stop    context.Context // ends when the server closes
-	cancel  context.CancelFunc
+	mu       sync.Mutex
+	perAddr  map[netip.Addr]*usage // guarded by mu
+	serving  bool                  // guarded by mu; Run was called
+	stopping bool                  // guarded by mu; Run has ended
+	conns    sync.WaitGroup
+	stop     context.Context // ends when Run does
+	cancel   context.CancelFunc
 }
 
+// usage is what one source address has open.
+type usage struct{ conns, boxes int }
+
+// ErrNotServing is returned by Serving before Run and after it.
+var ErrNotServing = errors.New("signaling is not serving")
+
 const (
-	connsPerAddr  = 1024
-	sweepEvery    = 15 * time.Second
-	pingEvery     = 20 * time.Second
-	silence       = 60 * time.Second
-	writeTimeout  = 20 * time.Second
-	outQueue      = 1024
-	mailboxesConn = 4096
+	connsPerAddr     = 1024
+	mailboxesPerAddr = 1 << 16
+	mailboxesPerConn = 4096
+	defaultMaxBytes  = 1 << 30
+	sweepEvery       = 15 * time.Second
+	pingEvery        = 20 * time.Second
+	silence          = 60 * time.Second
+	writeTimeout     = 20 * time.Second
+	finishTimeout    = 2 * time.Second
 )
 
-// New checks the configuration; the server serves until Close.
+// New checks the configuration. Run serves.
 func New(cfg Config) (*Server, error) {
 	if cfg.PublicURL == "" || cfg.Bus == nil || cfg.Logger == nil {
 		return nil, fmt.Errorf("make signaling server: public URL, bus and logger are needed")
 	}
-	s := &Server{cfg: cfg, perAddr: make(map[netip.Addr]int)}
-	s.store = newStore(&s.Stats)
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = defaultMaxBytes
+	}
+	s := &Server{cfg: cfg, perAddr: make(map[netip.Addr]*usage)}
+	s.store = newStore(&s.Stats, cfg.MaxBytes)
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// Run removes what has expired, until ctx ends; then it closes every connection and waits for them.
+// Run serves until ctx ends; then it tells every client, closes the connections and waits for them.
 func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.serving = true
+	s.mu.Unlock()
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			s.mu.Lock()
-			s.closing = true
+			s.stopping = true
 			s.mu.Unlock()
 			s.cancel()
 			s.conns.Wait()
@@ -100,13 +117,22 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
+// Serving is nil while Run runs, else ErrNotServing.
+func (s *Server) Serving() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.serving || s.stopping {
+		return ErrNotServing
+	}
+	return nil
+}
+
 // ServeHTTP serves one WebSocket connection. Any Origin may connect: every right here comes from a mailbox's keys, none from
 // a cookie, so a page of another site can do no more than any program can.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	addr := source(r)
-	if !s.enter(addr) {
-		s.Stats.TooMany.Add(1)
-		http.Error(w, "too many connections from this address", http.StatusTooManyRequests)
+	if status := s.enter(addr); status != http.StatusOK {
+		http.Error(w, http.StatusText(status), status)
 		return
 	}
 	defer s.leave(addr)
@@ -116,33 +142,56 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer ws.CloseNow()
 	if ws.Subprotocol() != signaling.Subprotocol {
-		ws.Close(websocket.StatusPolicyViolation, "unknown subprotocol")
+		ws.Close(websocket.StatusPolicyViolation, "want subprotocol "+signaling.Subprotocol)
 		return
 	}
 	ws.SetReadLimit(signaling.MaxFrame)
 	newConn(s, ws, addr).run(s.stop)
 }
 
-func (s *Server) enter(addr netip.Addr) bool {
+// enter counts a connection in, or says why not.
+func (s *Server) enter(addr netip.Addr) (status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.perAddr[addr] >= connsPerAddr && !addr.IsLoopback() {
-		return false
+	u := s.perAddr[addr]
+	switch {
+	case s.stopping:
+		return http.StatusServiceUnavailable
+	case u == nil:
+		u = new(usage)
+		s.perAddr[addr] = u
+	case u.conns >= connsPerAddr && !addr.IsLoopback():
+		s.Stats.TooMany.Add(1)
+		return http.StatusTooManyRequests
 	}
-	s.perAddr[addr]++
+	u.conns++
 	s.conns.Add(1)
 	s.Stats.Connections.Add(1)
-	return true
+	return http.StatusOK
 }
 
 func (s *Server) leave(addr netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perAddr[addr]--; s.perAddr[addr] == 0 {
-		delete(s.perAddr, addr)
+	if u := s.perAddr[addr]; u != nil {
+		if u.conns--; u.conns == 0 {
+			delete(s.perAddr, addr)
+		}
 	}
 	s.Stats.Connections.Add(-1)
 	s.conns.Done()
+}
+
+// addBoxes counts mailboxes that an address' connections have open; false: it has too many.
+func (s *Server) addBoxes(addr netip.Addr, n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.perAddr[addr]
+	if u == nil || n > 0 && u.boxes+n > mailboxesPerAddr && !addr.IsLoopback() {
+		return false
+	}
+	u.boxes += n
+	return true
 }
 
 // source is the client's address; an IPv6 client counts by its /64.

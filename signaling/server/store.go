@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,20 +17,7 @@ const (
 	pairingLife     = 10 * time.Minute
 	pairingMessages = 8
 	pairingBody     = 8192
-	boxesPerAccount = 10_000
-	grantsPerHour   = 3600
 )
-
-// account is who pays: a ticket, or a source address where everyone is admitted.
-type account struct {
-	key         string
-	maxBoxes    int // mailboxes admitted at one time
-	maxGrants   int // an hour
-	boxes       int
-	grants      int
-	grantsSince time.Time
-	local       bool // this machine: for tests and development, not limited
-}
 
 type box struct {
 	account  *account // who admitted it; nil: nobody
@@ -49,52 +37,69 @@ type message struct {
 	expires time.Time
 }
 
-// store is the mailboxes. Everything is bounded: per mailbox, and per account.
+// store is the mailboxes, in memory. Everything is bounded: per mailbox, per account, and in all.
 type store struct {
 	mu       sync.Mutex
 	boxes    map[signaling.Name]*box // guarded by mu
 	accounts map[string]*account     // guarded by mu
+	maxBytes int64
 	stats    *Stats
 }
 
-func newStore(stats *Stats) *store {
-	return &store{boxes: make(map[signaling.Name]*box), accounts: make(map[string]*account), stats: stats}
+func newStore(stats *Stats, maxBytes int64) *store {
+	return &store{boxes: make(map[signaling.Name]*box), accounts: make(map[string]*account), maxBytes: maxBytes, stats: stats}
 }
 
 var (
+	errNotOpened   = &signaling.Error{Code: signaling.CodeNotOpened, Text: "mailbox is not open for writing on this connection"}
 	errNotAdmitted = &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "no device has opened this mailbox"}
 	errQuota       = &signaling.Error{Code: signaling.CodeQuota, Text: "quota used up: try again later"}
 	errTooLarge    = &signaling.Error{Code: signaling.CodeTooLarge, Text: "message too large"}
 )
 
-// open notes one more connection at a mailbox. who is nil for a client that may not admit it.
-func (s *store) open(name signaling.Name, who *account, pairing bool, now time.Time) *signaling.Error {
+// open lets a connection at a mailbox, the first time as one more holder. who admits it; nil: nobody does yet.
+func (s *store) open(name signaling.Name, first bool, who *account, now time.Time) *signaling.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.boxes[name]
 	if b == nil {
-		b = &box{since: now, next: rand.Uint64() >> 2, pairing: pairing}
+		b = &box{since: now, next: rand.Uint64() >> 2}
 		s.boxes[name] = b
 		s.stats.Mailboxes.Add(1)
 	}
-	if b.account == nil && who != nil {
-		if who = s.accountOf(who); who.boxes >= who.maxBoxes && !who.local {
+	if who != nil {
+		if err := s.admit(b, who); err != nil {
 			s.dropIfEmpty(name, b)
-			return errQuota
+			return err
 		}
-		b.account = who
-		who.boxes++
 	}
-	b.holders++
+	if first {
+		b.holders++
+	}
 	return nil
 }
 
-func (s *store) accountOf(who *account) *account {
+// admit has who pay for a mailbox that nobody pays for, or that was only a rendezvous. A ticket's newest limits hold.
+func (s *store) admit(b *box, who *account) *signaling.Error {
 	if a := s.accounts[who.key]; a != nil {
-		return a
+		a.maxBoxes, a.maxGrants = who.maxBoxes, who.maxGrants
+		who = a
+	}
+	if b.account != nil && (!b.pairing || who.pairing) {
+		return nil
+	}
+	if who.boxes >= who.maxBoxes && !who.local {
+		return errQuota
 	}
 	s.accounts[who.key] = who
-	return who
+	if old := b.account; old != nil {
+		old.boxes--
+		old.bytes -= b.bytes
+	}
+	b.account, b.pairing = who, who.pairing
+	who.boxes++
+	who.bytes += b.bytes
+	return nil
 }
 
 func (s *store) leave(name signaling.Name, now time.Time) {
@@ -107,82 +112,115 @@ func (s *store) leave(name signaling.Name, now time.Time) {
 	}
 }
 
-// dropIfEmpty forgets a mailbox that nobody is at and that nobody admitted.
+// dropIfEmpty forgets a mailbox that nobody is at and that nobody admitted; then nothing can wait in it.
 func (s *store) dropIfEmpty(name signaling.Name, b *box) {
-	if b.holders == 0 && b.account == nil && len(b.messages) == 0 {
+	if b.holders == 0 && b.account == nil {
 		s.drop(name, b)
 	}
 }
 
 func (s *store) drop(name signaling.Name, b *box) {
+	s.keep(b, func(message) bool { return false })
 	delete(s.boxes, name)
 	s.stats.Mailboxes.Add(-1)
-	if a := b.account; a != nil {
-		if a.boxes--; a.boxes == 0 && a.grants == 0 {
-			delete(s.accounts, a.key)
-		}
+	if b.account != nil {
+		b.account.boxes--
 	}
 }
 
 // post numbers a message, keeps it for ttl, and publishes it; under the lock, so that the order is one for all.
-func (s *store) post(name signaling.Name, body []byte, ttl time.Duration, now time.Time, b bus.Bus) *signaling.Error {
+func (s *store) post(name signaling.Name, body []byte, ttl time.Duration, now time.Time, to bus.Bus) *signaling.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	box := s.boxes[name]
-	if box == nil || box.account == nil {
+	b := s.boxes[name]
+	if b == nil || b.account == nil {
 		return errNotAdmitted
 	}
-	if box.pairing {
-		if len(body) > pairingBody {
+	if b.pairing {
+		age := now.Sub(b.since)
+		switch {
+		case len(body) > pairingBody:
 			return errTooLarge
-		}
-		if box.posted++; box.posted > pairingMessages || now.Sub(box.since) > pairingLife {
+		case b.posted >= pairingMessages || age >= pairingLife:
 			return errQuota
 		}
-		ttl = min(ttl, pairingLife-now.Sub(box.since))
+		ttl = min(ttl, pairingLife-age)
 	}
-	m := message{seq: box.next, body: body, expires: now.Add(ttl)}
+	m := message{seq: b.next, body: bytes.Clone(body), expires: now.Add(ttl)}
 	if ttl > 0 {
-		box.expire(now, s.stats)
-		if len(box.messages) >= messagesPerBox || box.bytes+len(body) > bytesPerBox {
+		s.expire(b, now)
+		if !s.room(b, len(body)) {
 			return errQuota
 		}
-		box.messages = append(box.messages, m)
-		box.bytes += len(body)
+		b.messages = append(b.messages, m)
+		s.weigh(b, len(body))
 	}
-	box.next++
-	b.Publish(name, bus.Message{Seq: m.seq, Body: body})
+	b.posted++
+	b.next++
+	to.Publish(name, bus.Message{Seq: m.seq, Body: m.body, Kept: ttl > 0})
 	return nil
 }
 
-// attach calls subscribe and hands over what waits, with no message between lost or doubled.
-func (s *store) attach(name signaling.Name, now time.Time, subscribe func(), each func(bus.Message)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b := s.boxes[name]; b != nil {
-		b.expire(now, s.stats)
-		for _, m := range b.messages {
-			each(bus.Message{Seq: m.seq, Body: m.body})
-		}
+func (s *store) room(b *box, n int) bool {
+	return len(b.messages) < messagesPerBox && b.bytes+n <= bytesPerBox &&
+		(b.account.local || b.account.bytes+n <= bytesPerAccount) && s.stats.StoredBytes.Load()+int64(n) <= s.maxBytes
+}
+
+func (s *store) weigh(b *box, n int) {
+	b.bytes += n
+	if b.account != nil {
+		b.account.bytes += n
 	}
-	subscribe()
+	s.stats.StoredBytes.Add(int64(n))
+}
+
+// keep removes the messages that want does not want, and says how many.
+func (s *store) keep(b *box, want func(message) bool) (removed int) {
+	kept := b.messages[:0]
+	for _, m := range b.messages {
+		if want(m) {
+			kept = append(kept, m)
+			continue
+		}
+		s.weigh(b, -len(m.body))
+		removed++
+	}
+	clear(b.messages[len(kept):])
+	b.messages = kept
+	return removed
+}
+
+func (s *store) expire(b *box, now time.Time) {
+	n := s.keep(b, func(m message) bool { return now.Before(m.expires) })
+	s.stats.Expired.Add(int64(n))
 }
 
 func (s *store) ack(name signaling.Name, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.boxes[name]
-	if b == nil {
-		return
+	if b := s.boxes[name]; b != nil {
+		n := s.keep(b, func(m message) bool { return m.seq != seq })
+		s.stats.Acked.Add(int64(n))
 	}
-	for i, m := range b.messages {
-		if m.seq == seq {
-			b.bytes -= len(m.body)
-			b.messages = append(b.messages[:i], b.messages[i+1:]...)
-			s.stats.Acked.Add(1)
-			return
+}
+
+// next returns up to n messages that wait from sequence number from on. When there are none it calls settled, with no post between.
+func (s *store) next(name signaling.Name, from uint64, n int, now time.Time, settled func()) []bus.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []bus.Message
+	if b := s.boxes[name]; b != nil {
+		s.expire(b, now)
+		for _, m := range b.messages {
+			if m.seq >= from && len(out) < n {
+				out = append(out, bus.Message{Seq: m.seq, Body: m.body, Kept: true})
+			}
 		}
 	}
+	if len(out) == 0 {
+		settled()
+	}
+	return out
 }
 
 // charge takes one grant from whoever admitted the mailbox.
@@ -193,29 +231,10 @@ func (s *store) charge(name signaling.Name, now time.Time) *signaling.Error {
 	if b == nil || b.account == nil || b.pairing {
 		return errNotAdmitted
 	}
-	a := b.account
-	if now.Sub(a.grantsSince) > time.Hour {
-		a.grantsSince, a.grants = now, 0
-	}
-	if a.grants >= a.maxGrants && !a.local {
+	if !b.account.grant(now) {
 		return errQuota
 	}
-	a.grants++
 	return nil
-}
-
-func (b *box) expire(now time.Time, stats *Stats) {
-	kept := b.messages[:0]
-	for _, m := range b.messages {
-		if now.After(m.expires) {
-			b.bytes -= len(m.body)
-			stats.Expired.Add(1)
-			continue
-		}
-		kept = append(kept, m)
-	}
-	clear(b.messages[len(kept):])
-	b.messages = kept
 }
 
 // sweep forgets what has expired.
@@ -223,17 +242,14 @@ func (s *store) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, b := range s.boxes {
-		b.expire(now, s.stats)
-		over := b.pairing && now.Sub(b.since) > pairingLife
-		if over {
-			b.messages, b.bytes = nil, 0
-		}
+		s.expire(b, now)
+		over := b.pairing && now.Sub(b.since) >= pairingLife
 		if b.holders == 0 && (over || len(b.messages) == 0 && now.Sub(b.used) > mailboxIdle) {
 			s.drop(name, b)
 		}
 	}
 	for key, a := range s.accounts {
-		if a.boxes == 0 && now.Sub(a.grantsSince) > time.Hour {
+		if a.idle(now) {
 			delete(s.accounts, key)
 		}
 	}

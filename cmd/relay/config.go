@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/peephole-cam/peephole/internal/obs"
+)
+
+// admission is who may open mailboxes.
+type admission string
+
+const (
+	admitAll     admission = "open"
+	admitTickets admission = "ticket"
+)
+
+// config is what relay serve needs.
+type config struct {
+	listen, turn, turnPublic string
+	state                    string
+	publicURL                string
+	tlsCert, tlsKey          string
+	tlsSelfSigned            bool
+	admission                string
+	metrics                  string
+	logFormat                obs.Format
+	logLevel                 slog.Level
+}
+
+const serveUsage = `relay serve [flags]
+
+Serves signaling, the web page and TURN until Ctrl-C, and prints "ready URL" once it does. With no flags it serves this
+machine alone, at http://127.0.0.1:7880. For the world, give it a name and a certificate:
+
+  relay serve -listen :443 -turn :3478 -public-url https://relay.example -tls-cert cert.pem -tls-key key.pem
+
+Every flag can stand in the -config file, a JSON object such as {"listen": ":443", "tls-self-signed": true}; a flag
+given here beats the file. Flags:
+`
+
+// flags names every setting once, for the command line and the file.
+func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
+	set = flag.NewFlagSet("relay serve", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.Usage = func() { fmt.Fprint(stderr, serveUsage); set.PrintDefaults() }
+	c.logFormat, c.logLevel = obs.Text, slog.LevelInfo
+	file = set.String("config", "", "read settings from this JSON `file`")
+	set.StringVar(&c.listen, "listen", "127.0.0.1:7880", "`address` of signaling and the web page; port 0 takes a free one. Without TLS, loopback only")
+	set.StringVar(&c.turn, "turn", "127.0.0.1:3478", "`address` of TURN, UDP and TCP; port 0 takes free ones")
+	set.StringVar(&c.turnPublic, "turn-public", "", "`host:port` at which clients reach TURN (default: the -turn address, or the public URL's host)")
+	set.StringVar(&c.state, "state", "relay-state", "`folder` for what must survive a restart: the operator's key, the self-signed certificate")
+	set.StringVar(&c.publicURL, "public-url", "", "the `URL` that devices use: scheme, host and port, no path (default: made from -listen)")
+	set.StringVar(&c.tlsCert, "tls-cert", "", "certificate chain, a PEM `file`")
+	set.StringVar(&c.tlsKey, "tls-key", "", "its private key, a PEM `file`")
+	set.BoolVar(&c.tlsSelfSigned, "tls-self-signed", false, "make a certificate of our own, for development; prints its fingerprint")
+	set.StringVar(&c.admission, "admission", string(admitAll), "who may open mailboxes: `open` (everybody, a quota for each address) or ticket (see relay ticket)")
+	set.StringVar(&c.metrics, "metrics", "", "second `address` for /metrics, /healthz and /readyz; on the main one they are served to loopback listeners only")
+	set.Var(&c.logFormat, "log-format", "`text` or json")
+	set.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
+	return set, file
+}
+
+// parseConfig reads the flags, then the file for what they leave open.
+func parseConfig(args []string, stderr io.Writer) (config, error) {
+	var c config
+	set, file := c.flags(stderr)
+	if err := set.Parse(args); err != nil {
+		return c, err
+	}
+	if set.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q; see relay serve -h", set.Arg(0))
+	}
+	if *file != "" {
+		if err := readFile(*file, set); err != nil {
+			return c, fmt.Errorf("read config file %s: %w", *file, err)
+		}
+	}
+	return c, c.validate()
+}
+
+func readFile(path string, set *flag.FlagSet) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return errors.Unwrap(err) // the path is named already
+	}
+	var settings map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&settings); err != nil {
+		return fmt.Errorf("want a JSON object: %w", err)
+	}
+	if d.More() {
+		return errors.New("want one JSON object, and nothing after it")
+	}
+	var given []string
+	set.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
+	for name, value := range settings {
+		f := set.Lookup(name)
+		if f == nil || name == "config" {
+			return fmt.Errorf("unknown setting %q; see relay serve -h", name)
+		}
+		switch value.(type) {
+		case string, bool:
+		default:
+			return fmt.Errorf("setting %q: want a string, true or false", name)
+		}
+		if slices.Contains(given, name) {
+			continue
+		}
+		if err := set.Set(name, fmt.Sprint(value)); err != nil {
+			return fmt.Errorf("setting %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c *config) tls() bool { return c.tlsCert != "" || c.tlsSelfSigned }
+
+// validate returns what to do about the first setting that cannot work.
+func (c *config) validate() error {
+	for name, addr := range map[string]string{"listen": c.listen, "turn": c.turn, "metrics": c.metrics, "turn-public": c.turnPublic} {
+		if addr == "" && (name == "metrics" || name == "turn-public") {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("-%s %q: want HOST:PORT, such as 127.0.0.1:7880 or :443", name, addr)
+		}
+	}
+	switch {
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		return errors.New("-tls-cert and -tls-key go together: give both")
+	case c.tlsCert != "" && c.tlsSelfSigned:
+		return errors.New("-tls-cert and -tls-self-signed exclude each other: give one")
+	case c.admission != string(admitAll) && c.admission != string(admitTickets):
+		return fmt.Errorf("-admission %q: want open or ticket", c.admission)
+	case !c.tls() && !loopback(c.listen):
+		return fmt.Errorf("-listen %s without TLS: plain HTTP is served to this machine only; give -tls-cert and -tls-key, or -tls-self-signed for development, or listen on 127.0.0.1", c.listen)
+	case c.state == "":
+		return errors.New("-state: want a folder")
+	}
+	if c.publicURL != "" {
+		return c.validateURL()
+	}
+	if host, _, _ := net.SplitHostPort(c.listen); unspecified(host) {
+		return fmt.Errorf("-listen %s names no host: say how devices reach this relay with -public-url https://HOST[:PORT]", c.listen)
+	}
+	return nil
+}
+
+func (c *config) validateURL() error {
+	u, err := url.Parse(c.publicURL)
+	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || c.publicURL != strings.ToLower(c.publicURL) {
+		return fmt.Errorf("-public-url %q: want https://HOST or https://HOST:PORT, lower case, with no path and no slash at its end", obs.Redact(c.publicURL))
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(net.JoinHostPort(u.Hostname(), "0"))) {
+		return fmt.Errorf("-public-url %s: want https:// (http:// only for a relay on this machine)", c.publicURL)
+	}
+	if c.tls() && u.Scheme != "https" {
+		return fmt.Errorf("-public-url %s: want https://, for this relay serves TLS", c.publicURL)
+	}
+	return nil
+}
+
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// loopback says whether an address is this machine's own and no other's.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// hostname is the host of a URL that was validated.
+func hostname(relayURL string) string {
+	u, err := url.Parse(relayURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// bracketed is a host as a URL without a port spells it.
+func bracketed(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}

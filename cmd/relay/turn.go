@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/turn"
+)
+
+const (
+	rotateEvery = time.Hour
+	// grantTTL is below rotateEvery, so that a credential outlives the one rotation that it may meet.
+	grantTTL = 30 * time.Minute
+)
+
+// turnService is the TURN server with its keys, which are never written: after a restart sessions ask for new grants.
+// It is the signaling server's Granter.
+type turnService struct {
+	server *turn.Server
+	keys   *turn.Keys
+	urls   []string
+	log    *slog.Logger
+}
+
+func newSecret() []byte {
+	b := make([]byte, turn.MinSecret)
+	rand.Read(b)
+	return b
+}
+
+func newTURN(c *config, relayURL string, log *slog.Logger) (*turnService, error) {
+	keys, err := turn.NewKeys(newSecret(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("make TURN keys: %w", err)
+	}
+	server, err := turn.New(turn.Config{Address: c.turn, Keys: keys, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("start TURN: %w", listenAdvice("-turn", c.turn, err))
+	}
+	return &turnService{server: server, keys: keys, urls: c.turnURLs(server, relayURL), log: log}, nil
+}
+
+// turnURLs are the ICE server URLs (RFC 7065) that clients are given.
+func (c *config) turnURLs(s *turn.Server, relayURL string) []string {
+	if c.turnPublic != "" {
+		return []string{"turn:" + c.turnPublic + "?transport=udp", "turn:" + c.turnPublic + "?transport=tcp"}
+	}
+	if at := s.Addresses().UDP.Addr(); !at.IsUnspecified() {
+		return s.URLs(at.String())
+	}
+	return s.URLs(hostname(relayURL))
+}
+
+// Run serves until ctx ends and replaces the keys every hour.
+func (t *turnService) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	rotating, stop := context.WithCancel(ctx)
+	go func() { defer close(done); t.rotate(rotating) }()
+	err := t.server.Run(ctx)
+	stop()
+	<-done
+	return err
+}
+
+func (t *turnService) rotate(ctx context.Context) {
+	ticker := time.NewTicker(rotateEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := t.keys.Rotate(newSecret()); err != nil {
+				t.log.Error("rotate TURN keys", "err", err)
+			}
+		}
+	}
+}
+
+// Grant implements the signaling server's Granter.
+func (t *turnService) Grant(now time.Time) (signaling.Grant, error) {
+	g, err := t.keys.Grant(now, grantTTL)
+	if err != nil {
+		return signaling.Grant{}, err
+	}
+	ends := func(c turn.Credential) signaling.Credentials {
+		return signaling.Credentials{Username: c.Username, Credential: c.Password}
+	}
+	return signaling.Grant{URLs: t.urls, TTL: int(grantTTL / time.Second), Viewer: ends(g.Viewer), Camera: ends(g.Camera)}, nil
+}
+
+// check asks the TURN server for a binding (RFC 8489, section 2.1): only one that serves answers.
+func (t *turnService) check(ctx context.Context) error {
+	at := t.server.Addresses().UDP
+	if at.Addr().IsUnspecified() {
+		at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), at.Port())
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", at.String())
+	if err != nil {
+		return fmt.Errorf("dial TURN: %w", err)
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return fmt.Errorf("dial TURN: %w", err)
+		}
+	}
+	request := []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 19: 0} // binding request, no attributes, magic cookie
+	rand.Read(request[8:])
+	if _, err := conn.Write(request); err != nil {
+		return fmt.Errorf("ask TURN: %w", err)
+	}
+	answer := make([]byte, 1500)
+	n, err := conn.Read(answer)
+	if err != nil {
+		return fmt.Errorf("TURN does not answer: %w", err)
+	}
+	if n < len(request) || answer[0] != 1 || string(answer[8:20]) != string(request[8:]) {
+		return fmt.Errorf("TURN answers with something else")
+	}
+	return nil
+}

@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/url"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -24,18 +21,21 @@ const (
 	pingTimeout  = 20 * time.Second
 	firstBackOff = 250 * time.Millisecond
 	maxBackOff   = 30 * time.Second
-	sendQueue    = 256
+	steady       = 5 * time.Second // a connection that held for so long lets the back-off begin anew
+	sendQueue    = 256             // frames
+	maxURLs      = 8               // of a grant
 )
 
 // errLinkLost ends requests whose connection broke; they are tried again on the next one.
 var errLinkLost = errors.New("connection to the relay lost")
 
-// ClientConfig is what a client needs.
+// ClientConfig is what a client needs. The functions are called from its goroutines and must not block; they may be nil.
 type ClientConfig struct {
-	URL     string          // the relay URL: https://HOST[:PORT], or http:// for this machine
-	TLS     *tls.Config     // nil: the system's roots
-	OnState func(err error) // called on every change: nil when connected, else why not; may be nil
-	Logger  *slog.Logger
+	URL       string              // the relay URL: https://HOST[:PORT], or http:// for this machine
+	TLS       *tls.Config         // nil: the system's roots
+	OnState   func(err error)     // called on every change: nil when connected, else why not, for a person
+	OnRefused func(refusal error) // the relay did not let us open a mailbox: an *Error, such as an expired ticket
+	Logger    *slog.Logger        // nil: none
 }
 
 // Client is one device's connection to one relay; it comes back by itself. It trusts nothing that arrives.
@@ -45,6 +45,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	link     *link                 // guarded by mu; nil while not connected
+	lost     error                 // guarded by mu; why not
 	changed  chan struct{}         // guarded by mu; closed when link changes
 	received map[Name]*receiver    // guarded by mu
 	kept     map[Name]*keptMailbox // guarded by mu; open for writing over reconnects
@@ -65,12 +66,11 @@ type receiver struct {
 
 // NewClient checks the configuration; Run connects.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Host == "" || u.Path != "" {
-		return nil, fmt.Errorf("read relay URL %q: want https://HOST or https://HOST:PORT", cfg.URL)
+	if err := checkURL(cfg.URL); err != nil {
+		return nil, err
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !Loopback(cfg.URL)) {
-		return nil, fmt.Errorf("read relay URL %q: want https:// (http:// only for a relay on this machine)", cfg.URL)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	transport := &http.Transport{TLSClientConfig: cfg.TLS, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
 	return &Client{
@@ -79,18 +79,19 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}, nil
 }
 
-// Run keeps the client connected until ctx ends.
+// Run keeps the client connected until ctx ends, and returns why that was.
 func (c *Client) Run(ctx context.Context) error {
+	defer c.http.CloseIdleConnections()
 	backOff := firstBackOff
 	for {
-		connected, err := c.connection(ctx)
+		held, err := c.connection(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if connected {
+		if held >= steady {
 			backOff = firstBackOff
 		}
-		c.state(fmt.Errorf("cannot reach the relay at %s: %w", host(c.cfg.URL), plain(err)))
+		c.failed(&reachError{host(c.cfg.URL), err})
 		// Full jitter: after a restart a relay must not meet all its clients at once.
 		timer := time.NewTimer(rand.N(backOff) + backOff/10)
 		select {
@@ -103,20 +104,12 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// plain leaves out the layers between a person and what happened: "connection refused".
-func plain(err error) error {
-	var number syscall.Errno
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &number):
-		return number
-	case errors.As(err, &dns):
-		return dns
-	case errors.As(err, &certificate):
-		return certificate
-	}
-	return err
+func (c *Client) failed(err error) {
+	c.mu.Lock()
+	c.lost = err
+	c.mu.Unlock()
+	c.cfg.Logger.Debug("relay connection", "err", err)
+	c.state(err)
 }
 
 func (c *Client) state(err error) {
@@ -125,30 +118,33 @@ func (c *Client) state(err error) {
 	}
 }
 
-// connection is one connection's life.
-func (c *Client) connection(ctx context.Context) (connected bool, err error) {
+// connection is one connection's life; held says for how long it was up.
+func (c *Client) connection(ctx context.Context) (held time.Duration, err error) {
 	l, err := c.dial(ctx)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var writing sync.WaitGroup
+	c.up(l)
 	writing.Go(func() { l.write(ctx) })
 	writing.Go(func() { l.ping(ctx) })
-	c.up(ctx, l)
 	c.state(nil)
 	err = c.read(ctx, l)
 	c.down(l)
 	cancel()
 	writing.Wait()
-	return true, err
+	return time.Since(l.since), err
 }
 
 func (c *Client) dial(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws"+c.cfg.URL[len("http"):]+Path, &websocket.DialOptions{HTTPClient: c.http, Subprotocols: []string{Subprotocol}})
+	conn, response, err := websocket.Dial(ctx, "ws"+c.cfg.URL[len("http"):]+Path, &websocket.DialOptions{HTTPClient: c.http, Subprotocols: []string{Subprotocol}})
 	if err != nil {
+		if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
+			err = statusError(response.StatusCode)
+		}
 		return nil, err
 	}
 	conn.SetReadLimit(MaxFrame)
@@ -161,7 +157,7 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 	challenge, ok := f.(Challenge)
 	if err != nil || !ok || conn.Subprotocol() != Subprotocol {
 		conn.CloseNow()
-		return nil, fmt.Errorf("read challenge: %w: is this a Peephole relay?", ErrFrame)
+		return nil, fmt.Errorf("read challenge: %w", ErrFrame)
 	}
 	c.mu.Lock()
 	c.clock, c.timed = time.Until(time.UnixMilli(int64(challenge.Time))), true
@@ -170,15 +166,15 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 }
 
 // up makes l the current link and opens on it all that is wanted.
-func (c *Client) up(ctx context.Context, l *link) {
+func (c *Client) up(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.link = l
 	for _, k := range c.kept {
-		l.open(ctx, k.mailbox, Write)
+		l.open(k.mailbox, Write)
 	}
 	for _, r := range c.received {
-		l.open(ctx, r.mailbox, Read)
+		l.open(r.mailbox, Read)
 	}
 	close(c.changed)
 	c.changed = make(chan struct{})
@@ -210,30 +206,35 @@ func (c *Client) read(ctx context.Context, l *link) error {
 		case Granted:
 			l.answer(f.ID, answer{json: f.JSON})
 		case Refused:
-			refusal := &Error{f.Code, f.Text}
+			refusal := &Error{f.Code, printable(f.Text)}
 			if f.ID == 0 {
 				return refusal
 			}
-			l.answer(f.ID, answer{err: refusal})
+			if l.answer(f.ID, answer{err: refusal}) && c.cfg.OnRefused != nil {
+				c.cfg.OnRefused(refusal)
+			}
 		case Deliver:
-			c.deliver(ctx, l, f)
+			c.deliver(l, f)
+			if err := l.settle(ctx); err != nil {
+				return err
+			}
 		default:
 			return ErrFrame
 		}
 	}
 }
 
-func (c *Client) deliver(ctx context.Context, l *link, f Deliver) {
+func (c *Client) deliver(l *link, f Deliver) {
 	c.mu.Lock()
 	r := c.received[f.Name]
 	c.mu.Unlock()
 	if r != nil && r.handle(f.Body) {
-		l.send(ctx, Ack{f.Name, f.Seq})
+		l.send(Ack{f.Name, f.Seq})
 	}
 }
 
 // Receive opens mb for reading now and after every reconnect. handle is called for each message, in order, from the
-// client's one reading goroutine, so it must not block for long; when it returns true the relay deletes the message, else
+// client's one reading goroutine, so it must not block for long, and once more while stop is being called; when it returns true the relay deletes the message, else
 // the message comes again with the next connection. One receiver a mailbox: a second replaces the first.
 func (c *Client) Receive(mb Mailbox, handle func(body []byte) (done bool)) (stop func()) {
 	name, r := mb.Name(), &receiver{mb, handle}
@@ -241,7 +242,7 @@ func (c *Client) Receive(mb Mailbox, handle func(body []byte) (done bool)) (stop
 	defer c.mu.Unlock()
 	c.received[name] = r
 	if c.link != nil {
-		c.link.open(context.Background(), mb, Read)
+		c.link.open(mb, Read)
 	}
 	return func() {
 		c.mu.Lock()
@@ -264,7 +265,7 @@ func (c *Client) Keep(mb Mailbox) (stop func()) {
 		k = &keptMailbox{mailbox: mb}
 		c.kept[name] = k
 		if c.link != nil {
-			c.link.open(context.Background(), mb, Write)
+			c.link.open(mb, Write)
 		}
 	}
 	k.holders++
@@ -282,7 +283,7 @@ func (c *Client) Keep(mb Mailbox) (stop func()) {
 func (c *Client) giveUp(name Name) {
 	if c.link != nil && c.received[name] == nil && c.kept[name] == nil {
 		c.link.forget(name)
-		c.link.send(context.Background(), Close{name})
+		c.link.send(Close{name})
 	}
 }
 
@@ -308,7 +309,7 @@ func (c *Client) Grant(ctx context.Context, mb Mailbox) (Grant, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &g)
 	}
-	if err == nil && len(g.URLs) > 8 {
+	if err == nil && len(g.URLs) > maxURLs {
 		err = ErrFrame
 	}
 	if err != nil {
@@ -325,7 +326,7 @@ func (c *Client) request(ctx context.Context, mb Mailbox, frame func(id uint32) 
 		if err != nil {
 			return nil, err
 		}
-		a := l.request(ctx, frame)
+		a := l.request(ctx, mb.Name(), frame)
 		if errors.Is(a.err, errLinkLost) {
 			continue
 		}
@@ -337,7 +338,7 @@ func (c *Client) request(ctx context.Context, mb Mailbox, frame func(id uint32) 
 func (c *Client) linked(ctx context.Context) (*link, error) {
 	for {
 		c.mu.Lock()
-		l, changed := c.link, c.changed
+		l, changed, lost := c.link, c.changed, c.lost
 		c.mu.Unlock()
 		if l != nil {
 			return l, nil
@@ -345,7 +346,10 @@ func (c *Client) linked(ctx context.Context) (*link, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("cannot reach the relay at %s: %w", host(c.cfg.URL), ctx.Err())
+			if lost != nil {
+				return nil, lost
+			}
+			return nil, &reachError{host(c.cfg.URL), ctx.Err()}
 		}
 	}
 }
@@ -357,7 +361,7 @@ func (c *Client) ServerTime() (time.Time, bool) {
 	return time.Now().Add(c.clock), c.timed
 }
 
-// Connect waits until the relay is reached.
+// Connect waits until the relay is reached; when ctx ends before, the error says why it was not.
 func (c *Client) Connect(ctx context.Context) error {
 	_, err := c.linked(ctx)
 	return err

@@ -2,8 +2,7 @@ package signaling
 
 import (
 	"context"
-	"net"
-	"net/url"
+	"errors"
 	"sync"
 	"time"
 
@@ -15,14 +14,16 @@ type link struct {
 	conn  *websocket.Conn
 	url   string
 	nonce [32]byte
-	queue chan []byte
-	done  chan struct{}
+	wake  chan struct{} // holds one token when there is something to write
+	drain chan struct{} // holds one token when the queue has been taken
+	since time.Time
 
 	mu      sync.Mutex
+	queue   [][]byte               // guarded by mu
 	lastID  uint32                 // guarded by mu
 	waiting map[uint32]chan answer // guarded by mu; nil once closed
-	opened  map[Name]error         // guarded by mu; open for writing; the error when that was refused
-	opens   map[uint32]Name        // guarded by mu; opens for writing without an answer yet
+	refused map[Name]error         // guarded by mu; why a mailbox of ours could not be opened
+	opens   map[uint32]Name        // guarded by mu; without an answer yet
 }
 
 type answer struct {
@@ -31,39 +32,72 @@ type answer struct {
 }
 
 func newLink(conn *websocket.Conn, relayURL string, nonce [32]byte) *link {
-	return &link{conn: conn, url: relayURL, nonce: nonce, queue: make(chan []byte, sendQueue), done: make(chan struct{}),
-		waiting: make(map[uint32]chan answer), opens: make(map[uint32]Name), opened: make(map[Name]error)}
-}
-
-// send queues a frame; it blocks only while a full queue drains, and not past the connection's end.
-func (l *link) send(ctx context.Context, f Frame) {
-	select {
-	case l.queue <- Append(nil, f):
-	case <-l.done:
-	case <-ctx.Done():
+	return &link{
+		conn: conn, url: relayURL, nonce: nonce, since: time.Now(), wake: make(chan struct{}, 1), drain: make(chan struct{}, 1),
+		waiting: make(map[uint32]chan answer), opens: make(map[uint32]Name), refused: make(map[Name]error),
 	}
 }
 
-func (l *link) open(ctx context.Context, mb Mailbox, a Access) {
+// send queues a frame and does not wait. What this program asks for bounds the queue; what the relay causes does too,
+// by settle.
+func (l *link) send(f Frame) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.push(f)
+}
+
+// push queues a frame. l.mu is held.
+func (l *link) push(f Frame) {
+	if l.waiting == nil {
+		return
+	}
+	l.queue = append(l.queue, Append(nil, f))
+	signal(l.wake)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// settle waits until the queue is short, so that a relay that sends and never reads cannot fill our memory with acks.
+func (l *link) settle(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		n := len(l.queue)
+		l.mu.Unlock()
+		if n < sendQueue {
+			return nil
+		}
+		select {
+		case <-l.drain:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (l *link) open(mb Mailbox, a Access) {
 	f := SignOpen(l.url, l.nonce, mb, a)
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.lastID++
 	f.ID = l.lastID
-	if a == Write {
-		l.opens[f.ID] = mb.Name()
-	}
-	l.mu.Unlock()
-	l.send(ctx, f)
+	l.opens[f.ID] = mb.Name()
+	l.push(f)
 }
 
 func (l *link) forget(name Name) {
 	l.mu.Lock()
-	delete(l.opened, name)
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	delete(l.refused, name)
 }
 
-// request sends a frame and waits for its answer. When the mailbox could not be opened, that is the error, and not its consequence.
-func (l *link) request(ctx context.Context, frame func(id uint32) Frame) answer {
+// request sends a frame about a mailbox and waits for its answer. When the mailbox could not be opened, that is the error,
+// and not its consequence.
+func (l *link) request(ctx context.Context, name Name, frame func(id uint32) Frame) answer {
 	got := make(chan answer, 1)
 	l.mu.Lock()
 	if l.waiting == nil {
@@ -73,54 +107,48 @@ func (l *link) request(ctx context.Context, frame func(id uint32) Frame) answer 
 	l.lastID++
 	id := l.lastID
 	l.waiting[id] = got
+	l.push(frame(id))
 	l.mu.Unlock()
-	f := frame(id)
-	l.send(ctx, f)
 	select {
 	case a := <-got:
-		if e, ok := a.err.(*Error); ok && e.Code == CodeNotOpened {
-			a.err = l.whyNotOpen(f, a.err)
+		var e *Error
+		if errors.As(a.err, &e) && e.Code == CodeNotOpened {
+			a.err = l.whyNotOpen(name, a.err)
 		}
 		return a
 	case <-ctx.Done():
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		delete(l.waiting, id)
-		l.mu.Unlock()
 		return answer{err: ctx.Err()}
 	}
 }
 
-func (l *link) whyNotOpen(f Frame, otherwise error) error {
-	var name Name
-	switch f := f.(type) {
-	case Post:
-		name = f.Name
-	case GrantRequest:
-		name = f.Name
-	}
+func (l *link) whyNotOpen(name Name, otherwise error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.opened[name]; err != nil {
+	if err := l.refused[name]; err != nil {
 		return err
 	}
 	return otherwise
 }
 
-// answer hands an answer to who waits for it.
-func (l *link) answer(id uint32, a answer) {
+// answer hands an answer to who waits for it; opened says that it was a refused open's, for which nobody waits.
+func (l *link) answer(id uint32, a answer) (opened bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if name, ok := l.opens[id]; ok {
 		delete(l.opens, id)
 		if a.err != nil {
-			l.opened[name] = a.err
+			l.refused[name] = a.err
 		}
-		return
+		return a.err != nil
 	}
 	if got := l.waiting[id]; got != nil {
 		delete(l.waiting, id)
 		got <- a
 	}
+	return false
 }
 
 // close fails everything under way.
@@ -131,24 +159,38 @@ func (l *link) close() {
 	for _, got := range l.waiting {
 		got <- answer{err: errLinkLost}
 	}
-	l.waiting = nil
+	l.waiting, l.queue = nil, nil
 }
 
-// write sends what is queued until the connection ends; then nobody waits for the queue any more.
+func (l *link) take() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queue
+	l.queue = nil
+	return q
+}
+
+// write sends what is queued until the connection ends.
 func (l *link) write(ctx context.Context) {
-	defer close(l.done)
+	defer l.conn.CloseNow()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case b := <-l.queue:
+		q := l.take()
+		for _, b := range q {
 			writing, cancel := context.WithTimeout(ctx, pingTimeout)
 			err := l.conn.Write(writing, websocket.MessageBinary, b)
 			cancel()
 			if err != nil {
-				l.conn.CloseNow()
 				return
 			}
+		}
+		signal(l.drain)
+		if len(q) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
 		}
 	}
 }
@@ -171,21 +213,4 @@ func (l *link) ping(ctx context.Context) {
 			}
 		}
 	}
-}
-
-func host(relayURL string) string {
-	if u, err := url.Parse(relayURL); err == nil {
-		return u.Host
-	}
-	return relayURL
-}
-
-// Loopback says whether a relay URL names this machine.
-func Loopback(relayURL string) bool {
-	u, err := url.Parse(relayURL)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

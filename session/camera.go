@@ -290,7 +290,9 @@ func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState)
 			c.live = true
 			c.work.Go(func() { c.sender.run(ctx) })
 		}
-	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+	case webrtc.PeerConnectionStateClosed: // DTLS said goodbye
+		return errLeft
+	case webrtc.PeerConnectionStateFailed:
 		return ErrLost
 	}
 	return nil

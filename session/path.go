@@ -23,7 +23,7 @@ func describePath(pair *webrtc.ICECandidatePair, relayOnly bool) Path {
 		p.Kind, p.Why = "relay", "relayed: you asked to hide your address"
 	case local == webrtc.ICECandidateTypeRelay || remote == webrtc.ICECandidateTypeRelay:
 		p.Kind, p.Why = "relay", "relayed: no direct way between the two networks has been found so far"
-	case local == webrtc.ICECandidateTypeHost && remote == webrtc.ICECandidateTypeHost:
+	case isOnHost(pair.Local) && isOnHost(pair.Remote):
 		p.Why = "direct: both are on one network"
 	default:
 		p.Why = "direct: through a hole punched in the routers between"
@@ -37,4 +37,9 @@ func describeCandidate(c *webrtc.ICECandidate) string {
 		family = "6"
 	}
 	return fmt.Sprintf("%s %s%s", c.Typ, c.Protocol, family)
+}
+
+// isOnHost says whether a candidate's address is its host's own: no router stands between.
+func isOnHost(c *webrtc.ICECandidate) bool {
+	return c.Typ == webrtc.ICECandidateTypeHost || c.Typ == webrtc.ICECandidateTypeSrflx && c.Address == c.RelatedAddress
 }

@@ -61,6 +61,9 @@ func Open(cfg Config) (*Viewer, error) {
 	return v, nil
 }
 
+// Fingerprint names the viewer.
+func (v *Viewer) Fingerprint() identity.Fingerprint { return v.self.Bundle().Fingerprint() }
+
 // Camera is a paired camera.
 type Camera struct {
 	Name     string    `json:"name"`

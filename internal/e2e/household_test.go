@@ -24,20 +24,31 @@ import (
 
 // relay is a whole relay inside the test, so that a test can stand in its place.
 type relay struct {
-	URL    string
-	bus    bus.Bus
-	server *server.Server
-	turn   *turn.Server
-	http   *http.Server
+	URL     string
+	bus     bus.Bus
+	server  *server.Server
+	turn    *turn.Server
+	http    *http.Server
+	granter *granter
 }
 
 // granter hands out what the relay's TURN server accepts.
 type granter struct {
 	keys *turn.Keys
-	urls []string
+	mu   sync.Mutex
+	urls []string // guarded by mu
 }
 
-func (g granter) Grant(now time.Time) (signaling.Grant, error) {
+// grantURLs puts the TURN server somewhere else, for sessions from now on.
+func (r *relay) grantURLs(urls ...string) {
+	r.granter.mu.Lock()
+	defer r.granter.mu.Unlock()
+	r.granter.urls = urls
+}
+
+func (g *granter) Grant(now time.Time) (signaling.Grant, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	grant, err := g.keys.Grant(now, 10*time.Minute)
 	return signaling.Grant{URLs: g.urls, TTL: 600,
 		Viewer: signaling.Credentials{Username: grant.Viewer.Username, Credential: grant.Viewer.Password},
@@ -75,7 +86,8 @@ func startRelay(t *testing.T, b bus.Bus) *relay {
 	r := &relay{URL: "http://" + listener.Addr().String(), bus: b, turn: turnServer}
 	addresses := turnServer.Addresses()
 	urls := []string{"turn:" + addresses.UDP.String() + "?transport=udp", "turn:" + addresses.TCP.String() + "?transport=tcp"}
-	r.server, err = server.New(server.Config{PublicURL: r.URL, Granter: granter{keys, urls}, Bus: b, Logger: logger(t)})
+	r.granter = &granter{keys: keys, urls: urls}
+	r.server, err = server.New(server.Config{PublicURL: r.URL, Granter: r.granter, Bus: b, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

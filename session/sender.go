@@ -100,7 +100,11 @@ func (s *sender) follow(ctx context.Context) error {
 }
 
 func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {
-	s.plaintext = appendFrame(s.plaintext[:0], unit, *s.answers.Load())
+	answer := *s.answers.Load()
+	if time.Since(unit.Captured) > LiveFor {
+		answer = challenge{} // from the cached group of pictures: too old to be called live
+	}
+	s.plaintext = appendFrame(s.plaintext[:0], unit, answer)
 	sealed, err := s.sealer.Seal(s.sealed[:0], s.binding, s.plaintext)
 	if err != nil {
 		return err

@@ -204,14 +204,15 @@ func bodies(p []posted) (b [][]byte) {
 	return b
 }
 
-// mediaDelay is a hop between the viewer and TURN that holds back media, and nothing else, by a fixed time.
-type mediaDelay struct {
+// hop stands between clients and TURN. It can hold back media, and nothing else, by a fixed time.
+type hop struct {
 	front *net.UDPConn
 	by    time.Duration
 	turn  *net.UDPAddr
+	tape  *tape // records everything; nil: nothing
 }
 
-func (d *mediaDelay) run(ctx context.Context) error {
+func (d *hop) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { d.front.Close() })()
 	backs := make(map[string]*net.UDPConn)
 	defer func() {
@@ -225,6 +226,7 @@ func (d *mediaDelay) run(ctx context.Context) error {
 		if err != nil {
 			return nil
 		}
+		d.record(buf[:n])
 		back := backs[client.String()]
 		if back == nil {
 			if back, err = net.DialUDP("udp4", nil, d.turn); err != nil {
@@ -239,7 +241,13 @@ func (d *mediaDelay) run(ctx context.Context) error {
 	}
 }
 
-func (d *mediaDelay) answer(back *net.UDPConn, client *net.UDPAddr) {
+func (d *hop) record(packet []byte) {
+	if d.tape != nil {
+		_, _ = d.tape.Write(packet)
+	}
+}
+
+func (d *hop) answer(back *net.UDPConn, client *net.UDPAddr) {
 	buf := make([]byte, 2048)
 	for {
 		n, err := back.Read(buf)
@@ -247,8 +255,9 @@ func (d *mediaDelay) answer(back *net.UDPConn, client *net.UDPAddr) {
 			return
 		}
 		packet := bytes.Clone(buf[:n])
+		d.record(packet)
 		send := func() { _, _ = d.front.WriteToUDP(packet, client) } // closed at the test's end
-		if isMedia(packet) {
+		if d.by > 0 && isMedia(packet) {
 			time.AfterFunc(d.by, send)
 			continue
 		}
@@ -289,8 +298,8 @@ func TestStreamHeldBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hop := &mediaDelay{front: front, by: 7 * time.Second, turn: net.UDPAddrFromAddrPort(r.turn.Addresses().UDP)}
-	run(t, hop.run)
+	h := &hop{front: front, by: 7 * time.Second, turn: net.UDPAddrFromAddrPort(r.turn.Addresses().UDP)}
+	run(t, h.run)
 	r.grantURLs("turn:" + front.LocalAddr().String() + "?transport=udp")
 	camera := startCamera(t, r, "front door", 0)
 	v := pair(t, camera)
@@ -302,7 +311,7 @@ func TestStreamHeldBack(t *testing.T) {
 		t.Fatalf("%d frames, %d foreign: the test shows nothing", s.frames, s.foreign)
 	}
 	if s.live != 0 {
-		t.Errorf("%d of %d frames that were held back for %s were called live", s.live, s.frames, hop.by)
+		t.Errorf("%d of %d frames that were held back for %s were called live", s.live, s.frames, h.by)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 // relay is a whole relay inside the test, so that a test can stand in its place.
 type relay struct {
 	URL     string
+	udp     string // of TURN
 	bus     bus.Bus
 	server  *server.Server
 	turn    *turn.Server
@@ -71,11 +72,26 @@ func startRelay(t *testing.T, b bus.Bus) *relay {
 	if b == nil {
 		b = bus.NewLocal()
 	}
+	return serveRelay(t, b, nil)
+}
+
+// startRecordedRelay is an honest relay with a tape of all that it receives, sends and logs, at debug level.
+func startRecordedRelay(t *testing.T, p *tape) *relay {
+	t.Helper()
+	return serveRelay(t, bus.NewLocal(), p)
+}
+
+func serveRelay(t *testing.T, b bus.Bus, p *tape) *relay {
+	t.Helper()
+	log := logger(t)
+	if p != nil {
+		log = slog.New(slog.NewTextHandler(p, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	keys, err := turn.NewKeys(secret(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	turnServer, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys, Logger: logger(t)})
+	turnServer, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,9 +101,14 @@ func startRelay(t *testing.T, b bus.Bus) *relay {
 	}
 	r := &relay{URL: "http://" + listener.Addr().String(), bus: b, turn: turnServer}
 	addresses := turnServer.Addresses()
-	urls := []string{"turn:" + addresses.UDP.String() + "?transport=udp", "turn:" + addresses.TCP.String() + "?transport=tcp"}
+	r.udp = addresses.UDP.String()
+	if p != nil {
+		r.URL = "http://" + recordTCP(t, listener.Addr().String(), p)
+		r.udp = recordUDP(t, net.UDPAddrFromAddrPort(addresses.UDP), p)
+	}
+	urls := []string{"turn:" + r.udp + "?transport=udp", "turn:" + addresses.TCP.String() + "?transport=tcp"}
 	r.granter = &granter{keys: keys, urls: urls}
-	r.server, err = server.New(server.Config{PublicURL: r.URL, Granter: r.granter, Bus: b, Logger: logger(t)})
+	r.server, err = server.New(server.Config{PublicURL: r.URL, Granter: r.granter, Bus: b, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

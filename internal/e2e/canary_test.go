@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// tape records all that passes a relay: what its sockets receive and send, and what it logs.
+type tape struct {
+	mu   sync.Mutex
+	data bytes.Buffer // guarded by mu
+}
+
+func (p *tape) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.data.WriteByte(0) // no match runs over two pieces
+	return p.data.Write(b)
+}
+
+// find returns which of the needles are on the tape, in the clear or in a common encoding.
+func (p *tape) find(needles []string) (found []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range needles {
+		for _, form := range forms(n) {
+			if bytes.Contains(p.data.Bytes(), form) {
+				found = append(found, fmt.Sprintf("%q (as %q)", n, form))
+			}
+		}
+	}
+	return found
+}
+
+// forms are the ways in which a careless program would write a text: as it is, in hex, and in base64 at each of the three
+// alignments, without the characters that its neighbours change.
+func forms(text string) [][]byte {
+	forms := [][]byte{[]byte(text), []byte(hex.EncodeToString([]byte(text)))}
+	for shift := range 3 {
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			encoded := encoding.EncodeToString(append(make([]byte, shift), text...))
+			forms = append(forms, []byte(encoded[(shift*8+5)/6:len(encoded)-1]))
+		}
+	}
+	return forms
+}
+
+// recordTCP puts a recorder in front of a TCP server and returns its address. What clients send in WebSocket frames is unmasked,
+// as the server sees it.
+func recordTCP(t *testing.T, to string, p *tape) string {
+	t.Helper()
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { front.Close() })
+	go func() {
+		for {
+			client, err := front.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go func() { defer server.Close(); _, _ = io.Copy(server, io.TeeReader(client, &unmasker{tape: p})) }()
+			go func() { defer client.Close(); _, _ = io.Copy(client, io.TeeReader(server, p)) }()
+		}
+	}()
+	return front.Addr().String()
+}
+
+// unmasker follows the WebSocket frames of a client (RFC 6455, section 5.2) and writes their payloads to the tape.
+type unmasker struct {
+	tape     *tape
+	buffer   []byte
+	upgraded bool
+}
+
+func (u *unmasker) Write(b []byte) (int, error) {
+	u.buffer = append(u.buffer, b...)
+	if !u.upgraded {
+		end := bytes.Index(u.buffer, []byte("\r\n\r\n"))
+		if end < 0 {
+			return len(b), nil
+		}
+		_, _ = u.tape.Write(u.buffer[:end])
+		u.buffer, u.upgraded = u.buffer[end+4:], true
+	}
+	for {
+		n := u.frame()
+		if n == 0 {
+			return len(b), nil
+		}
+		u.buffer = u.buffer[n:]
+	}
+}
+
+// frame records one whole frame and returns its size, or 0 while it is not whole.
+func (u *unmasker) frame() int {
+	if len(u.buffer) < 2 {
+		return 0
+	}
+	head, size := 2, int(u.buffer[1]&0x7f)
+	switch size {
+	case 126:
+		if head = 4; len(u.buffer) < head {
+			return 0
+		}
+		size = int(u.buffer[2])<<8 | int(u.buffer[3])
+	case 127:
+		if head = 10; len(u.buffer) < head {
+			return 0
+		}
+		size = int(u.buffer[6])<<24 | int(u.buffer[7])<<16 | int(u.buffer[8])<<8 | int(u.buffer[9])
+	}
+	if len(u.buffer) < head+4+size {
+		return 0
+	}
+	mask, payload := u.buffer[head:head+4], bytes.Clone(u.buffer[head+4:head+4+size])
+	for i := range payload {
+		payload[i] ^= mask[i%4]
+	}
+	_, _ = u.tape.Write(payload)
+	return head + 4 + size
+}
+
+// recordUDP puts a recorder in front of a UDP server and returns its address.
+func recordUDP(t *testing.T, to *net.UDPAddr, p *tape) string {
+	t.Helper()
+	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hop{front: front, turn: to, tape: p}
+	run(t, h.run)
+	return front.LocalAddr().String()
+}
+
+// sdpWords are of every session description and candidate (RFC 8866, RFC 8839), whatever they describe.
+var sdpWords = []string{"candidate:", "a=candidate", "a=fingerprint", "a=ice-ufrag", "ice-pwd", "m=video", "typ host", "typ srflx", "typ relay", "v=0\r\n", "sha-256 "}
+
+// Nothing of the picture, the camera's name, a session description or a candidate is in anything that a relay receives, sends,
+// stores or logs: promise 1.
+func TestCanary(t *testing.T) {
+	t.Parallel()
+	p := &tape{}
+	r := startRecordedRelay(t, p)
+	const name = "canary of the garden shed"
+	camera := startCamera(t, r, name, 0)
+	v := pair(t, camera)
+	for _, relayOnly := range []bool{false, true} {
+		s, err := watch(t, v, name, camera.Mark, 30, 30*time.Second, relayOnly)
+		if err != nil || s.frames != 30 || s.foreign != 0 {
+			t.Fatalf("%+v, %v; want 30 frames", s, err)
+		}
+	}
+	needles := append([]string{name, camera.Mark, "household of"}, sdpWords...)
+	if found := p.find(needles); len(found) > 0 {
+		t.Errorf("the relay saw %s", strings.Join(found, ", "))
+	}
+	p.mu.Lock()
+	size := p.data.Len()
+	p.mu.Unlock()
+	if size < 50_000 {
+		t.Errorf("only %d bytes on the tape: the test shows nothing", size)
+	}
+	t.Run("planted leaks are found", func(t *testing.T) { plantLeaks(t, r, p, camera, name) })
+}
+
+// plantLeaks sends what must not be sent, in every way that a relay is reached, and wants the search to find it.
+func plantLeaks(t *testing.T, r *relay, p *tape, camera *household, name string) {
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: r.URL, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, client.Run)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	box := envelope.Rendezvous(secret(t), 1)
+	mailbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
+	for _, leak := range []string{camera.Mark, "xx" + name, "a=candidate:1 1 udp 1 192.0.2.1 9 typ host"} {
+		for _, form := range forms(leak)[:3] {
+			if err := client.Send(ctx, mailbox, form, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(p.find([]string{leak})) == 0 {
+			t.Errorf("%q was posted and not found", leak)
+		}
+	}
+	udp, err := net.Dial("udp4", r.udp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	if _, err := udp.Write([]byte("datagram with a leak: m=video")); err != nil {
+		t.Fatal(err)
+	}
+	for len(p.find([]string{"datagram with a leak: m=video"})) == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("a leak in a datagram was not found")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	slog.New(slog.NewTextHandler(p, nil)).Info("a leak in a log", "camera", "log of "+name)
+	if len(p.find([]string{"log of " + name})) == 0 {
+		t.Error("a leak in the log was not found")
+	}
+}

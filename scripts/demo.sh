@@ -55,7 +55,7 @@ cat <<END
   The relay serves at     $url
   Its web page            $url/
 
-  Below are two cameras of two households, each with a link and its QR code. To watch one:
+  Below are two cameras of two households, each with a link and its QR code, good for ten minutes. To watch:
     in a browser          open its link, or paste it into the page
     in a terminal         bin/viewer pair 'LINK', then bin/viewer list
                           bin/viewer watch NAME -frames 100

@@ -1,0 +1,378 @@
+package envelope
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+)
+
+// newPair is both ends of a new pair.
+func newPair(t testing.TB) (camera, viewer *Pair) {
+	t.Helper()
+	c, err1 := identity.Generate()
+	v, err2 := identity.Generate()
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	secret, mailbox := Secret(random(32)), Secret(random(32))
+	return &Pair{Self: c, Role: identity.Camera, Peer: v.Bundle(), Secret: secret, MailboxSecret: mailbox},
+		&Pair{Self: v, Role: identity.Viewer, Peer: c.Bundle(), Secret: secret, MailboxSecret: mailbox}
+}
+
+var now = time.UnixMilli(1_795_000_000_000)
+
+func offer() Message {
+	return Message{Session: SessionID{1}, Type: TypeOffer, Sent: now, Expiry: now.Add(time.Minute), Body: []byte("{}")}
+}
+
+func seal(t testing.TB, p *Pair, box Mailbox, m Message) Sealed {
+	t.Helper()
+	s, err := p.Seal(box, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestBothEndsAgree(t *testing.T) {
+	camera, viewer := newPair(t)
+	if camera.Camera() != viewer.Camera() || camera.Viewer() != viewer.Viewer() || camera.Camera() == camera.Viewer() {
+		t.Error("fingerprints")
+	}
+	box := viewer.Mailbox(ToCamera, 7)
+	if box.Name != camera.Mailbox(ToCamera, 7).Name {
+		t.Error("mailbox names")
+	}
+	s := seal(t, viewer, box, offer())
+	o, err := camera.Open(camera.Mailbox(ToCamera, 7), s.Wire, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !o.SessionExport.Equal(s.SessionExport) || string(o.Body) != "{}" {
+		t.Errorf("%+v", o)
+	}
+	if _, err := viewer.Open(box, s.Wire, now); !errors.Is(err, ErrNotForUs) {
+		t.Errorf("the sender opens its own: %v", err)
+	}
+}
+
+// TestMailboxesDiffer: no two of a pair's mailboxes, nor of two pairs', have a key or a name in common.
+func TestMailboxesDiffer(t *testing.T) {
+	p, _ := newPair(t)
+	q, _ := newPair(t)
+	seen := map[string]string{}
+	for name, m := range map[string]Mailbox{
+		"pair to camera": p.Mailbox(ToCamera, 1), "pair to viewer": p.Mailbox(ToViewer, 1), "next day": p.Mailbox(ToCamera, 2),
+		"session": p.SessionMailbox(ToCamera, SessionID{1}), "session to viewer": p.SessionMailbox(ToViewer, SessionID{1}),
+		"other session": p.SessionMailbox(ToCamera, SessionID{2}), "other pair": q.Mailbox(ToCamera, 1),
+		"rendezvous": Rendezvous(p.MailboxSecret[:], 1), "rendezvous to scanner": Rendezvous(p.MailboxSecret[:], 2),
+	} {
+		for _, b := range [][]byte{m.Read.Seed(), m.Write.Seed(), m.Name[:]} {
+			if first, ok := seen[string(b)]; ok {
+				t.Errorf("%s and %s share a key or name", name, first)
+			}
+			seen[string(b)] = name
+		}
+	}
+}
+
+// TestSealRefuses what its recipient would refuse.
+func TestSealRefuses(t *testing.T) {
+	camera, viewer := newPair(t)
+	id := SessionID{1}
+	for name, row := range map[string]struct {
+		p   *Pair
+		box Mailbox
+		m   Message
+	}{
+		"a mailbox to itself":            {camera, camera.Mailbox(ToCamera, 1), Message{Type: TypeWelcome}},
+		"a pairing's mailbox":            {viewer, Rendezvous(nil, ToCamera), Message{Type: TypeWelcome}},
+		"no direction":                   {viewer, viewer.Mailbox(0, 1), Message{Type: TypeWelcome}},
+		"no mailbox":                     {viewer, Mailbox{}, Message{Type: TypeWelcome}},
+		"an offer from a camera":         {camera, camera.Mailbox(ToViewer, 1), Message{Type: TypeOffer}},
+		"an offer in a session":          {viewer, viewer.SessionMailbox(ToCamera, id), Message{Type: TypeOffer, Session: id}},
+		"an answer in the pair's":        {camera, camera.Mailbox(ToViewer, 1), Message{Type: TypeAnswer}},
+		"an answer from a viewer":        {viewer, viewer.SessionMailbox(ToCamera, id), Message{Type: TypeAnswer, Session: id}},
+		"an answer to another session":   {camera, camera.SessionMailbox(ToViewer, id), Message{Type: TypeAnswer}},
+		"no type":                        {viewer, viewer.Mailbox(ToCamera, 1), Message{}},
+		"an unknown type":                {viewer, viewer.Mailbox(ToCamera, 1), Message{Type: 5}},
+		"a body that fits no envelope":   {viewer, viewer.Mailbox(ToCamera, 1), Message{Type: TypeOffer, Body: make([]byte, MaxBody+1)}},
+		"an offer that fits no envelope": {viewer, viewer.Mailbox(ToCamera, 1), Message{Type: TypeOffer, Body: make([]byte, 1<<20)}},
+	} {
+		if s, err := row.p.Seal(row.box, row.m); err == nil || s.Wire != nil {
+			t.Errorf("%s is sealed", name)
+		}
+	}
+}
+
+// TestSizes: a wire's length says which bucket, and no more.
+func TestSizes(t *testing.T) {
+	camera, viewer := newPair(t)
+	box := viewer.Mailbox(ToCamera, 1)
+	for _, row := range []struct{ body, bucket int }{
+		{0, 512}, {512 - 45, 512}, {512 - 44, 2048}, {2048 - 45, 2048}, {2048 - 44, 8192}, {8192 - 45, 8192}, {8192 - 44, 32768}, {MaxBody, 32768},
+	} {
+		m := offer()
+		m.Body = bytes.Repeat([]byte{1}, row.body)
+		s := seal(t, viewer, box, m)
+		if len(s.Wire) != 1129+row.bucket+16 {
+			t.Errorf("a body of %d makes %d bytes", row.body, len(s.Wire))
+		}
+		if o, err := camera.Open(box, s.Wire, now); err != nil || !bytes.Equal(o.Body, m.Body) {
+			t.Errorf("a body of %d: %v", row.body, err)
+		}
+	}
+}
+
+// TestFresh: the same message twice shares nothing on the wire but version and tag.
+func TestFresh(t *testing.T) {
+	_, viewer := newPair(t)
+	box := viewer.Mailbox(ToCamera, 1)
+	a, b := seal(t, viewer, box, offer()), seal(t, viewer, box, offer())
+	if bytes.Equal(a.Wire[9:41], b.Wire[9:41]) || bytes.Equal(a.Wire[headerSize:headerSize+16], b.Wire[headerSize:headerSize+16]) || a.SessionExport.Equal(b.SessionExport) {
+		t.Error("two envelopes share an encapsulation")
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	camera, viewer := newPair(t)
+	box := viewer.Mailbox(ToCamera, 1)
+	wire := seal(t, viewer, box, offer()).Wire
+	last := now.Add(time.Minute + clockSkew)
+	for at, want := range map[time.Time]error{
+		{}: nil, time.Unix(0, 0): nil, now: nil, last: nil, last.Add(1): ErrExpired, now.AddDate(20, 0, 0): ErrExpired,
+	} {
+		if _, err := camera.Open(box, wire, at); !errors.Is(err, want) {
+			t.Errorf("at %s: %v, want %v", at, err, want)
+		}
+	}
+}
+
+// TestChanged flips one bit in each of many places.
+func TestChanged(t *testing.T) {
+	camera, viewer := newPair(t)
+	box := viewer.Mailbox(ToCamera, 1)
+	wire := seal(t, viewer, box, offer()).Wire
+	for at := 0; at < len(wire); at += 7 {
+		w := bytes.Clone(wire)
+		w[at] ^= 1 << (at % 8)
+		want := ErrNotForUs
+		if at == 0 {
+			want = ErrVersion
+		}
+		if o, err := camera.Open(box, w, now); err != want || o.Body != nil {
+			t.Fatalf("byte %d: %v, want exactly %v", at, err, want)
+		}
+	}
+	for n := range len(wire) {
+		if _, err := camera.Open(box, wire[:n], now); err != ErrNotForUs {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+// TestStolenKey: neither the recipient's private key nor the pair secret alone opens or makes an envelope.
+func TestStolenKey(t *testing.T) {
+	camera, viewer := newPair(t)
+	box := viewer.Mailbox(ToCamera, 1)
+	wire := seal(t, viewer, box, offer()).Wire
+	thief := *camera
+	thief.Secret = Secret{}
+	if _, err := thief.Open(box, wire, now); !errors.Is(err, ErrNotForUs) {
+		t.Errorf("with the key alone: %v", err)
+	}
+	other, _ := newPair(t)
+	thief = *camera
+	thief.Self = other.Self
+	if _, err := thief.Open(box, wire, now); !errors.Is(err, ErrNotForUs) {
+		t.Errorf("with the secret alone: %v", err)
+	}
+	forger := *viewer
+	forger.Secret = Secret{}
+	if _, err := camera.Open(box, seal(t, &forger, box, offer()).Wire, now); !errors.Is(err, ErrNotForUs) {
+		t.Errorf("forged without the secret: %v", err)
+	}
+	// Another viewer of the same camera, whose bundle is not this pair's, even with the secret.
+	forger = *viewer
+	forger.Self = other.Self
+	if _, err := camera.Open(box, seal(t, &forger, box, offer()).Wire, now); !errors.Is(err, ErrNotForUs) {
+		t.Errorf("sealed by another device: %v", err)
+	}
+}
+
+func TestDay(t *testing.T) {
+	p, _ := newPair(t)
+	first := p.Day(now)
+	turns := 0
+	for s := range 86400 / 60 {
+		d := p.Day(now.Add(time.Duration(s) * time.Minute))
+		if d != first && d != first+1 {
+			t.Fatalf("day %d after %d", d, first)
+		}
+		if d != p.Day(now.Add(time.Duration(s-1)*time.Minute)) {
+			turns++
+		}
+	}
+	if turns > 1 || p.Day(now.Add(24*time.Hour)) != first+1 {
+		t.Errorf("the day turns %d times a day", turns)
+	}
+	if p.Day(time.Time{}) != p.Day(time.Unix(0, 0)) {
+		t.Error("before 1970")
+	}
+}
+
+func TestReplays(t *testing.T) {
+	camera, viewer := newPair(t)
+	box := viewer.Mailbox(ToCamera, 1)
+	open := func(at time.Time, wire []byte) Opened {
+		t.Helper()
+		o, err := camera.Open(box, wire, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	var r Replays
+	a, b := seal(t, viewer, box, offer()).Wire, seal(t, viewer, box, offer()).Wire
+	if err := errors.Join(r.Accept(open(now, a), now), r.Accept(open(now, b), now)); err != nil {
+		t.Fatal(err)
+	}
+	// As long as it opens at all, it is known.
+	for _, at := range []time.Time{now, now.Add(time.Minute), now.Add(time.Minute + clockSkew)} {
+		if err := r.Accept(open(at, a), at); !errors.Is(err, ErrReplayed) {
+			t.Errorf("at %s: %v", at, err)
+		}
+	}
+	late := now.Add(time.Hour)
+	m := offer()
+	m.Expiry = late.Add(time.Minute)
+	if err := r.Accept(open(late, seal(t, viewer, box, m).Wire), late); err != nil || len(r.marks) != 1 {
+		t.Errorf("%d marks an hour later, %v", len(r.marks), err)
+	}
+}
+
+// TestReplaysFull: what would have to be forgotten stays, and the newcomer is refused.
+func TestReplaysFull(t *testing.T) {
+	var r Replays
+	o := Opened{Message: Message{Expiry: now.Add(time.Minute)}}
+	for i := range maxMarks {
+		o.ReplayMark = [32]byte{byte(i), byte(i >> 8)}
+		if err := r.Accept(o, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := Opened{Message: o.Message}
+	if err := r.Accept(first, now); !errors.Is(err, ErrReplayed) {
+		t.Errorf("the first: %v", err)
+	}
+	o.ReplayMark = [32]byte{31: 1}
+	if err := r.Accept(o, now); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one too many: %v", err)
+	}
+	if err := r.Accept(o, now.Add(time.Hour)); err != nil {
+		t.Errorf("after the others: %v", err)
+	}
+}
+
+// TestReplaysAtOnce: of many copies at once, one is accepted.
+func TestReplaysAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Replays
+		results := make(chan error, 16)
+		for range cap(results) {
+			go func() { results <- r.Accept(Opened{Message: Message{Expiry: now}}, now) }()
+		}
+		accepted := 0
+		for range cap(results) {
+			if <-results == nil {
+				accepted++
+			}
+		}
+		if accepted != 1 {
+			t.Errorf("%d accepted", accepted)
+		}
+	})
+}
+
+func TestSecret(t *testing.T) {
+	s := Secret(random(32))
+	if got, err := DecodeSecret(s.Encode()); err != nil || !got.Equal(s) || got.Equal(Secret{}) {
+		t.Errorf("%v", err)
+	}
+	for _, text := range []string{"", s.Encode()[1:], s.Encode() + "A", s.Encode()[:42] + "_", s.Encode() + "=", strings.Repeat("*", 43)} {
+		if _, err := DecodeSecret(text); err == nil {
+			t.Errorf("%q is a secret", text)
+		}
+	}
+	if _, err := json.Marshal(s); err == nil {
+		t.Error("a secret in JSON")
+	}
+}
+
+// TestNoPrintableForm looks for keys in what fmt and slog make of a pair, a mailbox and what was opened.
+func TestNoPrintableForm(t *testing.T) {
+	p, _ := newPair(t)
+	box := p.Mailbox(ToCamera, 1)
+	o := Opened{SessionExport: Secret(random(32))}
+	var b bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+		slog.New(h).Info("x", "secret", p.Secret, "pair", p, "box", box, "opened", o)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%d", "%q"} {
+		for _, x := range []any{p.Secret, p, *p, box, &box, []Mailbox{box}, o, Sealed{SessionExport: p.Secret}} {
+			fmt.Fprintf(&b, verb+" ", x)
+		}
+	}
+	text := strings.ToLower(b.String())
+	for name, key := range map[string][]byte{
+		"pair secret": p.Secret[:], "mailbox secret": p.MailboxSecret[:], "session export": o.SessionExport[:], "read key": box.Read, "write key": box.Write,
+	} {
+		for _, form := range []string{fmt.Sprintf("%x", key[:4]), strings.Trim(fmt.Sprint(key[:4]), "[]"), strings.Trim(fmt.Sprintf("%#v", key[:4]), "[]byte{}")} {
+			if strings.Contains(text, form) {
+				t.Errorf("the %s was printed: %s", name, form)
+			}
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	camera, viewer := newPair(f)
+	box := viewer.Mailbox(ToCamera, 1)
+	wire := seal(f, viewer, box, offer()).Wire
+	for _, seed := range [][]byte{wire, wire[:headerSize], {1}, {2}, nil} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, w []byte) {
+		if _, err := camera.Open(box, w, now); err == nil && !bytes.Equal(w, wire) {
+			t.Error("opened by chance")
+		}
+	})
+}
+
+// FuzzUnpad reads what only the other end of the pair could have sealed: it must be read in one way or not at all.
+func FuzzUnpad(f *testing.F) {
+	whole, err := offer().pad()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range [][]byte{whole, whole[:innerHeader], make([]byte, 2048), nil} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := unpad(b)
+		if err != nil {
+			return
+		}
+		if again, err := m.pad(); err != nil || !bytes.Equal(again, b) {
+			t.Errorf("a message of two spellings: %v", err)
+		}
+	})
+}

@@ -48,7 +48,9 @@ func grant(t testing.TB, k *Keys) Grant {
 // serve runs a server on loopback until the test ends. Zero fields of c get what tests need.
 func serve(t testing.TB, c Config, prepare ...func(*Server)) *Server {
 	t.Helper()
-	c.Address = "127.0.0.1:0"
+	if c.Address == "" {
+		c.Address = "127.0.0.1:0"
+	}
 	if c.Keys == nil {
 		c.Keys = newKeys(t)
 	}

@@ -205,6 +205,30 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestLastPlace: when two transports gave away the same last place, the later allocation is closed at once.
+func TestLastPlace(t *testing.T) {
+	s, err := New(Config{Address: "127.0.0.1:0", Keys: newKeys(t), MaxPerRole: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	name := grant(t, s.config.Keys).Camera.Username
+	for i, tr := range s.transports {
+		a, err := s.relay.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1000 + i}
+		tr.created(from, nil, "", name, "", a.udp, 0)
+		if bound := a.bound.Load() != nil; bound != (i == 0) {
+			t.Errorf("allocation %d: bound %v", i, bound)
+		}
+	}
+	if n := addressesInUse(s); n != 1 || s.Stats().Allocations != 1 || s.Stats().Refusals["quota"] != 1 {
+		t.Errorf("%d addresses, %+v", n, s.Stats())
+	}
+}
+
 // TestAddresses: each is in the block and used once at a time, all around.
 func TestAddresses(t *testing.T) {
 	var n counters

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
-	pion "github.com/pion/turn/v4"
 )
 
 // certificate makes a self-signed one.
@@ -72,62 +71,16 @@ func TestRelay(t *testing.T) {
 	})
 }
 
-// TestPionClient: so does a real client, which finds the way from indication to channel by itself.
-func TestPionClient(t *testing.T) {
-	s := serve(t, Config{})
-	g := grant(t, s.config.Keys)
-	open := func(conn net.PacketConn, server string, cred Credential) net.PacketConn {
-		c, err := pion.NewClient(&pion.ClientConfig{
-			TURNServerAddr: server, Username: cred.Username, Password: cred.Password,
-			Realm: "peephole", Conn: conn, LoggerFactory: pionLog{log: slog.New(slog.DiscardHandler)},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Listen(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		t.Cleanup(c.Close)
-		relayed, err := c.Allocate()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { relayed.Close() })
-		relayed.SetReadDeadline(time.Now().Add(patience))
-		return relayed
+// TestIPv6Client: clients may come over IPv6; relayed addresses are IPv4 all the same.
+func TestIPv6Client(t *testing.T) {
+	s := serve(t, Config{Address: "[::1]:0"})
+	cam, view := pair(t, s, "udp", "tcp")
+	if a, b := cam.permit(peerAt(view.relayed)), view.permit(peerAt(cam.relayed)); a+b != 0 {
+		t.Fatalf("permission: %d, %d", a, b)
 	}
-	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Dial("tcp", s.Addresses().TCP.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cam := open(udp, s.Addresses().UDP.String(), g.Camera)
-	view := open(pion.NewSTUNConn(tcp), s.Addresses().TCP.String(), g.Viewer)
-	// The first of each also makes the permission; viewer first, so that the camera's reaches it.
-	p := make([]byte, 100)
-	send := func(from, to net.PacketConn, data string) {
-		t.Helper()
-		if _, err := from.WriteTo([]byte(data), to.LocalAddr()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send(view, cam, "hello")
-	for range 50 {
-		send(cam, view, "picture")
-		if n, from, err := view.ReadFrom(p); err != nil || string(p[:n]) != "picture" || from.String() != cam.LocalAddr().String() {
-			t.Fatalf("viewer got %q from %v, %v", p[:n], from, err)
-		}
-		send(view, cam, "answer")
-		if n, from, err := cam.ReadFrom(p); err != nil || from.String() != view.LocalAddr().String() {
-			t.Fatalf("camera got %q from %v, %v", p[:n], from, err)
-		}
-	}
-	if _, err := cam.WriteTo([]byte("out"), udp.LocalAddr()); err == nil || !strings.Contains(err.Error(), "403") {
-		t.Errorf("pion's client could send elsewhere: %v", err)
+	cam.send(peerAt(view.relayed), "picture")
+	if got := view.receive(); got.data != "picture" || cam.relayed.IP.To4() == nil {
+		t.Errorf("viewer got %+v from %v", got, cam.relayed)
 	}
 }
 

@@ -66,7 +66,7 @@ func (l *streams) Accept() (net.Conn, error) {
 			continue
 		}
 		if !errors.Is(err, net.ErrClosed) {
-			l.log.Warn("accept connection", "error", err)
+			l.log.Warn("accept connection", "error", errors.Unwrap(err)) // a *net.OpError, less its addresses
 			if wait.after(l.closed) {
 				continue
 			}

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -250,12 +249,9 @@ func (c *config) derivedURL(at net.Addr) string {
 		scheme, standard = "https", "443"
 	}
 	host, _, _ := net.SplitHostPort(c.listen) // validated
-	port := "0"
-	if tcp, ok := at.(*net.TCPAddr); ok {
-		port = strconv.Itoa(tcp.Port)
-	}
+	_, port, _ := net.SplitHostPort(at.String())
 	if port == standard {
-		return scheme + "://" + bracketed(host)
+		return scheme + "://" + strings.ToLower(bracketed(host))
 	}
 	return scheme + "://" + net.JoinHostPort(strings.ToLower(host), port)
 }

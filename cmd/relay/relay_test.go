@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// newRelay is a relay that was started and does not serve.
+func newRelay(t *testing.T) *relay {
+	t.Helper()
+	cfg, err := parseConfig([]string{"-listen", "127.0.0.1:0", "-turn", "127.0.0.1:0", "-state", t.TempDir()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	t.Cleanup(r.close)
+	if _, err := r.start(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func recorded(t *testing.T, h http.Handler, path string) *http.Response {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Result()
+}
+
+func clientOf(t *testing.T, url string) *signaling.Client {
+	t.Helper()
+	c, err := signaling.NewClient(signaling.ClientConfig{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return c
+}
+
+func TestTURNURLs(t *testing.T) {
+	r := newRelay(t)
+	urls := r.turn.urls
+	if len(urls) != 2 {
+		t.Errorf("urls %q", urls)
+	}
+	r.cfg.turnPublic = "[2001:db8::1]:3478"
+	if got := r.cfg.turnURLs(r.turn.server, r.url); got[0] != "turn:[2001:db8::1]:3478?transport=udp" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCertificateIsRenewed(t *testing.T) {
+	path, now := t.TempDir()+"/self-signed.pem", time.Now()
+	first, err := selfSigned(path, "relay.example", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, host string
+		after      time.Duration
+		same       bool
+	}{
+		{"again", "relay.example", time.Hour, true},
+		{"near its end", "relay.example", certificateLife - renewBefore + time.Hour, false},
+		{"for another host", "127.0.0.1", time.Hour, false},
+	} {
+		got, err := selfSigned(path, tt.host, now.Add(tt.after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := string(got.Certificate[0]) == string(first.Certificate[0]); same != tt.same {
+			t.Errorf("%s: the same certificate: %v, want %v", tt.name, same, tt.same)
+		}
+	}
+}
+
+func TestDerivedURL(t *testing.T) {
+	r := newRelay(t)
+	for _, tt := range []struct {
+		listen string
+		tls    bool
+		want   string
+	}{
+		{"127.0.0.1:80", false, "http://127.0.0.1"}, {"[::1]:443", true, "https://[::1]"}, {"LOCALHOST:8443", true, "https://localhost:8443"},
+	} {
+		r.cfg.listen, r.cfg.tlsSelfSigned = tt.listen, tt.tls
+		if got := r.cfg.derivedURL(fakeAddr(tt.listen)); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.listen, got, tt.want)
+		}
+	}
+}
+
+type fakeAddr string
+
+func (fakeAddr) Network() string  { return "tcp" }
+func (a fakeAddr) String() string { return string(a) }

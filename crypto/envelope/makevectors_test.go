@@ -81,7 +81,7 @@ func refusedVectors(t *testing.T, offer, answer vector, id SessionID, day uint32
 		}
 		return s.Wire
 	}
-	reflected := describe(Mailbox(viewer.Mailbox(ToCamera, day)), nil)
+	reflected := describe(viewer.Mailbox(ToCamera, day), nil)
 	other := viewer.Mailbox(ToCamera, day)
 	sealedByCamera, err := camera.seal(other, offer.Plaintext)
 	if err != nil {
@@ -120,6 +120,7 @@ func refusedVectors(t *testing.T, offer, answer vector, id SessionID, day uint32
 		{"another session's mailbox", "answer", w, swapped, at, answer.Wire, "not for us"},
 		{"reflected to its sender", "offer", w, reflected, at, offer.Wire, "not for us"},
 		{"sealed by the camera to the viewer's key, through its own mailbox", "offer", c, box, at, sealedByCamera.Wire, "not for us"},
+		{"sealed by the camera, through the mailbox to itself", "offer", w, box, at, sealedByCamera.Wire, "not for us"},
 		{"another pair secret", "offer", c, box, at, stranger.Wire, "not for us"},
 		{"a pairing's mailbox", "offer", c, mailboxVector{Purpose: 3, Direction: 1}, at, offer.Wire, "not for us"},
 		{"late", "offer", c, box, late, offer.Wire, "expired"},

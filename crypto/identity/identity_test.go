@@ -144,7 +144,7 @@ func TestNoPrintableForm(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", p, "value", *p)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", p, "value", *p)
-	b, err := json.Marshal(p)
+	b, err := json.Marshal([]any{p, *p})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/label"
 )
 
 const relay = "https://relay.example"
@@ -335,15 +336,52 @@ func TestOtherView(t *testing.T) {
 	}
 }
 
-// TestItself: a device does not pair with itself.
+// TestProofs leaves out one proof after the other of M2 and M3: each is needed beside the others.
+func TestProofs(t *testing.T) {
+	for name, change := range map[string]func(nonceS, mac []byte){
+		"another nonce": func(nonceS, _ []byte) { nonceS[0] ^= 1 },
+		"another MAC":   func(_, mac []byte) { mac[0] ^= 1 },
+	} {
+		e := begin(t, identity.Camera)
+		m1 := e.say(e.displayer.Hello())
+		x := &e.displayer.exchange
+		x.sentM1(e.scanner.self.Bundle().Bytes(), m1[1:])
+		body := append(bytes.Clone(e.scanner.nonceS), random(2*nonceSize)...)
+		mac := x.m2MAC(append(x.t1[:], body...))
+		change(body[:nonceSize], mac)
+		if name == "another nonce" {
+			mac = x.m2MAC(append(x.t1[:], body...))
+		}
+		signed := append(append(x.t1[:], body...), mac...)
+		body = append(append(body, mac...), e.displayer.self.Sign(label.PairingM2Signature, signed)...)
+		sealed, err := hpkeSeal(e.scanner.self.Bundle(), x.m2Info(), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.scanner.Handle(append([]byte{typeM2}, sealed...)); !errors.Is(err, ErrInvalid) || e.scanner.Pair() != nil {
+			t.Errorf("M2 with %s: %v", name, err)
+		}
+	}
+	e := begin(t, identity.Camera)
+	e.say(e.answer(e.say(e.displayer.Hello())))
+	x := &e.scanner.exchange
+	plain := append(random(macSize), e.scanner.self.Sign(label.PairingM3Signature, x.t2[:])...)
+	e.refused(append([]byte{typeM3}, sealOnce(label.KDF(nil, x.root, label.PairingM3, nil, 44), plain, nil)...), ErrInvalid)
+}
+
+// TestItself: a device does not pair with itself, whichever end looks.
 func TestItself(t *testing.T) {
-	d, err := NewDisplayer(generate(t), identity.Camera, relay, time.Minute)
+	e := begin(t, identity.Camera)
+	self := e.displayer.self
+	if _, err := NewScanner(self, e.displayer.Code()).Handle(e.displayer.Hello()); !errors.Is(err, ErrInvalid) {
+		t.Errorf("scanner: %v", err)
+	}
+	x, own, nonce := &e.displayer.exchange, self.Bundle().Bytes(), random(nonceSize)
+	sealed, err := hpkeSeal(self.Bundle(), x.m1Info(), bytes.Join([][]byte{own, nonce, x.m1MAC(own, nonce)}, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewScanner(d.self, d.Code()).Handle(d.Hello()); !errors.Is(err, ErrInvalid) {
-		t.Errorf("scanner: %v", err)
-	}
+	e.refused(append([]byte{typeM1}, sealed...), ErrInvalid)
 }
 
 // TestForgotten: with S wiped to zeros, an M1 made under zeros must not be taken.

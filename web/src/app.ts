@@ -1,0 +1,110 @@
+import { Card } from './card';
+import { element } from './element';
+import type { Identity } from './identity';
+import { PairDialog } from './pairdialog';
+import { Store, type Camera } from './store';
+
+// The page: a card for each camera, and the dialog that adds one.
+
+const notice = element(document, '#notice', HTMLElement);
+
+function say(text: string): void {
+  notice.textContent = text;
+  notice.hidden = text === '';
+}
+
+/** Why this browser cannot be a viewer; undefined when it can. */
+function lacking(): string | undefined {
+  if (!globalThis.isSecureContext) return 'Open this page over https (or on this machine, by 127.0.0.1): browsers give encryption to secure pages only.';
+  if (typeof RTCPeerConnection === 'undefined' || typeof RTCRtpScriptTransform === 'undefined' || typeof VideoDecoder === 'undefined') {
+    return 'This browser is too old to open sealed video. Use a current Chrome, Edge, Firefox or Safari.';
+  }
+  return undefined;
+}
+
+class App {
+  readonly #list = element(document, '#cameras', HTMLElement);
+  readonly #empty = element(document, '#empty', HTMLElement);
+  readonly #cards = new Map<string, Card>();
+  readonly #dialog: PairDialog;
+
+  constructor(
+    private readonly store: Store,
+    private readonly self: Identity,
+  ) {
+    this.#dialog = new PairDialog(self, (c) => this.#paired(c));
+    for (const id of ['#add', '#add-first']) element(document, id, HTMLButtonElement).addEventListener('click', () => this.#dialog.open());
+    // A link that is opened while the page is open only changes the hash.
+    addEventListener('hashchange', () => this.pairByAddress());
+  }
+
+  async show(): Promise<void> {
+    for (const c of await this.store.cameras()) this.#add(c);
+    this.#count();
+  }
+
+  /** Takes a pairing link out of the address bar, so that it stays in no history, and pairs. */
+  pairByAddress(): void {
+    if (!location.pathname.endsWith('/pair') || location.hash.length < 2) return;
+    const link = location.href;
+    history.replaceState(null, '', '/');
+    this.#dialog.open();
+    void this.#dialog.pair(link);
+  }
+
+  #add(c: Camera): Card {
+    this.#cards.get(c.id)?.stop();
+    this.#cards.get(c.id)?.root.remove();
+    const card = new Card(c, this.self, { rename: (x) => void this.#rename(x), forget: (x) => void this.#forget(x) });
+    this.#cards.set(c.id, card);
+    this.#list.append(card.root);
+    card.start();
+    return card;
+  }
+
+  async #paired(c: Camera): Promise<void> {
+    const names = (await this.store.cameras()).filter((x) => x.id !== c.id).map((x) => x.name);
+    const { name } = c;
+    for (let n = 2; names.includes(c.name); n++) c.name = `${name} ${n}`;
+    await this.store.put(c);
+    this.#add(c).root.scrollIntoView({ block: 'nearest' });
+    this.#count();
+  }
+
+  async #rename(c: Camera): Promise<void> {
+    const name = prompt('Name of this camera on this device', c.name)?.trim();
+    if (!name) return;
+    c.name = name.slice(0, 80);
+    await this.store.put(c);
+    this.#add(c);
+  }
+
+  async #forget(c: Camera): Promise<void> {
+    if (!confirm(`Forget ${c.name} on this device? To watch it again you need a new code from the camera.`)) return;
+    await this.store.remove(c.id);
+    this.#cards.get(c.id)?.stop();
+    this.#cards.get(c.id)?.root.remove();
+    this.#cards.delete(c.id);
+    this.#count();
+  }
+
+  #count(): void {
+    this.#empty.hidden = this.#cards.size > 0;
+    this.#list.hidden = this.#cards.size === 0;
+  }
+}
+
+async function main(): Promise<void> {
+  const why = lacking();
+  if (why) return say(why);
+  try {
+    const store = await Store.open();
+    const app = new App(store, await store.identity());
+    await app.show();
+    app.pairByAddress();
+  } catch (e) {
+    say(`This page could not start: ${String(e)}. Private windows of some browsers keep nothing; try a normal one.`);
+  }
+}
+
+void main();

@@ -1,0 +1,238 @@
+import { concat, Reader, text, toHex, u32, u64, u8, utf8, var16, type Bytes } from './bytes';
+import { sign } from './label';
+import type { Mailbox } from './mailbox';
+
+// The client of a relay's signaling (doc/protocol.md, section 5). It comes back by itself, and trusts nothing that arrives.
+
+const Type = {
+  challenge: 0x01, open: 0x10, post: 0x11, ack: 0x12, grant: 0x13, close: 0x14,
+  ok: 0x20, error: 0x21, deliver: 0x22, granted: 0x23,
+} as const;
+
+const read = 1;
+const write = 2;
+const firstBackOff = 250;
+const maxBackOff = 30_000;
+const maxFrame = 65_536;
+const pairingTicket = utf8('pairing');
+
+/** A relay's refusal. */
+export class RelayError extends Error {
+  override name = 'RelayError';
+
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface TURNCredentials {
+  username: string;
+  credential: string;
+}
+
+/** Both ends' access to the relay's TURN server, for one session. */
+export interface Grant {
+  urls: string[];
+  ttl: number;
+  viewer: TURNCredentials;
+  camera: TURNCredentials;
+}
+
+interface Request {
+  resolve(json: Bytes): void;
+  reject(e: Error): void;
+}
+
+interface Receiver {
+  box: Mailbox;
+  /** Called in order; true lets the relay delete the message. */
+  handle(body: Bytes): Promise<boolean>;
+}
+
+/** One WebSocket connection. */
+interface Link {
+  socket: WebSocket;
+  nonce: Bytes;
+  opened: Set<string>;
+}
+
+export class Signaling {
+  readonly #receivers = new Map<string, Receiver>();
+  readonly #requests = new Map<number, Request>();
+  #waiting: (() => void)[] = [];
+  #link: Link | undefined;
+  #socket: WebSocket | undefined;
+  #lastID = 0;
+  #backOff = firstBackOff;
+  #clock = 0;
+  #closed = false;
+  #deliveries = Promise.resolve();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** onState hears true when the relay is reached, and false when it is lost or cannot be. */
+  constructor(
+    readonly relayURL: string,
+    private readonly onState: (connected: boolean) => void = () => undefined,
+  ) {
+    this.#dial();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#socket?.close();
+    this.#fail(new Error('signaling is closed'));
+  }
+
+  /** The relay's clock in Unix seconds: it may choose a mailbox's day, and nothing else. */
+  get serverTime(): number {
+    return (Date.now() + this.#clock) / 1000;
+  }
+
+  /** Resolves once the relay is reached. */
+  async connected(): Promise<void> {
+    while (this.#link === undefined) {
+      if (this.#closed) throw new Error('signaling is closed');
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** Opens box for reading now and after every reconnect, until stop is called. */
+  receive(box: Mailbox, handle: (body: Bytes) => Promise<boolean>): () => void {
+    const name = toHex(box.name);
+    const receiver = { box, handle };
+    this.#receivers.set(name, receiver);
+    if (this.#link) void this.#open(this.#link, box, read);
+    return () => {
+      if (this.#receivers.get(name) !== receiver) return;
+      this.#receivers.delete(name);
+      this.#link?.opened.delete(name + write);
+      if (this.#link) this.#put(this.#link, u8(Type.close), box.name);
+    };
+  }
+
+  /** Posts body to box, to be kept for ttl seconds; tried again over reconnects. Throws RelayError when refused. */
+  async send(box: Mailbox, body: Bytes, ttl: number): Promise<void> {
+    await this.#request(box, (id) => concat(u8(Type.post), u32(id), box.name, u32(ttl), body));
+  }
+
+  /** Asks for both ends' ICE servers, on a mailbox to the camera. */
+  async grant(box: Mailbox): Promise<Grant> {
+    const json = await this.#request(box, (id) => concat(u8(Type.grant), u32(id), box.name));
+    return parseGrant(text(json));
+  }
+
+  async #request(box: Mailbox, frame: (id: number) => Bytes): Promise<Bytes> {
+    for (;;) {
+      await this.connected();
+      const link = this.#link;
+      if (link === undefined) continue;
+      const name = toHex(box.name) + write;
+      if (!link.opened.has(name)) {
+        link.opened.add(name);
+        await this.#open(link, box, write);
+      }
+      const id = ++this.#lastID;
+      const answer = new Promise<Bytes>((resolve, reject) => this.#requests.set(id, { resolve, reject }));
+      this.#put(link, frame(id));
+      try {
+        return await answer;
+      } catch (e) {
+        if (e instanceof RelayError || this.#closed) throw e;
+      }
+    }
+  }
+
+  async #open(link: Link, box: Mailbox, access: number): Promise<void> {
+    const key = access === read ? box.read.key : box.write.key;
+    const signature = await sign(key, 'mailbox open', concat(var16(utf8(this.relayURL)), link.nonce, box.name, u8(access)));
+    const ticket = box.purpose === 3 ? pairingTicket : new Uint8Array(0);
+    const id = ++this.#lastID;
+    this.#put(link, u8(Type.open), u32(id), u8(access), box.read.publicKey, box.write.publicKey, signature, var16(ticket));
+  }
+
+  #put(link: Link, ...parts: Uint8Array[]): void {
+    if (link.socket.readyState === WebSocket.OPEN) link.socket.send(concat(...parts));
+  }
+
+  #dial(): void {
+    const socket = new WebSocket(`ws${this.relayURL.slice('http'.length)}/v1/signal`, 'peephole.signal.1');
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = (e: MessageEvent<ArrayBuffer>) => this.#message(socket, e.data);
+    socket.onclose = () => this.#lost(socket);
+    this.#socket = socket;
+  }
+
+  #lost(socket: WebSocket): void {
+    if (socket !== this.#socket) return;
+    this.#link = undefined;
+    this.#fail(new Error('connection to the relay lost'));
+    if (this.#closed) return;
+    this.onState(false);
+    // Jitter: after a restart a relay must not meet all its clients at once.
+    this.#timer = setTimeout(() => this.#dial(), this.#backOff * (0.1 + Math.random()));
+    this.#backOff = Math.min(2 * this.#backOff, maxBackOff);
+  }
+
+  #fail(e: Error): void {
+    for (const r of this.#requests.values()) r.reject(e);
+    this.#requests.clear();
+    for (const wake of this.#waiting) wake();
+    this.#waiting = [];
+  }
+
+  #message(socket: WebSocket, data: ArrayBuffer): void {
+    try {
+      if (!(data instanceof ArrayBuffer) || data.byteLength > maxFrame) throw new Error('malformed frame');
+      this.#frame(socket, new Reader(new Uint8Array(data)));
+    } catch {
+      socket.close(); // no relay of ours: #lost dials again, with back-off
+    }
+  }
+
+  #frame(socket: WebSocket, r: Reader): void {
+    const type = r.u8();
+    if (type === Type.challenge) return this.#challenge(socket, r.bytes(32), Number(r.u64()));
+    const link = this.#link;
+    if (link === undefined) return;
+    if (type === Type.deliver) return this.#deliver(link, toHex(r.bytes(32)), r.u64(), r.rest());
+    const id = r.u32();
+    const request = this.#requests.get(id);
+    this.#requests.delete(id);
+    if (type === Type.ok) return request?.resolve(r.rest());
+    if (type === Type.granted) return request?.resolve(r.rest());
+    if (type !== Type.error) throw new Error('malformed frame');
+    const refusal = new RelayError(r.u16(), text(r.var16()));
+    request?.reject(refusal);
+  }
+
+  #challenge(socket: WebSocket, nonce: Bytes, time: number): void {
+    const link = { socket, nonce, opened: new Set<string>() };
+    this.#link = link;
+    this.#clock = time - Date.now();
+    this.#backOff = firstBackOff;
+    for (const { box } of this.#receivers.values()) void this.#open(link, box, read);
+    for (const wake of this.#waiting) wake();
+    this.#waiting = [];
+    this.onState(true);
+  }
+
+  #deliver(link: Link, name: string, seq: bigint, body: Bytes): void {
+    this.#deliveries = this.#deliveries.then(async () => {
+      const receiver = this.#receivers.get(name);
+      if (receiver && (await receiver.handle(body).catch(() => true))) this.#put(link, u8(Type.ack), receiver.box.name, u64(seq));
+    });
+  }
+}
+
+function parseGrant(json: string): Grant {
+  const g = JSON.parse(json) as Partial<Grant>;
+  const credentials = (c: Partial<TURNCredentials> | undefined): boolean => typeof c?.username === 'string' && typeof c.credential === 'string';
+  if (!Array.isArray(g.urls) || g.urls.length > 8 || g.urls.some((u) => typeof u !== 'string') || !credentials(g.viewer) || !credentials(g.camera)) {
+    throw new RelayError(400, 'malformed grant');
+  }
+  return g as Grant;
+}

@@ -15,11 +15,12 @@ export const sha256 = async (...parts: Uint8Array[]): Promise<Bytes> => new Uint
 export const hash = (label: string, ...parts: Uint8Array[]): Promise<Bytes> => sha256(info(label, ...parts));
 
 /** HKDF-SHA256 (RFC 5869); an empty salt is none. */
-export async function kdf(salt: Bytes, ikm: Bytes, label: string, context: Bytes, n: number): Promise<Bytes> {
+export async function hkdf(salt: Bytes, ikm: Bytes, info: Bytes, n: number): Promise<Bytes> {
   const key = await crypto.subtle.importKey('raw', ikm, 'HKDF', false, ['deriveBits']);
-  const params = { name: 'HKDF', hash: 'SHA-256', salt, info: info(label, context) };
-  return new Uint8Array(await crypto.subtle.deriveBits(params, key, 8 * n));
+  return new Uint8Array(await crypto.subtle.deriveBits({ name: 'HKDF', hash: 'SHA-256', salt, info }, key, 8 * n));
 }
+
+export const kdf = (salt: Bytes, ikm: Bytes, label: string, context: Bytes, n: number): Promise<Bytes> => hkdf(salt, ikm, info(label, context), n);
 
 export const none: Bytes = new Uint8Array(0);
 

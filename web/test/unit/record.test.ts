@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { concat, toHex, u64, u8, utf8, type Bytes } from '../../src/bytes';
+import { AEAD, kdf, none } from '../../src/label';
+import { toCamera, toViewer, type Direction } from '../../src/mailbox';
+import { onData, onSignaling, RecordKey } from '../../src/record';
+
+const secret = new Uint8Array(32).fill(7);
+const derive = (channel = onData, direction: Direction = toCamera, s = secret): Promise<RecordKey> => RecordKey.derive(s, channel, direction);
+
+/** A record made by hand (doc/protocol.md, section 6). */
+async function handmade(counter: bigint, plaintext: string, version = 1): Promise<Bytes> {
+  const material = await kdf(none, secret, 'record', concat(u8(onData), u8(toCamera)), 44);
+  const nonce = material.slice(32).map((x, i) => x ^ concat(new Uint8Array(4), u64(counter))[i]!);
+  const header = concat(u8(version), u64(counter));
+  return concat(header, await (await AEAD.create(material.slice(0, 32))).seal(nonce, utf8(plaintext), header));
+}
+
+test('records open in order, and spell what the protocol says', async () => {
+  const [sealer, opener] = [await derive(), await derive()];
+  for (let n = 0n; n < 300n; n++) {
+    const message = { type: 'candidate', candidate: `candidate:${n}`, mid: '0' };
+    const wire = await sealer.seal(message);
+    assert.equal(toHex(wire), toHex(await handmade(n, JSON.stringify(message))));
+    assert.deepEqual(await opener.open(wire), message);
+  }
+});
+
+test('a counter that is not above the last is refused, a gap is not', async () => {
+  const opener = await derive();
+  for (const [counter, opens] of [[5n, true], [5n, false], [4n, false], [0n, false], [6n, true], [1n << 40n, true], [7n, false], [2n ** 64n - 1n, true], [0n, false]] as const) {
+    const opened = opener.open(await handmade(counter, '{"type":"hello"}'));
+    if (opens) await opened;
+    else await assert.rejects(opened, /counter/, `counter ${counter}`);
+  }
+});
+
+test('a record with any byte altered, or cut short, does not open, and does not stop the next', async () => {
+  const [sealer, opener] = [await derive(), await derive()];
+  const wire = await sealer.seal({ type: 'keyframe' });
+  for (let i = 0; i < wire.length; i++) {
+    const bad = wire.slice();
+    bad[i]! ^= 1;
+    await assert.rejects(opener.open(bad), `byte ${i}`);
+    await assert.rejects(opener.open(wire.slice(0, i)), `${i} bytes`);
+  }
+  await assert.rejects(opener.open(concat(wire, u8(0))), 'longer');
+  assert.deepEqual(await opener.open(wire), { type: 'keyframe' });
+});
+
+test('a record opens in its own session, channel and direction alone', async () => {
+  const wire = await (await derive()).seal({ type: 'bye', reason: 'closed' });
+  await assert.rejects((await derive(onSignaling)).open(wire), 'channel');
+  await assert.rejects((await derive(onData, toViewer)).open(wire), 'direction');
+  await assert.rejects((await derive(onData, toCamera, new Uint8Array(32))).open(wire), 'session');
+  assert.equal((await (await derive()).open(wire)).type, 'bye');
+});
+
+test('what is not a message of version 1 is refused, though it was sealed', async () => {
+  await assert.rejects((await derive()).open(await handmade(0n, '{"type":"hello"}', 2)), /version/);
+  for (const bad of ['', 'hello', 'null', '"hello"', '[]', '{}', '{"type":1}', `{"type":"status","text":"${'x'.repeat(4096)}"}`])
+    await assert.rejects((await derive()).open(await handmade(0n, bad)), bad);
+});

@@ -45,6 +45,10 @@ machine alone, at http://127.0.0.1:7880. For the world, give it a name and a cer
 
   relay serve -listen :443 -turn :3478 -public-url https://relay.example -tls-cert cert.pem -tls-key key.pem
 
+or leave the certificate to a proxy on this machine (all clients then have its address, so limits for each address do not hold):
+
+  relay serve -public-url https://relay.example -turn :3478
+
 Every flag can stand in the -config file, a JSON object such as {"listen": ":443", "tls-self-signed": true}; a flag
 given here beats the file. Flags:
 `

@@ -18,6 +18,7 @@ async function test() {
   const tests = readdirSync('test/unit').filter((f) => f.endsWith('.test.ts')).map((f) => `test/unit/${f}`);
   const node = { ...common, platform: 'node', outExtension: { '.js': '.mjs' }, inject: ['test/unit/webcrypto.ts'] };
   await build({ ...node, entryPoints: tests, outdir: '.build/test' });
+  await build({ ...node, entryPoints: ['test/unit/vectors.ts'], outdir: '.build' });
 }
 
 await { dist, test }[process.argv[2]]();

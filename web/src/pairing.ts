@@ -61,10 +61,14 @@ export async function parseCode(input: string): Promise<Code> {
   return { relayURL, role, fingerprint: r.bytes(32), secret: r.bytes(16), expiry: r.u32() };
 }
 
+// URL lets hosts through that no relay has: among them the names with a trailing dot, and IPv4-mapped addresses.
+const relayName = /^([a-z0-9_-]+\.)*[a-z_-][a-z0-9_-]*$/;
+const relayAddress = /^(\d+(\.\d+){3}|\[(?!::ffff:[0-9a-f]+:[0-9a-f]+\]).+\])$/;
+
 /** Whether this is a relay URL in its one spelling, that of URL.origin. http is for this machine alone. */
 export function isRelayURL(input: string): boolean {
   const url = URL.canParse(input) ? new URL(input) : undefined;
-  if (url?.origin !== input) return false;
+  if (url?.origin !== input || url.port === '0' || !(relayName.test(url.hostname) || relayAddress.test(url.hostname))) return false;
   const local = url.hostname === 'localhost' || url.hostname === '[::1]' || /^127(\.\d+){3}$/.test(url.hostname);
   return url.protocol === 'https:' || (url.protocol === 'http:' && local);
 }

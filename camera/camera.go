@@ -66,7 +66,8 @@ func New(cfg Config) (*Camera, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load camera identity: %w", err)
 	}
-	client, err := signaling.NewClient(signaling.ClientConfig{URL: relayURL, TLS: cfg.TLS, OnState: cfg.OnRelay, Logger: cfg.Logger})
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: relayURL, TLS: cfg.TLS, OnState: cfg.OnRelay, Logger: cfg.Logger,
+		OnRefused: func(err error) { cfg.Logger.Warn("the relay refused a mailbox", "err", err) }})
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,6 @@ type Camera struct {
 		send *recordSender
 		open *recordReceiver
 	}
-	pending []webrtc.ICECandidateInit
 	greeted bool
 	told    string // the trouble last told
 	live    bool

@@ -29,6 +29,7 @@ export class Card {
   #signaling: Signaling | undefined;
   #wanted = false;
   #retry = firstRetry;
+  #began = 0;
   #lastFrame = 0;
   #status = '';
   #alarm: ReturnType<typeof setTimeout> | undefined;
@@ -92,6 +93,8 @@ export class Card {
       undecodable: (reason) => this.#say(`This browser cannot decode the picture: ${reason}`),
     });
     this.#session = session;
+    this.#began = performance.now();
+    delete this.root.dataset['ttff'];
     let error: unknown;
     try {
       await session.run();
@@ -141,6 +144,7 @@ export class Card {
   /** One picture is on the screen. */
   #shown(): void {
     this.#lastFrame = performance.now();
+    this.root.dataset['ttff'] ??= (this.#lastFrame - this.#began).toFixed(1); // time to first frame, ms
     this.root.dataset['frames'] = String(Number(this.root.dataset['frames'] ?? 0) + 1);
     this.#retry = firstRetry;
     if (this.root.dataset['state'] !== 'playing' && this.#session) this.#show('playing', '');

@@ -1,0 +1,125 @@
+// Drives a real browser through the page, as a person would, and prints one JSON object of what it saw.
+//   node drive.mjs '{"browser":"chromium"|"firefox", "policy":"plain"|"default", "hideH264":bool, "steps":[…]}'
+// Steps, in order:
+//   {"open": URL}                       opens an address, such as a pairing link
+//   {"paste": LINK}                     pairs by the dialog's text field
+//   {"picture": FILE}                   pairs by a picture of a QR code
+//   {"lens": FILE}                      pairs by the lens (Chromium's fake lens shows FILE, a .y4m; given at launch)
+//   {"wait": STATE, "cards": N}         waits until N cards are in STATE
+//   {"frames": N}                       waits until every card has shown N pictures more
+//   {"tab": URL}                        opens a second tab, and stays there
+//   {"error": true}, {"message": RE}    waits for the dialog's error, or for a card's message
+//   {"sessions": N}                     stops and watches the first card N times, and reports each time to first frame, ms
+//   {"shot": FILE, "width": W, "height": H}
+import puppeteer from 'puppeteer-core';
+
+const want = JSON.parse(process.argv[2]);
+const within = want.within ?? 30_000;
+const plainFirefox = { 'media.peerconnection.ice.obfuscate_host_addresses': false };
+const fakeLens = want.lens ? ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-video-capture=${want.lens}`] : [];
+const browsers = {
+  chromium: {
+    executablePath: '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      '--autoplay-policy=no-user-gesture-required', ...(want.policy === 'default' ? [] : ['--disable-features=WebRtcHideLocalIpsWithMdns']), ...fakeLens,
+    ],
+  },
+  firefox: {
+    browser: 'firefox',
+    executablePath: '/usr/bin/firefox-esr',
+    extraPrefsFirefox: { 'media.peerconnection.ice.loopback': true, 'media.autoplay.default': 0, ...(want.policy === 'default' ? {} : plainFirefox) },
+  },
+};
+
+/** What the page shows of each camera; runs in the page. */
+function look() {
+  const pixel = (card) => {
+    const screen = ['canvas', 'video'].map((s) => card.querySelector(`.screen ${s}`)).find((e) => !e.hidden);
+    const [width, height] = screen instanceof HTMLVideoElement ? [screen.videoWidth, screen.videoHeight] : [screen.width, screen.height];
+    const canvas = new OffscreenCanvas(Math.max(width, 1), Math.max(height, 1));
+    const context = canvas.getContext('2d');
+    context.drawImage(screen, 0, 0);
+    return { size: [width, height], corner: [...context.getImageData(20, 20, 1, 1).data.slice(0, 3)], element: screen.localName };
+  };
+  return [...document.querySelectorAll('.card')].map((card) => ({
+    ...card.dataset,
+    name: card.querySelector('h2').textContent,
+    message: card.querySelector('.message').textContent,
+    alarm: card.querySelector('.alarm').hidden ? '' : card.querySelector('.alarm').textContent,
+    path: card.querySelector('.path').textContent,
+    why: card.querySelector('.why').textContent,
+    ...(card.dataset.state === 'playing' ? pixel(card) : {}),
+  }));
+}
+
+const errorOf = () => document.querySelector('dialog[open] .error:not([hidden])')?.textContent ?? '';
+
+async function until(page, what, test, ...args) {
+  try {
+    return await page.waitForFunction(test, { timeout: within, polling: 50 }, ...args);
+  } catch (e) {
+    throw new Error(`${what}: ${e.message}; the page shows ${JSON.stringify(await page.evaluate(look))} ${await page.evaluate(errorOf)}`);
+  }
+}
+
+async function step(browser, page, s, result) {
+  if (s.open) await page.goto(s.open);
+  if (s.tab) {
+    page = await newPage(browser, result);
+    await page.goto(s.tab);
+  }
+  if (s.paste || s.picture || s.lens) await page.click('#add');
+  if (s.paste) {
+    await page.type('#link', s.paste);
+    await page.click('#link-form button');
+  }
+  if (s.picture) await (await page.$('#picture')).uploadFile(s.picture);
+  if (s.lens) await page.click('#scan');
+  if (s.wait) await until(page, `wait for ${s.cards} cards ${s.wait}`, (state, n) => document.querySelectorAll(`.card[data-state="${state}"]`).length === n, s.wait, s.cards);
+  if (s.frames) {
+    const before = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.card')].map((c) => [c.dataset.camera, Number(c.dataset.frames ?? 0)])));
+    await until(page, `wait for ${s.frames} pictures`, (n, b) => [...document.querySelectorAll('.card')].every((c) => Number(c.dataset.frames ?? 0) >= b[c.dataset.camera] + n), s.frames, before);
+  }
+  if (s.path) await until(page, 'wait for a path', () => [...document.querySelectorAll('.card .path')].every((p) => !p.hidden));
+  if (s.error) result.error = await (await until(page, 'wait for an error', errorOf)).jsonValue();
+  if (s.message) await until(page, `wait for ${s.message}`, (re) => [...document.querySelectorAll('.card .message')].some((m) => new RegExp(re).test(m.textContent)), s.message);
+  for (let n = 0; n < (s.sessions ?? 0); n++) {
+    await page.click('.card .watch');
+    await until(page, 'stop', () => document.querySelector('.card').dataset.state === 'idle');
+    await page.click('.card .watch');
+    await until(page, 'watch again', () => document.querySelector('.card').dataset.state === 'playing');
+    result.ttff.push(Number(await page.evaluate(() => document.querySelector('.card').dataset.ttff)));
+  }
+  if (s.shot) {
+    await page.setViewport({ width: s.width, height: s.height });
+    await page.screenshot({ path: s.shot });
+  }
+  return page;
+}
+
+async function newPage(browser, result) {
+  const page = await browser.newPage();
+  page.on('pageerror', (e) => result.errors.push(e.message));
+  if (want.hideH264) {
+    await page.evaluateOnNewDocument(() => {
+      const all = RTCRtpReceiver.getCapabilities.bind(RTCRtpReceiver);
+      RTCRtpReceiver.getCapabilities = (kind) => ({ ...all(kind), codecs: all(kind).codecs.filter((c) => c.mimeType !== 'video/H264') });
+    });
+  }
+  return page;
+}
+
+const browser = await puppeteer.launch({ headless: true, ...browsers[want.browser] });
+const result = { version: await browser.version(), errors: [], ttff: [] };
+try {
+  let page = await newPage(browser, result);
+  for (const s of want.steps) page = await step(browser, page, s, result);
+  result.address = page.url();
+  result.cards = await page.evaluate(look);
+} catch (e) {
+  result.failed = e.message;
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(result));

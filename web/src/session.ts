@@ -127,6 +127,7 @@ export class Session {
         await (this.#sendSignal ? this.#record(body) : answered(body));
         return true;
       }),
+      () => signaling.release(out),
     );
     const grant = await this.#grant(box);
     this.#connect(grant);

@@ -13,6 +13,8 @@ const read = 1;
 const write = 2;
 const firstBackOff = 250;
 const maxBackOff = 30_000;
+const steady = 5_000; // a connection that held for so long lets the back-off begin anew
+const answerWithin = 10_000;
 const maxFrame = 65_536;
 const pairingTicket = utf8('pairing');
 
@@ -56,7 +58,9 @@ interface Receiver {
 interface Link {
   socket: WebSocket;
   nonce: Bytes;
-  opened: Set<string>;
+  since: number;
+  /** The mailboxes open for writing, by name; resolved when the request is on its way. */
+  opened: Map<string, Promise<void>>;
 }
 
 export class Signaling {
@@ -78,12 +82,15 @@ export class Signaling {
     private readonly onState: (connected: boolean) => void = () => undefined,
   ) {
     this.#dial();
+    globalThis.addEventListener?.('online', this.#online);
   }
 
   close(): void {
     this.#closed = true;
+    globalThis.removeEventListener?.('online', this.#online);
     clearTimeout(this.#timer);
     this.#socket?.close();
+    this.#link = undefined;
     this.#fail(new Error('signaling is closed'));
   }
 
@@ -109,9 +116,16 @@ export class Signaling {
     return () => {
       if (this.#receivers.get(name) !== receiver) return;
       this.#receivers.delete(name);
-      this.#link?.opened.delete(name + write);
-      if (this.#link) this.#put(this.#link, u8(Type.close), box.name);
+      this.release(box);
     };
+  }
+
+  /** Gives up a mailbox that nothing more is sent to. */
+  release(box: Mailbox): void {
+    const link = this.#link;
+    if (link === undefined || this.#receivers.has(toHex(box.name))) return;
+    link.opened.delete(toHex(box.name));
+    this.#put(link, u8(Type.close), box.name);
   }
 
   /** Posts body to box, to be kept for ttl seconds; tried again over reconnects. Throws RelayError when refused. */
@@ -130,19 +144,29 @@ export class Signaling {
       await this.connected();
       const link = this.#link;
       if (link === undefined) continue;
-      const name = toHex(box.name) + write;
-      if (!link.opened.has(name)) {
-        link.opened.add(name);
-        await this.#open(link, box, write);
-      }
-      const id = ++this.#lastID;
-      const answer = new Promise<Bytes>((resolve, reject) => this.#requests.set(id, { resolve, reject }));
-      this.#put(link, frame(id));
       try {
-        return await answer;
+        return await this.#ask(link, box, frame);
       } catch (e) {
         if (e instanceof RelayError || this.#closed) throw e;
       }
+    }
+  }
+
+  /** One request on one connection. A relay that does not answer is a connection that is lost. */
+  async #ask(link: Link, box: Mailbox, frame: (id: number) => Bytes): Promise<Bytes> {
+    const name = toHex(box.name);
+    const opened = link.opened.get(name) ?? this.#open(link, box, write);
+    link.opened.set(name, opened);
+    await opened;
+    if (link !== this.#link) throw new Error('connection to the relay lost');
+    const id = ++this.#lastID;
+    const answer = new Promise<Bytes>((resolve, reject) => this.#requests.set(id, { resolve, reject }));
+    this.#put(link, frame(id));
+    const timer = setTimeout(() => this.#lost(link.socket), answerWithin);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -168,7 +192,10 @@ export class Signaling {
 
   #lost(socket: WebSocket): void {
     if (socket !== this.#socket) return;
+    socket.close(); // it may only have gone silent
+    if (this.#link && performance.now() - this.#link.since >= steady) this.#backOff = firstBackOff;
     this.#link = undefined;
+    this.#socket = undefined;
     this.#fail(new Error('connection to the relay lost'));
     if (this.#closed) return;
     this.onState(false);
@@ -176,6 +203,13 @@ export class Signaling {
     this.#timer = setTimeout(() => this.#dial(), this.#backOff * (0.1 + Math.random()));
     this.#backOff = Math.min(2 * this.#backOff, maxBackOff);
   }
+
+  /** The device has a network again: there is nothing to wait for. */
+  readonly #online = (): void => {
+    if (this.#socket !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#dial();
+  };
 
   #fail(e: Error): void {
     for (const r of this.#requests.values()) r.reject(e);
@@ -187,33 +221,37 @@ export class Signaling {
   #message(socket: WebSocket, data: ArrayBuffer): void {
     try {
       if (!(data instanceof ArrayBuffer) || data.byteLength > maxFrame) throw new Error('malformed frame');
-      this.#frame(socket, new Reader(new Uint8Array(data)));
+      if (socket === this.#socket) this.#frame(socket, new Reader(new Uint8Array(data)));
     } catch {
-      socket.close(); // no relay of ours: #lost dials again, with back-off
+      this.#lost(socket); // no relay of ours
     }
   }
 
   #frame(socket: WebSocket, r: Reader): void {
     const type = r.u8();
-    if (type === Type.challenge) return this.#challenge(socket, r.bytes(32), Number(r.u64()));
     const link = this.#link;
-    if (link === undefined) return;
+    if ((link === undefined) !== (type === Type.challenge)) throw new Error('malformed frame'); // it is first, and comes once
+    if (link === undefined) return this.#challenge(socket, r);
     if (type === Type.deliver) return this.#deliver(link, toHex(r.bytes(32)), r.u64(), r.rest());
     const id = r.u32();
     const request = this.#requests.get(id);
     this.#requests.delete(id);
-    if (type === Type.ok) return request?.resolve(r.rest());
     if (type === Type.granted) return request?.resolve(r.rest());
-    if (type !== Type.error) throw new Error('malformed frame');
-    const refusal = new RelayError(r.u16(), text(r.var16()));
-    request?.reject(refusal);
+    if (type === Type.error) {
+      const refusal = new RelayError(r.u16(), text(r.var16()));
+      r.end();
+      return request?.reject(refusal);
+    }
+    r.end();
+    if (type !== Type.ok) throw new Error('malformed frame');
+    request?.resolve(new Uint8Array(0));
   }
 
-  #challenge(socket: WebSocket, nonce: Bytes, time: number): void {
-    const link = { socket, nonce, opened: new Set<string>() };
+  #challenge(socket: WebSocket, r: Reader): void {
+    const link = { socket, nonce: r.bytes(32), since: performance.now(), opened: new Map<string, Promise<void>>() };
+    this.#clock = Number(r.u64()) - Date.now();
+    r.end();
     this.#link = link;
-    this.#clock = time - Date.now();
-    this.#backOff = firstBackOff;
     for (const { box } of this.#receivers.values()) void this.#open(link, box, read);
     for (const wake of this.#waiting) wake();
     this.#waiting = [];

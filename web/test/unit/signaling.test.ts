@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { concat, random, Reader, text, toHex, u16, u32, u64, u8, utf8, var16, type Bytes } from '../../src/bytes';
+import { verify } from '../../src/label';
+import { pairMailbox, rendezvous, toCamera, toViewer, type Mailbox } from '../../src/mailbox';
+import { RelayError, Signaling } from '../../src/signaling';
+
+// A relay in the place of the browser's WebSocket: what it is sent waits in a queue, and a test answers frame by frame.
+
+class Socket {
+  static readonly OPEN = 1;
+  static readonly all: Socket[] = [];
+  static #waiting: ((s: Socket) => void)[] = [];
+  readonly nonce = random(32);
+  readyState = Socket.OPEN;
+  onmessage: ((e: { data: ArrayBuffer }) => void) | undefined;
+  onclose: (() => void) | undefined;
+  readonly #frames: Bytes[] = [];
+  #taker: ((f: Bytes) => void) | undefined;
+
+  constructor(readonly url: string, readonly protocol: string) {
+    Socket.all.push(this);
+    Socket.#waiting.shift()?.(this);
+  }
+
+  /** The next connection that the client makes. */
+  static next = (): Promise<Socket> => new Promise((resolve) => this.#waiting.push(resolve));
+
+  send(frame: Bytes): void {
+    if (this.#taker) this.#taker(frame);
+    else this.#frames.push(frame);
+    this.#taker = undefined;
+  }
+
+  close(): void {
+    this.readyState = 3;
+  }
+
+  take = (): Promise<Bytes> => new Promise((resolve) => (this.#frames.length > 0 ? resolve(this.#frames.shift()!) : (this.#taker = resolve)));
+
+  say = (...parts: Uint8Array[]): void => this.onmessage?.({ data: concat(...parts).buffer });
+
+  challenge = (): void => this.say(u8(0x01), this.nonce, u64(1_795_000_000_000));
+
+  break(): void {
+    this.readyState = 3;
+    this.onclose?.();
+  }
+}
+globalThis.WebSocket = Socket as unknown as typeof WebSocket;
+
+const url = 'https://relay.example';
+const secret = new Uint8Array(32).fill(3);
+const outbox = await pairMailbox(secret, toCamera, 7);
+const inbox = await pairMailbox(secret, toViewer, 7);
+
+/** Reads an open and checks its signature; gives its id. */
+async function opened(s: Socket, box: Mailbox, access: number, ticket = ''): Promise<number> {
+  const r = new Reader(await s.take());
+  assert.equal(r.u8(), 0x10);
+  const id = r.u32();
+  assert.equal(r.u8(), access);
+  const keys = [r.bytes(32), r.bytes(32)];
+  assert.deepEqual(keys.map(toHex), [toHex(box.read.publicKey), toHex(box.write.publicKey)]);
+  const message = concat(var16(utf8(url)), s.nonce, box.name, u8(access));
+  assert.ok(await verify(keys[access - 1]!, 'mailbox open', message, r.bytes(64)), 'signature');
+  assert.equal(text(r.var16()), ticket);
+  r.end();
+  return id;
+}
+
+async function posted(s: Socket, box: Mailbox): Promise<{ id: number; body: string }> {
+  const r = new Reader(await s.take());
+  assert.equal(r.u8(), 0x11);
+  const id = r.u32();
+  assert.equal(toHex(r.bytes(32)), toHex(box.name));
+  assert.equal(r.u32(), 60);
+  return { id, body: text(r.rest()) };
+}
+
+async function connect(): Promise<{ client: Signaling; socket: Socket }> {
+  const next = Socket.next();
+  const client = new Signaling(url);
+  const socket = await next;
+  assert.deepEqual([socket.url, socket.protocol], ['wss://relay.example/v1/signal', 'peephole.signal.1']);
+  socket.challenge();
+  await client.connected();
+  return { client, socket };
+}
+
+test('a mailbox is opened once, before what is posted to it', async () => {
+  const { client, socket } = await connect();
+  const sending = [client.send(outbox, utf8('one'), 60), client.send(outbox, utf8('two'), 60)];
+  socket.say(u8(0x20), u32(await opened(socket, outbox, 2)));
+  for (const want of ['one', 'two']) {
+    const { id, body } = await posted(socket, outbox);
+    assert.equal(body, want);
+    socket.say(u8(0x20), u32(id));
+  }
+  await Promise.all(sending);
+  assert.ok(Math.abs(client.serverTime - 1_795_000_000) < 10);
+  client.close();
+});
+
+test('a rendezvous mailbox carries the pairing ticket', async () => {
+  const { client, socket } = await connect();
+  const box = await rendezvous(random(32), 2);
+  client.receive(box, async () => false);
+  await opened(socket, box, 1, 'pairing');
+  client.close();
+});
+
+test('a refusal is an error with its code', async () => {
+  const { client, socket } = await connect();
+  const grant = client.grant(outbox);
+  await opened(socket, outbox, 2);
+  const r = new Reader(await socket.take());
+  assert.equal(r.u8(), 0x13);
+  socket.say(u8(0x21), u32(r.u32()), u16(404), var16(utf8('not admitted')));
+  await assert.rejects(grant, (e) => e instanceof RelayError && e.code === 404 && e.message === 'not admitted');
+  client.close();
+});
+
+test('messages are delivered in order and acknowledged when handled', async () => {
+  const { client, socket } = await connect();
+  const got: string[] = [];
+  const stop = client.receive(inbox, async (body) => {
+    got.push(text(body));
+    return text(body) !== 'keep';
+  });
+  await opened(socket, inbox, 1);
+  for (const [seq, body] of [[1n, 'a'], [2n, 'keep'], [3n, 'b']] as const) socket.say(u8(0x22), inbox.name, u64(seq), utf8(body));
+  socket.say(u8(0x22), outbox.name, u64(4n), utf8('of a mailbox that nobody asked for'));
+  for (const seq of [1n, 3n]) assert.equal(toHex(await socket.take()), toHex(concat(u8(0x12), inbox.name, u64(seq))));
+  assert.deepEqual(got, ['a', 'keep', 'b']);
+  stop();
+  assert.equal(toHex(await socket.take()), toHex(concat(u8(0x14), inbox.name)));
+  client.close();
+});
+
+test('after a lost connection mailboxes are opened again and requests are repeated', async () => {
+  const { client, socket } = await connect();
+  client.receive(inbox, async () => true);
+  await opened(socket, inbox, 1);
+  const sending = client.send(outbox, utf8('one'), 60);
+  await opened(socket, outbox, 2);
+  await posted(socket, outbox);
+  const again = Socket.next();
+  socket.break();
+  const second = await again;
+  second.challenge();
+  await opened(second, inbox, 1);
+  await opened(second, outbox, 2);
+  const { id, body } = await posted(second, outbox);
+  assert.equal(body, 'one');
+  second.say(u8(0x20), u32(id));
+  await sending;
+  client.close();
+});
+
+const malformed: { name: string; frames: (s: Socket) => void }[] = [
+  { name: 'an empty frame', frames: (s) => s.say() },
+  { name: 'an unknown type', frames: (s) => s.say(u8(0x7f), u32(1)) },
+  { name: 'a second challenge', frames: (s) => s.challenge() },
+  { name: 'a frame too long', frames: (s) => s.say(u8(0x20), u32(1), u8(0)) },
+  { name: 'a frame too short', frames: (s) => s.say(u8(0x22), inbox.name) },
+];
+for (const { name, frames } of malformed) {
+  test(`${name} ends the connection, and the client comes back`, async () => {
+    const { client, socket } = await connect();
+    const again = Socket.next();
+    frames(socket);
+    assert.equal(socket.readyState, 3);
+    (await again).challenge();
+    await client.connected();
+    client.close();
+  });
+}
+
+test('after close nothing is dialled, and waiting requests fail', async () => {
+  const { client, socket } = await connect();
+  const sending = client.send(outbox, utf8('one'), 60);
+  await opened(socket, outbox, 2);
+  const count = Socket.all.length;
+  client.close();
+  await assert.rejects(sending);
+  await assert.rejects(client.connected());
+  socket.break();
+  assert.equal(Socket.all.length, count);
+});

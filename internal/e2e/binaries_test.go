@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// built holds the commands, built once a test process.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "peephole-e2e-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	return dir, cmd.Run()
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := built(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// binaries is the directory of relay, camera, camera-sim and viewer.
+func binaries(t testing.TB) string {
+	t.Helper()
+	dir, err := built()
+	if err != nil {
+		t.Fatalf("build commands: %v", err)
+	}
+	return dir
+}
+
+// process is a command that runs until the test ends or stop is called.
+type process struct {
+	*exec.Cmd
+	lines chan string // of its standard output
+	stop  func()
+}
+
+// start runs a command of ours. It is ended with SIGTERM and must then end by itself.
+func start(t testing.TB, name string, args ...string) *process {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(binaries(t), name), args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := &tape{}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{Cmd: cmd, lines: make(chan string, 4096)}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(p.lines)
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			select {
+			case p.lines <- lines.Text():
+			default: // nobody reads them any more
+			}
+		}
+		_, _ = io.Copy(io.Discard, stdout)
+	}()
+	p.stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(20*time.Second, func() {
+			t.Errorf("%s did not end within 20 s of SIGTERM", name)
+			_ = cmd.Process.Kill()
+		})
+		<-read
+		_ = cmd.Wait()
+		late.Stop()
+		if t.Failed() {
+			stderr.mu.Lock()
+			defer stderr.mu.Unlock()
+			t.Logf("%s said:\n%s", name, strings.ReplaceAll(stderr.data.String(), "\x00", ""))
+		}
+	})
+	t.Cleanup(p.stop)
+	return p
+}
+
+// line waits for a line that begins with prefix and returns the rest of it.
+func (p *process) line(t testing.TB, prefix string) string {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		select {
+		case text, ok := <-p.lines:
+			if !ok {
+				t.Fatalf("%s ended without a line %q", p.Path, prefix)
+			}
+			if rest, found := strings.CutPrefix(text, prefix); found {
+				return rest
+			}
+		case <-late:
+			t.Fatalf("%s: no line %q within 30 s", p.Path, prefix)
+		}
+	}
+}
+
+// startRelayCommand runs a relay on free ports of this machine and returns its URL.
+func startRelayCommand(t testing.TB, args ...string) (url string) {
+	t.Helper()
+	p := start(t, "relay", append([]string{"serve", "-listen", "127.0.0.1:0", "-turn", "127.0.0.1:0", "-state", t.TempDir()}, args...)...)
+	return p.line(t, "ready ")
+}
+
+// startCameraSim runs n simulated cameras and returns the pairing link of each, by name.
+func startCameraSim(t testing.TB, url string, n int, args ...string) (links map[string]string) {
+	t.Helper()
+	p := start(t, "camera-sim", append([]string{"-relay", url, "-state", t.TempDir(), "-n", strconv.Itoa(n)}, args...)...)
+	links = make(map[string]string)
+	for len(links) < n {
+		name, link, _ := strings.Cut(p.line(t, "pair "), " ")
+		links[name] = link
+	}
+	return links
+}
+
+// startCameraCommand runs the camera agent and returns its pairing link.
+func startCameraCommand(t testing.TB, url string, args ...string) (link string) {
+	t.Helper()
+	p := start(t, "camera", append([]string{"-relay", url, "-state", t.TempDir(), "-name", "porch"}, args...)...)
+	return p.line(t, "pair porch ")
+}

@@ -1,7 +1,8 @@
 import { concat, equal, toHex, u32, u64, u8, type Bytes } from '../../src/bytes';
-import { contextOf, pad, sealEnvelope, tagOf, type Message, type Pair } from '../../src/envelope';
+import { contextOf, pad, sealEnvelope, tagOf, type EnvelopeFault, type Message, type Pair } from '../../src/envelope';
+import { send } from '../../src/hpke';
 import { Bundle, camera, viewer, type Role } from '../../src/identity';
-import { exporter, info, kdf, sha256 } from '../../src/label';
+import { exporter, info, kdf, none, sealOnce, sha256 } from '../../src/label';
 import { pairMailbox, rendezvous, sessionMailbox, type Direction, type Mailbox } from '../../src/mailbox';
 import { describeMailbox, identityOf, type DeviceVector, type MailboxKeys } from './device';
 import { hex } from './testdata';
@@ -43,10 +44,20 @@ export interface EnvelopeVector {
   replay_mark: string;
 }
 
+export interface RefusedVector {
+  name: string;
+  case: string;
+  opener: Role;
+  mailbox: MailboxVector;
+  now_ms: number;
+  wire: string;
+  error: EnvelopeFault;
+}
+
 export interface EnvelopeVectors {
   days: { mailbox_secret: string; unix: number | string; day: number }[];
   cases: EnvelopeVector[];
-  refused: { name: string; case: string; opener: Role; mailbox: MailboxVector; now_ms: number; wire: string; error: string }[];
+  refused: RefusedVector[];
 }
 
 /** What a vector's steps depend on. */
@@ -107,6 +118,43 @@ export async function makeEnvelope(name: string, v: Base, m: Pick<MailboxVector,
   const made = await vectorOf(name, v, m, message, wire, now);
   if (!equal(sessionExport, hex(made.session_export))) throw new Error(`${name}: the two ends export different session secrets`);
   return made;
+}
+
+/** Seals as the other end does, and checks nothing: tag and plaintext are the caller's. */
+async function sealAnything(v: EnvelopeVector, plaintext: Bytes, tag = hex(v.tag)): Promise<Bytes> {
+  const pair = await pairOf(v, v.mailbox.direction === camera ? viewer : camera);
+  const { enc, export: exported } = await send(pair.peer.kem, info('envelope', hex(v.context)));
+  const material = await kdf(pair.secret, await exported(exporter('envelope key')), 'envelope', hex(v.context), 44);
+  const header = concat(u8(1), tag, enc);
+  return concat(header, await sealOnce(material, plaintext, header));
+}
+
+/** What the end that answer and welcome lead to, the viewer, must refuse. */
+export async function makeRefused(answer: EnvelopeVector, welcome: EnvelopeVector): Promise<RefusedVector[]> {
+  const out: RefusedVector[] = [];
+  const wire = hex(answer.wire);
+  const refuse = (name: string, v: EnvelopeVector, w: Bytes, error: EnvelopeFault, now = v.now_ms): unknown =>
+    out.push({ name, case: v.name, opener: v.mailbox.direction, mailbox: v.mailbox, now_ms: now, wire: toHex(w), error });
+  const edit = (b: Bytes, at: number, x: number): Bytes => b.map((old, i) => (i === at ? x : old));
+  const flip = (at: number): Bytes => edit(wire, at, wire[at]! ^ 1);
+  const inner = (v: EnvelopeVector, at: number, x: number): Promise<Bytes> => sealAnything(v, edit(hex(v.plaintext), at, x));
+
+  refuse('nothing', answer, none, 'not for us');
+  refuse('version 2', answer, edit(wire, 0, 2), 'version');
+  for (const at of [1, 9, 1128, wire.length - 1]) refuse(`byte ${at} changed`, answer, flip(at), 'not for us');
+  refuse('cut short', answer, wire.slice(0, -1), 'not for us');
+  refuse('one byte longer', answer, concat(wire, u8(0)), 'not for us');
+  refuse('through another mailbox of the pair', welcome, wire, 'not for us');
+  refuse('sealed with another tag', answer, await sealAnything(answer, hex(answer.plaintext), edit(hex(answer.tag), 0, 0)), 'not for us');
+  refuse('late', answer, wire, 'expired', answer.message.expiry_ms + 120_001);
+  refuse('a bucket too large', answer, await sealAnything(answer, concat(hex(answer.plaintext), new Uint8Array(2048 - 512))), 'size');
+  refuse('no bucket', answer, await sealAnything(answer, concat(hex(answer.plaintext), u8(0))), 'not for us');
+  refuse('length beyond the end', answer, await inner(answer, 41, 0xff), 'size');
+  refuse('padding not zero', welcome, await inner(welcome, 511, 1), 'size');
+  for (const type of [0, 1, 2, 5]) refuse(`type ${type} in a session mailbox`, answer, await inner(answer, 24, type), 'type');
+  for (const type of [0, 2, 3, 4, 5]) refuse(`type ${type} in the mailbox of the pair`, welcome, await inner(welcome, 24, type), 'type');
+  refuse('of another session', answer, await inner(answer, 0, hex(answer.plaintext)[0]! ^ 1), 'type');
+  return out;
 }
 
 export const messageOf = (m: MessageVector): Message => ({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { concat, toHex, u8, type Bytes } from '../../src/bytes';
 import { seal } from '../../src/hpke';
+import { none, sealOnce } from '../../src/label';
 import { formatCode, parseCode, PairingError, Scanner, sentences } from '../../src/pairing';
 import { identityOf, makeDevice } from './device';
 import { codeOf, follow, makeCode, makeRefusal, runPairing, type PairingVectors, type Run } from './pairingvectors';
@@ -59,6 +60,7 @@ test('a whole pairing ends with the same secrets at both ends', async () => {
   assert.equal(toHex((await scanner.handle(hello))!), vector.m1);
   assert.deepEqual(await scanner.handle(m2), m3);
   assert.equal(await scanner.handle(await makeRefusal(codeOf(vector.code), 1)), undefined, 'used by us');
+  await assert.rejects(scanner.handle(await makeRefusal(codeOf(vector.code), 2)), says('bound'));
 });
 
 test('what is not the displayer’s is refused', async () => {
@@ -71,25 +73,32 @@ test('what is not the displayer’s is refused', async () => {
   await assert.rejects((await fresh(vector.code, vector.displayer)).handle(hello), says('invalid'), 'with itself');
   const other = await makeDevice();
   await assert.rejects((await fresh({ ...vector.code, fingerprint: other.fingerprint })).handle(hello), says('invalid'), 'another fingerprint');
+  const swapped = concat(u8(1), await sealOnce(hex(vector.bundle_key_nonce), hex(other.bundle), u8(1)));
+  await assert.rejects((await fresh()).handle(swapped), says('invalid'), 'another bundle, by who knows the code');
   assert.equal(await (await fresh()).handle(m2), undefined, 'M2 of an earlier attempt');
   const begun = await fresh();
   await begun.handle(hello);
   for (const i of [1, 1120, 1121, m2.length - 1]) await assert.rejects(begun.handle(flip(m2, i)), says('invalid'), `M2, byte ${i}`);
 });
 
-test('an M2 that knows the code but not the displayer’s key is refused', async () => {
+test('an M2 by who knows the code is refused unless nonce, MAC and signature are all right', async () => {
   const { vector, hello } = await devices();
   const scanner = new Scanner(await identityOf(vector.scanner), codeOf(vector.code), hex(vector.nonce_s));
   const m1 = toHex((await scanner.handle(hello))!);
-  const other = await identityOf(await makeDevice());
-  const right = await follow({ ...vector, m1, m2: '' });
-  const plaintext = hex(right.m2_plaintext!);
-  const t = concat(hex(right.t1!), plaintext.slice(0, 128));
-  const forged = concat(plaintext.slice(0, 128), await other.sign('pairing m2 signature', t));
-  const wrap = async (p: Bytes): Promise<Bytes> => concat(u8(3), await seal((await identityOf(vector.scanner)).bundle.kem, hex(right.m2_info!), p));
-  await assert.rejects(scanner.handle(await wrap(forged)), says('invalid'));
-  await assert.rejects(scanner.handle(await wrap(concat(plaintext, u8(0)))), says('invalid'), 'too long');
-  assert.ok(await scanner.handle(await wrap(plaintext)), 'the displayer’s own');
+  const [self, displayer, other] = [await identityOf(vector.scanner), await identityOf(vector.displayer), await identityOf(await makeDevice())];
+  const m2 = async ({ signer = displayer, nonceS = vector.nonce_s, spoil = none, end = none }): Promise<Bytes> => {
+    const right = await follow({ ...vector, m1, m2: '', nonce_s: nonceS });
+    const unsigned = hex(right.m2_plaintext!).slice(0, 128);
+    unsigned.set(spoil, 128 - spoil.length);
+    const plaintext = concat(unsigned, await signer.sign('pairing m2 signature', concat(hex(right.t1!), unsigned)), end);
+    return concat(u8(3), await seal(self.bundle.kem, hex(right.m2_info!), plaintext));
+  };
+  await assert.rejects(scanner.handle(await m2({ signer: other })), says('invalid'), 'signed by another');
+  await assert.rejects(scanner.handle(await m2({ nonceS: vector.nonce_d })), says('invalid'), 'to another nonce');
+  await assert.rejects(scanner.handle(await m2({ spoil: new Uint8Array(32) })), says('invalid'), 'another MAC');
+  await assert.rejects(scanner.handle(await m2({ end: u8(0) })), says('invalid'), 'too long');
+  assert.equal(scanner.pair, undefined);
+  assert.ok(await scanner.handle(await m2({})), 'the displayer’s own');
 });
 
 function flip(b: Bytes, i: number): Bytes {

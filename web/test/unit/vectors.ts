@@ -3,7 +3,7 @@ import { random, toHex } from '../../src/bytes';
 import { camera, viewer } from '../../src/identity';
 import { dayOf } from '../../src/mailbox';
 import { makeDevice } from './device';
-import { makeEnvelope, type EnvelopeVectors } from './envelopevectors';
+import { makeEnvelope, makeRefused, type EnvelopeVectors } from './envelopevectors';
 import { makeCode, runPairing, type PairingVectors } from './pairingvectors';
 import { hex } from './testdata';
 
@@ -15,7 +15,7 @@ async function envelopes(): Promise<EnvelopeVectors> {
   const base = { camera: await makeDevice(), viewer: await makeDevice(), pair_secret: toHex(random(32)), mailbox_secret: toHex(random(32)) };
   const session = random(16);
   const days = [];
-  for (const unix of [-1, 0, 86_399, 86_400, 1_795_000_000]) {
+  for (const unix of [-100_000, -1, 0, 86_399, 86_400, 1_795_000_000]) {
     const mailbox_secret = toHex(random(32));
     days.push({ mailbox_secret, unix, day: await dayOf(hex(mailbox_secret), unix) });
   }
@@ -23,15 +23,17 @@ async function envelopes(): Promise<EnvelopeVectors> {
   const pair = (direction: 1 | 2) => ({ purpose: 1, direction, day, session_id: '' });
   const box = { purpose: 2, direction: viewer, day: 0, session_id: toHex(session) } as const;
   const message = (type: number, body: Uint8Array<ArrayBuffer>) => ({ session, seq: 1n, type, sent: now, expiry: now + 60_000, body });
+  const answer = await makeEnvelope('answer', base, box, message(3, random(467)), now);
+  const welcome = await makeEnvelope('welcome', base, pair(viewer), { ...message(1, random(20)), session: new Uint8Array(16) }, now);
   return {
     days,
     cases: [
       await makeEnvelope('offer', base, pair(camera), message(2, random(2100)), now),
-      await makeEnvelope('answer', base, box, message(3, random(467)), now),
-      await makeEnvelope('refuse', base, box, message(4, random(468)), now),
-      await makeEnvelope('welcome', base, pair(viewer), { ...message(1, random(20)), session: new Uint8Array(16) }, now),
+      answer,
+      await makeEnvelope('refuse, as late as may be', base, box, message(4, random(468)), now + 60_000 + 120_000),
+      welcome,
     ],
-    refused: [],
+    refused: await makeRefused(answer, welcome),
   };
 }
 

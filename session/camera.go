@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -148,8 +149,9 @@ func (c *Camera) connect(ctx context.Context) error {
 		return err
 	}
 	track, err := webrtc.NewTrackLocalStaticRTP(codec(c.carrier).RTPCodecCapability, "video", "peephole")
+	var rtp *webrtc.RTPSender
 	if err == nil {
-		_, err = p.pc.AddTrack(track)
+		rtp, err = p.pc.AddTrack(track)
 	}
 	if err == nil {
 		err = p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.offer.SDP})
@@ -159,6 +161,7 @@ func (c *Camera) connect(ctx context.Context) error {
 	}
 	c.peer = p
 	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger}
+	c.work.Go(func() { c.readRTCP(ctx, rtp) })
 	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
 		c.do(ctx, func() error { return c.sendCandidate(candidate) })
 	})
@@ -170,6 +173,23 @@ func (c *Camera) connect(ctx context.Context) error {
 		c.do(ctx, func() error { return c.dataArrived(m.Data) })
 	})
 	return nil
+}
+
+// readRTCP takes the viewer's reports until the connection closes: retransmissions happen on the way, and a browser that plays
+// the track asks for a keyframe by PLI (RFC 4585, section 6.3.1). Behind the vp8 carrier a browser asks for one all the time,
+// because nothing reaches its own decoder, so there only the keyframe record counts.
+func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
+	for {
+		packets, _, err := rtp.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, p := range packets {
+			if _, ok := p.(*rtcp.PictureLossIndication); ok && c.carrier == media.H264Carrier {
+				c.do(ctx, func() error { c.sender.again(); return nil })
+			}
+		}
+	}
 }
 
 // answer seals and posts the answer, and makes the session secret from it.

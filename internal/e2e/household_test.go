@@ -20,6 +20,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling/server"
 	"github.com/peephole-cam/peephole/turn"
 	"github.com/peephole-cam/peephole/viewer"
+	"github.com/peephole-cam/peephole/web"
 )
 
 // relay is a whole relay inside the test, so that a test can stand in its place.
@@ -114,6 +115,7 @@ func serveRelay(t *testing.T, b bus.Bus, p *tape) *relay {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(signaling.Path, r.server)
+	mux.Handle("/", http.FileServerFS(web.Files()))
 	r.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	run(t, func(ctx context.Context) error { return r.server.Run(ctx) })
 	run(t, func(ctx context.Context) error { return turnServer.Run(ctx) })

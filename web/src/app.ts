@@ -33,7 +33,11 @@ class App {
     private readonly self: Identity,
   ) {
     this.#dialog = new PairDialog(self, (c) => this.#paired(c));
-    for (const id of ['#add', '#add-first']) element(document, id, HTMLButtonElement).addEventListener('click', () => this.#dialog.open());
+    for (const id of ['#add', '#add-first']) {
+      const button = element(document, id, HTMLButtonElement);
+      button.addEventListener('click', () => this.#dialog.open());
+      button.disabled = false;
+    }
     // A link that is opened while the page is open only changes the hash.
     addEventListener('hashchange', () => this.pairByAddress());
   }
@@ -53,8 +57,7 @@ class App {
   }
 
   #add(c: Camera): Card {
-    this.#cards.get(c.id)?.stop();
-    this.#cards.get(c.id)?.root.remove();
+    this.#cards.get(c.id)?.remove();
     const card = new Card(c, this.self, { rename: (x) => void this.#rename(x), forget: (x) => void this.#forget(x) });
     this.#cards.set(c.id, card);
     this.#list.append(card.root);
@@ -82,8 +85,7 @@ class App {
   async #forget(c: Camera): Promise<void> {
     if (!confirm(`Forget ${c.name} on this device? To watch it again you need a new code from the camera.`)) return;
     await this.store.remove(c.id);
-    this.#cards.get(c.id)?.stop();
-    this.#cards.get(c.id)?.root.remove();
+    this.#cards.get(c.id)?.remove();
     this.#cards.delete(c.id);
     this.#count();
   }

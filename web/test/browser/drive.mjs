@@ -9,6 +9,8 @@
 //   {"frames": N}                       waits until every card has shown N pictures more
 //   {"tab": URL}                        opens a second tab, and stays there
 //   {"error": true}, {"message": RE}    waits for the dialog's error, or for a card's message
+//   {"alarm": true}                     waits for the sentence of promise 4
+//   {"tell": LINE, "hear": true}         prints LINE, waits for a line: the test does something in between
 //   {"sessions": N}                     stops and watches the first card N times, and reports each time to first frame, ms
 //   {"shot": FILE, "width": W, "height": H}
 import puppeteer from 'puppeteer-core';
@@ -69,7 +71,10 @@ async function step(browser, page, s, result) {
     page = await newPage(browser, result);
     await page.goto(s.tab);
   }
-  if (s.paste || s.picture || s.lens) await page.click('#add');
+  if (s.paste || s.picture || s.lens) {
+    await page.waitForSelector('#add:enabled');
+    await page.click('#add');
+  }
   if (s.paste) {
     await page.type('#link', s.paste);
     await page.click('#link-form button');
@@ -84,6 +89,9 @@ async function step(browser, page, s, result) {
   if (s.path) await until(page, 'wait for a path', () => [...document.querySelectorAll('.card .path')].every((p) => !p.hidden));
   if (s.error) result.error = await (await until(page, 'wait for an error', errorOf)).jsonValue();
   if (s.message) await until(page, `wait for ${s.message}`, (re) => [...document.querySelectorAll('.card .message')].some((m) => new RegExp(re).test(m.textContent)), s.message);
+  if (s.alarm) await until(page, 'wait for an alarm', () => document.querySelector('.card .alarm:not([hidden])') !== null);
+  if (s.tell) process.stdout.write(`${s.tell}\n`);
+  if (s.hear) await new Promise((resolve) => process.stdin.once('data', resolve));
   for (let n = 0; n < (s.sessions ?? 0); n++) {
     await page.click('.card .watch');
     await until(page, 'stop', () => document.querySelector('.card').dataset.state === 'idle');
@@ -123,3 +131,4 @@ try {
   await browser.close();
 }
 console.log(JSON.stringify(result));
+process.stdin.destroy();

@@ -1,0 +1,313 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"rsc.io/qr"
+
+	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/signaling/bus"
+)
+
+// A step is one of web/test/browser/drive.mjs.
+type step map[string]any
+
+// drive is what web/test/browser/drive.mjs is told.
+type drive struct {
+	Browser  string `json:"browser"` // "chromium" or "firefox"
+	Policy   string `json:"policy"`  // "plain": host candidates by address; "default": by mDNS name
+	HideH264 bool   `json:"hideH264"`
+	Lens     string `json:"lens,omitempty"`
+	Steps    []step `json:"steps"`
+}
+
+// driven is what it saw.
+type driven struct {
+	Version string    `json:"version"`
+	Errors  []string  `json:"errors"`
+	Failed  string    `json:"failed"`
+	Error   string    `json:"error"`
+	Address string    `json:"address"`
+	Cards   []card    `json:"cards"`
+	TTFF    []float64 `json:"ttff"` // time to first frame of each session, ms
+}
+
+type card struct {
+	Name, State, Message, Alarm, Path, Why, Live, Element, Frames, Rejected string
+	Size                                                                    [2]int
+	Corner                                                                  [3]int
+}
+
+// oneBrowser keeps two browsers from fighting over two cores.
+var oneBrowser = make(chan struct{}, 1)
+
+// run drives the browser. Where a step tells a line, between is called with it.
+func (d drive) run(t testing.TB, between ...func(line string)) driven {
+	t.Helper()
+	need(t, "node", map[string]string{"chromium": "chromium", "firefox": "firefox-esr"}[d.Browser])
+	if _, err := os.Stat("../../web/node_modules/puppeteer-core"); err != nil {
+		missing(t, "web/node_modules: run make test, or npm ci in web")
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneBrowser <- struct{}{}
+	defer func() { <-oneBrowser }()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "test/browser/drive.mjs", string(text))
+	cmd.Dir = "../../web"
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	var r driven
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if json.Unmarshal(lines.Bytes(), &r) == nil {
+			continue
+		}
+		for _, f := range between {
+			f(lines.Text())
+		}
+		fmt.Fprintln(stdin, "go on")
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("drive %s: %v\n%s", d.Browser, err, complaint.Bytes())
+	}
+	if r.Failed != "" || len(r.Errors) > 0 {
+		t.Fatalf("%s: %s %q", r.Version, r.Failed, r.Errors)
+	}
+	t.Log(r.Version)
+	return r
+}
+
+// need wants programs of the machine; see missing.
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			missing(t, p+": run make deps")
+		}
+	}
+}
+
+// missing skips a test on a developer's machine and fails it in CI, where every tier must run.
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("missing: %s", what)
+	}
+	t.Skipf("missing: %s", what)
+}
+
+// shows checks that a card shows a clip's picture, live.
+func (c card) shows(t *testing.T, name string, background color.RGBA, element string) {
+	t.Helper()
+	want := [3]int{int(background.R), int(background.G), int(background.B)}
+	for i := range want {
+		if d := c.Corner[i] - want[i]; d < -12 || d > 12 {
+			t.Errorf("%s shows colour %v, want %v: somebody else's picture?", name, c.Corner, want)
+			break
+		}
+	}
+	if c.Name != name || c.State != "playing" || c.Live != "true" || c.Element != element || c.Size != [2]int{640, 360} || c.Rejected != "" || c.Alarm != "" {
+		t.Errorf("card %+v, want %q live in a %s", c, name, element)
+	}
+}
+
+// Both browsers pair by opening the camera's link and see the picture of each camera, Baseline and High, advance; with the
+// default candidate policy (mDNS names) and without; Chromium by either carrier.
+func TestBrowserWatches(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	clips, err := media.Clips()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		drive   drive
+		element string
+	}{
+		{"chromium, H.264-shaped", drive{Browser: "chromium", Policy: "plain"}, "video"},
+		{"chromium, H.264-shaped, mDNS names", drive{Browser: "chromium", Policy: "default"}, "video"},
+		{"chromium, VP8-shaped", drive{Browser: "chromium", Policy: "plain", HideH264: true}, "canvas"},
+		{"firefox, VP8-shaped", drive{Browser: "firefox", Policy: "plain"}, "canvas"},
+		{"firefox, VP8-shaped, mDNS names", drive{Browser: "firefox", Policy: "default"}, "canvas"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			links := startCameraSim(t, url, 2)
+			tt.drive.Steps = []step{
+				{"open": links["sim-0"]}, {"wait": "playing", "cards": 1},
+				{"open": links["sim-1"]}, {"wait": "playing", "cards": 2},
+				{"frames": 20}, {"path": true},
+			}
+			r := tt.drive.run(t)
+			if len(r.Cards) != 2 {
+				t.Fatalf("%d cards, want 2", len(r.Cards))
+			}
+			r.Cards[0].shows(t, "sim-0", clips[0].Background, tt.element) // Constrained Baseline
+			r.Cards[1].shows(t, "sim-1", clips[1].Background, tt.element) // High
+			for _, c := range r.Cards {
+				if c.Path != "Direct" || c.Why == "" {
+					t.Errorf("%s: path %q, because %q; want a direct one, and why", c.Name, c.Path, c.Why)
+				}
+			}
+			if strings.Contains(r.Address, "#") {
+				t.Errorf("the pairing link stays in the address bar: %s", r.Address)
+			}
+		})
+	}
+}
+
+// Two tabs of one browser watch at once.
+func TestBrowserTwoTabs(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	links := startCameraSim(t, url, 1)
+	for _, browser := range []string{"chromium"} {
+		r := drive{Browser: browser, Policy: "plain", Steps: []step{
+			{"open": links["sim-0"]}, {"wait": "playing", "cards": 1}, {"tab": url}, {"wait": "playing", "cards": 1}, {"frames": 20},
+		}}.run(t)
+		if len(r.Cards) != 1 || r.Cards[0].Live != "true" {
+			t.Errorf("%s: second tab: %+v", browser, r.Cards)
+		}
+	}
+}
+
+// The page pairs by a pasted link, by a picture of the QR code and by the lens, and says in plain words why a code is no good.
+func TestBrowserPairs(t *testing.T) {
+	t.Parallel()
+	need(t, "ffmpeg")
+	url := startRelayCommand(t)
+	links := startCameraSim(t, url, 3)
+	picture := drawCode(t, links["sim-1"])
+	lens := filepath.Join(t.TempDir(), "lens.y4m")
+	if out, err := exec.Command("ffmpeg", "-v", "error", "-loop", "1", "-i", drawCode(t, links["sim-2"]), "-t", "1", "-vf", "scale=640:640:flags=neighbor,format=yuv420p", lens).CombinedOutput(); err != nil {
+		t.Fatalf("make the lens' picture: %v\n%s", err, out)
+	}
+	r := drive{Browser: "chromium", Policy: "plain", Lens: lens, Steps: []step{
+		{"open": url}, {"paste": links["sim-0"]}, {"wait": "playing", "cards": 1},
+		{"picture": picture}, {"wait": "playing", "cards": 2},
+		{"lens": lens}, {"wait": "playing", "cards": 3},
+	}}.run(t)
+	for i, want := range []string{"sim-0", "sim-1", "sim-2"} {
+		if r.Cards[i].Name != want {
+			t.Errorf("card %d is %q, want %q", i, r.Cards[i].Name, want)
+		}
+	}
+	for _, tt := range []struct{ name, link, sentence string }{
+		{"used", links["sim-0"], "already been used"},
+		{"torn", links["sim-0"][:len(links["sim-0"])-3], "damaged or incomplete"},
+		{"foreign", "https://example.com/menu", "not a Peephole pairing code"},
+	} {
+		r := drive{Browser: "chromium", Policy: "plain", Steps: []step{{"open": url}, {"paste": tt.link}, {"error": true}}}.run(t)
+		if !strings.Contains(r.Error, tt.sentence) {
+			t.Errorf("%s: %q, want %q", tt.name, r.Error, tt.sentence)
+		}
+	}
+}
+
+// drawCode makes a PNG of a QR code, as a photo of it would be.
+func drawCode(t *testing.T, text string) string {
+	t.Helper()
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const module, margin = 8, 4
+	side := (code.Size + 2*margin) * module
+	picture := image.NewGray(image.Rect(0, 0, side, side))
+	for y := range side {
+		for x := range side {
+			shade := uint8(250)
+			if code.Black(x/module-margin, y/module-margin) {
+				shade = 20
+			}
+			picture.SetGray(x, y, color.Gray{Y: shade})
+		}
+	}
+	path := filepath.Join(t.TempDir(), "code.png")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := png.Encode(file, picture); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A stream that no browser can play in real time is refused, and the page says why and what to do.
+func TestBrowserIsToldOfBFrames(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	link := startCameraCommand(t, url, "-input", "../../media/testdata/bframes.h264")
+	r := drive{Browser: "chromium", Policy: "plain", Steps: []step{{"open": link}, {"message": "B-frames"}}}.run(t)
+	if c := r.Cards[0]; c.State == "playing" || !regexp.MustCompile("B-frames").MatchString(c.Message) {
+		t.Errorf("card %+v, want the word B-frames and no picture", c)
+	}
+}
+
+// Under a relay that delivers what is not the camera's, the page shows a sentence and nothing else; and the picture by itself
+// when the fault is over: promise 4.
+func TestBrowserUnderTamperingRelay(t *testing.T) {
+	t.Parallel()
+	evil := newEvilBus()
+	r := startRelay(t, evil)
+	camera := startCamera(t, r, "front door", 2)
+	honest, tampering := step{"tell": "honest", "hear": true}, step{"tell": "tamper", "hear": true}
+	for _, browser := range []string{"chromium", "firefox"} {
+		d := drive{Browser: browser, Policy: "plain", Steps: []step{
+			{"open": r.URL}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
+			tampering, {"open": r.URL}, {"alarm": true},
+		}}
+		between := func(line string) {
+			if line == "honest" {
+				evil.turnEvil(nil)
+				return
+			}
+			evil.turnEvil(func(name [32]byte, m bus.Message) ([32]byte, bus.Message, bool) {
+				m.Body = bytes.Clone(m.Body)
+				if len(m.Body) < 4000 { // answers, records; the offer still reaches the camera
+					m.Body[len(m.Body)-1] ^= 1
+				}
+				return name, m, true
+			})
+		}
+		during := d.run(t, between)
+		if c := during.Cards[0]; c.State == "playing" || c.Frames != "" || c.Alarm != "The relay delivered something that is not from your camera; nothing was shown." {
+			t.Errorf("%s under the fault: %+v", browser, c)
+		}
+		between("honest")
+		d.Steps = []step{
+			{"open": r.URL}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
+			tampering, {"open": r.URL}, {"alarm": true}, honest, {"wait": "playing", "cards": 1}, {"frames": 10},
+		}
+		if after := d.run(t, between); after.Cards[0].State != "playing" {
+			t.Errorf("%s after the fault: %+v", browser, after.Cards[0])
+		}
+	}
+}

@@ -34,6 +34,7 @@ export class Card {
   #status = '';
   #alarm: ReturnType<typeof setTimeout> | undefined;
   #rejected = 0;
+  readonly #watchdog: ReturnType<typeof setInterval>;
 
   constructor(
     private readonly camera: Camera,
@@ -56,7 +57,7 @@ export class Card {
     this.#on('.rename', () => actions.rename(camera));
     this.#on('.forget', () => actions.forget(camera));
     this.#show('idle', 'Not watching');
-    setInterval(() => this.#checkStale(), 500);
+    this.#watchdog = setInterval(() => this.#checkStale(), 500);
   }
 
   start(): void {
@@ -70,11 +71,19 @@ export class Card {
   stop(): void {
     this.#wanted = false;
     this.#session?.close();
+    this.#session = undefined;
     this.#signaling?.close();
     this.#signaling = undefined;
     this.#find('.watch').textContent = 'Watch';
     this.#blank();
     this.#show('idle', 'Not watching');
+  }
+
+  /** Ends the card: the page shows it no more. */
+  remove(): void {
+    this.stop();
+    clearInterval(this.#watchdog);
+    this.root.remove();
   }
 
   async #run(): Promise<void> {
@@ -101,13 +110,13 @@ export class Card {
     } catch (e) {
       error = e;
     }
+    if (this.#session !== session) return; // stopped, and perhaps another runs already
     this.#session = undefined;
     this.#blank();
-    if (!this.#wanted) return;
     const message = error instanceof SessionError ? error.message : sentences.lost;
     if (error instanceof SessionError && error.refused) return this.#fail(message);
     this.#show('connecting', `${message} Trying again.`);
-    setTimeout(() => this.#wanted && !this.#session && void this.#run(), this.#retry);
+    setTimeout(() => this.#wanted && !this.#session && void this.#run(), this.#retry * (0.5 + Math.random()));
     this.#retry = Math.min(2 * this.#retry, maxRetry);
   }
 

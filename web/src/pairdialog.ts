@@ -33,15 +33,12 @@ export class PairDialog {
       void this.pair(this.#link.value);
     });
     this.#dialog.addEventListener('close', () => this.#scanning?.abort());
-    this.#dialog.addEventListener('paste', (e) => {
-      const file = [...(e.clipboardData?.files ?? [])].find((f) => f.type.startsWith('image/'));
-      if (file) void this.#fromPicture(file);
-    });
-    this.#dialog.addEventListener('dragover', (e) => e.preventDefault());
-    this.#dialog.addEventListener('drop', (e) => {
+    // Anywhere on the page.
+    document.addEventListener('paste', (e) => this.#fromFiles(e.clipboardData?.files));
+    document.addEventListener('dragover', (e) => e.preventDefault());
+    document.addEventListener('drop', (e) => {
       e.preventDefault();
-      const file = e.dataTransfer?.files[0];
-      if (file) void this.#fromPicture(file);
+      this.#fromFiles(e.dataTransfer?.files);
     });
   }
 
@@ -64,6 +61,13 @@ export class PairDialog {
     } finally {
       this.#busy = false;
     }
+  }
+
+  #fromFiles(files: FileList | undefined): void {
+    const file = [...(files ?? [])].find((f) => f.type.startsWith('image/'));
+    if (file === undefined || this.#busy) return;
+    this.open();
+    void this.#fromPicture(file);
   }
 
   async #fromPicture(file: Blob): Promise<void> {

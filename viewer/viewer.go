@@ -101,39 +101,64 @@ func (v *Viewer) find(name string) (pairing.Record, error) {
 	return pairing.Record{}, fmt.Errorf("find camera %q: %w", name, ErrAmbiguous)
 }
 
-// connect runs a client for a relay until the returned stop is called. lastErr says why it is not connected.
-func (v *Viewer) connect(ctx context.Context, relayURL string) (client *signaling.Client, lastErr func() error, stop func(), err error) {
-	var mu sync.Mutex
-	var last error
-	client, err = signaling.NewClient(signaling.ClientConfig{URL: relayURL, TLS: v.cfg.TLS, Logger: v.cfg.Logger, OnState: func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		last = err
-	}})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { _ = client.Run(ctx) }) // returns ctx's error and no other
-	lastErr = func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		return last
-	}
-	return client, lastErr, func() { cancel(); running.Wait() }, nil
+// link is a running client for one relay.
+type link struct {
+	*signaling.Client
+	stop func()
+
+	refused context.Context // ends with the last of relayTries
+	refuse  context.CancelFunc
+
+	mu       sync.Mutex
+	last     error // guarded by mu; why it is not connected
+	failures int   // guarded by mu
 }
 
-// relayWait is how long a person waits for a relay before hearing that it cannot be reached.
-const relayWait = 10 * time.Second
+const (
+	// relayWait is how long a person waits for a relay that is silent before hearing that it cannot be reached: a little more than
+	// one attempt takes.
+	relayWait = 11 * time.Second
+	// relayTries is how often a relay may refuse before a person hears of it: about a second, enough for one that restarts.
+	relayTries = 4
+)
+
+// connect runs a client for a relay until stop is called.
+func (v *Viewer) connect(ctx context.Context, relayURL string) (*link, error) {
+	l := &link{}
+	var err error
+	l.Client, err = signaling.NewClient(signaling.ClientConfig{URL: relayURL, TLS: v.cfg.TLS, Logger: v.cfg.Logger, OnState: l.state})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	l.refused, l.refuse = context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { _ = l.Run(ctx) }) // returns ctx's error and no other
+	l.stop = func() { cancel(); running.Wait() }
+	return l, nil
+}
+
+func (l *link) state(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last = err; err == nil {
+		return
+	}
+	if l.failures++; l.failures >= relayTries {
+		l.refuse()
+	}
+}
 
 // reach waits for the relay and says in plain words why it cannot be reached.
-func reach(ctx context.Context, client *signaling.Client, lastErr func() error) error {
+func (l *link) reach(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
-	err := client.Connect(waiting)
-	if last := lastErr(); err != nil && last != nil && ctx.Err() == nil {
-		return last
+	defer context.AfterFunc(l.refused, cancel)()
+	err := l.Connect(waiting)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil && l.last != nil && ctx.Err() == nil {
+		return l.last
 	}
 	return err
 }
@@ -153,15 +178,15 @@ func (v *Viewer) Pair(ctx context.Context, text string) (Camera, error) {
 	if code.Role != identity.Camera {
 		return Camera{}, ErrNotACamera
 	}
-	client, lastErr, stop, err := v.connect(ctx, code.RelayURL)
+	relay, err := v.connect(ctx, code.RelayURL)
 	if err != nil {
 		return Camera{}, err
 	}
-	defer stop()
-	if err := reach(ctx, client, lastErr); err != nil {
+	defer relay.stop()
+	if err := relay.reach(ctx); err != nil {
 		return Camera{}, err
 	}
-	pair, hello, err := scan(ctx, client, pairing.NewScanner(v.self, code), code)
+	pair, hello, err := scan(ctx, relay.Client, pairing.NewScanner(v.self, code), code)
 	if err != nil {
 		return Camera{}, err
 	}

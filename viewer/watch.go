@@ -39,12 +39,12 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	if err != nil {
 		return err
 	}
-	client, lastErr, stop, err := v.connect(ctx, record.RelayURL)
+	relay, err := v.connect(ctx, record.RelayURL)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	if err := reach(ctx, client, lastErr); err != nil {
+	defer relay.stop()
+	if err := relay.reach(ctx); err != nil {
 		return err
 	}
 	var last time.Time // of the last frame; owned by the frame goroutine of the session under way
@@ -53,7 +53,7 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	pause := retryFirst
 	for {
 		began := time.Now()
-		err := v.watchOnce(ctx, client, record, w)
+		err := v.watchOnce(ctx, relay.Client, record, w)
 		var refusal *session.Refusal
 		if ctx.Err() != nil || last.IsZero() || errors.As(err, &refusal) {
 			return err

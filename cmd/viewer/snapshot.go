@@ -34,14 +34,24 @@ func (c *command) snapshot(ctx context.Context, args []string) error {
 	watching, cancel := context.WithTimeout(ctx, snapshotWait)
 	defer cancel()
 	var keyframe []byte
-	err = c.viewer.Watch(watching, name, viewer.Watch{RelayOnly: *relayOnly, OnFrame: func(f session.Frame) {
-		if keyframe == nil && f.Keyframe && f.Live {
-			keyframe = bytes.Clone(f.AccessUnit)
-			cancel()
-		}
-	}})
-	if keyframe == nil {
-		return errors.Join(err, fmt.Errorf("no live picture within %s", snapshotWait))
+	err = c.viewer.Watch(watching, name, viewer.Watch{
+		RelayOnly: *relayOnly,
+		OnStatus:  func(s session.Status) { fmt.Fprintln(c.stderr, "camera:", s.Text) },
+		OnFrame: func(f session.Frame) {
+			if keyframe == nil && f.Keyframe && f.Live {
+				keyframe = bytes.Clone(f.AccessUnit)
+				cancel()
+			}
+		},
+	})
+	switch {
+	case keyframe != nil: // what came after it is of no matter
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		return fmt.Errorf("no live picture within %s", snapshotWait)
 	}
 	picture, err := encodeJPEG(ctx, keyframe)
 	if err != nil {

@@ -100,7 +100,8 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 			}
 		},
 		OnRetry: func(err error) {
-			w.began = false // the next session begins with a keyframe and counters of its own
+			w.began = false    // the next session begins with a keyframe and counters of its own
+			w.report.Missing++ // at least: nobody counts what the camera saw meanwhile
 			fmt.Fprintf(w.stderr, "%v; trying again\n", err)
 		},
 	})

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -46,8 +47,9 @@ func binaries(t testing.TB) string {
 // process is a command that runs until the test ends or stop is called.
 type process struct {
 	*exec.Cmd
-	lines chan string // of its standard output
-	stop  func()
+	lines  chan string // of its standard output
+	stderr *tape
+	stop   func() // ends it and waits
 }
 
 // start runs a command of ours. It is ended with SIGTERM and must then end by itself.
@@ -59,12 +61,11 @@ func start(t testing.TB, name string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr := &tape{}
-	cmd.Stderr = stderr
+	p := &process{Cmd: cmd, lines: make(chan string, 4096), stderr: &tape{}}
+	cmd.Stderr = p.stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: cmd, lines: make(chan string, 4096)}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -88,13 +89,39 @@ func start(t testing.TB, name string, args ...string) *process {
 		_ = cmd.Wait()
 		late.Stop()
 		if t.Failed() {
-			stderr.mu.Lock()
-			defer stderr.mu.Unlock()
-			t.Logf("%s said:\n%s", name, strings.ReplaceAll(stderr.data.String(), "\x00", ""))
+			t.Logf("%s said:\n%s", name, p.said())
 		}
 	})
 	t.Cleanup(p.stop)
 	return p
+}
+
+// said is what it has written to standard error so far.
+func (p *process) said() string {
+	p.stderr.mu.Lock()
+	defer p.stderr.mu.Unlock()
+	return strings.ReplaceAll(p.stderr.data.String(), "\x00", "")
+}
+
+// await waits until it has said text n times.
+func (p *process) await(t testing.TB, text string, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s says %q", filepath.Base(p.Path), text), func() bool { return strings.Count(p.said(), text) >= n })
+}
+
+// eventually waits until is holds.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	late := time.After(60 * time.Second)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for !is() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("not within 60 s: %s", what)
+		}
+	}
 }
 
 // line waits for a line that begins with prefix and returns the rest of it.
@@ -119,8 +146,14 @@ func (p *process) line(t testing.TB, prefix string) string {
 // startRelayCommand runs a relay on free ports of this machine and returns its URL.
 func startRelayCommand(t testing.TB, args ...string) (url string) {
 	t.Helper()
-	p := start(t, "relay", append([]string{"serve", "-listen", "127.0.0.1:0", "-turn", "127.0.0.1:0", "-state", t.TempDir()}, args...)...)
-	return p.line(t, "ready ")
+	_, url = startRelayAt(t, "127.0.0.1:0", args...)
+	return url
+}
+
+func startRelayAt(t testing.TB, address string, args ...string) (p *process, url string) {
+	t.Helper()
+	p = start(t, "relay", append([]string{"serve", "-listen", address, "-turn", "127.0.0.1:0", "-state", t.TempDir()}, args...)...)
+	return p, p.line(t, "ready ")
 }
 
 // startCameraSim runs n simulated cameras and returns the pairing link of each, by name.

@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"image/jpeg"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/media"
+)
+
+// The terminal viewer keeps the contract that scripts rely on.
+func TestViewerCommand(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	links := startCameraSim(t, url, 2)
+	v := newTerminal(t)
+	if out := v.ok(t, "pair", links["sim-0"]); !strings.HasPrefix(out, "paired sim-0 ") {
+		t.Fatalf("pair printed %q", out)
+	}
+	if o := v.runWith(t, links["sim-1"]+"\n", "pair", "-"); o.code != 0 || !strings.HasPrefix(o.stdout, "paired sim-1 ") {
+		t.Fatalf("pair -: exit %d, %q, %q", o.code, o.stdout, o.stderr)
+	}
+	t.Run("list", func(t *testing.T) { testList(t, v, url) })
+	t.Run("watch", func(t *testing.T) { testWatch(t, v) })
+	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, v) })
+	t.Run("wrong use", func(t *testing.T) { testWrongUse(t, v) })
+	t.Run("forget", func(t *testing.T) {
+		v.ok(t, "forget", "sim-1")
+		if out := v.ok(t, "list"); !strings.Contains(out, "sim-0") || strings.Contains(out, "sim-1") {
+			t.Errorf("list after forget:\n%s", out)
+		}
+		v.run(t, "watch", "sim-1", "-frames", "1").fails(t, `find camera "sim-1": no camera of that name is paired: see viewer list`)
+	})
+}
+
+func testList(t *testing.T, v terminal, url string) {
+	var cameras []struct {
+		Name     string
+		ID       string
+		RelayURL string    `json:"relay_url"`
+		PairedAt time.Time `json:"paired_at"`
+	}
+	if err := json.Unmarshal([]byte(v.ok(t, "list", "-json")), &cameras); err != nil {
+		t.Fatal(err)
+	}
+	text := v.ok(t, "list")
+	for i, name := range []string{"sim-0", "sim-1"} {
+		if len(cameras) != 2 || cameras[i].Name != name || cameras[i].RelayURL != url || cameras[i].ID == "" || time.Since(cameras[i].PairedAt) > time.Minute {
+			t.Fatalf("list -json: %+v", cameras)
+		}
+		if !strings.Contains(text, name) || !strings.Contains(text, cameras[i].ID) {
+			t.Errorf("list without %s:\n%s", name, text)
+		}
+		if o := v.run(t, "watch", cameras[i].ID, "-frames", "1"); o.code != 0 {
+			t.Errorf("watch by id: %s", o.stderr)
+		}
+	}
+}
+
+func testWatch(t *testing.T, v terminal) {
+	file := filepath.Join(t.TempDir(), "sim.h264")
+	for _, tt := range []struct {
+		name, camera, path, candidate string
+		args                          []string
+	}{
+		{"direct", "sim-0", "direct", "host", nil},
+		{"high profile", "sim-1", "direct", "host", nil},
+		{"relayed", "sim-0", "relay", "relay", []string{"-relay-only"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := v.run(t, append([]string{"watch", tt.camera, "-frames", "20", "-json", "-o", file}, tt.args...)...)
+			w := o.parse(t)
+			if o.code != 0 || w.Camera != tt.camera || w.Frames != 20 || w.Rejected+w.Missing+w.Delayed != 0 || w.Error != "" {
+				t.Errorf("exit %d, %+v, %s; want 20 frames of %s", o.code, w, o.stderr, tt.camera)
+			}
+			if w.Path != tt.path || w.Why == "" || !strings.HasPrefix(w.LocalCandidate, tt.candidate+" udp") || w.RemoteCandidate == "" {
+				t.Errorf("path %q (%s), %q, %q; want %s", w.Path, w.Why, w.LocalCandidate, w.RemoteCandidate, tt.path)
+			}
+			if w.TTFF <= 0 || w.Answered <= 0 || w.Connected < w.Answered || w.TTFF < w.Connected {
+				t.Errorf("answered, connected and saw a frame after %v, %v and %v ms", w.Answered, w.Connected, w.TTFF)
+			}
+			if w.Bytes != size(file) || len(units(t, file)) != 20 {
+				t.Errorf("the file holds %d bytes, %d access units; reported %d", size(file), len(units(t, file)), w.Bytes)
+			}
+		})
+	}
+	t.Run("to standard output", func(t *testing.T) {
+		o := v.run(t, "watch", "sim-0", "-frames", "5", "-o", "-")
+		if split, err := media.Split([]byte(o.stdout)); err != nil || len(split) != 5 || o.code != 0 {
+			t.Errorf("exit %d, %d access units on standard output, %v; want 5", o.code, len(split), err)
+		}
+	})
+	t.Run("for a while", func(t *testing.T) {
+		o := v.run(t, "watch", "sim-0", "-duration", "1500ms", "-json")
+		if w := o.parse(t); o.code != 0 || w.Frames < 5 || w.Frames > 60 {
+			t.Errorf("exit %d, %d frames in 1.5 s", o.code, w.Frames)
+		}
+	})
+	t.Run("too few frames in time", func(t *testing.T) {
+		o := v.run(t, "watch", "sim-0", "-duration", "1s", "-frames", "1000", "-json")
+		w := o.parse(t)
+		o.fails(t, "not all that was asked for arrived: ")
+		if !strings.Contains(w.Error, "not all that was asked for arrived") || w.Frames == 0 {
+			t.Errorf("reported %+v", w)
+		}
+	})
+	t.Run("full disk", func(t *testing.T) {
+		o := v.run(t, "watch", "sim-0", "-frames", "20", "-json", "-o", "/dev/full")
+		o.fails(t, "write stream: write /dev/full: no space left on device")
+		if w := o.parse(t); w.Frames != 0 || w.Bytes != 0 || !strings.Contains(w.Error, "no space left on device") {
+			t.Errorf("reported %+v", w)
+		}
+	})
+	t.Run("full disk behind standard output", func(t *testing.T) {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer full.Close()
+		for _, args := range [][]string{{"list"}, {"list", "-json"}, {"watch", "sim-0", "-frames", "1", "-json"}, {"watch", "sim-0", "-frames", "1", "-o", "-"}} {
+			cmd := exec.CommandContext(t.Context(), filepath.Join(binaries(t), "viewer"), append(v.flags, args...)...)
+			cmd.Stdout = full
+			if err := cmd.Run(); cmd.ProcessState.ExitCode() != 1 {
+				t.Errorf("viewer %q to a full disk: %v", args, err)
+			}
+		}
+	})
+}
+
+func testSnapshot(t *testing.T, v terminal) {
+	need(t, "ffmpeg")
+	clips, err := media.Clips()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, clip := range clips[:2] {
+		file := filepath.Join(t.TempDir(), "snapshot.jpg")
+		v.ok(t, "snapshot", fmt.Sprintf("sim-%d", n), "-o", file)
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := jpeg.Decode(f)
+		f.Close()
+		if err != nil {
+			t.Fatalf("sim-%d: %v", n, err)
+		}
+		r, g, b, _ := picture.At(2, 2).RGBA()
+		got, want := [3]int{int(r >> 8), int(g >> 8), int(b >> 8)}, [3]int{int(clip.Background.R), int(clip.Background.G), int(clip.Background.B)}
+		for i := range want {
+			if d := got[i] - want[i]; d < -12 || d > 12 || picture.Bounds().Dx() != 640 {
+				t.Errorf("sim-%d: %v, corner %v; want 640 wide and %v", n, picture.Bounds(), got, want)
+				break
+			}
+		}
+	}
+	v.run(t, "snapshot", "sim-0", "-o", "/dev/full").fails(t, "write picture: write /dev/full: no space left on device")
+	v.run(t, "snapshot", "sim-0").fails(t, "no output given: say -o FILE.jpg")
+	v.run(t, "snapshot", "nobody", "-o", "-").fails(t, `find camera "nobody": no camera of that name is paired: see viewer list`)
+}
+
+func testWrongUse(t *testing.T, v terminal) {
+	for _, tt := range []struct {
+		sentence string
+		args     []string
+	}{
+		{`find camera "nobody": no camera of that name is paired: see viewer list`, []string{"watch", "nobody"}},
+		{`find camera "nobody": no camera of that name is paired: see viewer list`, []string{"forget", "nobody"}},
+		{"-json and -o - both want standard output: write the stream to a file", []string{"watch", "sim-0", "-json", "-o", "-"}},
+		{"watch takes one argument, NAME: see viewer -h", []string{"watch"}},
+		{"list takes no argument: see viewer -h", []string{"list", "sim-0"}},
+		{`unknown command "look"`, []string{"look"}},
+	} {
+		v.run(t, tt.args...).fails(t, tt.sentence)
+	}
+	if o := v.run(t, "-h"); o.code != 0 || !strings.Contains(o.stderr, "watch NAME") {
+		t.Errorf("-h: exit %d, %q", o.code, o.stderr)
+	}
+}
+
+// Who cannot see the picture hears why: the camera is off, or the relay cannot be reached.
+func TestViewerHearsWhy(t *testing.T) {
+	t.Parallel()
+	relay, url := startRelayAt(t, "127.0.0.1:0")
+	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
+	v := newTerminal(t)
+	link := sim.line(t, "pair sim-0 ")
+	v.pair(t, link)
+	sim.stop()
+	const off = "your camera did not answer: it may be off or without internet"
+	o := v.run(t, "watch", "sim-0", "-frames", "1", "-json")
+	o.fails(t, off)
+	if w := o.parse(t); w.Error != off || w.Frames != 0 {
+		t.Errorf("reported %+v", w)
+	}
+	relay.stop()
+	down := "cannot reach the relay at " + strings.TrimPrefix(url, "http://") + ": connection refused"
+	for _, args := range [][]string{{"watch", "sim-0", "-frames", "1"}, {"snapshot", "sim-0", "-o", "-"}, {"pair", link}} {
+		began := time.Now()
+		v.run(t, args...).fails(t, down)
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("viewer %q: a person waits %s to hear that the relay is down", args, took)
+		}
+	}
+}
+
+// Keys and pairs are private files and outlive their processes.
+func TestStateSurvives(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	state := filepath.Join(t.TempDir(), "cameras")
+	sim := start(t, "camera-sim", "-relay", url, "-state", state)
+	v := newTerminal(t)
+	v.pair(t, sim.line(t, "pair sim-0 "))
+	sim.stop()
+	restarted := start(t, "camera-sim", "-relay", url, "-state", state)
+	restarted.await(t, "connected to the relay", 1)
+	v.ok(t, "watch", "sim-0", "-frames", "5")
+	restarted.stop()
+	for line := range restarted.lines {
+		t.Errorf("an owned camera printed %q", line)
+	}
+	for _, dir := range []string{state, v.state()} {
+		checkPrivate(t, dir)
+	}
+
+	const sentence = "file holds secrets and is readable by others: run chmod 600 on it"
+	for _, file := range []string{filepath.Join(v.state(), "identity.key"), filepath.Join(state, "sim-0", "identity.key")} {
+		if err := os.Chmod(file, 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.run(t, "list").fails(t, "load viewer identity: read key file: "+filepath.Join(v.state(), "identity.key")+": "+sentence)
+	out, err := exec.CommandContext(t.Context(), filepath.Join(binaries(t), "camera-sim"), "-relay", url, "-state", state).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), sentence) {
+		t.Errorf("camera with a readable key: %v, %q", err, out)
+	}
+}
+
+func checkPrivate(t *testing.T, dir string) {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if entry.IsDir() {
+			want = fs.ModeDir | 0o700
+		} else {
+			files = append(files, filepath.Base(path))
+		}
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
+		}
+		return nil
+	})
+	if err != nil || !slices.Contains(files, "identity.key") || len(files) < 2 {
+		t.Errorf("%s holds %q, %v; want a key and a pair", dir, files, err)
+	}
+}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/media"
+)
+
+// terminal is a person at the terminal viewer.
+type terminal struct {
+	flags []string // before the subcommand
+}
+
+func newTerminal(t testing.TB, flags ...string) terminal {
+	t.Helper()
+	return terminal{append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, flags...)}
+}
+
+// state is the viewer's directory.
+func (v terminal) state() string { return v.flags[1] }
+
+// outcome is what a command that has ended left.
+type outcome struct {
+	stdout, stderr string
+	code           int
+}
+
+func (v terminal) run(t testing.TB, args ...string) outcome {
+	t.Helper()
+	return v.runWith(t, "", args...)
+}
+
+// runWith runs a subcommand with a standard input.
+func (v terminal) runWith(t testing.TB, stdin string, args ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(binaries(t), "viewer"), append(v.flags, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("viewer %q: %v %v", args, err, ctx.Err())
+	}
+	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// ok runs a subcommand that must succeed and returns its standard output.
+func (v terminal) ok(t testing.TB, args ...string) string {
+	t.Helper()
+	o := v.run(t, args...)
+	if o.code != 0 {
+		t.Fatalf("viewer %q: exit %d: %s", args, o.code, o.stderr)
+	}
+	return o.stdout
+}
+
+// fails checks that a command ended with 1 and a sentence, and did not only time out.
+func (o outcome) fails(t testing.TB, sentence string) {
+	t.Helper()
+	if o.code != 1 || !strings.Contains(o.stderr, "viewer: "+sentence) && !strings.Contains(o.stderr, sentence+"\n") {
+		t.Errorf("exit %d, stderr %q; want 1 and %q", o.code, o.stderr, sentence)
+	}
+}
+
+func (v terminal) pair(t testing.TB, link string) {
+	t.Helper()
+	v.ok(t, "pair", link)
+}
+
+// watched is what watch -json prints.
+type watched struct {
+	Camera          string  `json:"camera"`
+	Frames          int     `json:"frames"`
+	Bytes           int64   `json:"bytes"`
+	Rejected        int     `json:"rejected"`
+	Missing         int     `json:"missing"`
+	Delayed         int     `json:"delayed"`
+	Path            string  `json:"path"`
+	Why             string  `json:"why"`
+	LocalCandidate  string  `json:"local_candidate"`
+	RemoteCandidate string  `json:"remote_candidate"`
+	TTFF            float64 `json:"ttff_ms"`
+	Answered        float64 `json:"answered_ms"`
+	Connected       float64 `json:"connected_ms"`
+	Error           string  `json:"error"`
+}
+
+// parse reads the one object on standard output, and wants all its fields.
+func (o outcome) parse(t testing.TB) (w watched) {
+	t.Helper()
+	var got, want map[string]any
+	d := json.NewDecoder(strings.NewReader(o.stdout))
+	if err := d.Decode(&got); err != nil || d.More() {
+		t.Fatalf("want one JSON object: %v: %q", err, o.stdout)
+	}
+	all, err := json.Marshal(w)
+	if err == nil {
+		err = errors.Join(json.Unmarshal(all, &want), json.Unmarshal([]byte(o.stdout), &w))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range maps.Keys(want) {
+		if _, ok := got[name]; !ok {
+			t.Errorf("no field %q in %s", name, o.stdout)
+		}
+	}
+	return w
+}
+
+// units reads a file that watch -o has written.
+func units(t testing.TB, file string) [][]byte {
+	t.Helper()
+	stream, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	split, err := media.Split(stream)
+	if err != nil {
+		t.Fatalf("split %s: %v", file, err)
+	}
+	return split
+}
+
+// plays checks that ffmpeg decodes a file without a word of complaint.
+func plays(t *testing.T, file string) {
+	t.Helper()
+	need(t, "ffmpeg")
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", file, "-f", "null", "-").CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("ffmpeg cannot play what was written: %v\n%s", err, out)
+	}
+}
+
+// size is a file's, or 0 while it is not there.
+func size(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}

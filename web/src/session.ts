@@ -1,4 +1,4 @@
-import { concat, fromBase64url, random, text, toBase64url, u8, utf8, type Bytes } from './bytes';
+import { concat, fromBase64url, random, text, toBase64url, toHex, u8, utf8, type Bytes } from './bytes';
 import type { Carrier } from './carrier';
 import { EnvelopeError, openEnvelope, sealEnvelope, Type, type Pair } from './envelope';
 import { Freshness } from './freshness';
@@ -74,6 +74,8 @@ export class Session {
   readonly #fresh = new Freshness();
   readonly #pending: RTCIceCandidateInit[] = [];
   readonly #cleanUp: (() => void)[] = [];
+  /** Of what came and has opened: a second copy is no reason for alarm. */
+  readonly #marks = new Set<string>();
   #pc!: RTCPeerConnection;
   #data!: RTCDataChannel;
   #worker!: Worker;
@@ -100,7 +102,7 @@ export class Session {
     try {
       await this.#start();
     } catch (e) {
-      this.#end(e instanceof SessionError ? e : new SessionError(`The session could not be started: ${String(e)}`));
+      this.#fail(e);
     }
     const error = await ended;
     for (const f of this.#cleanUp) f();
@@ -121,10 +123,10 @@ export class Session {
       sessionMailbox(pair.mailboxSecret, toCamera, this.#id),
     ]);
     this.#out = out;
-    let answered!: (wire: Bytes) => Promise<void>;
+    let answered!: (wire: Bytes) => Promise<boolean>;
     this.#cleanUp.push(
       signaling.receive(inbox, async (body) => {
-        await (this.#sendSignal ? this.#record(body) : answered(body));
+        await this.#arrived(body, answered).catch((e: unknown) => this.#fail(e));
         return true;
       }),
       () => signaling.release(out),
@@ -146,6 +148,17 @@ export class Session {
     answered = (wire) => this.#answered(wire, inbox, { ...sealed, kem, viewerRandom });
     this.#after(answerWait, () => this.#sendSignal === undefined, sentences.noAnswer);
     await signaling.send(box, sealed.wire, offerLife);
+  }
+
+  #fail(e: unknown): void {
+    this.#end(e instanceof SessionError ? e : new SessionError(`The session could not be started: ${String(e)}`));
+  }
+
+  /** Takes a message of the session's mailbox: the answer first, records after it. Mailboxes deliver at least once. */
+  async #arrived(body: Bytes, answered: (wire: Bytes) => Promise<boolean>): Promise<void> {
+    const mark = toHex(await sha256(body));
+    if (this.#marks.has(mark)) return;
+    if (await (this.#sendSignal ? this.#record(body) : answered(body))) this.#marks.add(mark);
   }
 
   #after(ms: number, stuck: () => boolean, why: string): void {
@@ -198,15 +211,17 @@ export class Session {
     if (path) this.events.path(path);
   }
 
-  async #answered(wire: Bytes, inbox: Mailbox, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes }): Promise<void> {
+  async #answered(wire: Bytes, inbox: Mailbox, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes }): Promise<boolean> {
     let a: Answer;
     try {
       const opened = await openEnvelope(this.pair, inbox, wire, Date.now());
       const body = JSON.parse(text(opened.body)) as Answer & { text?: unknown };
-      if (opened.type === Type.refuse) return this.#end(new SessionError(String(body.text), true));
+      if (opened.type === Type.refuse) throw new SessionError(String(body.text), true);
       a = body;
     } catch (e) {
-      return this.events.rejected(e instanceof EnvelopeError ? 'envelope' : String(e)); // and the wait goes on
+      if (!(e instanceof EnvelopeError)) throw e;
+      this.events.rejected('envelope'); // and the wait goes on
+      return false;
     }
     const [enc, cameraRandom] = [fromBase64url(a.enc), fromBase64url(a.random)];
     if (enc.length !== encSize || cameraRandom.length !== 32 || !this.carriers.includes(a.carrier)) throw new SessionError(sentences.ended);
@@ -229,6 +244,7 @@ export class Session {
     await this.#pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
     if (this.#data.readyState === 'open') await this.#sendOnData({ type: 'hello' });
     for (const c of this.#pending.splice(0)) this.#candidate(c);
+    return true;
   }
 
   #candidate(c: RTCIceCandidateInit): void {
@@ -242,17 +258,19 @@ export class Session {
     this.#outbox = this.#outbox.then(async () => this.signaling.send(this.#out, await key.seal(message), messageTTL)).catch(() => undefined);
   }
 
-  async #record(wire: Bytes): Promise<void> {
+  async #record(wire: Bytes): Promise<boolean> {
     let m: RecordMessage;
     try {
       m = await this.#openSignal.open(wire);
     } catch {
-      return this.events.rejected('record');
+      this.events.rejected('record');
+      return false;
     }
     if (m.type === 'bye') this.#end(new SessionError(sentences.ended));
-    if (m.type !== 'candidate' || !m.candidate) return;
+    if (m.type !== 'candidate' || !m.candidate) return true;
     // A candidate that cannot be used is not an error: ICE goes on with the others.
     await this.#pc.addIceCandidate({ candidate: m.candidate, sdpMid: m.mid ?? '0' }).catch(() => undefined);
+    return true;
   }
 
   async #onData(wire: Bytes): Promise<void> {

@@ -58,6 +58,21 @@ func (b *evilBus) since(n int) []posted {
 	return append([]posted(nil), b.posted[n:]...)
 }
 
+// lastOffer is the offer that was posted last: of an offer and its answer, which alone are that long, the first.
+func (b *evilBus) lastOffer(t *testing.T) posted {
+	t.Helper()
+	var long []posted
+	for _, p := range b.since(0) {
+		if len(p.body) > 4000 {
+			long = append(long, p)
+		}
+	}
+	if len(long) < 2 {
+		t.Fatal("no session has been offered and answered")
+	}
+	return long[len(long)-2]
+}
+
 // A relay that flips bits in all it carries, and so in fingerprints, candidates and keys, wherever they are, shows nobody a picture.
 func TestRelayTampers(t *testing.T) {
 	t.Parallel()

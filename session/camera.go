@@ -210,7 +210,7 @@ func (c *Camera) answer() error {
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
-	wire, err := sealReply(c.cfg.Pair, c.out, c.id, envelope.TypeAnswer, body)
+	wire, err := sealReply(c.cfg, c.out, envelope.TypeAnswer, body)
 	if err != nil {
 		return err
 	}
@@ -234,16 +234,21 @@ func Refuse(ctx context.Context, cfg CameraConfig, why Refusal) error {
 		return fmt.Errorf("encode refusal: %w", err)
 	}
 	out := cfg.Pair.SessionMailbox(envelope.ToViewer, cfg.Offer.Session)
-	wire, err := sealReply(cfg.Pair, out, cfg.Offer.Session, envelope.TypeRefuse, body)
+	wire, err := sealReply(cfg, out, envelope.TypeRefuse, body)
 	if err != nil {
 		return err
 	}
 	return cfg.Signal.Send(ctx, admitted(out, cfg.Ticket), wire, messageTTL)
 }
 
-func sealReply(pair *envelope.Pair, box envelope.Mailbox, id envelope.SessionID, t envelope.Type, body []byte) ([]byte, error) {
+// sealReply dates a reply no earlier than its offer: a camera whose clock is behind would else seal what the viewer must take
+// for expired. The reply is of one session, so its date lets nothing else be replayed.
+func sealReply(cfg CameraConfig, box envelope.Mailbox, t envelope.Type, body []byte) ([]byte, error) {
 	now := time.Now()
-	sealed, err := pair.Seal(box, envelope.Message{Session: id, Type: t, Sent: now, Expiry: now.Add(offerLife), Body: body})
+	if cfg.Offer.Sent.After(now) {
+		now = cfg.Offer.Sent
+	}
+	sealed, err := cfg.Pair.Seal(box, envelope.Message{Session: cfg.Offer.Session, Type: t, Sent: now, Expiry: now.Add(offerLife), Body: body})
 	if err != nil {
 		return nil, fmt.Errorf("seal reply: %w", err)
 	}
@@ -290,11 +295,7 @@ func (c *Camera) dataArrived(wire []byte) error {
 }
 
 func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
-	var init webrtc.ICECandidateInit // an empty candidate ends them
-	if candidate != nil {
-		init = candidate.ToJSON()
-	}
-	wire, err := c.signaling.send.seal(candidateMessage(init))
+	wire, err := c.signaling.send.seal(candidateMessage(outgoing(candidate)))
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,13 @@ type freshness struct {
 type issuedChallenge struct {
 	value challenge
 	at    time.Time
+	wall  time.Time // the same without its monotonic reading, which stands still while the machine sleeps
+}
+
+// age is how long ago the challenge was issued, by the clock that says longer: a laptop that slept must not take for live
+// what was held back meanwhile, and a clock that was set back must not either.
+func (c issuedChallenge) age(now time.Time) time.Duration {
+	return max(now.Sub(c.at), now.Round(0).Sub(c.wall))
 }
 
 func (f *freshness) issue(now time.Time) challenge {
@@ -38,7 +45,7 @@ func (f *freshness) issue(now time.Time) challenge {
 	if len(f.issued) == challengesKnown {
 		f.issued = append(f.issued[:0], f.issued[1:]...)
 	}
-	f.issued = append(f.issued, issuedChallenge{c, now})
+	f.issued = append(f.issued, issuedChallenge{c, now, now.Round(0)})
 	return c
 }
 
@@ -48,7 +55,7 @@ func (f *freshness) judge(frame *Frame, c challenge, now time.Time) {
 	defer f.mu.Unlock()
 	for i := len(f.issued) - 1; i >= 0; i-- {
 		if f.issued[i].value == c {
-			frame.Age = now.Sub(f.issued[i].at)
+			frame.Age = f.issued[i].age(now)
 			frame.Live = frame.Age <= LiveFor
 			return
 		}

@@ -21,6 +21,7 @@ type opener struct {
 	onFrame   func(Frame)
 	reject    func(what string, err error)
 	onMissing func() // a keyframe is needed to go on
+	next      uint64 // the lowest counter that may still be shown
 }
 
 // run reads the track until it ends.
@@ -52,6 +53,11 @@ func (o *opener) open(f media.Frame) {
 		o.reject("frame", err)
 		return
 	}
+	if ctr < o.next { // the assembler delivers in order, so it was put out of order outside SRTP
+		o.reject("frame", sframe.ErrReplayed)
+		return
+	}
+	o.next = ctr + 1
 	frame, c, err := parseFrame(plaintext)
 	if err != nil {
 		o.reject("frame", err)

@@ -26,6 +26,8 @@ type peerConfig struct {
 type peer struct {
 	pc   *webrtc.PeerConnection
 	data *webrtc.DataChannel
+
+	candidates int // of the other end, taken so far; owned by the session's goroutine
 }
 
 func newPeer(cfg peerConfig) (*peer, error) {
@@ -57,7 +59,7 @@ func newPeer(cfg peerConfig) (*peer, error) {
 		pc.Close()
 		return nil, fmt.Errorf("make data channel: %w", err)
 	}
-	return &peer{pc, data}, nil
+	return &peer{pc: pc, data: data}, nil
 }
 
 func settings(cfg peerConfig) (webrtc.SettingEngine, error) {

@@ -42,6 +42,7 @@ type sender struct {
 	plaintext []byte // reused
 	sealed    []byte // reused
 	header    rtp.Header
+	stamped   bool // header.Timestamp is an earlier frame's
 	burst     int
 }
 
@@ -73,7 +74,7 @@ func (s *sender) again() {
 
 // run sends until ctx ends or the stream does. It subscribes anew for a viewer who has lost the thread.
 func (s *sender) run(ctx context.Context) {
-	s.header = rtp.Header{Version: 2, Timestamp: 1}
+	s.header = rtp.Header{Version: 2}
 	for ctx.Err() == nil {
 		following, cancel := context.WithCancel(ctx)
 		s.cancel.Store(&cancel)
@@ -127,10 +128,10 @@ func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {
 // one that is played over seconds. Two frames are at least a millisecond apart.
 func (s *sender) stamp() {
 	now := uint32(time.Now().UnixMicro() * 9 / 100)
-	if least := s.header.Timestamp + clockRate/1000; int32(now-least) < 0 && s.header.SequenceNumber != 0 {
+	if least := s.header.Timestamp + clockRate/1000; int32(now-least) < 0 && s.stamped {
 		now = least
 	}
-	s.header.Timestamp = now
+	s.header.Timestamp, s.stamped = now, true
 }
 
 func (s *sender) pace(ctx context.Context, sent int) {

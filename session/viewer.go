@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ var (
 	ErrLost = errors.New("the connection to the camera was lost")
 	// ErrEnded is returned when the camera ended the session.
 	ErrEnded = errors.New("the camera ended the session")
+	// ErrSilent is returned when the relay is connected and does not take the offer in time.
+	ErrSilent = errors.New("the relay does not answer")
 )
 
 const (
@@ -146,10 +149,12 @@ func (v *Viewer) Run(ctx context.Context) error {
 	}
 	defer v.close(cancel)
 	v.tracks.Go(func() { v.outbox.run(ctx) })
-	if err := v.sendOffer(ctx); err != nil {
+	if err := v.makeOffer(); err != nil {
 		return err
 	}
-	patience := time.NewTimer(answerWait)
+	posted := make(chan error, 1)
+	v.tracks.Go(func() { posted <- v.postOffer(ctx) })
+	patience := time.NewTimer(2 * answerWait) // posting has a limit of its own
 	defer patience.Stop()
 	ticker := time.NewTicker(challengeEvery)
 	defer ticker.Stop()
@@ -163,6 +168,12 @@ func (v *Viewer) Run(ctx context.Context) error {
 			err = f()
 			if !answered && v.secret != nil {
 				patience.Reset(connectWait)
+			}
+		case err = <-posted:
+			if v.secret != nil {
+				err = nil // the camera has it, whatever the relay says
+			} else {
+				patience.Reset(answerWait)
 			}
 		case <-ticker.C:
 			v.sendChallenge()
@@ -209,7 +220,7 @@ func (v *Viewer) connect(ctx context.Context) error {
 	return nil
 }
 
-func (v *Viewer) sendOffer(ctx context.Context) error {
+func (v *Viewer) makeOffer() error {
 	description, err := v.peer.pc.CreateOffer(nil)
 	if err != nil {
 		return fmt.Errorf("create offer: %w", err)
@@ -235,7 +246,22 @@ func (v *Viewer) sendOffer(ctx context.Context) error {
 		return fmt.Errorf("seal offer: %w", err)
 	}
 	v.offerWire, v.offerExport = sealed.Wire, sealed.SessionExport
-	if err := v.cfg.Signal.Send(ctx, v.cfg.Inbox, sealed.Wire, offerLife); err != nil {
+	return nil
+}
+
+// postOffer runs beside Run's goroutine, which must go on taking what arrives: a relay that sends much before it says that it has the
+// offer would else stop the reading goroutine that both wait for.
+func (v *Viewer) postOffer(ctx context.Context) error {
+	posting, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	err := v.cfg.Signal.Send(posting, v.cfg.Inbox, v.offerWire, offerLife)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("send offer: %w", errors.Join(ErrSilent, err))
+	}
+	if err != nil {
 		return fmt.Errorf("send offer: %w", err)
 	}
 	return nil
@@ -302,8 +328,8 @@ func (v *Viewer) answered(wire []byte) error {
 
 func (v *Viewer) agree(a *answer, wire []byte) error {
 	carrier, err := media.ParseCarrier(a.Carrier)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	if err != nil || !slices.Contains(v.cfg.Carriers, carrier) {
+		return fmt.Errorf("%w: carrier %q was not offered", ErrMalformed, a.Carrier)
 	}
 	kemSecret, err := decapsulate(v.kem, a.Enc, v.id)
 	if err != nil {
@@ -353,10 +379,7 @@ func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
 }
 
 func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
-	var init webrtc.ICECandidateInit // an empty candidate ends them
-	if c != nil {
-		init = c.ToJSON()
-	}
+	init := outgoing(c)
 	if v.secret == nil {
 		v.pending = append(v.pending, init)
 		return nil

@@ -51,17 +51,10 @@ type Camera struct {
 	events  chan func() error // run by Run's goroutine, which owns all that follows
 	work    sync.WaitGroup
 
-	peer      *peer
-	secret    *secret
-	sender    *sender
-	signaling struct {
-		send *recordSender
-		open *recordReceiver
-	}
-	data struct {
-		send *recordSender
-		open *recordReceiver
-	}
+	peer    *peer
+	secret  *secret
+	sender  *sender
+	records *recordKeys // nil until there is a secret
 	greeted bool
 	told    string // the trouble last told
 	live    bool
@@ -219,10 +212,7 @@ func (c *Camera) answer() error {
 	if err := c.sender.seal(c.secret, c.offer.Challenge); err != nil {
 		return err
 	}
-	c.signaling.send = &recordSender{key: c.secret.recordKey(signalingChannel, envelope.ToViewer)}
-	c.signaling.open = &recordReceiver{key: c.secret.recordKey(signalingChannel, envelope.ToCamera)}
-	c.data.send = &recordSender{key: c.secret.recordKey(dataChannel, envelope.ToViewer)}
-	c.data.open = &recordReceiver{key: c.secret.recordKey(dataChannel, envelope.ToCamera)}
+	c.records = c.secret.recordKeys(envelope.ToViewer)
 	c.outbox.post(wire)
 	return nil
 }
@@ -256,7 +246,7 @@ func sealReply(cfg CameraConfig, box envelope.Mailbox, t envelope.Type, body []b
 }
 
 func (c *Camera) deliver(wire []byte) error {
-	m, err := c.signaling.open.open(wire)
+	m, err := c.records.signaling.in.open(wire)
 	if err != nil {
 		c.cfg.Logger.Debug("session record", "err", err)
 		return nil
@@ -271,7 +261,7 @@ func (c *Camera) deliver(wire []byte) error {
 }
 
 func (c *Camera) dataArrived(wire []byte) error {
-	m, err := c.data.open.open(wire)
+	m, err := c.records.data.in.open(wire)
 	if err != nil {
 		c.cfg.Logger.Debug("data channel record", "err", err)
 		return nil
@@ -295,7 +285,7 @@ func (c *Camera) dataArrived(wire []byte) error {
 }
 
 func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
-	wire, err := c.signaling.send.seal(candidateMessage(outgoing(candidate)))
+	wire, err := c.records.signaling.out.seal(candidateMessage(outgoing(candidate)))
 	if err != nil {
 		return err
 	}
@@ -339,7 +329,7 @@ func (c *Camera) sendData(m message) error {
 	if c.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
 		return nil
 	}
-	wire, err := c.data.send.seal(m)
+	wire, err := c.records.data.out.seal(m)
 	if err != nil {
 		return err
 	}

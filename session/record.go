@@ -107,3 +107,27 @@ func (r *recordReceiver) open(wire []byte) (message, error) {
 	}
 	return m, nil
 }
+
+// recordKeys are one end's keys for both channels, each way.
+type recordKeys struct {
+	signaling struct {
+		out *recordSender
+		in  *recordReceiver
+	}
+	data struct {
+		out *recordSender
+		in  *recordReceiver
+	}
+}
+
+// recordKeys derives the keys of the end whose records go in direction out.
+func (s *secret) recordKeys(out envelope.Direction) *recordKeys {
+	in := envelope.ToCamera
+	if out == envelope.ToCamera {
+		in = envelope.ToViewer
+	}
+	k := new(recordKeys)
+	k.signaling.out, k.signaling.in = &recordSender{key: s.recordKey(signalingChannel, out)}, &recordReceiver{key: s.recordKey(signalingChannel, in)}
+	k.data.out, k.data.in = &recordSender{key: s.recordKey(dataChannel, out)}, &recordReceiver{key: s.recordKey(dataChannel, in)}
+	return k
+}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/hpke"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ const (
 	answerWait  = 10 * time.Second
 	connectWait = 20 * time.Second
 	offerLife   = 60 * time.Second
+	maxSeen     = 256 // more than a session has messages
 )
 
 // Signal is what a session needs of signaling: *signaling.Client has it.
@@ -95,21 +97,14 @@ type Viewer struct {
 	offerWire   []byte
 	offerExport envelope.Secret
 	random      blob
-	secret      *secret
-	signaling   struct {
-		send *recordSender
-		open *recordReceiver
-	}
-	data struct {
-		send *recordSender
-		open *recordReceiver
-	}
-	pending   []webrtc.ICECandidateInit // ours, gathered before there was an answer
-	connected bool
-	greeted   bool // the camera's hello has opened
-	outbox    *outbox
-	opener    chan *opener // holds the frame opener once there is a secret
-	tracks    sync.WaitGroup
+	seen        map[[32]byte]bool         // hashes of what has opened of the session's mailbox, at most maxSeen
+	records     *recordKeys               // nil until the answer has opened
+	pending     []webrtc.ICECandidateInit // ours, gathered before there was an answer
+	connected   bool
+	greeted     bool // the camera's hello has opened
+	outbox      *outbox
+	opener      chan *opener // holds the frame opener once there is a secret
+	tracks      sync.WaitGroup
 }
 
 // NewViewer prepares a session; Run starts it.
@@ -118,7 +113,7 @@ func NewViewer(cfg ViewerConfig) (*Viewer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make session key: %w", err)
 	}
-	v := &Viewer{cfg: cfg, kem: kem, random: fresh(32), events: make(chan func() error, 64)}
+	v := &Viewer{cfg: cfg, seen: make(map[[32]byte]bool), kem: kem, random: fresh(32), events: make(chan func() error, 64)}
 	copy(v.id[:], fresh(len(v.id)))
 	v.opener = make(chan *opener, 1)
 	v.in = cfg.Pair.SessionMailbox(envelope.ToViewer, v.id)
@@ -164,13 +159,13 @@ func (v *Viewer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case f := <-v.events:
-			answered := v.secret != nil
+			answered := v.records != nil
 			err = f()
-			if !answered && v.secret != nil {
+			if !answered && v.records != nil {
 				patience.Reset(connectWait)
 			}
 		case err = <-posted:
-			if v.secret != nil {
+			if v.records != nil {
 				err = nil // the camera has it, whatever the relay says
 			} else {
 				patience.Reset(answerWait)
@@ -178,7 +173,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 		case <-ticker.C:
 			v.sendChallenge()
 		case <-patience.C:
-			if v.secret == nil {
+			if v.records == nil {
 				err = ErrNoAnswer
 			} else if !v.connected {
 				err = fmt.Errorf("%w: no way to it was found within %s", ErrLost, connectWait)
@@ -268,15 +263,25 @@ func (v *Viewer) postOffer(ctx context.Context) error {
 }
 
 // deliver takes what came through the session's mailbox: the answer first, records after it.
+// A mailbox delivers at least once: a copy of what came before is neither news nor an alarm.
 func (v *Viewer) deliver(body []byte) error {
-	if v.secret == nil {
-		return v.answered(body)
+	mark := sha256.Sum256(body)
+	if v.seen[mark] {
+		return nil
 	}
-	m, err := v.signaling.open.open(body)
+	if v.records == nil {
+		err := v.answered(body)
+		if v.records != nil {
+			v.opened(mark)
+		}
+		return err
+	}
+	m, err := v.records.signaling.in.open(body)
 	if err != nil {
 		v.reject("record", err)
 		return nil
 	}
+	v.opened(mark)
 	switch m.Type {
 	case "candidate":
 		v.peer.addCandidate(m, v.cfg.Logger)
@@ -284,6 +289,13 @@ func (v *Viewer) deliver(body []byte) error {
 		return fmt.Errorf("%w: %s", ErrEnded, m.Reason)
 	}
 	return nil
+}
+
+// opened remembers a message that has opened, to know its copies by.
+func (v *Viewer) opened(mark [32]byte) {
+	if len(v.seen) < maxSeen {
+		v.seen[mark] = true
+	}
 }
 
 // answered opens the answer and makes the session secret. What does not open is counted, and the wait goes on.
@@ -341,11 +353,7 @@ func (v *Viewer) agree(a *answer, wire []byte) error {
 	if err != nil {
 		return fmt.Errorf("make frame receiver: %w", err)
 	}
-	v.secret = s
-	v.signaling.send = &recordSender{key: s.recordKey(signalingChannel, envelope.ToCamera)}
-	v.signaling.open = &recordReceiver{key: s.recordKey(signalingChannel, envelope.ToViewer)}
-	v.data.send = &recordSender{key: s.recordKey(dataChannel, envelope.ToCamera)}
-	v.data.open = &recordReceiver{key: s.recordKey(dataChannel, envelope.ToViewer)}
+	v.records = s.recordKeys(envelope.ToCamera)
 	v.opener <- &opener{carrier: carrier, receiver: receiver, binding: s.binding(videoTrack), fresh: &v.fresh,
 		onFrame: v.cfg.OnFrame}
 	return nil
@@ -380,7 +388,7 @@ func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
 
 func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
 	init := outgoing(c)
-	if v.secret == nil {
+	if v.records == nil {
 		v.pending = append(v.pending, init)
 		return nil
 	}
@@ -388,7 +396,7 @@ func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
 }
 
 func (v *Viewer) sendRecord(m message) error {
-	wire, err := v.signaling.send.seal(m)
+	wire, err := v.records.signaling.out.seal(m)
 	if err != nil {
 		return err
 	}
@@ -397,10 +405,10 @@ func (v *Viewer) sendRecord(m message) error {
 }
 
 func (v *Viewer) dataArrived(wire []byte) error {
-	if v.secret == nil {
+	if v.records == nil {
 		return nil
 	}
-	m, err := v.data.open.open(wire)
+	m, err := v.records.data.in.open(wire)
 	if err != nil {
 		v.reject("record", err)
 		return nil
@@ -424,10 +432,10 @@ func (v *Viewer) dataArrived(wire []byte) error {
 }
 
 func (v *Viewer) sendData(m message) error {
-	if v.data.send == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
+	if v.records == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
 		return nil
 	}
-	wire, err := v.data.send.seal(m)
+	wire, err := v.records.data.out.seal(m)
 	if err != nil {
 		return err
 	}
@@ -435,7 +443,7 @@ func (v *Viewer) sendData(m message) error {
 }
 
 func (v *Viewer) sendChallenge() {
-	if v.data.send == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
+	if v.records == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
 		return
 	}
 	c := v.fresh.issue(time.Now())

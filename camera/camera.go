@@ -50,8 +50,10 @@ type Camera struct {
 	store  *pairing.Store
 	client *signaling.Client
 
+	torn bool // part of the roster could not be read
+
 	mu      sync.Mutex
-	viewers map[identity.Fingerprint]*viewer // guarded by mu
+	viewers map[identity.Fingerprint]*viewer // guarded by mu, and so is their order with the store's files
 	work    sync.WaitGroup
 }
 
@@ -77,6 +79,7 @@ func New(cfg Config) (*Camera, error) {
 		c.viewers[r.Pair.Peer.Fingerprint()] = &viewer{camera: c, record: r}
 	}
 	if err != nil {
+		c.torn = true
 		return c, fmt.Errorf("load roster: %w", err)
 	}
 	return c, nil
@@ -85,11 +88,11 @@ func New(cfg Config) (*Camera, error) {
 // Fingerprint names the camera.
 func (c *Camera) Fingerprint() identity.Fingerprint { return c.self.Bundle().Fingerprint() }
 
-// Owned says whether anybody is on the roster.
+// Owned says whether anybody is on the roster. A roster that cannot be read whole has an owner: damage opens no set-up window.
 func (c *Camera) Owned() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.viewers) > 0
+	return c.torn || len(c.viewers) > 0
 }
 
 // Run serves until ctx ends.
@@ -112,35 +115,38 @@ func (c *Camera) Run(ctx context.Context) error {
 	return c.client.Run(ctx)
 }
 
-// Remove takes a viewer off the roster and ends its sessions at once.
+// Remove takes a viewer off the roster and ends its sessions at once. On an error the viewer is cut off, but would be back after a
+// restart: remove it again.
 func (c *Camera) Remove(viewer identity.Fingerprint) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	v := c.viewers[viewer]
-	delete(c.viewers, viewer)
-	c.mu.Unlock()
 	if v == nil {
 		return fmt.Errorf("remove viewer: %s is not on the roster", viewer.Short())
 	}
 	v.stop()
-	return c.store.Remove(viewer)
+	if err := c.store.Remove(viewer); err != nil {
+		return err
+	}
+	delete(c.viewers, viewer)
+	return nil
 }
 
-// add commits a new viewer to the roster, then serves it.
-func (c *Camera) add(ctx context.Context, r pairing.Record) (*viewer, error) {
-	if err := c.store.Put(r); err != nil {
-		return nil, err
-	}
-	v := &viewer{camera: c, record: r}
-	fingerprint := r.Pair.Peer.Fingerprint()
+// add commits a new viewer to the roster, then serves it. old is an earlier pair with the same viewer, which it replaces; or nil.
+func (c *Camera) add(ctx context.Context, r pairing.Record) (v, old *viewer, err error) {
 	c.mu.Lock()
-	old := c.viewers[fingerprint]
+	defer c.mu.Unlock()
+	if err := c.store.Put(r); err != nil {
+		return nil, nil, err
+	}
+	fingerprint := r.Pair.Peer.Fingerprint()
+	v, old = &viewer{camera: c, record: r}, c.viewers[fingerprint]
 	c.viewers[fingerprint] = v
-	c.mu.Unlock()
 	if old != nil {
 		old.stop()
 	}
 	v.start(ctx)
-	return v, nil
+	return v, old, nil
 }
 
 // today is the relay's time if known, for the choice of a mailbox's day and nothing else: cameras boot in 1970.

@@ -95,9 +95,12 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 	}
 }
 
+// welcomeWait is how long the camera tries to tell a viewer that it is paired: a scanner waits no longer.
+const welcomeWait = 10 * time.Second
+
 // paired commits the new pair, then tells the viewer, then leaves word at the code that it is used.
 func (c *Camera) paired(ctx context.Context, pair *envelope.Pair, displayer *pairing.Displayer, outbox signaling.Mailbox) error {
-	v, err := c.add(ctx, pairing.Record{Pair: pair, RelayURL: c.cfg.RelayURL, Name: c.cfg.Name, PairedAt: time.Now()})
+	v, old, err := c.add(ctx, pairing.Record{Pair: pair, RelayURL: c.cfg.RelayURL, Name: c.cfg.Name, PairedAt: time.Now()})
 	if err != nil {
 		return err
 	}
@@ -107,11 +110,32 @@ func (c *Camera) paired(ctx context.Context, pair *envelope.Pair, displayer *pai
 	if err != nil {
 		return fmt.Errorf("encode welcome: %w", err)
 	}
-	if err := v.welcome(ctx, body); err != nil {
-		return fmt.Errorf("welcome viewer: %w", err)
+	telling, cancel := context.WithTimeout(ctx, welcomeWait)
+	defer cancel()
+	if err := v.welcome(telling, body); err != nil {
+		return c.takeBack(ctx, v, old, err)
 	}
 	c.cfg.OnPaired(pair.Peer.Fingerprint().Short())
-	return c.client.Send(ctx, outbox, displayer.Used(), pairingLife)
+	if err := c.client.Send(telling, outbox, displayer.Used(), pairingLife); err != nil {
+		c.cfg.Logger.Debug("mark code as used", "err", err) // a courtesy: whoever reads the code later hears that nobody is there
+	}
+	return nil
+}
+
+// takeBack ends a pair that its viewer was not told of, lest this camera have an owner that cannot watch it and closes its set-up
+// window. An earlier pair with the same viewer goes on.
+func (c *Camera) takeBack(ctx context.Context, v, old *viewer, why error) error {
+	err := c.Remove(v.record.Pair.Peer.Fingerprint())
+	if err == nil && old != nil {
+		_, _, err = c.add(ctx, old.record)
+	}
+	if err != nil {
+		return fmt.Errorf("take back pair: %w", errors.Join(err, why))
+	}
+	if c.cfg.OnRefuse != nil {
+		c.cfg.OnRefuse(fmt.Errorf("the viewer could not be told that it is paired: %w", why))
+	}
+	return nil
 }
 
 // quiet is nil for an error that only means that the window has closed. A relay's refusal voids the code, no more.

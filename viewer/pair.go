@@ -10,20 +10,38 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// scanWait is how long a scanner waits for the displayer's next word.
+// scanWait is how long a scanner tries, from its first word to the displayer's last.
 const scanWait = 10 * time.Second
 
 // scan runs the scanner's end of a pairing until the camera's first sealed message has opened.
 func scan(ctx context.Context, client *signaling.Client, scanner *pairing.Scanner, code pairing.Code) (*envelope.Pair, welcome, error) {
 	toDisplayer, toScanner := code.Rendezvous()
-	ctx, cancel := context.WithCancel(ctx)
+	waiting, cancel := context.WithTimeout(ctx, scanWait)
 	defer cancel()
-	s := &scanning{ctx: ctx, client: client, scanner: scanner, code: code, outbox: rendezvous(toDisplayer),
+	s := &scanning{ctx: waiting, client: client, scanner: scanner, code: code, outbox: rendezvous(toDisplayer),
 		messages: make(chan []byte, 16), welcomes: make(chan []byte, 16)}
 	defer client.Keep(s.outbox)()
 	// Nothing is acked before the pair is made: an interrupted scanner may begin again.
-	defer client.Receive(rendezvous(toScanner), func(body []byte) bool { s.messages <- body; return false })()
-	return s.run()
+	defer client.Receive(rendezvous(toScanner), func(body []byte) bool { queue(s.messages, body); return false })()
+	pair, hello, err := s.run()
+	if s.stop != nil {
+		s.stop()
+	}
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = s.silence()
+	}
+	return pair, hello, err
+}
+
+// queue drops the body when to is full: a relay that floods must not stop the goroutine that reads what it sends, its word about our
+// own messages too. It says whether the body was taken.
+func queue(to chan<- []byte, body []byte) bool {
+	select {
+	case to <- body:
+		return true
+	default:
+		return false
+	}
 }
 
 type scanning struct {
@@ -36,18 +54,15 @@ type scanning struct {
 	welcomes chan []byte // from the pair's own mailbox
 	pair     *envelope.Pair
 	box      envelope.Mailbox
-	spoilt   bool // something arrived that was not the displayer's
+	stop     func() // gives up the pair's own mailbox
+	spoilt   bool   // something arrived that was not the displayer's
 }
 
 func (s *scanning) run() (*envelope.Pair, welcome, error) {
-	patience := time.NewTimer(scanWait)
-	defer patience.Stop()
 	for {
 		select {
 		case <-s.ctx.Done():
 			return nil, welcome{}, s.ctx.Err()
-		case <-patience.C:
-			return nil, welcome{}, s.silence()
 		case message := <-s.messages:
 			if err := s.handle(message); err != nil {
 				return nil, welcome{}, err
@@ -103,7 +118,7 @@ func (s *scanning) await() {
 	s.pair = s.scanner.Pair()
 	today, _ := s.client.ServerTime()
 	s.box = s.pair.Mailbox(envelope.ToViewer, s.pair.Day(today))
-	s.client.Receive(signaling.Mailbox{Read: s.box.Read, Write: s.box.Write}, func(body []byte) bool { s.welcomes <- body; return true })
+	s.stop = s.client.Receive(signaling.Mailbox{Read: s.box.Read, Write: s.box.Write}, func(body []byte) bool { return queue(s.welcomes, body) })
 }
 
 func rendezvous(m envelope.Mailbox) signaling.Mailbox {

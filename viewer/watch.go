@@ -78,13 +78,24 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	}
 }
 
+// askGrant asks for the session's ICE servers, and does not wait for ever for a relay that is there and says nothing.
+func askGrant(ctx context.Context, client *signaling.Client, inbox signaling.Mailbox) (signaling.Grant, error) {
+	asking, cancel := context.WithTimeout(ctx, relayWait)
+	defer cancel()
+	grant, err := client.Grant(asking, inbox)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = errors.Join(session.ErrSilent, err)
+	}
+	return grant, err
+}
+
 // watchOnce is one session.
 func (v *Viewer) watchOnce(ctx context.Context, client *signaling.Client, record pairing.Record, w Watch) error {
 	today, _ := client.ServerTime()
 	box := record.Pair.Mailbox(envelope.ToCamera, record.Pair.Day(today))
 	inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
 	defer client.Keep(inbox)()
-	grant, err := client.Grant(ctx, inbox)
+	grant, err := askGrant(ctx, client, inbox)
 	var refusal *signaling.Error
 	if errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted {
 		return session.ErrNoAnswer // the camera has not been at its mailbox

@@ -1,0 +1,90 @@
+package viewer
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// flood serves a relay that answers nothing and delivers without end to every mailbox that is opened.
+func flood(t *testing.T) (url string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{signaling.Subprotocol}})
+		if err != nil {
+			return
+		}
+		defer ws.CloseNow()
+		say := func(f signaling.Frame) bool {
+			return ws.Write(r.Context(), websocket.MessageBinary, signaling.Append(nil, f)) == nil
+		}
+		say(signaling.Challenge{Time: uint64(time.Now().UnixMilli())})
+		for {
+			_, b, err := ws.Read(r.Context())
+			if err != nil {
+				return
+			}
+			f, err := signaling.Parse(b)
+			if err != nil {
+				return
+			}
+			if open, ok := f.(signaling.Open); ok && open.Access == signaling.Read {
+				name := signaling.NameOf(open.ReadKey, open.WriteKey)
+				for seq := range uint64(1000) {
+					if !say(signaling.Deliver{Name: name, Seq: seq, Body: []byte{2, 0}}) {
+						return
+					}
+				}
+			}
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// A relay that floods and answers nothing cannot keep a pairing from ending.
+func TestPairingEndsUnderFlood(t *testing.T) {
+	camera, err := identity.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := pairing.NewCode(flood(t), identity.Camera, camera.Bundle(), time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := Open(Config{State: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { _, err := v.Pair(ctx, code.URI()); ended <- err }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("paired with nobody")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("pairing never ends")
+	}
+}
+
+func TestFullQueueDropsAndGoesOn(t *testing.T) {
+	q := make(chan []byte, 1)
+	if !queue(q, []byte{1}) || queue(q, []byte{2}) {
+		t.Error("a full queue takes more, or an empty one nothing")
+	}
+}

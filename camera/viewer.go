@@ -129,6 +129,9 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
 	}
 	log.Info("session begins")
 	err = s.Run(ctx)
+	if errors.Is(err, session.ErrOffer) {
+		refuse(session.Refusal{Code: "refused", Text: "The camera could not understand this viewer. Update both."})
+	}
 	log.Info("session ends", "err", err)
 }
 

@@ -16,6 +16,9 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
+// ErrOffer is returned by Run for an offer that cannot be answered; nothing has been sent to the viewer.
+var ErrOffer = errors.New("the offer cannot be answered")
+
 // ErrNoCarrier is returned for a viewer that can play nothing which this camera makes.
 var ErrNoCarrier = errors.New("the viewer can play none of this camera's formats")
 
@@ -150,7 +153,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		err = p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.offer.SDP})
 	}
 	if err != nil {
-		return fmt.Errorf("take offer: %w", errors.Join(err, p.pc.Close()))
+		return fmt.Errorf("%w: %w", ErrOffer, errors.Join(err, p.pc.Close()))
 	}
 	c.peer = p
 	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger}

@@ -140,7 +140,7 @@ func TestRelayCrossesHouseholds(t *testing.T) {
 	}
 	evil.turnEvil(nil)
 	for i, s := range []struct {
-		v    *viewer.Viewer
+		v    watcher
 		name string
 		mark string
 	}{{v, "ours", ours.Mark}, {w, "theirs", theirs.Mark}} {
@@ -337,7 +337,7 @@ func TestManyWatchAtOnce(t *testing.T) {
 	camera := startCamera(t, r, "front door", 0)
 	v, w := pair(t, camera), pair(t, camera)
 	var all sync.WaitGroup
-	for _, viewer := range []*viewer.Viewer{v, v, w} {
+	for _, viewer := range []watcher{v, v, w} {
 		all.Go(func() {
 			s, err := watch(t, viewer, "front door", camera.Mark, 30, 30*time.Second, false)
 			if err != nil || s.frames != 30 || s.foreign != 0 || s.rejected != 0 {

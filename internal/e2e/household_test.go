@@ -193,24 +193,31 @@ func (h *household) code(t *testing.T) pairing.Code {
 	}
 }
 
-func newViewer(t *testing.T) *viewer.Viewer {
+// watcher is a viewer and where it keeps its keys.
+type watcher struct {
+	*viewer.Viewer
+	state string
+}
+
+func newViewer(t *testing.T) watcher {
 	t.Helper()
-	v, err := viewer.Open(viewer.Config{State: t.TempDir(), Logger: logger(t)})
+	state := t.TempDir()
+	v, err := viewer.Open(viewer.Config{State: state, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return watcher{v, state}
 }
 
 // pair pairs a new viewer with a camera.
-func pair(t *testing.T, h *household) *viewer.Viewer {
+func pair(t *testing.T, h *household) watcher {
 	t.Helper()
 	v := newViewer(t)
 	pairWith(t, v, h)
 	return v
 }
 
-func pairWith(t *testing.T, v *viewer.Viewer, h *household) {
+func pairWith(t *testing.T, v watcher, h *household) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -31,7 +31,7 @@ type seen struct {
 }
 
 // watch watches until n frames have come or the time is up, and returns what was shown.
-func watch(t *testing.T, v *viewer.Viewer, name, mark string, n int, atMost time.Duration, relayOnly bool) (*seen, error) {
+func watch(t *testing.T, v watcher, name, mark string, n int, atMost time.Duration, relayOnly bool) (*seen, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()

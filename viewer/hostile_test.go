@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// flood serves a relay that answers nothing and delivers without end to every mailbox that is opened.
-func flood(t *testing.T) (url string) {
+// flood serves a relay that answers nothing and delivers without end to every mailbox that is opened: first, then anything.
+func flood(t *testing.T, first <-chan []byte) (url string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{signaling.Subprotocol}})
@@ -42,10 +42,8 @@ func flood(t *testing.T) (url string) {
 			}
 			if open, ok := f.(signaling.Open); ok && open.Access == signaling.Read {
 				name := signaling.NameOf(open.ReadKey, open.WriteKey)
-				for seq := range uint64(1000) {
-					if !say(signaling.Deliver{Name: name, Seq: seq, Body: []byte{2, 0}}) {
-						return
-					}
+				for body, seq := <-first, uint64(0); say(signaling.Deliver{Name: name, Seq: seq, Body: body}); seq++ {
+					body = []byte{9}
 				}
 			}
 		}
@@ -60,10 +58,12 @@ func TestPairingEndsUnderFlood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := pairing.NewCode(flood(t), identity.Camera, camera.Bundle(), time.Now().Add(time.Minute))
+	first := make(chan []byte, 1)
+	displayer, err := pairing.NewDisplayer(camera, identity.Camera, flood(t, first), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
+	first <- displayer.Hello() // which the scanner answers, and waits for the relay's word
 	v, err := Open(Config{State: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestPairingEndsUnderFlood(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { _, err := v.Pair(ctx, code.URI()); ended <- err }()
+	go func() { _, err := v.Pair(ctx, displayer.Code().URI()); ended <- err }()
 	select {
 	case err := <-ended:
 		if err == nil {

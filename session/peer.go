@@ -78,6 +78,11 @@ func settings(cfg peerConfig) (webrtc.SettingEngine, error) {
 	}
 	s.SetICETimeouts(3*time.Second, 10*time.Second, time.Second)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
+	network, err := newTurnNet()
+	if err != nil {
+		return s, err
+	}
+	s.SetNet(network)
 	s.LoggerFactory = loggers{cfg.log}
 	return s, nil
 }

@@ -1,0 +1,93 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/pion/stun/v3"
+	"github.com/pion/transport/v5"
+	"github.com/pion/transport/v5/stdnet"
+)
+
+// relayedAddresses are those of all relayed transport addresses, doc/protocol.md section 5.3.
+var relayedAddresses = netip.MustParsePrefix("198.18.0.0/15")
+
+var errNoWayOut = errors.New("the relay reaches relayed addresses only")
+
+// turnNet is the network under a session's ICE agent. It refuses at once what the relay would refuse with 403 (RFC 8656,
+// section 9.2): a permission for an address that is not a relayed one. pion asks for it anew with each check of such a pair,
+// and its agent does nothing else until the answer is there. With a distant relay the media would stutter for as long as the
+// session lasts, and with a relay that has gone a direct path would stand still too.
+type turnNet struct{ transport.Net }
+
+func newTurnNet() (turnNet, error) {
+	n, err := stdnet.NewNet()
+	if err != nil {
+		return turnNet{}, fmt.Errorf("open network: %w", err)
+	}
+	return turnNet{n}, nil
+}
+
+// ListenPacket makes the socket of a TURN client over UDP.
+func (n turnNet) ListenPacket(network, address string) (net.PacketConn, error) {
+	conn, err := n.Net.ListenPacket(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return turnPacketConn{conn}, nil
+}
+
+// DialTCP makes that of a TURN client over TCP.
+func (n turnNet) DialTCP(network string, laddr, raddr *net.TCPAddr) (transport.TCPConn, error) {
+	conn, err := n.Net.DialTCP(network, laddr, raddr)
+	if err != nil {
+		return nil, err
+	}
+	return turnTCPConn{conn}, nil
+}
+
+type turnPacketConn struct{ net.PacketConn }
+
+func (c turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if futile(b) {
+		return 0, errNoWayOut
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+type turnTCPConn struct{ transport.TCPConn }
+
+// Write is given whole messages by pion's TURN client.
+func (c turnTCPConn) Write(b []byte) (int, error) {
+	if futile(b) {
+		return 0, errNoWayOut
+	}
+	return c.TCPConn.Write(b)
+}
+
+// futile says whether a message asks for a permission that the relay refuses.
+func futile(b []byte) bool {
+	if len(b) < 2 || b[0] != 0 || stun.Method(b[1]) != stun.MethodCreatePermission || !stun.IsMessage(b) {
+		return false
+	}
+	var m stun.Message
+	if stun.Decode(b, &m) != nil {
+		return false
+	}
+	for _, a := range m.Attributes {
+		var peer stun.XORMappedAddress
+		if a.Type != stun.AttrXORPeerAddress {
+			continue
+		}
+		one := stun.Message{TransactionID: m.TransactionID, Attributes: stun.Attributes{a}}
+		if err := peer.GetFromAs(&one, stun.AttrXORPeerAddress); err != nil {
+			return false
+		}
+		if ip, ok := netip.AddrFromSlice(peer.IP); !ok || !relayedAddresses.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
+}

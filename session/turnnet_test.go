@@ -1,0 +1,71 @@
+package session
+
+import (
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+// peerAddress is XOR-PEER-ADDRESS, RFC 8656 section 18.3.
+type peerAddress string
+
+func (a peerAddress) AddTo(m *stun.Message) error {
+	return (&stun.XORMappedAddress{IP: net.ParseIP(string(a)), Port: 5000}).AddToAs(m, stun.AttrXORPeerAddress)
+}
+
+// A permission that the relay refuses is not asked for; everything else passes.
+func TestTURNNetRefuses(t *testing.T) {
+	network, err := newTurnNet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	stream, err := network.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	packets, err := network.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packets.Close()
+	permission := stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)
+	for _, tt := range []struct {
+		name    string
+		kind    stun.MessageType
+		peers   []stun.Setter
+		refused bool
+	}{
+		{"relayed", permission, []stun.Setter{peerAddress("198.18.0.1")}, false},
+		{"two relayed", permission, []stun.Setter{peerAddress("198.18.0.1"), peerAddress("198.19.255.255")}, false},
+		{"host", permission, []stun.Setter{peerAddress("192.0.2.1")}, true},
+		{"beside", permission, []stun.Setter{peerAddress("198.20.0.1")}, true},
+		{"IPv6", permission, []stun.Setter{peerAddress("2001:db8::1")}, true},
+		{"relayed and host", permission, []stun.Setter{peerAddress("198.18.0.1"), peerAddress("10.0.0.1")}, true},
+		{"no peer", permission, nil, false},
+		{"another request", stun.NewType(stun.MethodChannelBind, stun.ClassRequest), []stun.Setter{peerAddress("192.0.2.1")}, false},
+		{"an answer", stun.NewType(stun.MethodCreatePermission, stun.ClassSuccessResponse), []stun.Setter{peerAddress("192.0.2.1")}, false},
+	} {
+		m, err := stun.Build(append([]stun.Setter{stun.TransactionID, tt.kind}, tt.peers...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, udp := packets.WriteTo(m.Raw, packets.LocalAddr())
+		_, tcp := stream.Write(m.Raw)
+		for _, err := range []error{udp, tcp} {
+			if errors.Is(err, errNoWayOut) != tt.refused || !tt.refused && err != nil {
+				t.Errorf("%s: %v, want refused: %v", tt.name, err, tt.refused)
+			}
+		}
+		if _, err := packets.WriteTo(m.Raw[:len(m.Raw)-1], packets.LocalAddr()); err != nil && len(tt.peers) > 0 {
+			t.Errorf("%s, torn: %v", tt.name, err)
+		}
+	}
+}

@@ -55,7 +55,10 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 		began := time.Now()
 		err := v.watchOnce(ctx, relay.Client, record, w)
 		var refusal *session.Refusal
-		if ctx.Err() != nil || last.IsZero() || errors.As(err, &refusal) {
+		switch {
+		case ctx.Err() != nil && !last.IsZero():
+			return nil // whatever it was waiting for just then
+		case ctx.Err() != nil, last.IsZero(), errors.As(err, &refusal):
 			return err
 		}
 		if time.Since(last) > retryFor {

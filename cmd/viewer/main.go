@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/peephole-cam/peephole/internal/obs"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/viewer"
 )
 
@@ -128,8 +130,26 @@ func (c *command) pair(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("pair: %w", err)
 	}
-	_, err = fmt.Fprintf(c.stdout, "paired %s %s\n", camera.Name, camera.ID)
+	_, err = fmt.Fprintf(c.stdout, "paired %s %s\n", plain(camera.Name), camera.ID)
 	return err
+}
+
+// told prints what a camera says about its picture.
+func (c *command) told(s session.Status) {
+	if s.Text == "" {
+		s.Text = "the picture is back"
+	}
+	fmt.Fprintln(c.stderr, "camera:", plain(s.Text))
+}
+
+// plain is a camera's text without what could play with a terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 func (c *command) forget(_ context.Context, args []string) error {

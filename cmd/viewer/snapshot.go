@@ -36,7 +36,7 @@ func (c *command) snapshot(ctx context.Context, args []string) error {
 	var keyframe []byte
 	err = c.viewer.Watch(watching, name, viewer.Watch{
 		RelayOnly: *relayOnly,
-		OnStatus:  func(s session.Status) { fmt.Fprintln(c.stderr, "camera:", s.Text) },
+		OnStatus:  c.told,
 		OnFrame: func(f session.Frame) {
 			if keyframe == nil && f.Keyframe && f.Live {
 				keyframe = bytes.Clone(f.AccessUnit)

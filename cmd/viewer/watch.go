@@ -76,6 +76,7 @@ type watching struct {
 	failure error
 	done    context.CancelFunc
 	late    bool
+	trouble string // what the camera last said about its picture; empty when all is well
 }
 
 func (w *watching) run(ctx context.Context, name string, duration time.Duration, relayOnly bool) error {
@@ -93,7 +94,7 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		OnFrame:   w.frame,
 		OnPath:    w.path,
 		OnPhase:   w.phase,
-		OnStatus:  func(s session.Status) { fmt.Fprintln(w.stderr, "camera:", s.Text) },
+		OnStatus:  w.status,
 		OnReject: func(r session.Rejection) {
 			if w.report.Rejected++; w.report.Rejected == 1 {
 				fmt.Fprintln(w.stderr, r.Text())
@@ -111,11 +112,20 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 	case err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
 		return err
 	case w.frames > 0 && w.report.Frames < w.frames, w.report.Frames == 0:
-		return fmt.Errorf("%w: %d frames", errIncomplete, w.report.Frames)
+		err = fmt.Errorf("%w: %d frames", errIncomplete, w.report.Frames)
+		if w.trouble != "" {
+			err = fmt.Errorf("%w; the camera says: %s", err, plain(w.trouble))
+		}
+		return err
 	case w.output != "" && w.report.Missing > 0:
 		return fmt.Errorf("%w (%d)", errMissing, w.report.Missing)
 	}
 	return nil
+}
+
+func (w *watching) status(s session.Status) {
+	w.trouble = s.Text
+	w.told(s)
 }
 
 // frame takes one opened access unit. What is written begins with a keyframe, so that it plays.

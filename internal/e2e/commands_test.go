@@ -271,3 +271,17 @@ func checkPrivate(t *testing.T, dir string) {
 		t.Errorf("%s holds %q, %v; want a key and a pair", dir, files, err)
 	}
 }
+
+// A camera's words cannot play with the terminal that shows them.
+func TestTerminalShowsPlainText(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	v := newTerminal(t)
+	const name = "porch\x1b[2J"
+	camera := start(t, "camera", "-relay", url, "-state", t.TempDir(), "-name", name, "-input", "../../media/clips/clip0.h264")
+	shown := v.ok(t, "pair", camera.line(t, "pair "+name+" ")) + v.ok(t, "list")
+	if strings.Contains(shown, "\x1b") || strings.Count(shown, "porch\uFFFD[2J") != 2 {
+		t.Errorf("shown: %q", shown)
+	}
+	v.ok(t, "watch", name, "-frames", "1")
+}

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// While the relay is away a session on the direct path goes on; when it is back, new ones begin and a relayed one comes back.
+func TestRelayRestarts(t *testing.T) {
+	t.Parallel()
+	relay, url := startRelayAt(t, "127.0.0.1:0")
+	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
+	v := newTerminal(t)
+	v.pair(t, sim.line(t, "pair sim-0 "))
+	file, other := filepath.Join(t.TempDir(), "direct.h264"), filepath.Join(t.TempDir(), "relayed.h264")
+	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-o", file)...)
+	relayed := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-relay-only", "-o", other)...)
+	eventually(t, "both pictures move", func() bool { return size(file) > 40_000 && size(other) > 40_000 })
+
+	relay.stop()
+	sim.await(t, "connection refused", 1)
+	if o := v.run(t, "watch", "sim-0", "-frames", "1"); o.code == 0 {
+		t.Error("the relay is not away")
+	}
+	before := size(file)
+	eventually(t, "a picture without a relay", func() bool { return size(file) > before+50_000 })
+	_, again := startRelayAt(t, strings.TrimPrefix(url, "http://"))
+	if again != url {
+		t.Fatalf("the relay came back at %s, not at %s", again, url)
+	}
+	sim.await(t, "connected to the relay", 2)
+	v.ok(t, "watch", "sim-0", "-frames", "5")
+	away := size(other)
+	eventually(t, "the relayed picture again", func() bool { return size(other) > away })
+	watching.stop()
+	w := outcome{stdout: <-watching.lines}.parse(t)
+	if code := watching.ProcessState.ExitCode(); code != 0 || w.Path != "direct" || w.Missing+w.Rejected+w.Delayed != 0 {
+		t.Errorf("exit %d, %+v; want a direct session without a break", code, w)
+	}
+	relayed.stop()
+	w = outcome{stdout: <-relayed.lines}.parse(t)
+	if code := relayed.ProcessState.ExitCode(); code != 1 || w.Path != "relay" || w.Missing == 0 || !strings.Contains(w.Error, "frames are missing from the file") {
+		t.Errorf("exit %d, %+v; want a relayed session that came back, and a word about the hole in its file", code, w)
+	}
+	plays(t, file)
+	plays(t, other)
+}
+
+// A camera waits for its relay.
+func TestCameraBeforeRelay(t *testing.T) {
+	t.Parallel()
+	relay, url := startRelayAt(t, "127.0.0.1:0")
+	relay.stop()
+	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
+	link := sim.line(t, "pair sim-0 ")
+	sim.await(t, "cannot reach the relay at "+strings.TrimPrefix(url, "http://")+": connection refused", 2)
+	startRelayAt(t, strings.TrimPrefix(url, "http://"))
+	sim.await(t, "connected to the relay", 1)
+	v := newTerminal(t)
+	v.pair(t, link)
+	v.ok(t, "watch", "sim-0", "-frames", "5")
+}
+
+// A self-signed relay is used by those who were given its certificate, and by nobody else.
+func TestSelfSignedRelay(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "relay")
+	certificate := filepath.Join(state, "self-signed.pem")
+	_, url := startRelayAt(t, "127.0.0.1:0", "-tls-self-signed", "-state", state)
+	if !strings.HasPrefix(url, "https://") {
+		t.Fatalf("ready %s", url)
+	}
+	const sentence = "its certificate is not to be trusted: x509: certificate signed by unknown authority"
+	untrusting := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
+	untrusting.await(t, sentence, 1)
+
+	camera := startCameraCommand(t, url, "-relay-cert", certificate, "-input", "../../media/clips/clip0.h264")
+	sim := startCameraSim(t, url, 1, "-relay-cert", certificate)["sim-0"]
+	v := newTerminal(t, "-relay-cert", certificate)
+	for name, link := range map[string]string{"porch": camera, "sim-0": sim} {
+		v.pair(t, link)
+		v.ok(t, "watch", name, "-frames", "5")
+		v.ok(t, "watch", name, "-frames", "5", "-relay-only")
+	}
+	stranger := terminal{v.flags[:2]}
+	for _, args := range [][]string{{"pair", camera}, {"watch", "porch", "-frames", "1"}} {
+		stranger.run(t, args...).fails(t, "cannot reach the relay at "+strings.TrimPrefix(url, "https://")+": "+sentence)
+	}
+	out, err := exec.CommandContext(t.Context(), filepath.Join(binaries(t), "viewer"), "-relay-cert", "/dev/null", "list").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no certificate in the file: give the relay's certificate in PEM form") {
+		t.Errorf("an empty certificate file: %v, %q", err, out)
+	}
+}

@@ -20,6 +20,7 @@ type account struct {
 	maxBoxes    int  // mailboxes admitted at one time
 	maxGrants   int  // an hour
 	local       bool // this machine: for tests and development, not limited
+	ticket      bool // who has it owns the mailboxes it admits
 	boxes       int
 	bytes       int // that wait in its mailboxes
 	grants      int
@@ -42,7 +43,7 @@ func (c *conn) account(ticket []byte, now time.Time) (*account, *signaling.Error
 	if err != nil {
 		return nil, &signaling.Error{Code: signaling.CodeSignature, Text: err.Error()}
 	}
-	return &account{key: "ticket " + string(t.ID[:]), maxBoxes: int(t.Mailboxes), maxGrants: int(t.SessionsPerHour)}, nil
+	return &account{key: "ticket " + string(t.ID[:]), ticket: true, maxBoxes: int(t.Mailboxes), maxGrants: int(t.SessionsPerHour)}, nil
 }
 
 // grant takes one grant of this hour's.

@@ -36,6 +36,7 @@ type conn struct {
 // opened is what the connection may do with a mailbox.
 type opened struct {
 	write   bool
+	owner   bool    // opened with a ticket
 	reading *replay // nil: not open for reading
 	stop    func()  // ends the subscription
 }
@@ -201,6 +202,9 @@ func (c *conn) handle(f signaling.Frame) bool {
 		c.grant(f, now)
 	case signaling.Close:
 		if o := c.boxes[f.Name]; o != nil {
+			if o.owner {
+				c.server.store.disown(f.Name)
+			}
 			c.release(f.Name, o, now)
 		}
 	default:
@@ -243,6 +247,7 @@ func (c *conn) open(name signaling.Name, f signaling.Open, now time.Time) *signa
 		c.boxes[name] = o
 	}
 	o.write = o.write || f.Access == signaling.Write
+	o.owner = o.owner || who != nil && who.ticket
 	c.server.Stats.Opened.Add(1)
 	return nil
 }

@@ -110,6 +110,26 @@ func TestTickets(t *testing.T) {
 	want(t, "a grant more than the ticket has", viewer.ask(signaling.GrantRequest{ID: 1, Name: mb.Name()}), signaling.CodeQuota)
 }
 
+// A viewer who was removed, and stays connected, keeps nothing: promise 7.
+func TestOwnerGivesMailboxUp(t *testing.T) {
+	_, operator, _ := ed25519.GenerateKey(nil)
+	e := start(t, Config{TicketKey: operator.Public().(ed25519.PublicKey), Granter: granter{}})
+	mb := newMailbox()
+	viewer, camera := e.wire(t), e.wire(t)
+	want(t, "a viewer opens", viewer.open(mb, signaling.Write), 0)
+	owned := mb
+	owned.Ticket = signaling.Ticket{NotAfter: time.Now().Add(time.Hour), Mailboxes: 1, SessionsPerHour: 9}.Issue(operator)
+	want(t, "the camera opens", camera.open(owned, signaling.Write), 0)
+	want(t, "the viewer posts", viewer.post(mb, 1, 0), 0)
+	camera.send(signaling.Close{Name: mb.Name()})
+	want(t, "the camera opens another: its quota of one is free again", camera.open(signaling.Mailbox{Read: newMailbox().Read, Write: newMailbox().Write, Ticket: owned.Ticket}, signaling.Write), 0)
+	want(t, "the viewer posts to what was given up", viewer.post(mb, 1, 0), signaling.CodeNotAdmitted)
+	want(t, "the viewer asks for a grant", viewer.ask(signaling.GrantRequest{ID: 1, Name: mb.Name()}), signaling.CodeNotAdmitted)
+	viewer.send(signaling.Close{Name: mb.Name()})
+	want(t, "the viewer opens it again", viewer.open(mb, signaling.Write), 0)
+	want(t, "and posts", viewer.post(mb, 1, 0), signaling.CodeNotAdmitted)
+}
+
 type granter struct{}
 
 func (granter) Grant(time.Time) (signaling.Grant, error) {

@@ -102,6 +102,17 @@ func (s *store) admit(b *box, who *account) *signaling.Error {
 	return nil
 }
 
+// disown ends the admission of a mailbox whose owner gave it up, unless something still waits in it: a viewer who was removed, and
+// stays connected, can have nothing more charged to the camera.
+func (s *store) disown(name signaling.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.boxes[name]; b != nil && b.account != nil && len(b.messages) == 0 {
+		b.account.boxes--
+		b.account = nil
+	}
+}
+
 func (s *store) leave(name signaling.Name, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

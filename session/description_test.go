@@ -78,7 +78,9 @@ func TestParseAnswer(t *testing.T) {
 }
 
 func FuzzParseOffer(f *testing.F) {
-	f.Add(encoded(f, anOffer()))
+	seed := anOffer() // the same in every worker
+	seed.KEM, seed.Random, seed.Challenge = make(blob, kemPublicSize), make(blob, 32), make(blob, challengeSize)
+	f.Add(encoded(f, seed))
 	f.Add([]byte(`{"turn":{"urls":[""]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		o, err := parseOffer(body)
@@ -92,7 +94,7 @@ func FuzzParseOffer(f *testing.F) {
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	f.Add(encoded(f, answer{SDP: "v=0", Enc: fresh(kemEncSize), Random: fresh(32), Carrier: "vp8"}))
+	f.Add(encoded(f, answer{SDP: "v=0", Enc: make(blob, kemEncSize), Random: make(blob, 32), Carrier: "vp8"}))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a, err := parseAnswer(body)
 		if err != nil {

@@ -71,6 +71,10 @@ func TestRecordRefused(t *testing.T) {
 			wire[0]++
 			return wire
 		}},
+		{"sealed as of another version", func(send *recordSender, _ *recordReceiver) []byte {
+			header := []byte{recordVersion + 1, 0, 0, 0, 0, 0, 0, 0, 0}
+			return send.key.aead.Seal(header, send.key.nonce(0), []byte(`{"type":"bye"}`), header)
+		}},
 		{"with another counter", func(send *recordSender, _ *recordReceiver) []byte {
 			wire := sealed(t, send, message{Type: "bye"})
 			wire[8]++

@@ -44,7 +44,7 @@ export interface SessionEvents {
   track(stream: MediaStream): void;
   /** The vp8 carrier: draw and close this. */
   picture(frame: VideoFrame): void;
-  /** One frame has opened. */
+  /** One frame has opened (h264), or is about to be shown (vp8). */
   frame(live: boolean, carrier: Carrier): void;
   name(name: string): void;
   path(path: Path): void;
@@ -139,7 +139,7 @@ export class Session {
     await this.#pc.setLocalDescription(description);
     const offer = {
       sdp: description.sdp, kem: toBase64url(kem.publicKey), random: toBase64url(viewerRandom), carriers: this.carriers,
-      challenge: toBase64url(this.#fresh.issue(performance.now())), turn: { urls: grant.urls, ...grant.camera }, agent: 'peephole web',
+      challenge: toBase64url(this.#fresh.issue(performance.now(), Date.now())), turn: { urls: grant.urls, ...grant.camera }, agent: 'peephole web',
     };
     const sent = Date.now();
     const sealed = await sealEnvelope(pair, box, {
@@ -194,7 +194,7 @@ export class Session {
     pc.onicecandidate = (e) => this.#candidate(e.candidate?.toJSON() ?? { candidate: '' });
     pc.onconnectionstatechange = () => this.#stateChanged();
     const challenges = setInterval(() => {
-      if (this.#data.readyState === 'open') void this.#sendOnData({ type: 'challenge', challenge: toBase64url(this.#fresh.issue(performance.now())) });
+      if (this.#data.readyState === 'open') void this.#sendOnData({ type: 'challenge', challenge: toBase64url(this.#fresh.issue(performance.now(), Date.now())) });
     }, challengeEvery);
     const paths = setInterval(() => void this.#path(), 2 * challengeEvery);
     this.#cleanUp.push(() => clearInterval(challenges), () => clearInterval(paths));
@@ -294,18 +294,29 @@ export class Session {
 
   /** What the worker says. */
   #opened(e: WorkerEvent): void {
-    const live = (challenge: string): boolean => this.#fresh.live(challenge, performance.now());
-    switch (e.type) {
-      case 'opened':
-        return this.events.frame(live(e.challenge), e.carrier);
-      case 'picture':
-        return this.events.picture(e.frame);
-      case 'rejected':
-        return this.events.rejected('frame');
-      case 'keyframe':
-        return void this.#sendOnData({ type: 'keyframe' });
-      case 'undecodable':
-        return this.events.undecodable(e.reason);
-    }
+    if (e.type === 'keyframe') return void this.#sendOnData({ type: 'keyframe' });
+    tell(e, (challenge) => this.#fresh.live(challenge, performance.now(), Date.now()), this.events);
+  }
+}
+
+/**
+ * Tells what the worker said. Behind vp8 a frame may wait long for the one before it, so what counts is whether it is live when it is shown,
+ * by its own challenge, and not what has opened meanwhile.
+ */
+export function tell(e: WorkerEvent, live: (challenge: string) => boolean, events: SessionEvents): void {
+  switch (e.type) {
+    case 'opened':
+      if (e.carrier === 'h264') events.frame(live(e.challenge), e.carrier);
+      break;
+    case 'picture':
+      events.frame(live(e.challenge), 'vp8');
+      events.picture(e.frame);
+      break;
+    case 'rejected':
+      events.rejected('frame');
+      break;
+    case 'undecodable':
+      events.undecodable(e.reason);
+      break;
   }
 }

@@ -3,17 +3,15 @@ package viewer
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/signalingtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,35 +19,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // flood serves a relay that answers nothing and delivers without end to every mailbox that is opened: first, then anything.
 func flood(t *testing.T, first <-chan []byte) (url string) {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{signaling.Subprotocol}})
-		if err != nil {
-			return
-		}
-		defer ws.CloseNow()
-		say := func(f signaling.Frame) bool {
-			return ws.Write(r.Context(), websocket.MessageBinary, signaling.Append(nil, f)) == nil
-		}
-		say(signaling.Challenge{Time: uint64(time.Now().UnixMilli())})
+	return signalingtest.Serve(t, func(c signalingtest.Conn) {
+		c.Say(signaling.Challenge{Time: uint64(time.Now().UnixMilli())})
 		for {
-			_, b, err := ws.Read(r.Context())
-			if err != nil {
-				return
-			}
-			f, err := signaling.Parse(b)
+			f, err := c.Read()
 			if err != nil {
 				return
 			}
 			if open, ok := f.(signaling.Open); ok && open.Access == signaling.Read {
 				name := signaling.NameOf(open.ReadKey, open.WriteKey)
-				for body, seq := <-first, uint64(0); say(signaling.Deliver{Name: name, Seq: seq, Body: body}); seq++ {
+				for body, seq := <-first, uint64(0); c.Say(signaling.Deliver{Name: name, Seq: seq, Body: body}); seq++ {
 					body = []byte{9}
 				}
 			}
 		}
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
+	})
 }
 
 // A relay that floods and answers nothing cannot keep a pairing from ending.

@@ -28,14 +28,23 @@ type post struct {
 	waiting  map[signaling.Name][][]byte          // guarded by mu
 	busy     map[signaling.Name]bool              // guarded by mu
 	sent     [][]byte                             // guarded by mu
+	closed   bool                                 // guarded by mu; nothing is delivered any more
 	work     sync.WaitGroup
 	refuse   error // guarded by mu; what Send answers
 }
 
 func newPost(t *testing.T) *post {
 	p := &post{handlers: make(map[signaling.Name]func([]byte) bool), waiting: make(map[signaling.Name][][]byte), busy: make(map[signaling.Name]bool)}
-	t.Cleanup(p.work.Wait)
+	t.Cleanup(p.close)
 	return p
+}
+
+// close waits for what is being delivered; nothing is after it.
+func (p *post) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.work.Wait()
 }
 
 func (p *post) Receive(mb signaling.Mailbox, handle func([]byte) bool) (stop func()) {
@@ -63,7 +72,7 @@ func (p *post) Send(_ context.Context, mb signaling.Mailbox, body []byte, _ time
 
 // deliver hands on what waits, from one goroutine a mailbox. mu is held.
 func (p *post) deliver(name signaling.Name) {
-	if p.handlers[name] == nil || p.busy[name] {
+	if p.handlers[name] == nil || p.busy[name] || p.closed {
 		return
 	}
 	p.busy[name] = true
@@ -71,7 +80,7 @@ func (p *post) deliver(name signaling.Name) {
 		for {
 			p.mu.Lock()
 			handle, bodies := p.handlers[name], p.waiting[name]
-			if handle == nil || len(bodies) == 0 {
+			if handle == nil || len(bodies) == 0 || p.closed {
 				p.busy[name] = false
 				p.mu.Unlock()
 				return
@@ -116,7 +125,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 	ctx, cancel := context.WithCancel(t.Context())
 	h := &house{post: newPost(t), camera: make(chan error, 1)}
 	var work sync.WaitGroup
-	t.Cleanup(func() { cancel(); work.Wait() })
+	t.Cleanup(func() { cancel(); h.close(); work.Wait() })
 	ours, theirs := pairOf(t)
 	box := ours.Mailbox(envelope.ToCamera, 1)
 	s := stream{media.NewBroadcast(), media.State{Live: true}}

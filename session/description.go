@@ -72,7 +72,7 @@ type Refusal struct {
 	Text string `json:"text"`
 }
 
-func (r *Refusal) Error() string { return r.Text }
+func (r *Refusal) Error() string { return Printable(r.Text) }
 
 func parseOffer(body []byte) (*offer, error) {
 	var o offer

@@ -88,7 +88,7 @@ func (v *Viewer) deliver(body []byte) error {
 	case "candidate":
 		v.peer.addCandidate(m, v.cfg.Logger)
 	case "bye":
-		return fmt.Errorf("%w: %s", ErrEnded, m.Reason)
+		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (v *Viewer) answered(wire []byte) error {
 	}
 	v.phase("answered")
 	if v.cfg.OnName != nil {
-		v.cfg.OnName(a.Name)
+		v.cfg.OnName(Printable(a.Name))
 	}
 	for _, c := range v.pending {
 		if err := v.sendRecord(candidateMessage(c)); err != nil {

@@ -274,10 +274,10 @@ func (v *Viewer) dataArrived(wire []byte) error {
 	switch m.Type {
 	case "status":
 		if v.cfg.OnStatus != nil {
-			v.cfg.OnStatus(Status{m.Code, m.Text})
+			v.cfg.OnStatus(Status{Printable(m.Code), Printable(m.Text)})
 		}
 	case "bye":
-		return fmt.Errorf("%w: %s", ErrEnded, m.Reason)
+		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}
 	return nil
 }

@@ -72,3 +72,11 @@ func TestFullQueueDropsAndGoesOn(t *testing.T) {
 		t.Error("a full queue takes more, or an empty one nothing")
 	}
 }
+
+// A camera's name is shown on a terminal.
+func TestCameraNameIsPrintable(t *testing.T) {
+	w, err := parseWelcome([]byte(`{"name":"front\u001b[2J door"}`))
+	if err != nil || w.Name != "front?[2J door" {
+		t.Errorf("name %q, %v", w.Name, err)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -235,6 +236,7 @@ func parseWelcome(body []byte) (welcome, error) {
 	if err := json.Unmarshal(body, &w); err != nil || len(w.Name) > 200 {
 		return welcome{}, fmt.Errorf("parse welcome: %w", pairing.ErrInvalid)
 	}
+	w.Name = session.Printable(w.Name)
 	return w, nil
 }
 

@@ -73,7 +73,7 @@ func (s *Store) Put(r Record) error {
 		Version: pairFileVersion, Role: s.role.String(), Self: s.self.Bundle().Fingerprint().String(),
 		Peer:       base64.RawURLEncoding.EncodeToString(r.Pair.Peer.Bytes()),
 		PairSecret: r.Pair.Secret.Encode(), MailboxSecret: r.Pair.MailboxSecret.Encode(),
-		RelayURL: r.RelayURL, Name: r.Name, PairedAt: r.PairedAt.UTC().Truncate(time.Second),
+		RelayURL: r.RelayURL, Name: r.Name, PairedAt: r.PairedAt.UTC().Truncate(time.Millisecond),
 	}
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err == nil {

@@ -22,7 +22,8 @@ const (
 type box struct {
 	account  *account // who admitted it; nil: nobody
 	pairing  bool
-	posted   int // of a pairing mailbox, ever
+	disowned bool // who admitted it gave it up
+	posted   int  // of a pairing mailbox, ever
 	since    time.Time
 	used     time.Time // when the last connection left
 	holders  int       // connections that have it open
@@ -81,6 +82,7 @@ func (s *store) open(name signaling.Name, first bool, who *account, now time.Tim
 
 // admit has who pay for a mailbox that nobody pays for, or that was only a rendezvous. A ticket's newest limits hold.
 func (s *store) admit(b *box, who *account) *signaling.Error {
+	b.disowned = false
 	if a := s.accounts[who.key]; a != nil {
 		a.maxBoxes, a.maxGrants = who.maxBoxes, who.maxGrants
 		who = a
@@ -102,15 +104,24 @@ func (s *store) admit(b *box, who *account) *signaling.Error {
 	return nil
 }
 
-// disown ends the admission of a mailbox whose owner gave it up, unless something still waits in it: a viewer who was removed, and
-// stays connected, can have nothing more charged to the camera.
+// disown ends the admission of a mailbox whose owner gave it up, as soon as nothing waits in it: a viewer who was removed and
+// stays connected can have nothing more charged to the camera, and the mailboxes of sessions that are over cost no quota.
 func (s *store) disown(name signaling.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b := s.boxes[name]; b != nil && b.account != nil && len(b.messages) == 0 {
+	if b := s.boxes[name]; b != nil {
+		b.disowned = true
+		s.settle(name, b)
+	}
+}
+
+// settle ends an admission that was given up, and forgets a mailbox that is of no more use.
+func (s *store) settle(name signaling.Name, b *box) {
+	if b.disowned && b.account != nil && len(b.messages) == 0 {
 		b.account.boxes--
 		b.account = nil
 	}
+	s.dropIfEmpty(name, b)
 }
 
 func (s *store) leave(name signaling.Name, now time.Time) {
@@ -119,7 +130,7 @@ func (s *store) leave(name signaling.Name, now time.Time) {
 	if b := s.boxes[name]; b != nil {
 		b.holders--
 		b.used = now
-		s.dropIfEmpty(name, b)
+		s.settle(name, b)
 	}
 }
 
@@ -212,6 +223,7 @@ func (s *store) ack(name signaling.Name, seq uint64) {
 	if b := s.boxes[name]; b != nil {
 		n := s.keep(b, func(m message) bool { return m.seq != seq })
 		s.stats.Acked.Add(int64(n))
+		s.settle(name, b)
 	}
 }
 
@@ -254,6 +266,10 @@ func (s *store) sweep(now time.Time) {
 	defer s.mu.Unlock()
 	for name, b := range s.boxes {
 		s.expire(b, now)
+		s.settle(name, b)
+		if s.boxes[name] == nil {
+			continue
+		}
 		over := b.pairing && now.Sub(b.since) >= pairingLife
 		if b.holders == 0 && (over || len(b.messages) == 0 && now.Sub(b.used) > mailboxIdle) {
 			s.drop(name, b)

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -117,8 +119,23 @@ func (a *Agent) Run(ctx context.Context, cameras []Camera) error {
 	return nil
 }
 
+// maxName is the longest camera name in characters.
+const maxName = 64
+
+// checkName refuses names that would break the lines that scripts read, or a viewer's screen.
+func checkName(name string) error {
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	if n := utf8.RuneCountInString(name); n == 0 || n > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) {
+		return fmt.Errorf("read -name %q: want 1 to %d printable characters", name, maxName)
+	}
+	return nil
+}
+
 // prepare loads one camera and returns what runs it.
 func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
+	if err := checkName(c.Name); err != nil {
+		return nil, err
+	}
 	log := a.log.With("camera", c.Name)
 	var feed *media.Feed
 	device, err := camera.New(camera.Config{

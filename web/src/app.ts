@@ -47,11 +47,9 @@ class App {
     this.#count();
   }
 
-  /** Takes a pairing link out of the address bar, so that it stays in no history, and pairs. */
-  pairByAddress(): void {
-    if (!location.pathname.endsWith('/pair') || location.hash.length < 2) return;
-    const link = location.href;
-    history.replaceState(null, '', '/');
+  /** Pairs by a link that was opened as the page's address. */
+  pairByAddress(link = takeLink()): void {
+    if (link === undefined) return;
     this.#dialog.open();
     void this.#dialog.pair(link);
   }
@@ -96,14 +94,23 @@ class App {
   }
 }
 
+/** Takes a pairing link out of the address bar, so that it stays in no history; undefined where there is none. */
+function takeLink(): string | undefined {
+  if (!location.pathname.endsWith('/pair') || location.hash.length < 2) return undefined;
+  const link = location.href;
+  history.replaceState(null, '', '/');
+  return link;
+}
+
 async function main(): Promise<void> {
+  const link = takeLink(); // first of all: also from a browser that cannot go on
   const why = lacking();
   if (why) return say(why);
   try {
     const store = await Store.open();
     const app = new App(store, await store.identity());
     await app.show();
-    app.pairByAddress();
+    app.pairByAddress(link);
   } catch (e) {
     say(`This page could not start: ${String(e)}. Private windows of some browsers keep nothing; try a normal one.`);
   }

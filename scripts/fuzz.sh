@@ -14,6 +14,6 @@ if [ "$seconds" -lt 1 ]; then seconds=1; fi
 
 while IFS=$'\t' read -r package target; do
 	echo "$package $target, $seconds s"
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" -timeout 5m "$package" </dev/null
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "${seconds}s" -fuzzminimizetime 1x -timeout 5m "$package" </dev/null
 done <<<"$targets"
 echo "$count fuzz targets found nothing"

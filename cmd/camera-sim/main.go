@@ -76,10 +76,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return a.Run(ctx, cameras)
 }
 
+// defaultState is below the person's configuration directory; empty where there is none.
 func defaultState() string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "peephole-camera-sim"
+		return ""
 	}
 	return filepath.Join(dir, "peephole", "camera-sim")
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/peephole-cam/peephole/internal/agent"
@@ -78,13 +79,20 @@ func openInput(name string, transcode bool) (media.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A camera that is away may come back, and a device may be plugged in; a file that is not there is a slip.
+	if !strings.Contains(name, "://") && !strings.HasPrefix(name, "/dev/") && !strings.HasPrefix(name, "test") {
+		if _, err := os.Stat(name); err != nil {
+			return nil, fmt.Errorf("open input: %w", err)
+		}
+	}
 	return input.Open(media.InputOptions{Transcode: transcode})
 }
 
+// defaultState is below the person's configuration directory; empty where there is none.
 func defaultState() string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "peephole-camera"
+		return ""
 	}
 	return filepath.Join(dir, "peephole", "camera")
 }

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"text/tabwriter"
+
+	"github.com/peephole-cam/peephole/session"
 )
 
 func (c *command) list(_ context.Context, args []string) error {
@@ -27,7 +29,7 @@ func (c *command) list(_ context.Context, args []string) error {
 	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tID\tRELAY\tPAIRED")
 	for _, camera := range cameras {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", plain(camera.Name), camera.ID, camera.RelayURL, camera.PairedAt.Local().Format("2006-01-02 15:04"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", session.Printable(camera.Name), camera.ID, camera.RelayURL, camera.PairedAt.Local().Format("2006-01-02 15:04"))
 	}
 	return table.Flush()
 }

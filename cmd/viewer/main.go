@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/session"
@@ -79,6 +78,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
+	if *state == "" {
+		return errors.New("no home directory to keep keys in: say -state DIR, before the command")
+	}
 	v, err := viewer.Open(viewer.Config{State: *state, TLS: tls, Logger: log})
 	if v == nil {
 		return err
@@ -126,11 +128,14 @@ func (c *command) pair(ctx context.Context, args []string) error {
 		}
 		uri = strings.TrimSpace(string(text))
 	}
+	if words := strings.Fields(uri); len(words) > 1 { // the whole line that a camera prints: pair NAME URI
+		uri = words[len(words)-1]
+	}
 	camera, err := c.viewer.Pair(ctx, uri)
 	if err != nil {
 		return fmt.Errorf("pair: %w", err)
 	}
-	_, err = fmt.Fprintf(c.stdout, "paired %s %s\n", plain(camera.Name), camera.ID)
+	_, err = fmt.Fprintf(c.stdout, "paired %s with camera %s\n", session.Printable(camera.Name), camera.ID)
 	return err
 }
 
@@ -139,17 +144,7 @@ func (c *command) told(s session.Status) {
 	if s.Text == "" {
 		s.Text = "the picture is back"
 	}
-	fmt.Fprintln(c.stderr, "camera:", plain(s.Text))
-}
-
-// plain is a camera's text without what could play with a terminal.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
+	fmt.Fprintln(c.stderr, "camera:", session.Printable(s.Text))
 }
 
 func (c *command) forget(_ context.Context, args []string) error {
@@ -157,13 +152,18 @@ func (c *command) forget(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.viewer.Forget(name)
+	if err := c.viewer.Forget(name); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stderr, "forgot %s on this device\n", name)
+	return nil
 }
 
+// defaultState is below the person's configuration directory; empty where there is none.
 func defaultState() string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "peephole-viewer"
+		return ""
 	}
 	return filepath.Join(dir, "peephole", "viewer")
 }

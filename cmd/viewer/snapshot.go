@@ -64,6 +64,7 @@ func (c *command) snapshot(ctx context.Context, args []string) error {
 	if err := os.WriteFile(*output, picture, 0o600); err != nil {
 		return fmt.Errorf("write picture: %w", err)
 	}
+	fmt.Fprintf(c.stderr, "wrote %s\n", *output)
 	return nil
 }
 

@@ -114,11 +114,14 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 	case w.frames > 0 && w.report.Frames < w.frames, w.report.Frames == 0:
 		err = fmt.Errorf("%w: %d frames", errIncomplete, w.report.Frames)
 		if w.trouble != "" {
-			err = fmt.Errorf("%w; the camera says: %s", err, plain(w.trouble))
+			err = fmt.Errorf("%w; the camera says: %s", err, session.Printable(w.trouble))
 		}
 		return err
 	case w.output != "" && w.report.Missing > 0:
 		return fmt.Errorf("%w (%d)", errMissing, w.report.Missing)
+	}
+	if !w.quiet {
+		fmt.Fprintf(w.stderr, "%d frames, %d kB, %.1f s; the first after %.0f ms\n", w.report.Frames, w.report.Bytes/1000, w.since()/1000, w.report.TTFF)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@
 // tells the person at the terminal how to pair them.
 //
 // It prints, on standard output, a line `pair NAME URI` for each code of a camera that can be paired, followed by the QR when
-// standard output is a terminal, and `paired NAME VIEWER` when that has happened. Everything else goes to the log.
+// standard output is a terminal, and `paired NAME with viewer ID` when that has happened. Everything else goes to the log.
 package agent
 
 import (
@@ -75,6 +75,9 @@ func New(f Flags, stdout, stderr io.Writer) (*Agent, error) {
 	if f.Relay == "" {
 		return nil, errors.New("no relay given: say -relay https://HOST, or -relay http://127.0.0.1:7880 for one on this machine")
 	}
+	if f.State == "" {
+		return nil, errors.New("no home directory to keep keys in: say -state DIR")
+	}
 	log, err := f.Log.Logger(stderr)
 	if err != nil {
 		return nil, err
@@ -142,7 +145,7 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 		State: c.State, Name: c.Name, RelayURL: a.flags.Relay, Ticket: a.ticket, TLS: a.tls,
 		PairWindow: a.flags.PairWindow, PairMore: a.flags.PairMore, Stream: lazy{&feed}, Logger: log,
 		OnCode:   func(code pairing.Code) { a.show(c.Name, code) },
-		OnPaired: func(viewer string) { a.printf("paired %s %s\n", c.Name, viewer) },
+		OnPaired: func(viewer string) { a.printf("paired %s with viewer %s\n", c.Name, viewer) },
 		OnRefuse: func(err error) { log.Warn("pairing refused", "err", err) },
 		OnRelay: func(err error) {
 			if err != nil {
@@ -158,6 +161,10 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 	if err != nil {
 		log.Error("some viewers cannot watch", "err", err)
 	}
+	release, err := lock(c.State)
+	if err != nil {
+		return nil, err
+	}
 	feed = media.NewFeed(c.Source(device.Fingerprint().String()), media.FeedOptions{Log: log, OnState: func(s media.State) {
 		if s.Live {
 			log.Info("input is live")
@@ -166,6 +173,7 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 		log.Warn("input", "state", s.String())
 	}})
 	return func(ctx context.Context) {
+		defer release()
 		var parts sync.WaitGroup
 		parts.Go(func() {
 			if err := feed.Run(ctx); err != nil && ctx.Err() == nil {

@@ -277,13 +277,15 @@ func checkPrivate(t *testing.T, dir string) {
 // A camera's words cannot play with the terminal that shows them.
 func TestTerminalShowsPlainText(t *testing.T) {
 	t.Parallel()
-	url := startRelayCommand(t)
-	v := newTerminal(t)
 	const name = "porch\x1b[2J"
-	camera := start(t, "camera", "-relay", url, "-state", t.TempDir(), "-name", name, "-input", "../../media/clips/clip0.h264")
-	shown := v.ok(t, "pair", camera.line(t, "pair "+name+" ")) + v.ok(t, "list")
-	if strings.Contains(shown, "\x1b") || strings.Count(shown, "porch\uFFFD[2J") != 2 {
+	refused := start(t, "camera", "-relay", "http://127.0.0.1:1", "-state", t.TempDir(), "-name", name, "-input", "../../media/clips/clip0.h264")
+	refused.await(t, "want 1 to 64 printable characters", 1)
+
+	camera := startCamera(t, startRelay(t, nil), name, 0) // a camera that is not our command, and means ill
+	v := newTerminal(t)
+	shown := v.ok(t, "pair", camera.code(t).URI()) + v.ok(t, "list")
+	if strings.Contains(shown, "\x1b") || strings.Count(shown, "porch?[2J") != 2 {
 		t.Errorf("shown: %q", shown)
 	}
-	v.ok(t, "watch", name, "-frames", "1")
+	v.ok(t, "watch", "porch?[2J", "-frames", "1")
 }

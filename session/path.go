@@ -23,10 +23,12 @@ func describePath(pair *webrtc.ICECandidatePair, relayOnly bool) Path {
 		p.Kind, p.Why = "relay", "relayed: you asked to hide your address"
 	case local == webrtc.ICECandidateTypeRelay || remote == webrtc.ICECandidateTypeRelay:
 		p.Kind, p.Why = "relay", "relayed: no direct way between the two networks has been found so far"
-	case isOnHost(pair.Local) && isOnHost(pair.Remote):
-		p.Why = "direct: both are on one network"
-	default:
+	case isPunched(pair.Local) || isPunched(pair.Remote):
 		p.Why = "direct: through a hole punched in the routers between"
+	case local == webrtc.ICECandidateTypePrflx || remote == webrtc.ICECandidateTypePrflx: // seen by the checks alone: nobody said where it is
+		p.Why = "direct: straight from the camera to this device"
+	default:
+		p.Why = "direct: both are on one network"
 	}
 	return p
 }
@@ -39,7 +41,7 @@ func describeCandidate(c *webrtc.ICECandidate) string {
 	return fmt.Sprintf("%s %s%s", c.Typ, c.Protocol, family)
 }
 
-// isOnHost says whether a candidate's address is its host's own: no router stands between.
-func isOnHost(c *webrtc.ICECandidate) bool {
-	return c.Typ == webrtc.ICECandidateTypeHost || c.Typ == webrtc.ICECandidateTypeSrflx && c.Address == c.RelatedAddress
+// isPunched says whether a candidate is an address that a router gave it: one that is not its host's own.
+func isPunched(c *webrtc.ICECandidate) bool {
+	return c.Typ == webrtc.ICECandidateTypeSrflx && c.Address != c.RelatedAddress
 }

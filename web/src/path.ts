@@ -18,9 +18,15 @@ export async function describePath(pc: RTCPeerConnection): Promise<Path | undefi
   const pairs = all.filter((s) => s.type === 'candidate-pair') as CandidatePair[];
   const pair = pairs.find((p) => p.id === transport?.selectedCandidatePairId) ?? pairs.find((p) => p.selected) ?? pairs.find((p) => p.nominated && p.state === 'succeeded');
   if (!pair) return undefined;
-  const type = (id: string): string => (stats.get(id) as { candidateType?: string } | undefined)?.candidateType ?? '';
-  const [local, remote] = [type(pair.localCandidateId), type(pair.remoteCandidateId)];
-  if (local === 'relay' || remote === 'relay') return { kind: 'relay', why: 'No direct way between the two networks has been found so far, so the sealed picture goes through the relay.' };
-  if (local === 'host' && (remote === 'host' || remote === 'prflx')) return { kind: 'direct', why: 'Both are on one network.' };
-  return { kind: 'direct', why: 'Straight between the two networks, through a hole punched in their routers.' };
+  const candidate = (id: string): { candidateType?: string; address?: string } => (stats.get(id) as { candidateType?: string; address?: string } | undefined) ?? {};
+  const ends = [candidate(pair.localCandidateId), candidate(pair.remoteCandidateId)];
+  const some = (type: string): boolean => ends.some((c) => c.candidateType === type);
+  if (some('relay')) return { kind: 'relay', why: 'No direct way between the two networks has been found so far, so the sealed picture goes through the relay.' };
+  if (ends.some((c) => c.candidateType === 'srflx' && !loopback(c.address))) return { kind: 'direct', why: 'Straight between the two networks, through a hole punched in their routers.' };
+  // Peer reflexive: seen by the checks alone, nobody said where it is.
+  if (some('prflx')) return { kind: 'direct', why: 'Straight from the camera to this device.' };
+  return { kind: 'direct', why: 'Both are on one network.' };
 }
+
+/** A STUN server on this machine sees the machine's own address. */
+const loopback = (address = ''): boolean => address.startsWith('127.') || address === '::1' || address === '[::1]';

@@ -47,7 +47,10 @@ if ! start "$listen" "$turn"; then
 		tail -n 5 "$state/relay.log" >&2
 		exit 1
 	fi
-	echo "demo: using a free port; devices paired at another address do not find this one"
+	case $url in
+	*"$listen") echo "demo: TURN uses a free port" ;;
+	*) echo "demo: using a free port; devices paired at another address do not find this one" ;;
+	esac
 fi
 
 cat <<END
@@ -59,7 +62,8 @@ cat <<END
     in a browser          open its link, or paste it into the page
     in a terminal         bin/viewer pair 'LINK', then bin/viewer list
                           bin/viewer watch NAME -frames 100
-  A camera that you have paired shows no link again; rm -r $state makes all new. Ctrl-C stops everything.
+  Each code pairs one device; the next is shown until ten minutes after the start, and none after a restart.
+  rm -r $state makes all new (then bin/viewer forget NAME the old ones). Ctrl-C stops everything.
 
 END
 bin/camera-sim -state "$state/cameras" -n 2 -relay "$url" 2>"$state/cameras.log" &

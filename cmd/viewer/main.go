@@ -15,6 +15,7 @@ import (
 
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/viewer"
 )
 
@@ -74,7 +75,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	tls, err := obs.TrustFile(*certificate)
+	tls, err := signaling.TrustFile(*certificate)
 	if err != nil {
 		return err
 	}

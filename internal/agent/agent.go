@@ -27,6 +27,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/signaling"
 )
 
 // Flags are the flags that both commands have.
@@ -83,7 +84,7 @@ func New(f Flags, stdout, stderr io.Writer) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{flags: f, log: log, out: stdout}
-	if a.tls, err = obs.TrustFile(f.RelayCert); err != nil {
+	if a.tls, err = signaling.TrustFile(f.RelayCert); err != nil {
 		return nil, err
 	}
 	if f.Ticket != "" {

@@ -105,6 +105,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		v.start(ctx)
 	}
 	c.mu.Unlock()
+	c.work.Go(func() { c.followRoster(ctx) })
 	if c.cfg.PairWindow > 0 && (c.cfg.PairMore || !c.Owned()) {
 		c.work.Go(func() {
 			if err := c.pairing(ctx); err != nil && ctx.Err() == nil {
@@ -130,6 +131,31 @@ func (c *Camera) Remove(viewer identity.Fingerprint) error {
 	}
 	delete(c.viewers, viewer)
 	return nil
+}
+
+// rosterEvery is how soon a viewer is cut off whose file was deleted.
+const rosterEvery = 2 * time.Second
+
+// followRoster cuts off the viewers whose files are deleted while the camera runs: the roster is what is on disk.
+func (c *Camera) followRoster(ctx context.Context) {
+	ticker := time.NewTicker(rosterEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		c.mu.Lock()
+		for fingerprint, v := range c.viewers {
+			if !c.store.Kept(fingerprint) {
+				v.stop()
+				delete(c.viewers, fingerprint)
+				c.cfg.Logger.Info("viewer removed: its file is gone", "viewer", fingerprint.Short())
+			}
+		}
+		c.mu.Unlock()
+	}
 }
 
 // add commits a new viewer to the roster, then serves it. old is an earlier pair with the same viewer, which it replaces; or nil.

@@ -60,6 +60,12 @@ type pairFile struct {
 	PairedAt      time.Time `json:"paired_at"`
 }
 
+// Kept says whether the pair with peer is still on disk. Only a file that is not there is gone; a disk that cannot be read keeps all.
+func (s *Store) Kept(peer identity.Fingerprint) bool {
+	_, err := os.Stat(s.path(peer))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 func (s *Store) path(peer identity.Fingerprint) string {
 	return filepath.Join(s.dir, peer.Short()+".json")
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -348,31 +350,45 @@ func TestManyWatchAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// A viewer who is taken off the roster is cut off at once, and cannot come back.
+// A viewer who is taken off the roster, by the program or by deleting its file, is cut off at once and cannot come back: promise 7.
 func TestRemovedViewerIsCutOff(t *testing.T) {
 	t.Parallel()
-	r := startRelay(t, nil)
-	camera := startCamera(t, r, "front door", 0)
-	v := pair(t, camera)
-	began := make(chan struct{})
-	ended := make(chan error, 1)
-	var last time.Time
-	go func() {
-		once := sync.OnceFunc(func() { close(began) })
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-		defer cancel()
-		ended <- v.Watch(ctx, "front door", viewer.Watch{OnFrame: func(session.Frame) { last = time.Now(); once() }})
-	}()
-	<-began
-	removed := time.Now()
-	if err := camera.Remove(v.Fingerprint()); err != nil {
-		t.Fatal(err)
-	}
-	<-ended
-	if after := last.Sub(removed); after > time.Second {
-		t.Errorf("a removed viewer was shown frames for %s more", after)
-	}
-	if s, _ := watch(t, v, "front door", camera.Mark, 1, 3*time.Second, false); s.frames != 0 {
-		t.Error("a removed viewer was let in again")
+	for _, tt := range []struct {
+		name   string
+		remove func(*household, watcher) error
+		within time.Duration
+	}{
+		{"removed", func(h *household, v watcher) error { return h.Remove(v.Fingerprint()) }, time.Second},
+		{"file deleted", func(h *household, v watcher) error {
+			return os.Remove(filepath.Join(h.state, "pairs", v.Fingerprint().Short()+".json"))
+		}, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := startRelay(t, nil)
+			camera := startCamera(t, r, "front door", 0)
+			v := pair(t, camera)
+			began := make(chan struct{})
+			ended := make(chan error, 1)
+			var last time.Time
+			go func() {
+				once := sync.OnceFunc(func() { close(began) })
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				ended <- v.Watch(ctx, "front door", viewer.Watch{OnFrame: func(session.Frame) { last = time.Now(); once() }})
+			}()
+			<-began
+			removed := time.Now()
+			if err := tt.remove(camera, v); err != nil {
+				t.Fatal(err)
+			}
+			<-ended
+			if after := last.Sub(removed); after > tt.within {
+				t.Errorf("a removed viewer was shown frames for %s more", after)
+			}
+			if s, _ := watch(t, v, "front door", camera.Mark, 1, 3*time.Second, false); s.frames != 0 {
+				t.Error("a removed viewer was let in again")
+			}
+		})
 	}
 }

@@ -20,6 +20,7 @@ func scan(ctx context.Context, client *signaling.Client, scanner *pairing.Scanne
 	defer cancel()
 	s := &scanning{ctx: waiting, client: client, scanner: scanner, code: code, outbox: rendezvous(toDisplayer),
 		messages: make(chan []byte, 16), welcomes: make(chan []byte, 16)}
+	defer scanner.Forget()
 	defer client.Keep(s.outbox)()
 	// Nothing is acked before the pair is made: an interrupted scanner may begin again.
 	defer client.Receive(rendezvous(toScanner), func(body []byte) bool { queue(s.messages, body); return false })()

@@ -212,12 +212,7 @@ func plantLeaks(t *testing.T, r *relay, p *tape, camera *household, name string)
 	if _, err := udp.Write([]byte("datagram with a leak: m=video")); err != nil {
 		t.Fatal(err)
 	}
-	for len(p.find([]string{"datagram with a leak: m=video"})) == 0 {
-		if ctx.Err() != nil {
-			t.Fatal("a leak in a datagram was not found")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "a leak in a datagram is found", func() bool { return len(p.find([]string{"datagram with a leak: m=video"})) > 0 })
 	slog.New(slog.NewTextHandler(p, nil)).Info("a leak in a log", "camera", "log of "+name)
 	if len(p.find([]string{"log of " + name})) == 0 {
 		t.Error("a leak in the log was not found")

@@ -55,7 +55,6 @@ type Camera struct {
 	work    sync.WaitGroup
 
 	peer    *peer
-	secret  *secret
 	sender  *sender
 	records *recordKeys // nil until there is a secret
 	greeted bool
@@ -75,7 +74,7 @@ func NewCamera(cfg CameraConfig) (*Camera, error) {
 			break
 		}
 	}
-	if c.carrier == 0 {
+	if c.carrier == 0 && !o.Still {
 		return nil, ErrNoCarrier
 	}
 	c.in = cfg.Pair.SessionMailbox(envelope.ToCamera, c.id)
@@ -95,6 +94,9 @@ func (c *Camera) do(ctx context.Context, f func() error) {
 func (c *Camera) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if c.offer.Still {
+		return c.sendStill(ctx)
+	}
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
@@ -197,25 +199,14 @@ func (c *Camera) answer() error {
 	if err := c.peer.pc.SetLocalDescription(description); err != nil {
 		return fmt.Errorf("set local description: %w", err)
 	}
-	enc, kemSecret, err := encapsulate(c.offer.KEM, c.id)
+	wire, secret, err := reply(c.cfg, c.offer, answer{SDP: description.SDP, Carrier: c.carrier.String()})
 	if err != nil {
 		return err
 	}
-	random := fresh(32)
-	body, err := json.Marshal(answer{SDP: description.SDP, Enc: enc, Random: random, Carrier: c.carrier.String(), Name: c.cfg.Name})
-	if err != nil {
-		return fmt.Errorf("encode answer: %w", err)
-	}
-	wire, err := sealReply(c.cfg, c.out, envelope.TypeAnswer, body)
-	if err != nil {
+	if err := c.sender.seal(secret, c.offer.Challenge); err != nil {
 		return err
 	}
-	c.secret = agreement{pair: c.cfg.Pair, id: c.id, offerWire: c.cfg.OfferWire, answerWire: wire, offerExport: c.cfg.Offer.SessionExport,
-		kemSecret: kemSecret, viewerRandom: c.offer.Random, cameraRand: random}.secret()
-	if err := c.sender.seal(c.secret, c.offer.Challenge); err != nil {
-		return err
-	}
-	c.records = c.secret.recordKeys(envelope.ToViewer)
+	c.records = secret.recordKeys(envelope.ToViewer)
 	c.outbox.post(wire)
 	return nil
 }
@@ -227,25 +218,11 @@ func Refuse(ctx context.Context, cfg CameraConfig, why Refusal) error {
 		return fmt.Errorf("encode refusal: %w", err)
 	}
 	out := cfg.Pair.SessionMailbox(envelope.ToViewer, cfg.Offer.Session)
-	wire, err := sealReply(cfg, out, envelope.TypeRefuse, body)
+	wire, err := sealReply(cfg, envelope.TypeRefuse, body)
 	if err != nil {
 		return err
 	}
 	return cfg.Signal.Send(ctx, admitted(out, cfg.Ticket), wire, messageTTL)
-}
-
-// sealReply dates a reply no earlier than its offer: a camera whose clock is behind would else seal what the viewer must take
-// for expired. The reply is of one session, so its date lets nothing else be replayed.
-func sealReply(cfg CameraConfig, box envelope.Mailbox, t envelope.Type, body []byte) ([]byte, error) {
-	now := time.Now()
-	if cfg.Offer.Sent.After(now) {
-		now = cfg.Offer.Sent
-	}
-	sealed, err := cfg.Pair.Seal(box, envelope.Message{Session: cfg.Offer.Session, Type: t, Sent: now, Expiry: now.Add(offerLife), Body: body})
-	if err != nil {
-		return nil, fmt.Errorf("seal reply: %w", err)
-	}
-	return sealed.Wire, nil
 }
 
 func (c *Camera) deliver(wire []byte) error {

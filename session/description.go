@@ -47,11 +47,12 @@ type TURN struct {
 
 // offer is the body of an offer envelope, viewer to camera.
 type offer struct {
-	SDP       string   `json:"sdp"`
-	KEM       blob     `json:"kem"`       // X-Wing public key of this session alone [1216]
-	Random    blob     `json:"random"`    // [32]
-	Challenge blob     `json:"challenge"` // the first freshness challenge [8]
-	Carriers  []string `json:"carriers"`  // what the viewer can play, best first
+	Still     bool     `json:"still,omitempty"` // one picture by signaling alone: sdp and what belongs to it are absent
+	SDP       string   `json:"sdp,omitempty"`
+	KEM       blob     `json:"kem"`                // X-Wing public key of this session alone [1216]
+	Random    blob     `json:"random"`             // [32]
+	Challenge blob     `json:"challenge"`          // the first freshness challenge [8]
+	Carriers  []string `json:"carriers,omitempty"` // what the viewer can play, best first
 	TURN      *TURN    `json:"turn,omitempty"`
 	RelayOnly bool     `json:"relay_only,omitempty"`
 	Agent     string   `json:"agent,omitempty"`
@@ -59,10 +60,10 @@ type offer struct {
 
 // answer is the body of an answer envelope, camera to viewer.
 type answer struct {
-	SDP     string `json:"sdp"`
+	SDP     string `json:"sdp,omitempty"`
 	Enc     blob   `json:"enc"`    // encapsulates to the offer's kem [1120]
 	Random  blob   `json:"random"` // [32]
-	Carrier string `json:"carrier"`
+	Carrier string `json:"carrier,omitempty"`
 	Name    string `json:"name"`
 }
 
@@ -79,22 +80,24 @@ func parseOffer(body []byte) (*offer, error) {
 	if err := json.Unmarshal(body, &o); err != nil {
 		return nil, fmt.Errorf("parse offer: %w", errors.Join(ErrMalformed, err))
 	}
-	if len(o.SDP) == 0 || len(o.SDP) > maxSDP || len(o.KEM) != kemPublicSize || len(o.Random) != 32 ||
-		len(o.Challenge) != challengeSize || len(o.Carriers) == 0 || len(o.Carriers) > 8 {
+	if len(o.KEM) != kemPublicSize || len(o.Random) != 32 || len(o.Challenge) != challengeSize {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
 	}
-	if o.TURN != nil && len(o.TURN.URLs) > 8 {
+	connects := len(o.SDP) > 0 && len(o.SDP) <= maxSDP && len(o.Carriers) > 0 && len(o.Carriers) <= 8 && (o.TURN == nil || len(o.TURN.URLs) <= 8)
+	asks := o.SDP == "" && len(o.Carriers) == 0 && o.TURN == nil
+	if o.Still && !asks || !o.Still && !connects {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
 	}
 	return &o, nil
 }
 
-func parseAnswer(body []byte) (*answer, error) {
+// parseAnswer reads the answer to an offer of a still or of a connection.
+func parseAnswer(body []byte, still bool) (*answer, error) {
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
 		return nil, fmt.Errorf("parse answer: %w", errors.Join(ErrMalformed, err))
 	}
-	if len(a.SDP) == 0 || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 {
+	if still != (a.SDP == "") || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 {
 		return nil, fmt.Errorf("parse answer: %w", ErrMalformed)
 	}
 	return &a, nil

@@ -29,17 +29,20 @@ func TestParseOffer(t *testing.T) {
 		t.Errorf("parse: %+v, %v; want %+v", got, err, want)
 	}
 	for name, change := range map[string]func(o *offer){
-		"no SDP":               func(o *offer) { o.SDP = "" },
-		"a huge SDP":           func(o *offer) { o.SDP = strings.Repeat("a", maxSDP+1) },
-		"a short KEM key":      func(o *offer) { o.KEM = o.KEM[1:] },
-		"a long KEM key":       func(o *offer) { o.KEM = append(o.KEM, 0) },
-		"a short random":       func(o *offer) { o.Random = o.Random[1:] },
-		"no random":            func(o *offer) { o.Random = nil },
-		"a short challenge":    func(o *offer) { o.Challenge = o.Challenge[1:] },
-		"a long challenge":     func(o *offer) { o.Challenge = append(o.Challenge, 0) },
-		"no carrier":           func(o *offer) { o.Carriers = nil },
-		"too many carriers":    func(o *offer) { o.Carriers = make([]string, 9) },
-		"too many TURN server": func(o *offer) { o.TURN = &TURN{URLs: make([]string, 9)} },
+		"no SDP":                func(o *offer) { o.SDP = "" },
+		"a huge SDP":            func(o *offer) { o.SDP = strings.Repeat("a", maxSDP+1) },
+		"a short KEM key":       func(o *offer) { o.KEM = o.KEM[1:] },
+		"a long KEM key":        func(o *offer) { o.KEM = append(o.KEM, 0) },
+		"a short random":        func(o *offer) { o.Random = o.Random[1:] },
+		"no random":             func(o *offer) { o.Random = nil },
+		"a short challenge":     func(o *offer) { o.Challenge = o.Challenge[1:] },
+		"a long challenge":      func(o *offer) { o.Challenge = append(o.Challenge, 0) },
+		"no carrier":            func(o *offer) { o.Carriers = nil },
+		"too many carriers":     func(o *offer) { o.Carriers = make([]string, 9) },
+		"a still with an SDP":   func(o *offer) { o.Still, o.Carriers = true, nil },
+		"a still with carriers": func(o *offer) { o.Still, o.SDP = true, "" },
+		"a still with TURN":     func(o *offer) { o.Still, o.SDP, o.Carriers, o.TURN = true, "", nil, &TURN{} },
+		"too many TURN server":  func(o *offer) { o.TURN = &TURN{URLs: make([]string, 9)} },
 	} {
 		o := anOffer()
 		change(&o)
@@ -56,7 +59,7 @@ func TestParseOffer(t *testing.T) {
 
 func TestParseAnswer(t *testing.T) {
 	want := answer{SDP: "v=0", Enc: fresh(kemEncSize), Random: fresh(32), Carrier: "vp8", Name: "front door"}
-	if got, err := parseAnswer(encoded(t, want)); err != nil || !reflect.DeepEqual(*got, want) {
+	if got, err := parseAnswer(encoded(t, want), false); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("parse: %+v, %v; want %+v", got, err, want)
 	}
 	for name, change := range map[string]func(a *answer){
@@ -71,7 +74,7 @@ func TestParseAnswer(t *testing.T) {
 		a := want
 		a.Enc, a.Random = append(blob{}, want.Enc...), append(blob{}, want.Random...)
 		change(&a)
-		if _, err := parseAnswer(encoded(t, a)); !errors.Is(err, ErrMalformed) {
+		if _, err := parseAnswer(encoded(t, a), false); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v, want %v", name, err, ErrMalformed)
 		}
 	}
@@ -96,11 +99,11 @@ func FuzzParseOffer(f *testing.F) {
 func FuzzParseAnswer(f *testing.F) {
 	f.Add(encoded(f, answer{SDP: "v=0", Enc: make(blob, kemEncSize), Random: make(blob, 32), Carrier: "vp8"}))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := parseAnswer(body)
+		a, err := parseAnswer(body, false)
 		if err != nil {
 			return
 		}
-		if again, err := parseAnswer(encoded(t, a)); err != nil || !reflect.DeepEqual(again, a) {
+		if again, err := parseAnswer(encoded(t, a), false); err != nil || !reflect.DeepEqual(again, a) {
 			t.Errorf("%+v is written as what reads %+v, %v", a, again, err)
 		}
 	})

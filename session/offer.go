@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,23 +26,11 @@ func (v *Viewer) makeOffer() error {
 	}
 	now := time.Now()
 	first := v.fresh.issue(now)
-	o := offer{
-		SDP: description.SDP, KEM: v.kem.PublicKey().Bytes(), Random: v.random, Challenge: first[:],
-		TURN: v.cfg.CameraTURN, RelayOnly: v.cfg.RelayOnly, Agent: v.cfg.Agent,
-	}
+	o := offer{SDP: description.SDP, Challenge: first[:], TURN: v.cfg.CameraTURN, RelayOnly: v.cfg.RelayOnly, Agent: v.cfg.Agent}
 	for _, c := range v.cfg.Carriers {
 		o.Carriers = append(o.Carriers, c.String())
 	}
-	body, err := json.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("encode offer: %w", err)
-	}
-	sealed, err := v.cfg.Pair.Seal(v.cfg.Box, envelope.Message{Session: v.id, Type: envelope.TypeOffer, Sent: now, Expiry: now.Add(offerLife), Body: body})
-	if err != nil {
-		return fmt.Errorf("seal offer: %w", err)
-	}
-	v.offerWire, v.offerExport = sealed.Wire, sealed.SessionExport
-	return nil
+	return v.handshake.seal(v.cfg.Box, o, now)
 }
 
 // postOffer runs beside Run's goroutine, which must go on taking what arrives: a relay that sends much before it says that it has the
@@ -51,7 +38,7 @@ func (v *Viewer) makeOffer() error {
 func (v *Viewer) postOffer(ctx context.Context) error {
 	posting, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	err := v.cfg.Signal.Send(posting, v.cfg.Inbox, v.offerWire, offerLife)
+	err := v.cfg.Signal.Send(posting, v.cfg.Inbox, v.handshake.wire, offerLife)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -102,22 +89,11 @@ func (v *Viewer) opened(mark [32]byte) {
 
 // answered opens the answer and makes the session secret. What does not open is counted, and the wait goes on.
 func (v *Viewer) answered(wire []byte) error {
-	opened, err := v.cfg.Pair.Open(v.in, wire, time.Now())
-	if err == nil && opened.Session != v.id {
-		err = envelope.ErrNotForUs
-	}
-	if err != nil {
+	a, err := v.handshake.open(wire, time.Now())
+	if errors.As(err, new(errForeign)) {
 		v.reject("envelope", err)
 		return nil
 	}
-	if opened.Type == envelope.TypeRefuse {
-		var r Refusal
-		if err := json.Unmarshal(opened.Body, &r); err != nil {
-			return fmt.Errorf("parse refusal: %w", errors.Join(ErrMalformed, err))
-		}
-		return &r
-	}
-	a, err := parseAnswer(opened.Body)
 	if err != nil {
 		return err
 	}
@@ -145,12 +121,10 @@ func (v *Viewer) agree(a *answer, wire []byte) error {
 	if err != nil || !slices.Contains(v.cfg.Carriers, carrier) {
 		return fmt.Errorf("%w: carrier %q was not offered", ErrMalformed, a.Carrier)
 	}
-	kemSecret, err := decapsulate(v.kem, a.Enc, v.id)
+	s, err := v.handshake.secret(a, wire)
 	if err != nil {
 		return err
 	}
-	s := agreement{pair: v.cfg.Pair, id: v.id, offerWire: v.offerWire, answerWire: wire, offerExport: v.offerExport,
-		kemSecret: kemSecret, viewerRandom: v.random, cameraRand: a.Random}.secret()
 	receiver, err := sframe.NewReceiver(s.cameraBaseKey(videoTrack), kid(identity.Camera, videoTrack))
 	if err != nil {
 		return fmt.Errorf("make frame receiver: %w", err)

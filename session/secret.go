@@ -14,6 +14,7 @@ const (
 	kemPublicSize = 1216 // X-Wing public key, bytes
 	kemEncSize    = 1120 // X-Wing encapsulated key, bytes
 	videoTrack    = 0
+	stillTrack    = 2
 )
 
 // secret is the session secret and what it is bound to (doc/protocol.md, section 6).

@@ -101,11 +101,7 @@ func (s *sender) follow(ctx context.Context) error {
 }
 
 func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {
-	answer := *s.answers.Load()
-	if time.Since(unit.Captured) > LiveFor {
-		answer = challenge{} // from the cached group of pictures: too old to be called live
-	}
-	s.plaintext = appendFrame(s.plaintext[:0], unit, answer)
+	s.plaintext = appendFrame(s.plaintext[:0], unit, answerOf(unit, *s.answers.Load()))
 	sealed, err := s.sealer.Seal(s.sealed[:0], s.binding, s.plaintext)
 	if err != nil {
 		return err
@@ -122,6 +118,14 @@ func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {
 		s.pace(ctx, len(payload))
 	}
 	return nil
+}
+
+// answerOf is the challenge that a frame carries: none if it is from the cached group of pictures and too old to be called live.
+func answerOf(unit media.AccessUnit, last challenge) challenge {
+	if time.Since(unit.Captured) > LiveFor {
+		return challenge{}
+	}
+	return last
 }
 
 // stamp gives the next frame the time at which it is sent, so that a group of pictures sent at once is not taken for

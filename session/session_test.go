@@ -303,7 +303,7 @@ func TestCameraClockBehind(t *testing.T) {
 	id := envelope.SessionID(fresh(16))
 	out := ours.SessionMailbox(envelope.ToViewer, id)
 	cfg := CameraConfig{Pair: ours, Offer: envelope.Opened{Message: envelope.Message{Session: id, Sent: sent}}}
-	wire, err := sealReply(cfg, out, envelope.TypeRefuse, []byte("{}"))
+	wire, err := sealReply(cfg, envelope.TypeRefuse, []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func TestViewerRefusesAnotherCarrier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	enc, _, err := encapsulate(v.kem.PublicKey().Bytes(), v.id)
+	enc, _, err := encapsulate(v.handshake.kem.PublicKey().Bytes(), v.handshake.id)
 	if err != nil {
 		t.Fatal(err)
 	}

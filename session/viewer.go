@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/hpke"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,39 +80,30 @@ type ViewerConfig struct {
 
 // Viewer is the viewer's end of one session.
 type Viewer struct {
-	cfg     ViewerConfig
-	id      envelope.SessionID
-	kem     hpke.PrivateKey
-	fresh   freshness
-	peer    *peer
-	in, out envelope.Mailbox
-	events  chan func() error // run by Run's goroutine, which owns all that follows
+	cfg       ViewerConfig
+	handshake *handshake
+	fresh     freshness
+	peer      *peer
+	events    chan func() error // run by Run's goroutine, which owns all that follows
 
-	offerWire   []byte
-	offerExport envelope.Secret
-	random      blob
-	seen        map[[32]byte]bool         // hashes of what has opened of the session's mailbox, at most maxSeen
-	records     *recordKeys               // nil until the answer has opened
-	pending     []webrtc.ICECandidateInit // ours, gathered before there was an answer
-	connected   bool
-	greeted     bool // the camera's hello has opened
-	outbox      *outbox
-	opener      chan *opener // holds the frame opener once there is a secret
-	tracks      sync.WaitGroup
+	seen      map[[32]byte]bool         // hashes of what has opened of the session's mailbox, at most maxSeen
+	records   *recordKeys               // nil until the answer has opened
+	pending   []webrtc.ICECandidateInit // ours, gathered before there was an answer
+	connected bool
+	greeted   bool // the camera's hello has opened
+	outbox    *outbox
+	opener    chan *opener // holds the frame opener once there is a secret
+	tracks    sync.WaitGroup
 }
 
 // NewViewer prepares a session; Run starts it.
 func NewViewer(cfg ViewerConfig) (*Viewer, error) {
-	kem, err := hpke.MLKEM768X25519().GenerateKey()
+	h, err := newHandshake(cfg.Pair)
 	if err != nil {
-		return nil, fmt.Errorf("make session key: %w", err)
+		return nil, err
 	}
-	v := &Viewer{cfg: cfg, seen: make(map[[32]byte]bool), kem: kem, random: fresh(32), events: make(chan func() error, 64)}
-	copy(v.id[:], fresh(len(v.id)))
-	v.opener = make(chan *opener, 1)
-	v.in = cfg.Pair.SessionMailbox(envelope.ToViewer, v.id)
-	v.out = cfg.Pair.SessionMailbox(envelope.ToCamera, v.id)
-	v.outbox = newOutbox(cfg.Signal, mailbox(v.out), cfg.Logger)
+	v := &Viewer{cfg: cfg, handshake: h, seen: make(map[[32]byte]bool), events: make(chan func() error, 64), opener: make(chan *opener, 1)}
+	v.outbox = newOutbox(cfg.Signal, mailbox(cfg.Pair.SessionMailbox(envelope.ToCamera, h.id)), cfg.Logger)
 	return v, nil
 }
 
@@ -129,7 +119,7 @@ func (v *Viewer) do(ctx context.Context, f func() error) {
 func (v *Viewer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := v.cfg.Signal.Receive(mailbox(v.in), func(body []byte) bool {
+	stop := v.cfg.Signal.Receive(mailbox(v.handshake.in), func(body []byte) bool {
 		v.do(ctx, func() error { return v.deliver(body) })
 		return true
 	})

@@ -92,11 +92,16 @@ func askGrant(ctx context.Context, client *signaling.Client, inbox signaling.Mai
 	return grant, err
 }
 
-// watchOnce is one session.
-func (v *Viewer) watchOnce(ctx context.Context, client *signaling.Client, record pairing.Record, w Watch) error {
+// inboxOf is the camera's mailbox of today, as signaling and as envelopes know it.
+func inboxOf(client *signaling.Client, record pairing.Record) (signaling.Mailbox, envelope.Mailbox) {
 	today, _ := client.ServerTime()
 	box := record.Pair.Mailbox(envelope.ToCamera, record.Pair.Day(today))
-	inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
+	return signaling.Mailbox{Read: box.Read, Write: box.Write}, box
+}
+
+// watchOnce is one session.
+func (v *Viewer) watchOnce(ctx context.Context, client *signaling.Client, record pairing.Record, w Watch) error {
+	inbox, box := inboxOf(client, record)
 	defer client.Keep(inbox)()
 	grant, err := askGrant(ctx, client, inbox)
 	var refusal *signaling.Error

@@ -8,19 +8,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"time"
+	"sync"
 
 	"github.com/peephole-cam/peephole/session"
-	"github.com/peephole-cam/peephole/viewer"
 )
-
-// snapshotWait is how long a snapshot waits for a live keyframe.
-const snapshotWait = 30 * time.Second
 
 func (c *command) snapshot(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("snapshot", flag.ContinueOnError)
-	output := fs.String("o", "", "write the picture to this `file` (JPEG)")
-	relayOnly := fs.Bool("relay-only", false, "go through the relay's TURN server")
+	output := fs.String("o", "", "write the picture to this `file` (JPEG); - is standard output")
 	name, err := c.arguments(fs, args, "NAME")
 	if err != nil {
 		return err
@@ -31,29 +26,15 @@ func (c *command) snapshot(ctx context.Context, args []string) error {
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		return errors.New("ffmpeg is needed to make a JPEG: run apt-get install ffmpeg")
 	}
-	watching, cancel := context.WithTimeout(ctx, snapshotWait)
-	defer cancel()
-	var keyframe []byte
-	err = c.viewer.Watch(watching, name, viewer.Watch{
-		RelayOnly: *relayOnly,
-		OnStatus:  c.told,
-		OnFrame: func(f session.Frame) {
-			if keyframe == nil && f.Keyframe && f.Live {
-				keyframe = bytes.Clone(f.AccessUnit)
-				cancel()
-			}
-		},
-	})
-	switch {
-	case keyframe != nil: // what came after it is of no matter
-	case err != nil:
+	once := sync.OnceFunc(func() { fmt.Fprintln(c.stderr, session.Rejection{}.Text()) })
+	still, err := c.viewer.Still(ctx, name, func(session.Rejection) { once() })
+	if err != nil {
 		return err
-	case ctx.Err() != nil:
-		return ctx.Err()
-	default:
-		return fmt.Errorf("no live picture within %s", snapshotWait)
 	}
-	picture, err := encodeJPEG(ctx, keyframe)
+	if !still.Live {
+		return errors.New("the camera's last picture is not live: its source may be dead; see viewer watch")
+	}
+	picture, err := encodeJPEG(ctx, still.AccessUnit)
 	if err != nil {
 		return err
 	}

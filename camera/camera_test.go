@@ -123,7 +123,7 @@ func scan(t *testing.T, self *identity.Private, code pairing.Code) {
 	scanner := pairing.NewScanner(self, code)
 	toDisplayer, toScanner := code.Rendezvous()
 	messages := make(chan []byte, 8)
-	defer client.Receive(rendezvous(toScanner), func(b []byte) bool { messages <- b; return false })()
+	defer client.Receive(rendezvous(toScanner), func(d signaling.Delivery) bool { messages <- d.Body; return false })()
 	for scanner.Pair() == nil {
 		reply, err := scanner.Handle(await(t, messages, "message from the camera"))
 		if err != nil {

@@ -53,9 +53,9 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 	defer displayer.Forget()
 	toUs, toScanner := displayer.Code().Rendezvous()
 	inbox := make(chan []byte, 8)
-	stop := c.client.Receive(rendezvous(toUs), func(body []byte) bool {
+	stop := c.client.Receive(rendezvous(toUs), func(d signaling.Delivery) bool {
 		select {
-		case inbox <- body:
+		case inbox <- d.Body:
 		default: // more than a rendezvous carries
 		}
 		return true

@@ -71,8 +71,8 @@ func (v *viewer) run(ctx context.Context) {
 // open opens both mailboxes of a day: the viewer holds no ticket, so the camera admits the one to the viewer too.
 func (v *viewer) open(ctx context.Context, day uint32) (stop func()) {
 	box := v.record.Pair.Mailbox(envelope.ToCamera, day)
-	stopReading := v.camera.client.Receive(v.admitted(box), func(body []byte) bool {
-		v.deliver(ctx, box, body)
+	stopReading := v.camera.client.Receive(v.admitted(box), func(d signaling.Delivery) bool {
+		v.deliver(ctx, box, d.Body)
 		return true
 	})
 	stopKeeping := v.camera.client.Keep(v.admitted(v.record.Pair.Mailbox(envelope.ToViewer, day)))

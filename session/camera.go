@@ -14,6 +14,7 @@ import (
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/signaling"
 )
 
 // ErrOffer is returned by Run for an offer that cannot be answered; nothing has been sent to the viewer.
@@ -105,8 +106,8 @@ func (c *Camera) Run(ctx context.Context) error {
 		return err
 	}
 	box := admitted(c.in, c.cfg.Ticket)
-	stop := c.cfg.Signal.Receive(box, func(body []byte) bool {
-		c.do(ctx, func() error { return c.deliver(body) })
+	stop := c.cfg.Signal.Receive(box, func(d signaling.Delivery) bool {
+		c.do(ctx, func() error { return c.deliver(d.Body) })
 		return true
 	})
 	defer stop()

@@ -24,17 +24,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // post is a relay inside the test: it keeps what is sent until somebody receives, and delivers each mailbox in order.
 type post struct {
 	mu       sync.Mutex
-	handlers map[signaling.Name]func([]byte) bool // guarded by mu
-	waiting  map[signaling.Name][][]byte          // guarded by mu
-	busy     map[signaling.Name]bool              // guarded by mu
-	sent     [][]byte                             // guarded by mu
-	closed   bool                                 // guarded by mu; nothing is delivered any more
+	handlers map[signaling.Name]func(signaling.Delivery) bool // guarded by mu
+	waiting  map[signaling.Name][][]byte                      // guarded by mu
+	busy     map[signaling.Name]bool                          // guarded by mu
+	sent     [][]byte                                         // guarded by mu
+	closed   bool                                             // guarded by mu; nothing is delivered any more
 	work     sync.WaitGroup
 	refuse   error // guarded by mu; what Send answers
 }
 
 func newPost(t *testing.T) *post {
-	p := &post{handlers: make(map[signaling.Name]func([]byte) bool), waiting: make(map[signaling.Name][][]byte), busy: make(map[signaling.Name]bool)}
+	p := &post{handlers: make(map[signaling.Name]func(signaling.Delivery) bool), waiting: make(map[signaling.Name][][]byte), busy: make(map[signaling.Name]bool)}
 	t.Cleanup(p.close)
 	return p
 }
@@ -47,7 +47,7 @@ func (p *post) close() {
 	p.work.Wait()
 }
 
-func (p *post) Receive(mb signaling.Mailbox, handle func([]byte) bool) (stop func()) {
+func (p *post) Receive(mb signaling.Mailbox, handle func(signaling.Delivery) bool) (stop func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.handlers[mb.Name()] = handle
@@ -87,7 +87,7 @@ func (p *post) deliver(name signaling.Name) {
 			}
 			p.waiting[name] = bodies[1:]
 			p.mu.Unlock()
-			handle(bodies[0])
+			handle(signaling.Delivery{Body: bodies[0]})
 		}
 	})
 }
@@ -130,7 +130,8 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 	box := ours.Mailbox(envelope.ToCamera, 1)
 	s := stream{media.NewBroadcast(), media.State{Live: true}}
 	work.Go(func() { s.play(ctx) })
-	h.Receive(mailbox(box), func(wire []byte) bool {
+	h.Receive(mailbox(box), func(d signaling.Delivery) bool {
+		wire := d.Body
 		opened, err := ours.Open(box, wire, time.Now())
 		if err != nil {
 			t.Errorf("open offer: %v", err)
@@ -241,14 +242,14 @@ func (s *silent) Send(ctx context.Context, mb signaling.Mailbox, _ []byte, _ tim
 	s.work.Go(func() {
 		defer close(reading)
 		s.mu.Lock()
-		handlers := make([]func([]byte) bool, 0, 1)
+		handlers := make([]func(signaling.Delivery) bool, 0, 1)
 		for _, h := range s.handlers {
 			handlers = append(handlers, h)
 		}
 		s.mu.Unlock()
 		for range s.flood {
 			for _, handle := range handlers {
-				handle([]byte("of no one"))
+				handle(signaling.Delivery{Body: []byte("of no one")})
 			}
 		}
 	})

@@ -174,10 +174,10 @@ func Still(ctx context.Context, cfg StillConfig) (Frame, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	arrived := make(chan []byte, maxChunks+4)
-	defer cfg.Signal.Receive(mailbox(h.in), func(body []byte) bool {
+	arrived := make(chan signaling.Delivery, maxChunks+4)
+	defer cfg.Signal.Receive(mailbox(h.in), func(d signaling.Delivery) bool {
 		select {
-		case arrived <- body:
+		case arrived <- d:
 			return true
 		default: // more than a still has: it comes again, or is not ours
 			return false
@@ -190,8 +190,8 @@ func Still(ctx context.Context, cfg StillConfig) (Frame, error) {
 		select {
 		case <-waiting.Done():
 			return Frame{}, s.silence(ctx, ErrNoAnswer, waiting.Err())
-		case body := <-arrived:
-			frame, err := s.take(body)
+		case d := <-arrived:
+			frame, err := s.take(d.Body)
 			if err != nil {
 				return Frame{}, err
 			}

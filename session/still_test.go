@@ -18,7 +18,8 @@ func gallery(t *testing.T, signal Signal, s Stream) StillConfig {
 	t.Helper()
 	ours, theirs := pairOf(t)
 	box := ours.Mailbox(envelope.ToCamera, 1)
-	signal.Receive(mailbox(box), func(wire []byte) bool {
+	signal.Receive(mailbox(box), func(d signaling.Delivery) bool {
+		wire := d.Body
 		opened, err := ours.Open(box, wire, time.Now())
 		if err != nil {
 			t.Errorf("open offer: %v", err)

@@ -36,7 +36,7 @@ const (
 
 // Signal is what a session needs of signaling: *signaling.Client has it.
 type Signal interface {
-	Receive(mb signaling.Mailbox, handle func(body []byte) (done bool)) (stop func())
+	Receive(mb signaling.Mailbox, handle func(signaling.Delivery) (done bool)) (stop func())
 	Keep(mb signaling.Mailbox) (stop func())
 	Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error
 }
@@ -119,8 +119,8 @@ func (v *Viewer) do(ctx context.Context, f func() error) {
 func (v *Viewer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := v.cfg.Signal.Receive(mailbox(v.handshake.in), func(body []byte) bool {
-		v.do(ctx, func() error { return v.deliver(body) })
+	stop := v.cfg.Signal.Receive(mailbox(v.handshake.in), func(d signaling.Delivery) bool {
+		v.do(ctx, func() error { return v.deliver(d.Body) })
 		return true
 	})
 	defer stop()

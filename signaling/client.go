@@ -61,7 +61,7 @@ type keptMailbox struct {
 
 type receiver struct {
 	mailbox Mailbox
-	handle  func(body []byte) (done bool)
+	handle  func(Delivery) (done bool)
 }
 
 // NewClient checks the configuration; Run connects.
@@ -228,7 +228,10 @@ func (c *Client) deliver(l *link, f Deliver) {
 	c.mu.Lock()
 	r := c.received[f.Name]
 	c.mu.Unlock()
-	if r != nil && r.handle(f.Body) {
+	if r == nil {
+		return
+	}
+	if r.handle(NewDelivery(f.Body, func() { l.send(Reject{f.Name, f.Seq}) })) {
 		l.send(Ack{f.Name, f.Seq})
 	}
 }
@@ -236,7 +239,7 @@ func (c *Client) deliver(l *link, f Deliver) {
 // Receive opens mb for reading now and after every reconnect. handle is called for each message, in order, from the
 // client's one reading goroutine, so it must not block for long, and once more while stop is being called; when it returns true the relay deletes the message, else
 // the message comes again with the next connection. One receiver a mailbox: a second replaces the first.
-func (c *Client) Receive(mb Mailbox, handle func(body []byte) (done bool)) (stop func()) {
+func (c *Client) Receive(mb Mailbox, handle func(Delivery) (done bool)) (stop func()) {
 	name, r := mb.Name(), &receiver{mb, handle}
 	c.mu.Lock()
 	defer c.mu.Unlock()

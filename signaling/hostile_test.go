@@ -126,7 +126,7 @@ func TestClientSurvivesItsRelay(t *testing.T) {
 				default:
 				}
 			}})
-			c.Receive(testMailbox(1), func([]byte) bool { return true })
+			c.Receive(testMailbox(1), func(Delivery) bool { return true })
 			state(t, states, tt.want)
 		})
 	}
@@ -176,7 +176,7 @@ func TestAcksAreBounded(t *testing.T) {
 		}
 	})
 	c := run(t, ClientConfig{URL: url})
-	c.Receive(mb, func([]byte) bool { return true })
+	c.Receive(mb, func(Delivery) bool { return true })
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -322,10 +322,11 @@ func FuzzRelay(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Receive(mb, func(body []byte) bool {
-			if len(body) == 0 || len(body) > MaxFrame {
-				t.Errorf("a body of %d bytes", len(body))
+		c.Receive(mb, func(d Delivery) bool {
+			if len(d.Body) == 0 || len(d.Body) > MaxFrame {
+				t.Errorf("a body of %d bytes", len(d.Body))
 			}
+			d.Reject()
 			return true
 		})
 		if _, err := c.connection(t.Context()); err == nil {

@@ -13,7 +13,7 @@ const (
 	// Path is where a relay serves signaling.
 	Path = "/v1/signal"
 	// Subprotocol is the WebSocket subprotocol (RFC 6455, section 1.9).
-	Subprotocol = "peephole.signal.1"
+	Subprotocol = "peephole.signal.2"
 	// MaxFrame is the size in bytes that no WebSocket message exceeds.
 	MaxFrame = 65536
 	// MaxBody is the size in bytes that no body exceeds.
@@ -103,6 +103,11 @@ type (
 	}
 	// Close gives up a mailbox.
 	Close struct{ Name Name }
+	// Reject says that a delivered message is none of its mailbox's: it does not open.
+	Reject struct {
+		Name Name
+		Seq  uint64
+	}
 	// OK answers a request.
 	OK struct{ ID uint32 }
 	// Refused answers a request.
@@ -131,6 +136,7 @@ const (
 	typeAck       byte = 0x12
 	typeGrant     byte = 0x13
 	typeClose     byte = 0x14
+	typeReject    byte = 0x15
 	typeOK        byte = 0x20
 	typeRefused   byte = 0x21
 	typeDeliver   byte = 0x22
@@ -164,6 +170,10 @@ func (f GrantRequest) append(b []byte) []byte {
 }
 
 func (f Close) append(b []byte) []byte { return append(append(b, typeClose), f.Name[:]...) }
+
+func (f Reject) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(append(b, typeReject), f.Name[:]...), f.Seq)
+}
 
 func (f OK) append(b []byte) []byte { return binary.BigEndian.AppendUint32(append(b, typeOK), f.ID) }
 
@@ -214,6 +224,8 @@ func (r *reader) frame(kind byte) Frame {
 		return end(r, GrantRequest{ID: r.u32(), Name: r.name()})
 	case typeClose:
 		return end(r, Close{Name: r.name()})
+	case typeReject:
+		return end(r, Reject{Name: r.name(), Seq: r.u64()})
 	case typeOK:
 		return end(r, OK{ID: r.u32()})
 	case typeRefused:

@@ -23,7 +23,7 @@ func scan(ctx context.Context, client *signaling.Client, scanner *pairing.Scanne
 	defer scanner.Forget()
 	defer client.Keep(s.outbox)()
 	// Nothing is acked before the pair is made: an interrupted scanner may begin again.
-	defer client.Receive(rendezvous(toScanner), func(body []byte) bool { queue(s.messages, body); return false })()
+	defer client.Receive(rendezvous(toScanner), func(d signaling.Delivery) bool { queue(s.messages, d.Body); return false })()
 	pair, hello, err := s.run()
 	if s.stop != nil {
 		s.stop()
@@ -119,7 +119,7 @@ func (s *scanning) await() {
 	s.pair = s.scanner.Pair()
 	today, _ := s.client.ServerTime()
 	s.box = s.pair.Mailbox(envelope.ToViewer, s.pair.Day(today))
-	s.stop = s.client.Receive(signaling.Mailbox{Read: s.box.Read, Write: s.box.Write}, func(body []byte) bool { return queue(s.welcomes, body) })
+	s.stop = s.client.Receive(signaling.Mailbox{Read: s.box.Read, Write: s.box.Write}, func(d signaling.Delivery) bool { return queue(s.welcomes, d.Body) })
 }
 
 func rendezvous(m envelope.Mailbox) signaling.Mailbox {

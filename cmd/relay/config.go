@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/peephole-cam/peephole/internal/obs"
+	"github.com/peephole-cam/peephole/signaling/server"
 )
 
 // admission is who may open mailboxes.
@@ -33,6 +34,7 @@ type config struct {
 	tlsCert, tlsKey          string
 	tlsSelfSigned            bool
 	admission                string
+	node                     string
 	metrics                  string
 	logFormat                obs.Format
 	logLevel                 slog.Level
@@ -69,6 +71,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.tlsKey, "tls-key", "", "its private key, a PEM `file`")
 	set.BoolVar(&c.tlsSelfSigned, "tls-self-signed", false, "make a certificate of our own, for development; prints its fingerprint")
 	set.StringVar(&c.admission, "admission", string(admitAll), "who may open mailboxes: `open` (everybody, a quota for each address) or ticket (see relay ticket)")
+	set.StringVar(&c.node, "node", "", "`name` of this relay in its metrics, to tell your relays apart; names nobody else (default: the public URL's host)")
 	set.StringVar(&c.metrics, "metrics", "", "second `address` for /metrics, /healthz and /readyz; on the main one they are served to loopback listeners only")
 	set.Var(&c.logFormat, "log-format", "`text` or json")
 	set.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
@@ -149,6 +152,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("-admission %q: want open or ticket", c.admission)
 	case !c.tls() && !loopback(c.listen):
 		return fmt.Errorf("-listen %s without TLS: plain HTTP is served to this machine only; give -tls-cert and -tls-key, or -tls-self-signed for development, or listen on 127.0.0.1", c.listen)
+	case c.node != "" && server.CheckNode(c.node) != nil:
+		return fmt.Errorf("-%w", server.CheckNode(c.node))
 	case c.state == "":
 		return errors.New("-state: want a folder")
 	}

@@ -21,9 +21,13 @@ func (r *relay) newMetrics() *obs.Metrics {
 		m.Counter("peephole_signaling_total", "What signaling has done.", obs.Labels{"what": name}, of(n))
 	}
 	for name, n := range map[string]*atomic.Int64{
-		"malformed": &s.BadFrames, "signature": &s.BadSignatures, "request": &s.Refused, "slow_reader": &s.SlowReaders, "connections": &s.TooMany,
+		"malformed": &s.BadFrames, "signature": &s.BadSignatures, "request": &s.Refused, "slow_reader": &s.SlowReaders, "connections": &s.TooMany, "reject": &s.RejectsIgnored,
 	} {
 		m.Counter("peephole_signaling_refused_total", "What signaling has refused or ended.", obs.Labels{"why": name}, of(n))
+	}
+	for node, n := range s.Rejected {
+		m.Counter("peephole_signaling_rejected_total", "Deliveries that did not open at their receiver, by the node where they were posted and the one that delivered them.",
+			obs.Labels{"posted": node, "delivered": r.cfg.node}, of(n))
 	}
 	turnMetrics(m, r.turn.server.Stats)
 	return m

@@ -97,7 +97,11 @@ func (r *relay) start() (fingerprint string, err error) {
 	if r.pages, err = newPages(web.Files()); err != nil {
 		return "", err
 	}
+	if c.node == "" {
+		c.node = hostname(r.url)
+	}
 	r.signaling, err = server.New(server.Config{
+		Node:      c.node,
 		PublicURL: r.url, TicketKey: operator, Granter: r.turn, Bus: bus.NewLocal(), Logger: r.log.With("part", "signaling"),
 	})
 	return fingerprint, err

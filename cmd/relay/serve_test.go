@@ -164,7 +164,8 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	_, body := get(t, http.DefaultClient, s.url+"/metrics")
 	for _, want := range []string{
-		"peephole_signaling_connections 0", `peephole_signaling_total{what="posted"} 0`, `peephole_signaling_refused_total{why="slow_reader"} 0`,
+		"peephole_signaling_connections 0", `peephole_signaling_total{what="posted"} 0`, `peephole_signaling_refused_total{why="slow_reader"} 0`, `peephole_signaling_refused_total{why="reject"} 0`,
+		`peephole_signaling_rejected_total{delivered="127.0.0.1",posted="127.0.0.1"} 0`, `peephole_signaling_rejected_total{delivered="127.0.0.1",posted="other"} 0`,
 		"peephole_turn_allocations 0", `peephole_turn_auth_total{why="expired"} 0`, "go_goroutines",
 	} {
 		if !strings.Contains(body, want) {
@@ -174,6 +175,28 @@ func TestHealthAndMetrics(t *testing.T) {
 	s.stop()
 	if !strings.Contains(s.log.String(), `"msg":"serving"`) {
 		t.Errorf("the log is %q", s.log)
+	}
+}
+
+// What a device cannot open is counted under the relay's own name.
+func TestRejectionsAreInTheMetrics(t *testing.T) {
+	s := serveRelay(t, "-node", "east-1")
+	_, key, _ := ed25519.GenerateKey(rand.Reader)
+	mb := signaling.Mailbox{Read: key, Write: key}
+	c := clientOf(t, s.url)
+	c.Receive(mb, func(d signaling.Delivery) bool { d.Reject(); return true })
+	if err := c.Send(t.Context(), mb, []byte("x"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	const want = `peephole_signaling_rejected_total{delivered="east-1",posted="east-1"} 1`
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, body := get(t, http.DefaultClient, s.url+"/metrics")
+		if strings.Contains(body, want) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no %q in the metrics", want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ type Message struct {
 	Seq  uint64
 	Body []byte // nobody may change it
 	Kept bool   // it is stored as well
+	Node string // where it was posted: an operator's name for one of their nodes, and nobody else's
 }
 
 // Bus delivers messages by mailbox name, in the order in which they were published to that name.

@@ -15,9 +15,9 @@ import (
 // receive hands the bodies that arrive in a mailbox to a channel; keep says which the relay shall not delete.
 func receive(c *signaling.Client, mb signaling.Mailbox, keep func(body string) bool) (got chan string, stop func()) {
 	got = make(chan string, 1000)
-	return got, c.Receive(mb, func(body []byte) bool {
-		got <- string(body)
-		return keep == nil || !keep(string(body))
+	return got, c.Receive(mb, func(d signaling.Delivery) bool {
+		got <- string(d.Body)
+		return keep == nil || !keep(string(d.Body))
 	})
 }
 
@@ -142,7 +142,7 @@ func TestClientIsToldWhyItMayNotOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	runClient(t, c)
-	c.Receive(newMailbox(), func([]byte) bool { return true })
+	c.Receive(newMailbox(), func(signaling.Delivery) bool { return true })
 	var refusal *signaling.Error
 	if err := <-refused; !errors.As(err, &refusal) || refusal.Code != signaling.CodeSignature {
 		t.Errorf("reading: %v", err)
@@ -211,7 +211,7 @@ func BenchmarkFirstMessage(b *testing.B) {
 	defer cancel()
 	go camera.Run(ctx)
 	got := make(chan struct{}, 1)
-	camera.Receive(mb, func([]byte) bool { got <- struct{}{}; return true })
+	camera.Receive(mb, func(signaling.Delivery) bool { got <- struct{}{}; return true })
 	if err := camera.Connect(ctx); err != nil {
 		b.Fatal(err)
 	}

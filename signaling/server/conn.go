@@ -31,6 +31,8 @@ type conn struct {
 	cancel context.CancelFunc // ends the connection at once
 	boxes  map[signaling.Name]*opened
 	rate   *rate.Limiter
+
+	delivered delivered
 }
 
 // opened is what the connection may do with a mailbox.
@@ -135,6 +137,7 @@ func (c *conn) writeStored(ctx context.Context, r *replay) bool {
 		return true
 	}
 	for _, m := range c.server.store.next(r.name, r.from, replayBatch, time.Now(), func() { r.live.Store(true) }) {
+		c.delivered.add(r.name, m.Seq, m.Node)
 		if !c.writeFrame(ctx, signaling.Append(nil, signaling.Deliver{Name: r.name, Seq: m.Seq, Body: m.Body})) {
 			return false
 		}
@@ -175,7 +178,7 @@ func (c *conn) read(ctx context.Context) {
 		f, err := signaling.Parse(b)
 		if err != nil || kind != websocket.MessageBinary || !c.handle(f) {
 			c.server.Stats.BadFrames.Add(1)
-			c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 1"})
+			c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 2"})
 			return
 		}
 	}
@@ -198,6 +201,8 @@ func (c *conn) handle(f signaling.Frame) bool {
 		if o := c.boxes[f.Name]; o != nil && o.reading != nil {
 			c.server.store.ack(f.Name, f.Seq)
 		}
+	case signaling.Reject:
+		c.reject(f, now)
 	case signaling.GrantRequest:
 		c.grant(f, now)
 	case signaling.Close:
@@ -265,6 +270,7 @@ func (c *conn) deliver(name signaling.Name) {
 			return // it will be found in the store
 		}
 		c.server.Stats.Delivered.Add(1)
+		c.delivered.add(name, m.Seq, m.Node)
 		c.send(signaling.Deliver{Name: name, Seq: m.Seq, Body: m.Body})
 	})
 	c.out.replay(r)

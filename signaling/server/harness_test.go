@@ -41,7 +41,9 @@ func startAt(t testing.TB, addr string, cfg Config) *endpoint {
 		t.Fatal(err)
 	}
 	cfg.PublicURL = "http://" + l.Addr().String()
-	cfg.Bus = bus.NewLocal()
+	if cfg.Bus == nil {
+		cfg.Bus = bus.NewLocal()
+	}
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	s, err := New(cfg)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
 
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
@@ -37,7 +38,9 @@ type Config struct {
 	TicketKey ed25519.PublicKey // who opens a mailbox must have a ticket of this key; nil: everyone is admitted
 	Granter   Granter           // nil: no ICE servers
 	Bus       bus.Bus
-	MaxBytes  int64 // of stored messages in all; 0: 1 GiB
+	Node      string   // names this node to its operator, see CheckNode; "": "relay"
+	Peers     []string // the other nodes of the bus
+	MaxBytes  int64    // of stored messages in all; 0: 1 GiB
 	Logger    *slog.Logger
 }
 
@@ -46,6 +49,11 @@ type Stats struct {
 	Connections, Mailboxes, StoredBytes                     atomic.Int64
 	Opened, Posted, Delivered, Acked, Granted, Expired      atomic.Int64
 	BadFrames, BadSignatures, Refused, SlowReaders, TooMany atomic.Int64
+
+	// Rejected counts deliveries of this node that their receivers could not open, by the node where they were posted: this one, one
+	// of the Peers, or OtherNode. The map does not change.
+	Rejected       map[string]*atomic.Int64
+	RejectsIgnored atomic.Int64 // of nothing that was delivered, said again, or too many from one address
 }
 
 // Server is the endpoint. It implements http.Handler.
@@ -64,7 +72,10 @@ type Server struct {
 }
 
 // usage is what one source address has open.
-type usage struct{ conns, boxes int }
+type usage struct {
+	conns, boxes int
+	rejects      *rate.Limiter // nil: none yet
+}
 
 // ErrNotServing is returned by Serving before Run and after it.
 var ErrNotServing = errors.New("signaling is not serving")
@@ -74,6 +85,7 @@ const (
 	mailboxesPerAddr = 1 << 16
 	mailboxesPerConn = 4096
 	defaultMaxBytes  = 1 << 30
+	defaultNode      = "relay"
 	sweepEvery       = 15 * time.Second
 	pingEvery        = 20 * time.Second
 	silence          = 60 * time.Second
@@ -89,8 +101,18 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = defaultMaxBytes
 	}
+	if cfg.Node == "" {
+		cfg.Node = defaultNode
+	}
+	nodes := append([]string{cfg.Node}, cfg.Peers...)
+	for _, n := range nodes {
+		if err := CheckNode(n); err != nil {
+			return nil, fmt.Errorf("make signaling server: %w", err)
+		}
+	}
 	s := &Server{cfg: cfg, perAddr: make(map[netip.Addr]*usage)}
-	s.store = newStore(&s.Stats, cfg.MaxBytes)
+	s.Stats.Rejected = newRejected(nodes...)
+	s.store = newStore(&s.Stats, cfg.MaxBytes, cfg.Node)
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -113,6 +135,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case now := <-ticker.C:
 			s.store.sweep(now)
+			s.sweep(now)
 		}
 	}
 }
@@ -174,12 +197,23 @@ func (s *Server) leave(addr netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.perAddr[addr]; u != nil {
-		if u.conns--; u.conns == 0 {
+		if u.conns--; u.idle(time.Now()) {
 			delete(s.perAddr, addr)
 		}
 	}
 	s.Stats.Connections.Add(-1)
 	s.conns.Done()
+}
+
+// sweep forgets the addresses that nothing has to be known of any more.
+func (s *Server) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for addr, u := range s.perAddr {
+		if u.idle(now) {
+			delete(s.perAddr, addr)
+		}
+	}
 }
 
 // addBoxes counts mailboxes that an address' connections have open; false: it has too many.

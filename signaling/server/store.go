@@ -35,6 +35,7 @@ type box struct {
 type message struct {
 	seq     uint64
 	body    []byte
+	node    string // where it was posted
 	expires time.Time
 }
 
@@ -45,10 +46,11 @@ type store struct {
 	accounts map[string]*account     // guarded by mu
 	maxBytes int64
 	stats    *Stats
+	node     string // this one
 }
 
-func newStore(stats *Stats, maxBytes int64) *store {
-	return &store{boxes: make(map[signaling.Name]*box), accounts: make(map[string]*account), maxBytes: maxBytes, stats: stats}
+func newStore(stats *Stats, maxBytes int64, node string) *store {
+	return &store{node: node, boxes: make(map[signaling.Name]*box), accounts: make(map[string]*account), maxBytes: maxBytes, stats: stats}
 }
 
 var (
@@ -168,7 +170,7 @@ func (s *store) post(name signaling.Name, body []byte, ttl time.Duration, now ti
 		}
 		ttl = min(ttl, pairingLife-age)
 	}
-	m := message{seq: b.next, body: bytes.Clone(body), expires: now.Add(ttl)}
+	m := message{seq: b.next, body: bytes.Clone(body), node: s.node, expires: now.Add(ttl)}
 	if ttl > 0 {
 		s.expire(b, now)
 		if !s.room(b, len(body)) {
@@ -179,7 +181,7 @@ func (s *store) post(name signaling.Name, body []byte, ttl time.Duration, now ti
 	}
 	b.posted++
 	b.next++
-	to.Publish(name, bus.Message{Seq: m.seq, Body: m.body, Kept: ttl > 0})
+	to.Publish(name, bus.Message{Seq: m.seq, Body: m.body, Kept: ttl > 0, Node: m.node})
 	return nil
 }
 
@@ -236,7 +238,7 @@ func (s *store) next(name signaling.Name, from uint64, n int, now time.Time, set
 		s.expire(b, now)
 		for _, m := range b.messages {
 			if m.seq >= from && len(out) < n {
-				out = append(out, bus.Message{Seq: m.seq, Body: m.body, Kept: true})
+				out = append(out, bus.Message{Seq: m.seq, Body: m.body, Kept: true, Node: m.node})
 			}
 		}
 	}

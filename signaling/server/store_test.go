@@ -22,7 +22,7 @@ var (
 	begin     = time.Unix(1_800_000_000, 0)
 )
 
-func newTestStore() *store { return newStore(new(Stats), 1<<30) }
+func newTestStore() *store { return newStore(new(Stats), 1<<30, "here") }
 
 func payer(key string, boxes int) *account { return &account{key: key, maxBoxes: boxes, maxGrants: 2} }
 

@@ -5,7 +5,7 @@ import type { Mailbox } from './mailbox';
 // The client of a relay's signaling (doc/protocol.md, section 5). It comes back by itself, and trusts nothing that arrives.
 
 const Type = {
-  challenge: 0x01, open: 0x10, post: 0x11, ack: 0x12, grant: 0x13, close: 0x14,
+  challenge: 0x01, open: 0x10, post: 0x11, ack: 0x12, grant: 0x13, close: 0x14, reject: 0x15,
   ok: 0x20, error: 0x21, deliver: 0x22, granted: 0x23,
 } as const;
 
@@ -48,10 +48,15 @@ interface Request {
   reject(e: Error): void;
 }
 
+/**
+ * Called in order; true lets the relay delete the message. reject tells the relay that it is none of this mailbox's: it does not open under any key
+ * that belongs here. Only its first call counts; once the connection is lost that brought the message, there is nobody to tell.
+ */
+export type Handle = (body: Bytes, reject: () => void) => Promise<boolean>;
+
 interface Receiver {
   box: Mailbox;
-  /** Called in order; true lets the relay delete the message. */
-  handle(body: Bytes): Promise<boolean>;
+  handle: Handle;
 }
 
 /** One WebSocket connection. */
@@ -108,7 +113,7 @@ export class Signaling {
   }
 
   /** Opens box for reading now and after every reconnect, until stop is called. */
-  receive(box: Mailbox, handle: (body: Bytes) => Promise<boolean>): () => void {
+  receive(box: Mailbox, handle: Handle): () => void {
     const name = toHex(box.name);
     const receiver = { box, handle };
     this.#receivers.set(name, receiver);
@@ -183,7 +188,7 @@ export class Signaling {
   }
 
   #dial(): void {
-    const socket = new WebSocket(`ws${this.relayURL.slice('http'.length)}/v1/signal`, 'peephole.signal.1');
+    const socket = new WebSocket(`ws${this.relayURL.slice('http'.length)}/v1/signal`, 'peephole.signal.2');
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (e: MessageEvent<ArrayBuffer>) => this.#message(socket, e.data);
     socket.onclose = () => this.#lost(socket);
@@ -261,7 +266,13 @@ export class Signaling {
   #deliver(link: Link, name: string, seq: bigint, body: Bytes): void {
     this.#deliveries = this.#deliveries.then(async () => {
       const receiver = this.#receivers.get(name);
-      if (receiver && (await receiver.handle(body).catch(() => true))) this.#put(link, u8(Type.ack), receiver.box.name, u64(seq));
+      if (receiver === undefined) return;
+      let said = false;
+      const reject = (): void => {
+        if (!said) this.#put(link, u8(Type.reject), receiver.box.name, u64(seq));
+        said = true;
+      };
+      if (await receiver.handle(body, reject).catch(() => true)) this.#put(link, u8(Type.ack), receiver.box.name, u64(seq));
     });
   }
 }

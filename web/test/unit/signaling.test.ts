@@ -78,11 +78,15 @@ async function posted(s: Socket, box: Mailbox, frame = s.take()): Promise<{ id: 
   return { id, body: text(r.rest()) };
 }
 
+async function until(is: () => boolean): Promise<void> {
+  while (!is()) await new Promise((resolve) => setImmediate(resolve));
+}
+
 async function connect(): Promise<{ client: Signaling; socket: Socket }> {
   const next = Socket.next();
   const client = new Signaling(url);
   const socket = await next;
-  assert.deepEqual([socket.url, socket.protocol], ['wss://relay.example/v1/signal', 'peephole.signal.1']);
+  assert.deepEqual([socket.url, socket.protocol], ['wss://relay.example/v1/signal', 'peephole.signal.2']);
   socket.challenge();
   await client.connected();
   return { client, socket };
@@ -135,6 +139,35 @@ test('messages are delivered in order and acknowledged when handled', async () =
   assert.deepEqual(got, ['a', 'keep', 'b']);
   stop();
   assert.equal(toHex(await socket.take()), toHex(concat(u8(0x14), inbox.name)));
+  client.close();
+});
+
+test('a rejected message is told to the relay that delivered it, once, and to no later connection', async () => {
+  const { client, socket } = await connect();
+  const rejects: (() => void)[] = [];
+  client.receive(inbox, async (body, reject) => {
+    rejects.push(reject);
+    if (text(body) === 'foreign') reject();
+    return text(body) === 'foreign';
+  });
+  await opened(socket, inbox, 1);
+  for (const [seq, body] of [[1n, 'foreign'], [2n, 'ours'], [3n, 'foreign']] as const) socket.say(u8(0x22), inbox.name, u64(seq), utf8(body));
+  for (const [type, seq] of [[0x15, 1n], [0x12, 1n], [0x15, 3n], [0x12, 3n]] as const) {
+    assert.equal(toHex(await socket.take()), toHex(concat(u8(type), inbox.name, u64(seq))));
+  }
+  rejects[0]!(); // again
+  rejects[1]!(); // later, when it has been judged
+  assert.equal(toHex(await socket.take()), toHex(concat(u8(0x15), inbox.name, u64(2n))));
+  socket.say(u8(0x22), inbox.name, u64(4n), utf8('late'));
+  await until(() => rejects.length === 4);
+  const again = Socket.next();
+  socket.break();
+  const second = await again;
+  second.challenge();
+  await opened(second, inbox, 1);
+  rejects[3]!();
+  client.release(outbox); // whose frame is next, and not a rejection
+  assert.equal(toHex(await second.take()), toHex(concat(u8(0x14), outbox.name)));
   client.close();
 });
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/sframe"
 	"github.com/peephole-cam/peephole/media"
-	"github.com/peephole-cam/peephole/signaling"
 )
 
 func (v *Viewer) makeOffer() error {
@@ -52,21 +52,25 @@ func (v *Viewer) postOffer(ctx context.Context) error {
 }
 
 // deliver takes what came through the session's mailbox: the answer first, records after it.
-func (v *Viewer) deliver(d signaling.Delivery) error {
-	if v.arrivals.again(d) {
+// A mailbox delivers at least once: a copy of what came before is neither news nor an alarm.
+func (v *Viewer) deliver(body []byte) error {
+	mark := sha256.Sum256(body)
+	if v.seen[mark] {
 		return nil
 	}
 	if v.records == nil {
-		return v.takeAnswer(d)
-	}
-	m, err := v.records.signaling.in.open(d.Body)
-	if err != nil {
-		if !v.handshake.answers(d.Body) {
-			v.rejectDelivery(d, "record", err)
+		err := v.answered(body)
+		if v.records != nil {
+			v.opened(mark)
 		}
+		return err
+	}
+	m, err := v.records.signaling.in.open(body)
+	if err != nil {
+		v.reject("record", err)
 		return nil
 	}
-	v.arrivals.opened(d)
+	v.opened(mark)
 	switch m.Type {
 	case "candidate":
 		v.peer.addCandidate(m, v.cfg.Logger)
@@ -76,39 +80,23 @@ func (v *Viewer) deliver(d signaling.Delivery) error {
 	return nil
 }
 
-// takeAnswer takes the answer, and then what came before it. What does not open is counted, and the wait goes on.
-func (v *Viewer) takeAnswer(d signaling.Delivery) error {
-	a, err := v.handshake.open(d.Body, time.Now())
+// opened remembers a message that has opened, to know its copies by.
+func (v *Viewer) opened(mark [32]byte) {
+	if len(v.seen) < maxSeen {
+		v.seen[mark] = true
+	}
+}
+
+// answered opens the answer and makes the session secret. What does not open is counted, and the wait goes on.
+func (v *Viewer) answered(wire []byte) error {
+	a, err := v.handshake.open(wire, time.Now())
 	if errors.As(err, new(errForeign)) {
-		if !v.arrivals.hold(d) {
-			v.rejectDelivery(d, "envelope", err)
-		}
+		v.reject("envelope", err)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := v.answered(a, d.Body); err != nil {
-		return err
-	}
-	v.arrivals.opened(d)
-	for _, held := range v.arrivals.release() {
-		if err := v.deliver(held); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (v *Viewer) rejectDelivery(d signaling.Delivery, what string, err error) {
-	if foreign(err) {
-		d.Reject()
-	}
-	v.reject(what, err)
-}
-
-// answered makes the session secret from the answer.
-func (v *Viewer) answered(a *answer, wire []byte) error {
 	if err := v.agree(a, wire); err != nil {
 		return err
 	}

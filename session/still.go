@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -154,8 +155,8 @@ type still struct {
 	cfg       StillConfig
 	handshake *handshake
 	fresh     freshness
-	arrivals  arrivals
-	assembly  *assembly // nil until the answer has opened
+	assembly  *assembly         // nil until the answer has opened
+	seen      map[[32]byte]bool // hashes of what has opened, to know its copies by: mailboxes deliver at least once
 }
 
 // Still asks a camera for one picture. What arrives and does not open is told to OnReject, and the wait goes on for ten seconds.
@@ -165,7 +166,7 @@ func Still(ctx context.Context, cfg StillConfig) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
-	s := &still{cfg: cfg, handshake: h, arrivals: arrivals{follows: mayBeChunk}}
+	s := &still{cfg: cfg, handshake: h, seen: make(map[[32]byte]bool)}
 	now := time.Now()
 	first := s.fresh.issue(now)
 	if err := h.seal(cfg.Box, offer{Still: true, Challenge: first[:], Agent: cfg.Agent}, now); err != nil {
@@ -190,7 +191,7 @@ func Still(ctx context.Context, cfg StillConfig) (Frame, error) {
 		case <-waiting.Done():
 			return Frame{}, s.silence(ctx, ErrNoAnswer, waiting.Err())
 		case d := <-arrived:
-			frame, err := s.take(d)
+			frame, err := s.take(d.Body)
 			if err != nil {
 				return Frame{}, err
 			}
@@ -213,21 +214,22 @@ func (s *still) silence(ctx context.Context, sentinel, err error) error {
 }
 
 // take opens one message, and returns the frame when the still is whole.
-func (s *still) take(d signaling.Delivery) (*Frame, error) {
+func (s *still) take(body []byte) (*Frame, error) {
+	mark := sha256.Sum256(body)
 	switch {
-	case s.arrivals.again(d):
+	case s.seen[mark]:
 		return nil, nil
 	case s.assembly == nil:
-		return s.takeAnswer(d)
+		err := s.answered(body)
+		s.seen[mark] = s.assembly != nil
+		return nil, err
 	}
-	plaintext, err := s.assembly.add(d.Body)
+	plaintext, err := s.assembly.add(body)
 	if err != nil {
-		if !s.handshake.answers(d.Body) {
-			s.reject(d, "frame", err)
-		}
+		s.reject("frame", err)
 		return nil, nil
 	}
-	if s.arrivals.opened(d); plaintext == nil {
+	if s.seen[mark] = true; plaintext == nil {
 		return nil, nil
 	}
 	frame, c, err := parseFrame(plaintext)
@@ -238,41 +240,27 @@ func (s *still) take(d signaling.Delivery) (*Frame, error) {
 	return &frame, nil
 }
 
-// takeAnswer opens the answer, and then what came before it.
-func (s *still) takeAnswer(d signaling.Delivery) (*Frame, error) {
-	a, err := s.handshake.open(d.Body, time.Now())
+func (s *still) answered(body []byte) error {
+	a, err := s.handshake.open(body, time.Now())
 	if errors.As(err, new(errForeign)) {
-		if !s.arrivals.hold(d) {
-			s.reject(d, "envelope", err)
-		}
-		return nil, nil
+		s.reject("envelope", err)
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	agreed, err := s.handshake.secret(a, d.Body)
+	agreed, err := s.handshake.secret(a, body)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.cfg.OnName != nil {
 		s.cfg.OnName(Printable(a.Name))
 	}
-	if s.assembly, err = newAssembly(agreed); err != nil {
-		return nil, err
-	}
-	s.arrivals.opened(d)
-	for _, held := range s.arrivals.release() {
-		if frame, err := s.take(held); frame != nil || err != nil {
-			return frame, err
-		}
-	}
-	return nil, nil
+	s.assembly, err = newAssembly(agreed)
+	return err
 }
 
-func (s *still) reject(d signaling.Delivery, what string, err error) {
-	if foreign(err) {
-		d.Reject()
-	}
+func (s *still) reject(what string, err error) {
 	if s.cfg.OnReject != nil {
 		s.cfg.OnReject(Rejection{what, err})
 	}

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
+
+	"github.com/peephole-cam/peephole/session"
 )
 
 func (c *command) snapshot(ctx context.Context, args []string) error {
@@ -23,10 +26,10 @@ func (c *command) snapshot(ctx context.Context, args []string) error {
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		return errors.New("ffmpeg is needed to make a JPEG: run apt-get install ffmpeg")
 	}
-	rejected := rejections{stderr: c.stderr}
-	still, err := c.viewer.Still(ctx, name, rejected.add)
+	once := sync.OnceFunc(func() { fmt.Fprintln(c.stderr, session.Rejection{}.Text()) })
+	still, err := c.viewer.Still(ctx, name, func(session.Rejection) { once() })
 	if err != nil {
-		return rejected.explain(err, 0)
+		return err
 	}
 	if !still.Live {
 		return errors.New("the camera's last picture is not live: its source may be dead; see viewer watch")

@@ -11,7 +11,7 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build web deps test check race fuzz formal bench ci clean
+.PHONY: help demo build web deps test check race fuzz formal mixup bench ci clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,7 @@ test: deps $(NODE) ## all tests, Go and web; says how many passed
 check: $(NODE) ## quick: format, vet, staticcheck, import rules, go.mod, types, web/dist is up to date
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
 	go vet ./...
+	go vet -tags unsealed ./internal/mixup
 	go tool staticcheck ./...
 	go test -count=1 ./internal/archtest
 	go mod tidy -diff
@@ -48,6 +49,13 @@ fuzz: ## every fuzz target for FUZZTIME, all together for FUZZBUDGET seconds at 
 
 formal: deps ## the models of the protocol, the sound and the broken ones
 	@formal/run.sh
+
+# The households and, of them, those that watch live through TURN.
+HOUSEHOLDS ?= 13000
+SAMPLE     ?= 200
+
+mixup: ## the incident of 2024 at its size, and without sealing; writes doc/mixup.md
+	@scripts/mixup.sh $(HOUSEHOLDS) $(SAMPLE)
 
 bench: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...

@@ -64,6 +64,9 @@ func (c Clip) Source(mark string) Source {
 	return s
 }
 
+// Still returns the clip's first keyframe, which carries mark as Source's access units do.
+func (c Clip) Still(mark string) []byte { return InsertSEI(c.units[0], MarkSEI(mark)) }
+
 type clipSource struct {
 	clip Clip
 	sei  []byte

@@ -44,6 +44,9 @@ func TestPlanted(t *testing.T) {
 		{"relay test opens", testImports("cmd/relay", "crypto/envelope"), "the relay is blind", "tests of cmd/relay import crypto/envelope"},
 		{"no relay", remove("cmd/relay"), "the relay is blind", "cmd/relay does not exist"},
 		{"sframe renamed", remove("crypto/pairing"), "the relay is blind", "crypto/pairing does not exist"},
+		{"a build without sealing", func(t tree) { t.builds["crypto/envelope/open_off.go"] = "//go:build unsealed" }, "sealing cannot be built away", `tag "unsealed"`},
+		{"a build without sealing, negated", func(t tree) { t.builds["session/x.go"] = "//go:build linux && !unsealed" }, "sealing cannot be built away", `tag "unsealed"`},
+		{"a command that fails on purpose", imports("cmd/relay", "internal/evilcloud"), "sealing cannot be built away", "cmd/relay imports internal/evilcloud"},
 		{"signaling reads media", imports("signaling", "media"), "signaling carries opaque bytes", "signaling imports media"},
 		{"server links turn", imports("signaling/server", "turn"), "signaling carries opaque bytes", "signaling/server imports turn"},
 		{"no server", remove("signaling/server"), "signaling carries opaque bytes", "signaling/server does not exist"},
@@ -111,7 +114,8 @@ func TestException(t *testing.T) {
 
 // sound returns a small tree that breaks no rule.
 func sound() tree {
-	t := tree{packages: map[string]*pkg{}, lines: map[string]int{"media/doc.go": 700}}
+	t := tree{packages: map[string]*pkg{}, lines: map[string]int{"media/doc.go": 700},
+		builds: map[string]string{"media/process_linux.go": "//go:build linux", "internal/mixup/app_sealed.go": "//go:build !unsealed"}}
 	for dir, imps := range map[string][]string{
 		"crypto/label":     nil,
 		"crypto/identity":  {"crypto/label"},

@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"fmt"
+	"go/build/constraint"
 	"path"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ var rules = []struct {
 }{
 	{"the relay is blind", relayIsBlind},
 	{"signaling carries opaque bytes", signalingIsOpaque},
+	{"sealing cannot be built away", sealingStays},
 	{"nothing imports a command", commandsAreLeaves},
 	{"camera and viewer stay apart", cameraAndViewerApart},
 	{"foundations import no sibling", foundationsStandAlone},
@@ -39,6 +41,33 @@ func relayIsBlind(t tree) []string {
 func signalingIsOpaque(t tree) []string {
 	return append(missing(t, "signaling", "signaling/server"),
 		reaches(t, "signaling", append([]string{"turn", "media", "camera", "viewer"}, opens...)...)...)
+}
+
+// controls are the programs that do wrong on purpose, for tests: no command may contain them.
+var controls = []string{"internal/evilcloud", "internal/mixup"}
+
+// sealingStays: what a file of the product does depends on the platform it is built for and on nothing that somebody could say when
+// building it. Only the mix-up test has such a switch, for its control, and no command reaches that.
+func sealingStays(t tree) (out []string) {
+	for file, build := range t.builds {
+		x, err := constraint.Parse(build)
+		if err != nil {
+			out = append(out, fmt.Sprintf("%s: %v", file, err))
+			continue
+		}
+		x.Eval(func(tag string) bool {
+			if !slices.Contains([]string{"linux", "unix", "windows", "darwin"}, tag) && !withinAny(file, controls...) {
+				out = append(out, fmt.Sprintf("%s is built only with the tag %q", file, tag))
+			}
+			return true
+		})
+	}
+	for dir := range t.packages {
+		if within(dir, "cmd") {
+			out = append(out, reaches(t, dir, controls...)...)
+		}
+	}
+	return out
 }
 
 func commandsAreLeaves(t tree) (out []string) {

@@ -3,6 +3,7 @@ package archtest
 import (
 	"bytes"
 	"go/ast"
+	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -20,8 +21,9 @@ const module = "github.com/peephole-cam/peephole"
 
 // tree is what the rules look at.
 type tree struct {
-	packages map[string]*pkg // by folder, relative to the module's root
-	lines    map[string]int  // lines of every source file written by hand, by path
+	packages map[string]*pkg   // by folder, relative to the module's root
+	lines    map[string]int    // lines of every source file written by hand, by path
+	builds   map[string]string // build constraints ("//go:build …"), by path of the Go file that has one
 }
 
 // pkg is one package. Imports of this module's packages are relative to its root, vendors' are full paths; the standard
@@ -69,7 +71,7 @@ func (t tree) chain(from string, bad func(string) bool) []string {
 // readTree reads the module whose root folder is root.
 func readTree(t *testing.T, root string) tree {
 	t.Helper()
-	out := tree{packages: map[string]*pkg{}, lines: map[string]int{}}
+	out := tree{packages: map[string]*pkg{}, lines: map[string]int{}, builds: map[string]string{}}
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -125,6 +127,13 @@ func (t tree) addFile(file, rel string) error {
 	}
 	if !ast.IsGenerated(f) {
 		t.lines[rel] = bytes.Count(src, []byte("\n"))
+	}
+	for _, group := range f.Comments {
+		for _, c := range group.List {
+			if constraint.IsGoBuild(c.Text) && c.Pos() < f.Package {
+				t.builds[rel] = c.Text
+			}
+		}
 	}
 	dir := path.Dir(rel)
 	p := t.packages[dir]

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peephole-cam/peephole/camera"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/viewer"
+)
+
+// household is a camera and the person who may watch it. What its two devices do with a picture is in app_sealed.go, or in
+// app_unsealed.go for the control.
+type household struct {
+	number int
+	relay  string // its home node
+	state  string
+	lens   *lens
+	tally  *tally
+	app    app
+
+	connected atomic.Bool // the camera is at its relay
+
+	mu     sync.Mutex
+	from   time.Time // guarded by mu; requests that began before it do not count
+	asked  bool      // guarded by mu; at least once since then, while the camera was at its relay
+	told   bool      // guarded by mu; that something came which is not from this camera
+	saw    bool      // guarded by mu; a stranger's picture
+	healed time.Time // guarded by mu; when the fault ended; zero before
+	back   bool      // guarded by mu; was shown its own camera's picture after that
+}
+
+func newHousehold(number int, relay, state string, clips []media.Clip, t *tally) *household {
+	return &household{
+		number: number, relay: relay, tally: t, state: filepath.Join(state, fmt.Sprintf("%05d", number)),
+		lens: newLens(clips[number%len(clips)], fmt.Sprintf("household %05d", number)),
+	}
+}
+
+func (h *household) cameraState() string { return filepath.Join(h.state, "camera") }
+func (h *household) viewerState() string { return filepath.Join(h.state, "viewer") }
+func (h *household) name() string        { return fmt.Sprintf("home-%05d", h.number) }
+
+var nothing = slog.New(slog.DiscardHandler)
+
+// pair makes both devices and pairs them as people do: the camera shows a code, the viewer reads it. Devices that are there
+// already stay as they are.
+func (h *household) pair(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(h.state, "paired")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	codes, paired := make(chan pairing.Code, 4), make(chan struct{}, 1)
+	c, err := camera.New(camera.Config{
+		State: h.cameraState(), Name: h.name(), RelayURL: h.relay, PairWindow: time.Minute, Stream: h.lens, Logger: nothing,
+		OnCode: func(c pairing.Code) { codes <- c }, OnPaired: func(string) { paired <- struct{}{} },
+	})
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer stop()
+	work.Go(func() { _ = c.Run(running) }) // ends with running and no sooner
+	v, err := viewer.Open(viewer.Config{State: h.viewerState(), Logger: nothing})
+	if err != nil {
+		return err
+	}
+	select {
+	case code := <-codes:
+		if _, err := v.Pair(ctx, code.URI()); err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-paired: // the camera knows that the viewer knows
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return os.WriteFile(filepath.Join(h.state, "paired"), nil, 0o600)
+}
+
+// ask asks the household's camera for a picture once, and counts whose it was that the person was shown.
+func (h *household) ask(ctx context.Context) {
+	began, there := time.Now(), h.connected.Load()
+	picture, err := h.app.still(ctx, h)
+	if ctx.Err() != nil {
+		return
+	}
+	h.mu.Lock()
+	h.asked = h.asked || there && !began.Before(h.from)
+	h.mu.Unlock()
+	if err != nil {
+		h.tally.add(func(c *counts) { c.Unanswered++ })
+		return
+	}
+	h.shown(picture)
+}
+
+// shown counts a picture that reached the person: by the mark in it.
+func (h *household) shown(picture []byte) (own bool) {
+	own = slices.Equal(media.Marks(picture), []string{h.lens.mark})
+	h.mu.Lock()
+	first := !own && !h.saw
+	h.saw = h.saw || !own
+	back := own && !h.healed.IsZero() && !h.back
+	h.back = h.back || back
+	healed := h.healed
+	h.mu.Unlock()
+	h.tally.add(func(c *counts) {
+		if own {
+			c.Own++
+		} else {
+			c.Strangers++
+		}
+		if first {
+			c.Saw++
+		}
+		if back {
+			c.Back++
+			c.back = append(c.back, time.Since(healed))
+		}
+	})
+	return own
+}
+
+// rejected counts what arrived and was not shown.
+func (h *household) rejected() {
+	h.mu.Lock()
+	first := !h.told
+	h.told = true
+	h.mu.Unlock()
+	h.tally.add(func(c *counts) {
+		c.Rejected++
+		if first {
+			c.Told++
+		}
+	})
+}
+
+// expect begins to count requests anew.
+func (h *household) expect(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.from, h.asked = now, false
+}
+
+// heal begins the wait for the right picture.
+func (h *household) heal(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.healed = now
+}
+
+func (h *household) isBack() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.back
+}
+
+func (h *household) isConnected() bool { return h.connected.Load() }
+
+func (h *household) hasAsked() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked
+}

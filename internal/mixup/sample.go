@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/peephole-cam/peephole/media"
+)
+
+// liveWithin is how old the last frame of a session may be that counts as showing a picture: three of the lens' seconds.
+const liveWithin = 3 * time.Second
+
+// sample is the households that watch all the time, in real WebRTC sessions through the relay's TURN server.
+type sample struct {
+	tally *tally
+	work  sync.WaitGroup
+	stop  context.CancelFunc
+
+	mu     sync.Mutex
+	last   map[*household]time.Time // guarded by mu; of the last frame of their own camera
+	back   map[*household]bool      // guarded by mu
+	healed time.Time                // guarded by mu
+}
+
+func newSample(t *tally) *sample {
+	return &sample{tally: t, last: make(map[*household]time.Time), back: make(map[*household]bool), stop: func() {}}
+}
+
+func (s *sample) start(ctx context.Context, homes []*household) {
+	ctx, s.stop = context.WithCancel(ctx)
+	for _, h := range homes {
+		s.work.Go(func() { h.lens.run(ctx) })
+		s.work.Go(func() { h.app.watch(ctx, h, s) })
+	}
+}
+
+// frame counts one frame that a person was shown.
+func (s *sample) frame(h *household, unit []byte) {
+	now, own := time.Now(), slices.Equal(media.Marks(unit), []string{h.lens.mark})
+	s.mu.Lock()
+	back := own && !s.healed.IsZero() && !s.back[h]
+	if own {
+		s.last[h] = now
+	}
+	if back {
+		s.back[h] = true
+	}
+	healed := s.healed
+	s.mu.Unlock()
+	s.tally.add(func(c *counts) {
+		if own {
+			c.LiveOwn++
+		} else {
+			c.LiveStrangers++
+		}
+		if back {
+			c.LiveBack++
+			c.liveBack = append(c.liveBack, now.Sub(healed))
+		}
+	})
+}
+
+func (s *sample) broke(*household) { s.tally.add(func(c *counts) { c.LiveBroke++ }) }
+
+func (s *sample) heal(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.healed = now
+}
+
+// live is how many have a picture now.
+func (s *sample) live(now time.Time) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, at := range s.last {
+		if now.Sub(at) < liveWithin {
+			n++
+		}
+	}
+	return n
+}

@@ -258,8 +258,11 @@ func TestReplays(t *testing.T) {
 	late := now.Add(time.Hour)
 	m := offer()
 	m.Expiry = late.Add(time.Minute)
-	if err := r.Accept(open(late, seal(t, viewer, box, m).Wire), late); err != nil || len(r.marks) != 1 {
-		t.Errorf("%d marks an hour later, %v", len(r.marks), err)
+	if err := r.Accept(open(late, seal(t, viewer, box, m).Wire), late); err != nil {
+		t.Errorf("an hour later: %v", err)
+	}
+	if err := r.Accept(open(now, a), now); !errors.Is(err, ErrReplayed) {
+		t.Errorf("the clock was an hour ahead and set back: %v", err)
 	}
 }
 
@@ -281,8 +284,14 @@ func TestReplaysFull(t *testing.T) {
 	if err := r.Accept(o, now); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one too many: %v", err)
 	}
-	if err := r.Accept(o, now.Add(time.Hour)); err != nil {
-		t.Errorf("after the others: %v", err)
+	forgotten, later := o, o
+	later.Expiry = now.Add(time.Hour)
+	if err := r.Accept(later, now.Add(time.Hour)); err != nil || len(r.marks) != 1 {
+		t.Errorf("after the others: %v, %d marks", err, len(r.marks))
+	}
+	// The clock is set back: nobody knows any more whether this one was accepted.
+	if forgotten.ReplayMark = [32]byte{31: 2}; !errors.Is(r.Accept(forgotten, now), ErrReplayed) || !errors.Is(r.Accept(first, now), ErrReplayed) {
+		t.Error("what may have been accepted before is accepted once its mark is forgotten")
 	}
 }
 

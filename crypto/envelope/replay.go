@@ -15,17 +15,20 @@ var ErrTooMany = errors.New("too many envelopes at once: try again in a minute")
 
 const maxMarks = 4096
 
-// Replays remembers the marks of accepted envelopes until they expire, in memory. What an envelope starts is a session, and a
+// Replays remembers the marks of accepted envelopes until they expire, in memory, and longer while there is room: a clock that
+// was set forward and back must not make it forget what would open again. What an envelope starts is a session, and a
 // session has fresh keys of both ends: an envelope accepted again after a restart starts one that nobody can follow.
 // Its zero value is ready.
 type Replays struct {
-	mu    sync.Mutex
-	marks map[[32]byte]time.Time // guarded by mu; until when
+	mu        sync.Mutex
+	marks     map[[32]byte]time.Time // guarded by mu; until when
+	forgotten time.Time              // guarded by mu; no mark was forgotten that was good for longer than this
 }
 
 // Accept marks an opened envelope, or returns ErrReplayed. A mark outlives the envelope's expiry by the clock skew that
 // Open allows.
 func (r *Replays) Accept(o Opened, now time.Time) error {
+	until := o.Expiry.Add(2 * clockSkew)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.marks == nil {
@@ -34,14 +37,28 @@ func (r *Replays) Accept(o Opened, now time.Time) error {
 	if _, seen := r.marks[o.ReplayMark]; seen {
 		return ErrReplayed
 	}
-	for mark, until := range r.marks {
-		if now.After(until) {
-			delete(r.marks, mark)
-		}
+	if len(r.marks) >= maxMarks {
+		r.forget(now)
+	}
+	if !until.After(r.forgotten) { // it opens, so the clock was set back: its mark may be among those that were forgotten
+		return ErrReplayed
 	}
 	if len(r.marks) >= maxMarks {
 		return ErrTooMany
 	}
-	r.marks[o.ReplayMark] = o.Expiry.Add(2 * clockSkew)
+	r.marks[o.ReplayMark] = until
 	return nil
+}
+
+// forget makes room. r.mu is held.
+func (r *Replays) forget(now time.Time) {
+	for mark, until := range r.marks {
+		if !now.After(until) {
+			continue
+		}
+		delete(r.marks, mark)
+		if until.After(r.forgotten) {
+			r.forgotten = until
+		}
+	}
 }

@@ -37,10 +37,11 @@ type Config struct {
 	Stream     session.Stream
 	Logger     *slog.Logger
 
-	OnCode   func(pairing.Code)  // a code to show; the one before is void
-	OnPaired func(viewer string) // a viewer was paired: its short fingerprint
-	OnRefuse func(err error)     // someone tried to pair and was refused: tell the person
-	OnRelay  func(err error)     // nil: connected; else why not
+	OnCode   func(pairing.Code)      // a code to show; the one before is void
+	OnPaired func(viewer string)     // a viewer was paired: its short fingerprint
+	OnRefuse func(err error)         // someone tried to pair and was refused: tell the person
+	OnRelay  func(err error)         // nil: connected; else why not
+	OnReject func(session.Rejection) // something arrived that is from no viewer of this camera, and was not used; must not block
 }
 
 // Camera is one camera.
@@ -49,6 +50,8 @@ type Camera struct {
 	self   *identity.Private
 	store  *pairing.Store
 	client *signaling.Client
+
+	alarm *alarm
 
 	torn bool // part of the roster could not be read
 
@@ -73,7 +76,7 @@ func New(cfg Config) (*Camera, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Camera{cfg: cfg, self: self, store: pairing.NewStore(cfg.State, self, identity.Camera), client: client, viewers: make(map[identity.Fingerprint]*viewer)}
+	c := &Camera{cfg: cfg, self: self, store: pairing.NewStore(cfg.State, self, identity.Camera), client: client, alarm: &alarm{log: cfg.Logger, hook: cfg.OnReject}, viewers: make(map[identity.Fingerprint]*viewer)}
 	records, err := c.store.Load()
 	for _, r := range records {
 		c.viewers[r.Pair.Peer.Fingerprint()] = &viewer{camera: c, record: r}
@@ -94,6 +97,9 @@ func (c *Camera) Owned() bool {
 	defer c.mu.Unlock()
 	return c.torn || len(c.viewers) > 0
 }
+
+// Rejected is how much has arrived since the start that is from no viewer of this camera. Nothing of it was used.
+func (c *Camera) Rejected() int64 { return c.alarm.rejected() }
 
 // Run serves until ctx ends.
 func (c *Camera) Run(ctx context.Context) error {

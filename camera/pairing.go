@@ -10,6 +10,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -52,10 +53,10 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 	}
 	defer displayer.Forget()
 	toUs, toScanner := displayer.Code().Rendezvous()
-	inbox := make(chan []byte, 8)
+	inbox := make(chan signaling.Delivery, 8)
 	stop := c.client.Receive(rendezvous(toUs), func(d signaling.Delivery) bool {
 		select {
-		case inbox <- d.Body:
+		case inbox <- d:
 		default: // more than a rendezvous carries
 		}
 		return true
@@ -76,7 +77,11 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 		case <-expiry.C:
 			return nil
 		case message := <-inbox:
-			outcome := displayer.Handle(message)
+			outcome := displayer.Handle(message.Body)
+			if errors.Is(outcome.Refuse, pairing.ErrStrange) {
+				message.Reject()
+				c.alarm.add(session.Rejection{What: "pairing message", Err: outcome.Refuse})
+			}
 			if outcome.Refuse != nil && c.cfg.OnRefuse != nil {
 				c.cfg.OnRefuse(outcome.Refuse)
 			}

@@ -72,7 +72,7 @@ func (v *viewer) run(ctx context.Context) {
 func (v *viewer) open(ctx context.Context, day uint32) (stop func()) {
 	box := v.record.Pair.Mailbox(envelope.ToCamera, day)
 	stopReading := v.camera.client.Receive(v.admitted(box), func(d signaling.Delivery) bool {
-		v.deliver(ctx, box, d.Body)
+		v.deliver(ctx, box, d)
 		return true
 	})
 	stopKeeping := v.camera.client.Keep(v.admitted(v.record.Pair.Mailbox(envelope.ToViewer, day)))
@@ -83,14 +83,18 @@ func (v *viewer) admitted(m envelope.Mailbox) signaling.Mailbox {
 	return signaling.Mailbox{Read: m.Read, Write: m.Write, Ticket: v.camera.cfg.Ticket}
 }
 
-// deliver opens an envelope and starts the session it asks for. What does not open is counted and forgotten.
-func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, wire []byte) {
-	log, now := v.camera.cfg.Logger, time.Now()
+// deliver opens an envelope and starts the session it asks for. What does not open is counted, told and forgotten.
+func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.Delivery) {
+	log, now, wire := v.camera.cfg.Logger, time.Now(), d.Body
 	opened, err := v.record.Pair.Open(box, wire, now)
 	if err == nil {
 		err = v.replays.Accept(opened, now)
 	}
 	switch {
+	case envelope.Foreign(err): // a copy of what was accepted opens, and is none
+		d.Reject()
+		v.camera.alarm.reject(session.Rejection{What: "envelope", Err: err})
+		return
 	case errors.Is(err, envelope.ErrExpired):
 		log.Warn("an offer came too late: it was held back, or a clock is wrong; check the clock of this camera and of the viewer")
 		return
@@ -103,6 +107,7 @@ func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, wire []byte)
 	cfg := session.CameraConfig{
 		Pair: v.record.Pair, Signal: v.camera.client, Ticket: v.camera.cfg.Ticket, Offer: opened, OfferWire: wire,
 		Name: v.camera.cfg.Name, Stream: v.camera.cfg.Stream, Loopback: signaling.Loopback(v.camera.cfg.RelayURL), Logger: log,
+		OnReject: v.camera.alarm.reject,
 	}
 	v.camera.work.Go(func() { v.serve(ctx, cfg) })
 }

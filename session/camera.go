@@ -42,6 +42,7 @@ type CameraConfig struct {
 	Stream    Stream
 	Loopback  bool
 	Logger    *slog.Logger
+	OnReject  func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
 }
 
 // Camera is the camera's end of one session.
@@ -55,12 +56,13 @@ type Camera struct {
 	events  chan func() error // run by Run's goroutine, which owns all that follows
 	work    sync.WaitGroup
 
-	peer    *peer
-	sender  *sender
-	records *recordKeys // nil until there is a secret
-	greeted bool
-	told    string // the trouble last told
-	live    bool
+	peer     *peer
+	sender   *sender
+	records  *recordKeys // nil until there is a secret
+	arrivals arrivals
+	greeted  bool
+	told     string // the trouble last told
+	live     bool
 }
 
 // NewCamera checks an offer and prepares the session; Run starts it.
@@ -107,7 +109,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	}
 	box := admitted(c.in, c.cfg.Ticket)
 	stop := c.cfg.Signal.Receive(box, func(d signaling.Delivery) bool {
-		c.do(ctx, func() error { return c.deliver(d.Body) })
+		c.do(ctx, func() error { return c.deliver(d) })
 		return true
 	})
 	defer stop()
@@ -226,12 +228,18 @@ func Refuse(ctx context.Context, cfg CameraConfig, why Refusal) error {
 	return cfg.Signal.Send(ctx, admitted(out, cfg.Ticket), wire, messageTTL)
 }
 
-func (c *Camera) deliver(wire []byte) error {
-	m, err := c.records.signaling.in.open(wire)
-	if err != nil {
-		c.cfg.Logger.Debug("session record", "err", err)
+func (c *Camera) deliver(d signaling.Delivery) error {
+	if c.arrivals.again(d) {
 		return nil
 	}
+	m, err := c.records.signaling.in.open(d.Body)
+	if err != nil {
+		if c.reject(err) {
+			d.Reject()
+		}
+		return nil
+	}
+	c.arrivals.opened(d)
 	switch m.Type {
 	case "candidate":
 		c.peer.addCandidate(m, c.cfg.Logger)
@@ -241,10 +249,22 @@ func (c *Camera) deliver(wire []byte) error {
 	return nil
 }
 
+// reject says whether a record is foreign, and tells it; a viewer's own fault is no alarm.
+func (c *Camera) reject(err error) bool {
+	c.cfg.Logger.Debug("session record", "err", err)
+	if !foreign(err) {
+		return false
+	}
+	if c.cfg.OnReject != nil {
+		c.cfg.OnReject(Rejection{"record", err})
+	}
+	return true
+}
+
 func (c *Camera) dataArrived(wire []byte) error {
 	m, err := c.records.data.in.open(wire)
 	if err != nil {
-		c.cfg.Logger.Debug("data channel record", "err", err)
+		c.reject(err)
 		return nil
 	}
 	if m.Type == "hello" {

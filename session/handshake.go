@@ -73,6 +73,12 @@ func (h *handshake) open(wire []byte, now time.Time) (*answer, error) {
 	return parseAnswer(opened.Body, h.still)
 }
 
+// answers says whether a message is the camera's reply to this offer, another one than was taken: a camera that restarts answers again.
+func (h *handshake) answers(wire []byte) bool {
+	_, err := h.open(wire, time.Now())
+	return !errors.As(err, new(errForeign))
+}
+
 // reply seals the camera's answer to an offer and makes the session secret from both: the handshake's other end. What a
 // carries of keys is filled in here.
 func reply(cfg CameraConfig, o *offer, a answer) (wire []byte, s *secret, err error) {

@@ -9,11 +9,18 @@ import (
 
 // loggers gives pion's parts our logger. What they say can name addresses, so none of it is above debug; what they say at
 // debug can hold ICE passwords, so that is not written at all.
-type loggers struct{ log *slog.Logger }
+type loggers struct {
+	log     *slog.Logger
+	packets *packets
+}
 
 // NewLogger implements logging.LoggerFactory.
 func (l loggers) NewLogger(scope string) logging.LeveledLogger {
-	return leveled{l.log.With("pion", scope)}
+	log := leveled{l.log.With("pion", scope)}
+	if scope == "srtp" {
+		return srtpLog{log, l.packets}
+	}
+	return log
 }
 
 type leveled struct{ log *slog.Logger }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/sframe"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/signaling"
 )
 
 func (v *Viewer) makeOffer() error {
@@ -52,25 +52,21 @@ func (v *Viewer) postOffer(ctx context.Context) error {
 }
 
 // deliver takes what came through the session's mailbox: the answer first, records after it.
-// A mailbox delivers at least once: a copy of what came before is neither news nor an alarm.
-func (v *Viewer) deliver(body []byte) error {
-	mark := sha256.Sum256(body)
-	if v.seen[mark] {
+func (v *Viewer) deliver(d signaling.Delivery) error {
+	if v.arrivals.again(d) {
 		return nil
 	}
 	if v.records == nil {
-		err := v.answered(body)
-		if v.records != nil {
-			v.opened(mark)
-		}
-		return err
+		return v.takeAnswer(d)
 	}
-	m, err := v.records.signaling.in.open(body)
+	m, err := v.records.signaling.in.open(d.Body)
 	if err != nil {
-		v.reject("record", err)
+		if !v.handshake.answers(d.Body) {
+			v.rejectDelivery(d, "record", err)
+		}
 		return nil
 	}
-	v.opened(mark)
+	v.arrivals.opened(d)
 	switch m.Type {
 	case "candidate":
 		v.peer.addCandidate(m, v.cfg.Logger)
@@ -80,23 +76,39 @@ func (v *Viewer) deliver(body []byte) error {
 	return nil
 }
 
-// opened remembers a message that has opened, to know its copies by.
-func (v *Viewer) opened(mark [32]byte) {
-	if len(v.seen) < maxSeen {
-		v.seen[mark] = true
-	}
-}
-
-// answered opens the answer and makes the session secret. What does not open is counted, and the wait goes on.
-func (v *Viewer) answered(wire []byte) error {
-	a, err := v.handshake.open(wire, time.Now())
+// takeAnswer takes the answer, and then what came before it. What does not open is counted, and the wait goes on.
+func (v *Viewer) takeAnswer(d signaling.Delivery) error {
+	a, err := v.handshake.open(d.Body, time.Now())
 	if errors.As(err, new(errForeign)) {
-		v.reject("envelope", err)
+		if !v.arrivals.hold(d) {
+			v.rejectDelivery(d, "envelope", err)
+		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	if err := v.answered(a, d.Body); err != nil {
+		return err
+	}
+	v.arrivals.opened(d)
+	for _, held := range v.arrivals.release() {
+		if err := v.deliver(held); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Viewer) rejectDelivery(d signaling.Delivery, what string, err error) {
+	if foreign(err) {
+		d.Reject()
+	}
+	v.reject(what, err)
+}
+
+// answered makes the session secret from the answer.
+func (v *Viewer) answered(a *answer, wire []byte) error {
 	if err := v.agree(a, wire); err != nil {
 		return err
 	}

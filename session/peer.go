@@ -27,6 +27,7 @@ type peer struct {
 	pc   *webrtc.PeerConnection
 	data *webrtc.DataChannel
 
+	packets    packets
 	candidates int // of the other end, taken so far; owned by the session's goroutine
 }
 
@@ -44,7 +45,8 @@ func newPeer(cfg peerConfig) (*peer, error) {
 	if err := webrtc.ConfigureRTCPReports(interceptors); err != nil {
 		return nil, fmt.Errorf("configure rtcp reports: %w", err)
 	}
-	settings, err := settings(cfg)
+	p := new(peer)
+	settings, err := settings(cfg, &p.packets)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +61,11 @@ func newPeer(cfg peerConfig) (*peer, error) {
 		pc.Close()
 		return nil, fmt.Errorf("make data channel: %w", err)
 	}
-	return &peer{pc: pc, data: data}, nil
+	p.pc, p.data = pc, data
+	return p, nil
 }
 
-func settings(cfg peerConfig) (webrtc.SettingEngine, error) {
+func settings(cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	// AES-GCM costs a seventh of AES-CM with HMAC-SHA1 here, and is in every browser.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
@@ -83,7 +86,7 @@ func settings(cfg peerConfig) (webrtc.SettingEngine, error) {
 		return s, err
 	}
 	s.SetNet(network)
-	s.LoggerFactory = loggers{cfg.log}
+	s.LoggerFactory = loggers{cfg.log, p}
 	return s, nil
 }
 

@@ -26,6 +26,7 @@ const (
 const (
 	recordVersion = 1
 	recordHeader  = 9
+	recordLeast   = recordHeader + 16 // with AES-GCM's tag and nothing in it
 	// recordMax bounds a record in bytes: the longest status or candidate is far below it.
 	recordMax = 4096
 )

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ type post struct {
 	closed   bool                                             // guarded by mu; nothing is delivered any more
 	work     sync.WaitGroup
 	refuse   error // guarded by mu; what Send answers
+
+	twist    func(mb signaling.Mailbox, body []byte) [][]byte // what is kept in place of a body; nil: itself
+	rejected atomic.Int64                                     // by those who received
 }
 
 func newPost(t *testing.T) *post {
@@ -65,7 +69,11 @@ func (p *post) Send(_ context.Context, mb signaling.Mailbox, body []byte, _ time
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sent = append(p.sent, body)
-	p.waiting[mb.Name()] = append(p.waiting[mb.Name()], body)
+	bodies := [][]byte{body}
+	if p.twist != nil {
+		bodies = p.twist(mb, body)
+	}
+	p.waiting[mb.Name()] = append(p.waiting[mb.Name()], bodies...)
 	p.deliver(mb.Name())
 	return p.refuse
 }
@@ -87,7 +95,7 @@ func (p *post) deliver(name signaling.Name) {
 			}
 			p.waiting[name] = bodies[1:]
 			p.mu.Unlock()
-			handle(signaling.Delivery{Body: bodies[0]})
+			handle(signaling.NewDelivery(bodies[0], func() { p.rejected.Add(1) }))
 		}
 	})
 }
@@ -116,8 +124,10 @@ func (s stream) play(ctx context.Context) {
 // house is a camera that answers the first offer, and a viewer's configuration for it.
 type house struct {
 	*post
-	camera chan error // how the camera's end ended
-	viewer ViewerConfig
+	inbox    signaling.Name
+	onReject func(Rejection) // the camera's
+	camera   chan error      // how the camera's end ended
+	viewer   ViewerConfig
 }
 
 func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
@@ -130,6 +140,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 	box := ours.Mailbox(envelope.ToCamera, 1)
 	s := stream{media.NewBroadcast(), media.State{Live: true}}
 	work.Go(func() { s.play(ctx) })
+	h.inbox = mailbox(box).Name()
 	h.Receive(mailbox(box), func(d signaling.Delivery) bool {
 		wire := d.Body
 		opened, err := ours.Open(box, wire, time.Now())
@@ -137,7 +148,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 			t.Errorf("open offer: %v", err)
 			return true
 		}
-		*camera = CameraConfig{Pair: ours, Signal: h, Offer: opened, OfferWire: wire, Name: "front door", Stream: s, Loopback: true, Logger: log}
+		*camera = CameraConfig{Pair: ours, Signal: h, Offer: opened, OfferWire: wire, Name: "front door", Stream: s, Loopback: true, Logger: log, OnReject: h.onReject}
 		work.Go(func() {
 			c, err := NewCamera(*camera)
 			if err == nil {

@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -155,8 +154,8 @@ type still struct {
 	cfg       StillConfig
 	handshake *handshake
 	fresh     freshness
-	assembly  *assembly         // nil until the answer has opened
-	seen      map[[32]byte]bool // hashes of what has opened, to know its copies by: mailboxes deliver at least once
+	arrivals  arrivals
+	assembly  *assembly // nil until the answer has opened
 }
 
 // Still asks a camera for one picture. What arrives and does not open is told to OnReject, and the wait goes on for ten seconds.
@@ -166,7 +165,7 @@ func Still(ctx context.Context, cfg StillConfig) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
-	s := &still{cfg: cfg, handshake: h, seen: make(map[[32]byte]bool)}
+	s := &still{cfg: cfg, handshake: h, arrivals: arrivals{follows: mayBeChunk}}
 	now := time.Now()
 	first := s.fresh.issue(now)
 	if err := h.seal(cfg.Box, offer{Still: true, Challenge: first[:], Agent: cfg.Agent}, now); err != nil {
@@ -191,7 +190,7 @@ func Still(ctx context.Context, cfg StillConfig) (Frame, error) {
 		case <-waiting.Done():
 			return Frame{}, s.silence(ctx, ErrNoAnswer, waiting.Err())
 		case d := <-arrived:
-			frame, err := s.take(d.Body)
+			frame, err := s.take(d)
 			if err != nil {
 				return Frame{}, err
 			}
@@ -214,22 +213,21 @@ func (s *still) silence(ctx context.Context, sentinel, err error) error {
 }
 
 // take opens one message, and returns the frame when the still is whole.
-func (s *still) take(body []byte) (*Frame, error) {
-	mark := sha256.Sum256(body)
+func (s *still) take(d signaling.Delivery) (*Frame, error) {
 	switch {
-	case s.seen[mark]:
+	case s.arrivals.again(d):
 		return nil, nil
 	case s.assembly == nil:
-		err := s.answered(body)
-		s.seen[mark] = s.assembly != nil
-		return nil, err
+		return s.takeAnswer(d)
 	}
-	plaintext, err := s.assembly.add(body)
+	plaintext, err := s.assembly.add(d.Body)
 	if err != nil {
-		s.reject("frame", err)
+		if !s.handshake.answers(d.Body) {
+			s.reject(d, "frame", err)
+		}
 		return nil, nil
 	}
-	if s.seen[mark] = true; plaintext == nil {
+	if s.arrivals.opened(d); plaintext == nil {
 		return nil, nil
 	}
 	frame, c, err := parseFrame(plaintext)
@@ -240,27 +238,41 @@ func (s *still) take(body []byte) (*Frame, error) {
 	return &frame, nil
 }
 
-func (s *still) answered(body []byte) error {
-	a, err := s.handshake.open(body, time.Now())
+// takeAnswer opens the answer, and then what came before it.
+func (s *still) takeAnswer(d signaling.Delivery) (*Frame, error) {
+	a, err := s.handshake.open(d.Body, time.Now())
 	if errors.As(err, new(errForeign)) {
-		s.reject("envelope", err)
-		return nil
+		if !s.arrivals.hold(d) {
+			s.reject(d, "envelope", err)
+		}
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	agreed, err := s.handshake.secret(a, body)
+	agreed, err := s.handshake.secret(a, d.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.cfg.OnName != nil {
 		s.cfg.OnName(Printable(a.Name))
 	}
-	s.assembly, err = newAssembly(agreed)
-	return err
+	if s.assembly, err = newAssembly(agreed); err != nil {
+		return nil, err
+	}
+	s.arrivals.opened(d)
+	for _, held := range s.arrivals.release() {
+		if frame, err := s.take(held); frame != nil || err != nil {
+			return frame, err
+		}
+	}
+	return nil, nil
 }
 
-func (s *still) reject(what string, err error) {
+func (s *still) reject(d signaling.Delivery, what string, err error) {
+	if foreign(err) {
+		d.Reject()
+	}
 	if s.cfg.OnReject != nil {
 		s.cfg.OnReject(Rejection{what, err})
 	}

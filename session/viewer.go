@@ -31,7 +31,6 @@ const (
 	answerWait  = 10 * time.Second
 	connectWait = 20 * time.Second
 	offerLife   = 60 * time.Second
-	maxSeen     = 256 // more than a session has messages
 )
 
 // Signal is what a session needs of signaling: *signaling.Client has it.
@@ -39,17 +38,6 @@ type Signal interface {
 	Receive(mb signaling.Mailbox, handle func(signaling.Delivery) (done bool)) (stop func())
 	Keep(mb signaling.Mailbox) (stop func())
 	Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error
-}
-
-// Rejection is something that arrived and did not open; nothing of it was shown.
-type Rejection struct {
-	What string // "envelope", "record" or "frame"
-	Err  error
-}
-
-// Text is what a person is told.
-func (Rejection) Text() string {
-	return "The relay delivered something that is not from your camera; nothing was shown."
 }
 
 // Status is what a camera says about itself: "no video yet: …".
@@ -86,7 +74,7 @@ type Viewer struct {
 	peer      *peer
 	events    chan func() error // run by Run's goroutine, which owns all that follows
 
-	seen      map[[32]byte]bool         // hashes of what has opened of the session's mailbox, at most maxSeen
+	arrivals  arrivals
 	records   *recordKeys               // nil until the answer has opened
 	pending   []webrtc.ICECandidateInit // ours, gathered before there was an answer
 	connected bool
@@ -102,7 +90,7 @@ func NewViewer(cfg ViewerConfig) (*Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{cfg: cfg, handshake: h, seen: make(map[[32]byte]bool), events: make(chan func() error, 64), opener: make(chan *opener, 1)}
+	v := &Viewer{cfg: cfg, handshake: h, arrivals: arrivals{follows: mayBeRecord}, events: make(chan func() error, 64), opener: make(chan *opener, 1)}
 	v.outbox = newOutbox(cfg.Signal, mailbox(cfg.Pair.SessionMailbox(envelope.ToCamera, h.id)), cfg.Logger)
 	return v, nil
 }
@@ -120,7 +108,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := v.cfg.Signal.Receive(mailbox(v.handshake.in), func(d signaling.Delivery) bool {
-		v.do(ctx, func() error { return v.deliver(d.Body) })
+		v.do(ctx, func() error { return v.deliver(d) })
 		return true
 	})
 	defer stop()
@@ -157,6 +145,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 			}
 		case <-ticker.C:
 			v.sendChallenge()
+			v.tellPackets()
 		case <-patience.C:
 			if v.records == nil {
 				err = ErrNoAnswer
@@ -299,6 +288,13 @@ func (v *Viewer) reject(what string, err error) {
 	}
 }
 
+// tellPackets tells of packets that reached this end and are not the camera's, once a second at most.
+func (v *Viewer) tellPackets() {
+	if err := v.peer.packets.since(); err != nil {
+		v.reject("packet", err)
+	}
+}
+
 func (v *Viewer) found(pair *webrtc.ICECandidatePair) {
 	if v.cfg.OnPath != nil {
 		v.cfg.OnPath(describePath(pair, v.cfg.RelayOnly))
@@ -320,4 +316,5 @@ func (v *Viewer) close(cancel context.CancelFunc) {
 		v.cfg.Logger.Debug("close peer connection", "err", err)
 	}
 	v.tracks.Wait()
+	v.tellPackets()
 }

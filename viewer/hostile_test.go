@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -67,8 +68,8 @@ func TestPairingEndsUnderFlood(t *testing.T) {
 }
 
 func TestFullQueueDropsAndGoesOn(t *testing.T) {
-	q := make(chan []byte, 1)
-	if !queue(q, []byte{1}) || queue(q, []byte{2}) {
+	q := make(chan signaling.Delivery, 1)
+	if !queue(q, signaling.Delivery{Body: []byte{1}}) || queue(q, signaling.Delivery{Body: []byte{2}}) {
 		t.Error("a full queue takes more, or an empty one nothing")
 	}
 }
@@ -78,5 +79,62 @@ func TestCameraNameIsPrintable(t *testing.T) {
 	w, err := parseWelcome([]byte(`{"name":"front\u001b[2J door"}`))
 	if err != nil || w.Name != "front?[2J door" {
 		t.Errorf("name %q, %v", w.Name, err)
+	}
+}
+
+// Whoever pairs under a relay that delivers what is not the camera's is told so, and the relay too: once for each delivery that nobody
+// sent who has the code.
+func TestPairingUnderMisdelivery(t *testing.T) {
+	camera, err := identity.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected := make(chan uint64, 10)
+	bodies := make(chan []byte, 2)
+	url := signalingtest.Serve(t, func(c signalingtest.Conn) {
+		c.Say(signaling.Challenge{Time: uint64(time.Now().UnixMilli())})
+		for {
+			f, err := c.Read()
+			if err != nil {
+				return
+			}
+			switch f := f.(type) {
+			case signaling.Open:
+				if f.Access == signaling.Read {
+					name := signaling.NameOf(f.ReadKey, f.WriteKey)
+					c.Say(signaling.Deliver{Name: name, Seq: 1, Body: <-bodies})
+					c.Say(signaling.Deliver{Name: name, Seq: 2, Body: <-bodies})
+				}
+			case signaling.Reject:
+				rejected <- f.Seq
+			}
+		}
+	})
+	displayer := func() *pairing.Displayer {
+		d, err := pairing.NewDisplayer(camera, identity.Camera, url, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	ours, theirs := displayer(), displayer()
+	bodies <- theirs.Hello()
+	bodies <- theirs.Used()
+	v, err := Open(Config{State: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Pair(t.Context(), ours.Code().URI()); !errors.Is(err, pairing.ErrInvalid) {
+		t.Errorf("paired, or: %v; want %v", err, pairing.ErrInvalid)
+	}
+	for _, want := range []uint64{1, 2} {
+		select {
+		case got := <-rejected:
+			if got != want {
+				t.Errorf("rejected %d, want %d", got, want)
+			}
+		default:
+			t.Errorf("%d is not rejected", want)
+		}
 	}
 }

@@ -19,11 +19,11 @@ func scan(ctx context.Context, client *signaling.Client, scanner *pairing.Scanne
 	waiting, cancel := context.WithTimeout(ctx, scanWait)
 	defer cancel()
 	s := &scanning{ctx: waiting, client: client, scanner: scanner, code: code, outbox: rendezvous(toDisplayer),
-		messages: make(chan []byte, 16), welcomes: make(chan []byte, 16)}
+		messages: make(chan signaling.Delivery, 16), welcomes: make(chan signaling.Delivery, 16)}
 	defer scanner.Forget()
 	defer client.Keep(s.outbox)()
 	// Nothing is acked before the pair is made: an interrupted scanner may begin again.
-	defer client.Receive(rendezvous(toScanner), func(d signaling.Delivery) bool { queue(s.messages, d.Body); return false })()
+	defer client.Receive(rendezvous(toScanner), func(d signaling.Delivery) bool { queue(s.messages, d); return false })()
 	pair, hello, err := s.run()
 	if s.stop != nil {
 		s.stop()
@@ -34,11 +34,11 @@ func scan(ctx context.Context, client *signaling.Client, scanner *pairing.Scanne
 	return pair, hello, err
 }
 
-// queue drops the body when to is full: a relay that floods must not stop the goroutine that reads what it sends, its word about our
-// own messages too. It says whether the body was taken.
-func queue(to chan<- []byte, body []byte) bool {
+// queue drops a message when to is full: a relay that floods must not stop the goroutine that reads what it sends, its word about our
+// own messages too. It says whether the message was taken.
+func queue(to chan<- signaling.Delivery, d signaling.Delivery) bool {
 	select {
-	case to <- body:
+	case to <- d:
 		return true
 	default:
 		return false
@@ -51,8 +51,8 @@ type scanning struct {
 	scanner  *pairing.Scanner
 	code     pairing.Code
 	outbox   signaling.Mailbox
-	messages chan []byte // from the rendezvous
-	welcomes chan []byte // from the pair's own mailbox
+	messages chan signaling.Delivery // from the rendezvous
+	welcomes chan signaling.Delivery // from the pair's own mailbox
 	pair     *envelope.Pair
 	box      envelope.Mailbox
 	stop     func() // gives up the pair's own mailbox
@@ -68,8 +68,11 @@ func (s *scanning) run() (*envelope.Pair, welcome, error) {
 			if err := s.handle(message); err != nil {
 				return nil, welcome{}, err
 			}
-		case wire := <-s.welcomes:
-			opened, err := s.pair.Open(s.box, wire, time.Now())
+		case d := <-s.welcomes:
+			opened, err := s.pair.Open(s.box, d.Body, time.Now())
+			if envelope.Foreign(err) {
+				d.Reject()
+			}
 			if err != nil || opened.Type != envelope.TypeWelcome {
 				s.spoilt = true
 				continue
@@ -91,9 +94,12 @@ func (s *scanning) silence() error {
 	return pairing.ErrNobody
 }
 
-func (s *scanning) handle(message []byte) error {
-	reply, err := s.scanner.Handle(message)
+func (s *scanning) handle(d signaling.Delivery) error {
+	reply, err := s.scanner.Handle(d.Body)
 	if errors.Is(err, pairing.ErrInvalid) {
+		if errors.Is(err, pairing.ErrStrange) {
+			d.Reject()
+		}
 		s.spoilt = true // not the displayer's: wait for what is
 		return nil
 	}
@@ -119,7 +125,7 @@ func (s *scanning) await() {
 	s.pair = s.scanner.Pair()
 	today, _ := s.client.ServerTime()
 	s.box = s.pair.Mailbox(envelope.ToViewer, s.pair.Day(today))
-	s.stop = s.client.Receive(signaling.Mailbox{Read: s.box.Read, Write: s.box.Write}, func(d signaling.Delivery) bool { return queue(s.welcomes, d.Body) })
+	s.stop = s.client.Receive(signaling.Mailbox{Read: s.box.Read, Write: s.box.Write}, func(d signaling.Delivery) bool { return queue(s.welcomes, d) })
 }
 
 func rendezvous(m envelope.Mailbox) signaling.Mailbox {

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync"
-
-	"github.com/peephole-cam/peephole/session"
 )
 
 func (c *command) snapshot(ctx context.Context, args []string) error {
@@ -26,10 +23,10 @@ func (c *command) snapshot(ctx context.Context, args []string) error {
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		return errors.New("ffmpeg is needed to make a JPEG: run apt-get install ffmpeg")
 	}
-	once := sync.OnceFunc(func() { fmt.Fprintln(c.stderr, session.Rejection{}.Text()) })
-	still, err := c.viewer.Still(ctx, name, func(session.Rejection) { once() })
+	rejected := rejections{stderr: c.stderr}
+	still, err := c.viewer.Still(ctx, name, rejected.add)
 	if err != nil {
-		return err
+		return rejected.explain(err, 0)
 	}
 	if !still.Live {
 		return errors.New("the camera's last picture is not live: its source may be dead; see viewer watch")

@@ -50,8 +50,10 @@ func (c *command) watch(ctx context.Context, args []string) error {
 	if *asJSON && *output == "-" {
 		return errors.New("-json and -o - both want standard output: write the stream to a file")
 	}
-	w := &watching{command: c, output: *output, frames: *frames, report: report{Camera: name}, quiet: *asJSON}
-	err = errors.Join(w.run(ctx, name, *duration, *relayOnly), w.close())
+	w := &watching{command: c, output: *output, frames: *frames, report: report{Camera: name}, quiet: *asJSON, rejected: rejections{stderr: c.stderr}}
+	err = w.run(ctx, name, *duration, *relayOnly)
+	err = errors.Join(w.rejected.explain(err, w.report.Frames), w.close())
+	w.report.Rejected = w.rejected.n
 	if *asJSON {
 		if err != nil {
 			w.report.Error = err.Error()
@@ -70,13 +72,14 @@ type watching struct {
 	quiet  bool
 	report report
 
-	start   time.Time
-	began   bool // a keyframe has come
-	next    uint64
-	failure error
-	done    context.CancelFunc
-	late    bool
-	trouble string // what the camera last said about its picture; empty when all is well
+	start    time.Time
+	began    bool // a keyframe has come
+	next     uint64
+	rejected rejections
+	failure  error
+	done     context.CancelFunc
+	late     bool
+	trouble  string // what the camera last said about its picture; empty when all is well
 }
 
 func (w *watching) run(ctx context.Context, name string, duration time.Duration, relayOnly bool) error {
@@ -95,11 +98,7 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		OnPath:    w.path,
 		OnPhase:   w.phase,
 		OnStatus:  w.status,
-		OnReject: func(r session.Rejection) {
-			if w.report.Rejected++; w.report.Rejected == 1 {
-				fmt.Fprintln(w.stderr, r.Text())
-			}
-		},
+		OnReject:  w.rejected.add,
 		OnRetry: func(err error) {
 			w.began = false    // the next session begins with a keyframe and counters of its own
 			w.report.Missing++ // at least: nobody counts what the camera saw meanwhile
@@ -119,6 +118,9 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		return err
 	case w.output != "" && w.report.Missing > 0:
 		return fmt.Errorf("%w (%d)", errMissing, w.report.Missing)
+	}
+	if w.rejected.n > 0 {
+		fmt.Fprintf(w.stderr, "besides, the relay delivered %v: tell its operator\n", &w.rejected)
 	}
 	if !w.quiet {
 		fmt.Fprintf(w.stderr, "%d frames, %d kB, %.1f s; the first after %.0f ms\n", w.report.Frames, w.report.Bytes/1000, w.since()/1000, w.report.TTFF)

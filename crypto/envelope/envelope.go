@@ -176,7 +176,7 @@ func (p *Pair) Open(box Mailbox, wire []byte, now time.Time) (Opened, error) {
 	if wire[0] != version {
 		return Opened{}, ErrVersion
 	}
-	if bucket := len(wire) - headerSize - aeadOverhead; !slices.Contains(buckets[:], bucket) {
+	if !HasSize(len(wire)) {
 		return Opened{}, ErrNotForUs
 	}
 	context := p.context(box)
@@ -208,6 +208,13 @@ func (p *Pair) Open(box Mailbox, wire []byte, now time.Time) (Opened, error) {
 	}
 	return Opened{Message: m, ReplayMark: sha256.Sum256(enc), SessionExport: session}, nil
 }
+
+// Foreign says whether an error of Open means that the envelope is from nobody of this pair, or not for here. What Open refuses else
+// was sealed by the other end for this mailbox: it came too late, or is that end's own fault.
+func Foreign(err error) bool { return errors.Is(err, ErrNotForUs) || errors.Is(err, ErrVersion) }
+
+// HasSize says whether n bytes are as many as an envelope has; what else a mailbox carries can be told apart by that.
+func HasSize(n int) bool { return slices.Contains(buckets[:], n-headerSize-aeadOverhead) }
 
 // pad lays m out and fills it up to the next bucket.
 func (m Message) pad() ([]byte, error) {

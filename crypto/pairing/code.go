@@ -24,7 +24,15 @@ var (
 	ErrClosed  = errors.New("the other device is not in its set-up window: open it there and show a new code")
 	ErrNobody  = errors.New("no device is waiting at this code: it was used, has expired, or the device restarted; show a new one")
 	ErrInvalid = errors.New("pairing message does not verify: the relay or another device interfered; show a new code")
+	// ErrStrange is an ErrInvalid of a message that nobody sent who has this code: the relay's doing. Of what else is invalid the
+	// relay need not be the cause: two scanners can read one code, and what is to one of them does not open at the other.
+	ErrStrange error = strange{ErrInvalid}
 )
+
+// strange says the same to a person.
+type strange struct{ error }
+
+func (s strange) Unwrap() error { return s.error }
 
 const (
 	codeVersion  = 1

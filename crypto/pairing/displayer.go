@@ -64,7 +64,7 @@ func (d *Displayer) Handle(message []byte) Outcome {
 		return Outcome{}
 	}
 	if len(message) == 0 {
-		return Outcome{Refuse: ErrInvalid}
+		return Outcome{Refuse: ErrStrange}
 	}
 	switch body := message[1:]; message[0] {
 	case typeM1:
@@ -72,7 +72,7 @@ func (d *Displayer) Handle(message []byte) Outcome {
 	case typeM3:
 		return d.handleM3(body)
 	}
-	return Outcome{Refuse: ErrInvalid}
+	return Outcome{Refuse: ErrStrange}
 }
 
 func (d *Displayer) refuse(reason byte, err error) Outcome {
@@ -93,7 +93,7 @@ func (d *Displayer) handleM1(body []byte) Outcome {
 	}
 	plaintext, err := hpkeOpen(d.self, d.exchange.m1Info(), body, m1Size)
 	if err != nil {
-		return d.refuse(reasonInvalid, ErrInvalid)
+		return d.refuse(reasonInvalid, ErrStrange)
 	}
 	bundle, rest := plaintext[:identity.BundleSize], plaintext[identity.BundleSize:]
 	nonceS, mac := rest[:nonceSize], rest[nonceSize:]
@@ -132,7 +132,7 @@ func (d *Displayer) handleM3(body []byte) Outcome {
 	x := &d.exchange
 	plaintext, err := openOnce(label.KDF(nil, x.root, label.PairingM3, nil, 44), body, nil)
 	if err != nil || len(plaintext) != m3Size {
-		return Outcome{Refuse: ErrInvalid}
+		return Outcome{Refuse: ErrStrange}
 	}
 	if !hmac.Equal(plaintext[:macSize], x.m3MAC()) || !d.scanner.Verify(label.PairingM3Signature, x.t2[:], plaintext[macSize:]) {
 		return Outcome{Refuse: ErrInvalid}

@@ -159,11 +159,11 @@ func (c Code) refusal(reason byte) []byte {
 // refused reads a refusal's body; what does not open is no refusal.
 func (c Code) refused(body []byte) error {
 	if len(body) != 12+1+16 {
-		return ErrInvalid
+		return ErrStrange
 	}
 	reason, err := label.NewAEAD(c.key(label.PairingRefusal, 32)).Open(nil, body[:12], body[12:], []byte{typeRefusal})
 	if err != nil {
-		return ErrInvalid
+		return ErrStrange
 	}
 	switch reason[0] {
 	case reasonUsed:

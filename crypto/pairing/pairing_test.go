@@ -295,3 +295,45 @@ func FuzzHandle(f *testing.F) {
 		}
 	})
 }
+
+// What no one sent who has the code is told from what the other end sent to somebody else, or says itself: only the first is the relay's
+// doing. A person is told the same.
+func TestStrange(t *testing.T) {
+	e, other := begin(t, identity.Camera), begin(t, identity.Camera)
+	second := scan(t, e.displayer)
+	m1 := e.say(e.displayer.Hello())
+	m2 := e.answer(m1)
+	if _, err := second.Handle(e.displayer.Hello()); err != nil {
+		t.Fatal(err)
+	}
+	flip := func(b []byte, i int) []byte {
+		b = bytes.Clone(b)
+		b[i] ^= 1
+		return b
+	}
+	scanner := func(message []byte) error { _, err := second.Handle(message); return err }
+	begun := begin(t, identity.Camera)
+	begun.answer(begun.say(begun.displayer.Hello()))
+	displayer := func(message []byte) error { return begun.displayer.Handle(message).Refuse }
+	for _, tt := range []struct {
+		name    string
+		err     error
+		strange bool
+	}{
+		{"an answer to the first scanner", scanner(m2), false},
+		{"the displayer's word that a message was invalid", scanner(e.displayer.exchange.code.refusal(reasonInvalid)), false},
+		{"a refusal of another code", scanner(other.displayer.Used()), true},
+		{"another displayer's bundle", func() error { _, err := scan(t, e.displayer).Handle(other.displayer.Hello()); return err }(), true},
+		{"a bundle tampered with", func() error { _, err := scan(t, e.displayer).Handle(flip(e.displayer.Hello(), 60)); return err }(), true},
+		{"nothing", scanner(nil), true},
+		{"an unknown type", scanner([]byte{77}), true},
+		{"a displayer is sent nothing", displayer(nil), true},
+		{"a displayer is sent an unknown type", displayer([]byte{77}), true},
+		{"M1 of another code", other.displayer.Handle(m1).Refuse, true},
+		{"M3 of another code", displayer(e.say(m2)), true},
+	} {
+		if !errors.Is(tt.err, ErrInvalid) || errors.Is(tt.err, ErrStrange) != tt.strange || tt.err.Error() != ErrInvalid.Error() {
+			t.Errorf("%s: %v, strange %t; want strange %t", tt.name, tt.err, errors.Is(tt.err, ErrStrange), tt.strange)
+		}
+	}
+}

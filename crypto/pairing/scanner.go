@@ -28,10 +28,13 @@ func NewScanner(self *identity.Private, code Code) *Scanner {
 }
 
 // Handle takes a message from the rendezvous mailbox and returns what to post to the displayer, if anything. A message that
-// is none of the displayer's is ErrInvalid; a refusal is the error it means. Copies of earlier messages get the same reply.
+// is none of the displayer's to this scanner is ErrInvalid; a refusal is the error it means. Copies of earlier messages get the same reply.
 func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
-	if len(message) == 0 || s.forgotten {
+	if s.forgotten {
 		return nil, ErrInvalid
+	}
+	if len(message) == 0 {
+		return nil, ErrStrange
 	}
 	switch body := message[1:]; message[0] {
 	case typeBundle:
@@ -45,7 +48,7 @@ func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
 		}
 		return nil, err
 	}
-	return nil, ErrInvalid
+	return nil, ErrStrange
 }
 
 // Pair is the pair once M2 has verified, else nil. It counts as paired when the first envelope under it opens.
@@ -58,7 +61,7 @@ func (s *Scanner) handleBundle(body []byte) ([]byte, error) {
 	code := s.exchange.code
 	plaintext, err := openOnce(code.key(label.PairingBundle, 44), body, []byte{typeBundle})
 	if err != nil {
-		return nil, ErrInvalid
+		return nil, ErrStrange
 	}
 	displayer, err := identity.ParseBundle(plaintext)
 	if err != nil || displayer.Fingerprint() != code.Fingerprint || code.Fingerprint == s.self.Bundle().Fingerprint() {

@@ -1,3 +1,4 @@
+import { Alarm } from './alarm';
 import { element } from './element';
 import type { Path } from './path';
 import { sentences, Session, SessionError } from './session';
@@ -11,8 +12,6 @@ const firstRetry = 500;
 const maxRetry = 8_000;
 /** A picture that has not moved for this long is covered: never a stale one. Milliseconds. */
 const stale = 3_000;
-/** How long an alarm stays after the last thing that did not open. */
-const alarmFor = 10_000;
 
 type State = 'idle' | 'connecting' | 'playing' | 'failed';
 
@@ -32,8 +31,7 @@ export class Card {
   #began = 0;
   #lastFrame = 0;
   #status = '';
-  #alarm: ReturnType<typeof setTimeout> | undefined;
-  #rejected = 0;
+  readonly #alarm = new Alarm();
   readonly #watchdog: ReturnType<typeof setInterval>;
 
   constructor(
@@ -153,6 +151,10 @@ export class Card {
   /** One picture is on the screen. */
   #shown(): void {
     this.#lastFrame = performance.now();
+    if (this.#alarm.on) {
+      this.#alarm.shown(this.#lastFrame);
+      this.#find('.alarm').hidden = !this.#alarm.on;
+    }
     this.root.dataset['ttff'] ??= (this.#lastFrame - this.#began).toFixed(1); // time to first frame, ms
     this.root.dataset['frames'] = String(Number(this.root.dataset['frames'] ?? 0) + 1);
     this.#retry = firstRetry;
@@ -192,12 +194,11 @@ export class Card {
 
   /** Promise 4: what does not open is told, and nothing of it is shown. */
   #reject(): void {
-    this.root.dataset['rejected'] = String(++this.#rejected);
+    this.#alarm.rejected(performance.now());
+    this.root.dataset['rejected'] = String(this.#alarm.count);
     const alarm = this.#find('.alarm');
     alarm.textContent = sentences.rejected;
     alarm.hidden = false;
-    clearTimeout(this.#alarm);
-    this.#alarm = setTimeout(() => (alarm.hidden = true), alarmFor);
   }
 
   #blank(): void {

@@ -29,6 +29,12 @@ export class EnvelopeError extends Error {
   }
 }
 
+/** Whether an error says that an envelope is from nobody of this pair, or not for here. Else it came too late, or is the other end's own fault. */
+export const isForeign = (e: unknown): boolean => e instanceof EnvelopeError && (e.fault === 'not for us' || e.fault === 'version');
+
+/** Whether n bytes are as many as an envelope has. */
+export const hasSize = (n: number): boolean => buckets.includes(n - headerSize - 16);
+
 /** What one end holds of a pair. */
 export interface Pair {
   role: Role;
@@ -88,7 +94,7 @@ export async function sealEnvelope(pair: Pair, box: Mailbox, m: Message): Promis
 export async function openEnvelope(pair: Pair, box: Mailbox, wire: Bytes, now: number): Promise<Opened> {
   if (box.purpose > 2 || box.direction !== pair.role || wire.length === 0) throw new EnvelopeError('not for us');
   if (wire[0] !== version) throw new EnvelopeError('version');
-  if (!buckets.includes(wire.length - headerSize - 16)) throw new EnvelopeError('not for us');
+  if (!hasSize(wire.length)) throw new EnvelopeError('not for us');
   const context = contextOf(pair, box);
   if (!equal(wire.slice(1, 9), await tagOf(pair, context, pair.self.kem.publicKey))) throw new EnvelopeError('not for us');
   const header = wire.slice(0, headerSize);

@@ -1,5 +1,5 @@
 import { text, type Bytes } from './bytes';
-import { openEnvelope, Type, type Pair } from './envelope';
+import { isForeign, openEnvelope, Type, type Pair } from './envelope';
 import type { Identity } from './identity';
 import { dayOf, pairMailbox, toViewer } from './mailbox';
 import { pairingError, parseCode, PairingError, rendezvousOf, Scanner, sentences, type Code } from './pairing';
@@ -29,17 +29,17 @@ async function scan(self: Identity, code: Code, signaling: Signaling, now: () =>
   await within(patience, signaling.connected(), () => new PairingError(`Cannot reach the relay at ${new URL(code.relayURL).host}. Check your connection and try again.`));
   let spoilt = false;
   let awaiting = false;
-  return new Promise<Camera>((resolve, reject) => {
+  return new Promise<Camera>((resolve, fail) => {
     const silence = setTimeout(() => {
-      reject(pairingError(spoilt ? 'invalid' : now() / 1000 > code.expiry ? 'expired' : 'nobody'));
+      fail(pairingError(spoilt ? 'invalid' : now() / 1000 > code.expiry ? 'expired' : 'nobody'));
     }, patience);
     const done = <T>(f: (v: T) => void) => (v: T): void => {
       clearTimeout(silence);
       f(v);
     };
-    const [paired, failed] = [done(resolve), done(reject)];
+    const [paired, failed] = [done(resolve), done(fail)];
     // Nothing is acked before the pair is made: an interrupted scanner may begin again.
-    signaling.receive(toScanner, async (message) => {
+    signaling.receive(toScanner, async (message, reject) => {
       try {
         const reply = await scanner.handle(message);
         if (scanner.pair && !awaiting) {
@@ -49,8 +49,12 @@ async function scan(self: Identity, code: Code, signaling: Signaling, now: () =>
         if (reply) void signaling.send(toDisplayer, reply, keep).catch((e: unknown) => failed(e instanceof RelayError ? pairingError('nobody') : e));
       } catch (e) {
         // What is not the displayer's is waited out; a refusal that opened is final.
-        if (e instanceof PairingError && e.message !== sentences.invalid) failed(e);
-        else spoilt = true;
+        if (e instanceof PairingError && e.message !== sentences.invalid) {
+          failed(e);
+          return false;
+        }
+        if (e instanceof PairingError && e.strange) reject();
+        spoilt = true;
       }
       return false;
     });
@@ -60,13 +64,14 @@ async function scan(self: Identity, code: Code, signaling: Signaling, now: () =>
 /** Waits in the pair's own mailbox of today for the camera's first sealed message. */
 async function welcome(pair: Pair, code: Code, signaling: Signaling, paired: (c: Camera) => void, spoilt: () => void): Promise<void> {
   const box = await pairMailbox(pair.mailboxSecret, toViewer, await dayOf(pair.mailboxSecret, signaling.serverTime));
-  signaling.receive(box, async (wire) => {
+  signaling.receive(box, async (wire, reject) => {
     try {
       const opened = await openEnvelope(pair, box, wire, Date.now());
       if (opened.type !== Type.welcome) return true;
       const { peer: camera, secret, mailboxSecret } = pair;
       paired({ id: camera.short, name: nameOf(opened.body), relayURL: code.relayURL, pairedAt: Date.now(), bundle: camera.bytes, secret, mailboxSecret });
-    } catch {
+    } catch (e) {
+      if (isForeign(e)) reject();
       spoilt();
     }
     return true;

@@ -10,6 +10,9 @@ import { rendezvous, type Mailbox } from './mailbox';
 /** Why there is no pair, in a person's words (section 9). */
 export class PairingError extends Error {
   override name = 'PairingError';
+
+  /** Of a message that nobody sent who has this code: the relay's doing. Two scanners can read one code, and what is to one does not open at the other. */
+  strange = false;
 }
 
 export const sentences = {
@@ -24,6 +27,8 @@ export const sentences = {
   invalid: 'A pairing message does not verify: the relay or another device interfered. Show a new code.',
   notACamera: 'This code is another viewer’s, not a camera’s.',
 } as const;
+
+const strangeError = (): PairingError => Object.assign(pairingError('invalid'), { strange: true });
 
 export const pairingError = (why: keyof typeof sentences): PairingError => new PairingError(sentences[why]);
 
@@ -116,7 +121,7 @@ export class Scanner {
       case Message.refusal:
         return this.#refusal(body);
     }
-    throw pairingError('invalid');
+    throw strangeError();
   }
 
   #key = (label: string, n: number): Promise<Bytes> => kdf(none, this.code.secret, label, this.code.fingerprint, n);
@@ -126,7 +131,7 @@ export class Scanner {
     try {
       displayer = await Bundle.parse(await openOnce(await this.#key('pairing bundle', 44), body, u8(Message.bundle)));
     } catch {
-      throw pairingError('invalid');
+      throw strangeError();
     }
     const own = this.self.bundle;
     if (!equal(displayer.fingerprint, this.code.fingerprint) || equal(own.fingerprint, displayer.fingerprint)) throw pairingError('invalid');
@@ -174,7 +179,7 @@ export class Scanner {
       const aead = await AEAD.create(await this.#key('pairing refusal', 32));
       reason = await aead.open(body.slice(0, 12), body.slice(12), u8(Message.refusal));
     } catch {
-      throw pairingError('invalid');
+      throw strangeError();
     }
     const why = reasons[reason[0] ?? 0] ?? 'invalid';
     if (this.pair !== undefined && why === 'used') return undefined; // used by us

@@ -7,7 +7,8 @@ import type { Direction } from './mailbox';
 
 export const onSignaling = 1;
 export const onData = 2;
-const maxRecord = 4096;
+export const maxRecord = 4096;
+export const minRecord = 9 + 16; // header and tag, and nothing in it
 
 export interface RecordMessage {
   type: string;

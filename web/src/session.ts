@@ -1,6 +1,7 @@
-import { concat, fromBase64url, random, text, toBase64url, toHex, u8, utf8, type Bytes } from './bytes';
+import { concat, fromBase64url, random, text, toBase64url, u8, utf8, type Bytes } from './bytes';
 import type { Carrier } from './carrier';
-import { EnvelopeError, openEnvelope, sealEnvelope, Type, type Pair } from './envelope';
+import { Arrivals, type Message } from './arrivals';
+import { EnvelopeError, isForeign, openEnvelope, sealEnvelope, Type, type Pair } from './envelope';
 import { Freshness } from './freshness';
 import { encSize, KEMKey } from './hpke';
 import { exporter, hash, info, kdf, sha256 } from './label';
@@ -74,18 +75,18 @@ export class Session {
   readonly #fresh = new Freshness();
   readonly #pending: RTCIceCandidateInit[] = [];
   readonly #cleanUp: (() => void)[] = [];
-  /** Of what came and has opened: a second copy is no reason for alarm. */
-  readonly #marks = new Set<string>();
+  readonly #arrivals = new Arrivals();
   #pc!: RTCPeerConnection;
   #data!: RTCDataChannel;
   #worker!: Worker;
   #out!: Mailbox;
+  #inbox!: Mailbox;
   #sendSignal: RecordKey | undefined;
   #openSignal!: RecordKey;
   #sendData: RecordKey | undefined;
   #openData!: RecordKey;
   #outbox = Promise.resolve();
-  #arrivals = Promise.resolve();
+  #arriving = Promise.resolve();
   #greeted = false;
   #end!: (e: SessionError | undefined) => void;
 
@@ -123,10 +124,11 @@ export class Session {
       sessionMailbox(pair.mailboxSecret, toCamera, this.#id),
     ]);
     this.#out = out;
-    let answered!: (wire: Bytes) => Promise<boolean>;
+    this.#inbox = inbox;
+    let answered!: (m: Message) => Promise<boolean>;
     this.#cleanUp.push(
-      signaling.receive(inbox, async (body) => {
-        await this.#arrived(body, answered).catch((e: unknown) => this.#fail(e));
+      signaling.receive(inbox, async (body, reject) => {
+        await this.#arrived({ body, reject }, answered).catch((e: unknown) => this.#fail(e));
         return true;
       }),
       () => signaling.release(out),
@@ -145,7 +147,7 @@ export class Session {
     const sealed = await sealEnvelope(pair, box, {
       session: this.#id, seq: 0n, type: Type.offer, sent, expiry: sent + offerLife * 1000, body: utf8(JSON.stringify(offer)),
     });
-    answered = (wire) => this.#answered(wire, inbox, { ...sealed, kem, viewerRandom });
+    answered = (m) => this.#answered(m, { ...sealed, kem, viewerRandom });
     this.#after(answerWait, () => this.#sendSignal === undefined, sentences.noAnswer);
     await signaling.send(box, sealed.wire, offerLife);
   }
@@ -154,11 +156,13 @@ export class Session {
     this.#end(e instanceof SessionError ? e : new SessionError(`The session could not be started: ${String(e)}`));
   }
 
-  /** Takes a message of the session's mailbox: the answer first, records after it. Mailboxes deliver at least once. */
-  async #arrived(body: Bytes, answered: (wire: Bytes) => Promise<boolean>): Promise<void> {
-    const mark = toHex(await sha256(body));
-    if (this.#marks.has(mark)) return;
-    if (await (this.#sendSignal ? this.#record(body) : answered(body))) this.#marks.add(mark);
+  /** Takes a message of the session's mailbox: the answer first, and what came before it; records after it. */
+  async #arrived(m: Message, answered: (m: Message) => Promise<boolean>): Promise<void> {
+    if (await this.#arrivals.again(m)) return;
+    const first = this.#sendSignal === undefined;
+    if (!(await (first ? answered(m) : this.#record(m)))) return;
+    await this.#arrivals.opened(m);
+    if (first) for (const held of this.#arrivals.release()) await this.#arrived(held, answered);
   }
 
   #after(ms: number, stuck: () => boolean, why: string): void {
@@ -189,7 +193,7 @@ export class Session {
     this.#data.binaryType = 'arraybuffer';
     this.#data.onopen = () => void this.#sendOnData({ type: 'hello' });
     this.#data.onmessage = (e: MessageEvent<ArrayBuffer>) => {
-      this.#arrivals = this.#arrivals.then(() => this.#onData(new Uint8Array(e.data)));
+      this.#arriving = this.#arriving.then(() => this.#onData(new Uint8Array(e.data)));
     };
     pc.onicecandidate = (e) => this.#candidate(e.candidate?.toJSON() ?? { candidate: '' });
     pc.onconnectionstatechange = () => this.#stateChanged();
@@ -211,16 +215,20 @@ export class Session {
     if (path) this.events.path(path);
   }
 
-  async #answered(wire: Bytes, inbox: Mailbox, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes }): Promise<boolean> {
+  async #answered(m: Message, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes }): Promise<boolean> {
     let a: Answer;
+    const wire = m.body;
     try {
-      const opened = await openEnvelope(this.pair, inbox, wire, Date.now());
+      const opened = await openEnvelope(this.pair, this.#inbox, wire, Date.now());
       const body = JSON.parse(text(opened.body)) as Answer & { text?: unknown };
       if (opened.type === Type.refuse) throw new SessionError(String(body.text), true);
       a = body;
     } catch (e) {
       if (!(e instanceof EnvelopeError)) throw e;
-      this.events.rejected('envelope'); // and the wait goes on
+      if (!this.#arrivals.hold(m)) {
+        if (isForeign(e)) m.reject();
+        this.events.rejected('envelope'); // and the wait goes on
+      }
       return false;
     }
     const [enc, cameraRandom] = [fromBase64url(a.enc), fromBase64url(a.random)];
@@ -258,11 +266,18 @@ export class Session {
     this.#outbox = this.#outbox.then(async () => this.signaling.send(this.#out, await key.seal(message), messageTTL)).catch(() => undefined);
   }
 
-  async #record(wire: Bytes): Promise<boolean> {
+  /** Whether a message is the camera's reply to this offer, another one than was taken: a camera that restarts answers again. */
+  async #answers(wire: Bytes): Promise<boolean> {
+    return openEnvelope(this.pair, this.#inbox, wire, Date.now()).then(() => true, () => false);
+  }
+
+  async #record({ body, reject }: Message): Promise<boolean> {
     let m: RecordMessage;
     try {
-      m = await this.#openSignal.open(wire);
+      m = await this.#openSignal.open(body);
     } catch {
+      if (await this.#answers(body)) return false;
+      reject();
       this.events.rejected('record');
       return false;
     }

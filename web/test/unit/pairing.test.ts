@@ -81,6 +81,18 @@ test('what is not the displayer’s is refused', async () => {
   for (const i of [1, 1120, 1121, m2.length - 1]) await assert.rejects(begun.handle(flip(m2, i)), says('invalid'), `M2, byte ${i}`);
 });
 
+test('a reply to another scanner of the same code is told from what is nobody’s', async () => {
+  const { vector, hello, m2 } = await devices();
+  const second = new Scanner(await identityOf(await makeDevice()), codeOf(vector.code));
+  await second.handle(hello);
+  const strange = (is: boolean) => (e: unknown): boolean => says('invalid')(e) && (e as PairingError).strange === is;
+  await assert.rejects(second.handle(m2), strange(false), 'to the first scanner');
+  await assert.rejects(second.handle(await makeRefusal(codeOf(vector.code), 4)), strange(false), 'the displayer’s own word');
+  await assert.rejects(second.handle(flip(await makeRefusal(codeOf(vector.code), 1), 20)), strange(true));
+  await assert.rejects(second.handle(Uint8Array.of(9)), strange(true));
+  await assert.rejects(new Scanner(await identityOf(await makeDevice()), codeOf(vector.code)).handle(flip(hello, 60)), strange(true));
+});
+
 test('an M2 by who knows the code is refused unless nonce, MAC and signature are all right', async () => {
   const { vector, hello } = await devices();
   const scanner = new Scanner(await identityOf(vector.scanner), codeOf(vector.code), hex(vector.nonce_s));

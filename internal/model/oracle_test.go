@@ -2,7 +2,6 @@ package model
 
 import (
 	"maps"
-	"slices"
 	"time"
 )
 
@@ -190,6 +189,3 @@ func (d disk) held(device int) map[int]file {
 	maps.DeleteFunc(own, func(_ int, f file) bool { return f.of != device })
 	return own
 }
-
-// peers are the devices that a disk has files of, in order.
-func (d disk) peers() []int { return slices.Sorted(maps.Keys(d)) }

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,7 +99,8 @@ func configuration(cfg peerConfig) webrtc.Configuration {
 	if cfg.turn == nil {
 		return c
 	}
-	c.ICEServers = []webrtc.ICEServer{{URLs: cfg.turn.URLs, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
+	relays := slices.DeleteFunc(slices.Clone(cfg.turn.URLs), func(u string) bool { return strings.HasPrefix(u, "stun:") }) // that tells of the NAT
+	c.ICEServers = []webrtc.ICEServer{{URLs: relays, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
 	if stun := stunURLs(cfg.turn.URLs); len(stun) > 0 && !cfg.relayOnly {
 		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: stun})
 	}

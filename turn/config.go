@@ -19,6 +19,10 @@ type Config struct {
 	Realm      string      // default "peephole"; at most 64 bytes
 	Keys       *Keys       // required
 
+	// BindingAddress is the host:port of a second UDP port, which answers Binding requests alone; empty: none. By it clients
+	// learn how the NAT in front of them behaves. The customary port is the one after Address' (RFC 5780, section 6).
+	BindingAddress string
+
 	// MaxLifetime is for how long after its credential's expiry an allocation may still be refreshed, 24 hours by
 	// default: a picture may be watched for a day, then a new grant is needed. An allocation ends at most one
 	// lifetime (an hour) after that. At most 30 days.

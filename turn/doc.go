@@ -15,6 +15,7 @@
 //     there is no code that sends to an address.
 //   - The other end's relayed address is the only peer that gets a permission or a channel; every other gets 403.
 //     That answer is a courtesy to ICE. The gate is [allocation.WriteTo], passed by every packet.
+//   - A second UDP port, if there is one, answers Binding requests to the address that asked and knows nothing of allocations.
 //   - Memory is bounded: allocations per session and in all, packets per queue, stream connections.
 //   - Credentials are good for minutes, for one session and one role; see [Keys].
 //

@@ -24,6 +24,7 @@ type Server struct {
 	counters   counters
 	relay      *relay
 	transports []*transport
+	bindings   *bindings // nil: none
 	addresses  Addresses
 	closed     chan struct{} // closed by Close
 
@@ -36,6 +37,7 @@ type Server struct {
 type Addresses struct {
 	UDP, TCP netip.AddrPort
 	TLS      netip.AddrPort // zero if there is none
+	Binding  netip.AddrPort // the UDP port that answers Binding requests alone; zero if there is none
 }
 
 // New binds the sockets and serves nothing: what arrives waits until Run. It returns ErrConfig, or why a socket could
@@ -67,6 +69,12 @@ func (s *Server) bind() error {
 		return fmt.Errorf("listen for TCP: %w", err)
 	}
 	s.addresses.TCP = s.add("tcp", newStreams(tcp, c, nil, &s.counters), tcp.Addr())
+	if c.BindingAddress != "" {
+		if s.bindings, err = newBindings(c.BindingAddress); err != nil {
+			return fmt.Errorf("listen for Binding requests: %w", err)
+		}
+		s.addresses.Binding = clientOf(s.bindings.conn.LocalAddr())
+	}
 	if c.TLSAddress == "" {
 		return nil
 	}
@@ -94,6 +102,11 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	if ran {
 		return ErrRun
+	}
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	if s.bindings != nil {
+		answering.Go(s.bindings.run)
 	}
 	var started []*transport
 	var err error
@@ -151,6 +164,9 @@ func (s *Server) Close() error {
 			errs = append(errs, fmt.Errorf("close %s listener: %w", t.name, err))
 		}
 	}
+	if s.bindings != nil {
+		errs = append(errs, s.bindings.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -165,6 +181,9 @@ func (s *Server) URLs(host string) []string {
 	urls := []string{url("turn", s.addresses.UDP, "udp"), url("turn", s.addresses.TCP, "tcp")}
 	if s.addresses.TLS.IsValid() {
 		urls = append(urls, url("turns", s.addresses.TLS, "tcp"))
+	}
+	if s.addresses.Binding.IsValid() {
+		urls = append(urls, "stun:"+net.JoinHostPort(host, fmt.Sprint(s.addresses.Binding.Port())))
 	}
 	return urls
 }

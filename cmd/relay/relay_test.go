@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,12 +54,47 @@ func clientOf(t *testing.T, url string) *signaling.Client {
 func TestTURNURLs(t *testing.T) {
 	r := newRelay(t)
 	urls := r.turn.urls
-	if len(urls) != 2 {
-		t.Errorf("urls %q", urls)
+	if len(urls) != 3 || !strings.HasPrefix(urls[2], "stun:127.0.0.1:") || urls[2] == strings.TrimSuffix(strings.Replace(urls[0], "turn:", "stun:", 1), "?transport=udp") {
+		t.Errorf("urls %q, want TURN over UDP and TCP, and another port for STUN", urls)
 	}
 	r.cfg.turnPublic = "[2001:db8::1]:3478"
-	if got := r.cfg.turnURLs(r.turn.server, r.url); got[0] != "turn:[2001:db8::1]:3478?transport=udp" {
+	if got := r.cfg.turnURLs(r.turn.server, r.url); len(got) != 2 || got[0] != "turn:[2001:db8::1]:3478?transport=udp" {
 		t.Errorf("got %q", got)
+	}
+	port := r.turn.server.Addresses().UDP.Port()
+	r.cfg.turnPublic = fmt.Sprintf("relay.example:%d", port)
+	if got := r.cfg.turnURLs(r.turn.server, r.url); len(got) != 3 || got[2] != fmt.Sprintf("stun:relay.example:%d", port+1) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A relay serves without the port after -turn's, if another program has that.
+func TestPortAfterIsTaken(t *testing.T) {
+	var log bytes.Buffer
+	s := &relay{log: slog.New(slog.NewTextHandler(&log, nil))}
+	for range 100 { // until a port is free for UDP and TCP, and the next can be taken
+		taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		port := taken.LocalAddr().(*net.UDPAddr).Port
+		c := &config{turn: fmt.Sprintf("127.0.0.1:%d", port-1)}
+		if s.turn, err = newTURN(c, "http://127.0.0.1:1", s.log); err == nil {
+			break
+		}
+	}
+	if s.turn == nil {
+		t.Fatal("no port is free")
+	}
+	defer s.close()
+	if urls := s.turn.urls; len(urls) != 2 || strings.Count(log.String(), "devices cannot tell what kind of NAT") != 1 {
+		t.Errorf("urls %q, log %s", urls, log.String())
+	}
+	for address, want := range map[string]string{":3478": ":3479", "[::1]:9": "[::1]:10", "127.0.0.1:0": "127.0.0.1:0", "x:65535": "x:65535", "x:stun": "x:stun"} {
+		if got := portAfter(address); got != want {
+			t.Errorf("port after %s: %s, want %s", address, got, want)
+		}
 	}
 }
 

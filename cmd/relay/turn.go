@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
@@ -39,17 +40,36 @@ func newTURN(c *config, relayURL string, log *slog.Logger) (*turnService, error)
 	if err != nil {
 		return nil, fmt.Errorf("make TURN keys: %w", err)
 	}
-	server, err := turn.New(turn.Config{Address: c.turn, Keys: keys, Logger: log})
+	server, err := turn.New(turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Logger: log})
+	if err != nil { // perhaps for the second port alone, which is not worth failing for
+		if server, err = turn.New(turn.Config{Address: c.turn, Keys: keys, Logger: log}); err == nil {
+			log.Warn("the UDP port after -turn's is taken: devices cannot tell what kind of NAT they are behind", "port", portAfter(c.turn))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start TURN: %w", listenAdvice("-turn", c.turn, err))
 	}
 	return &turnService{server: server, keys: keys, urls: c.turnURLs(server, relayURL), log: log}, nil
 }
 
+// portAfter is an address with the next port; with port 0, any free one, and with a port that has no next or a name, itself.
+func portAfter(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	n, err2 := strconv.ParseUint(port, 10, 16)
+	if err != nil || err2 != nil || n == 0 || n == 1<<16-1 {
+		return address
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n+1, 10))
+}
+
 // turnURLs are the ICE server URLs (RFC 7065) that clients are given.
 func (c *config) turnURLs(s *turn.Server, relayURL string) []string {
 	if c.turnPublic != "" {
-		return []string{"turn:" + c.turnPublic + "?transport=udp", "turn:" + c.turnPublic + "?transport=tcp"}
+		urls := []string{"turn:" + c.turnPublic + "?transport=udp", "turn:" + c.turnPublic + "?transport=tcp"}
+		if _, port, _ := net.SplitHostPort(c.turnPublic); s.Addresses().Binding.IsValid() && port == fmt.Sprint(s.Addresses().UDP.Port()) {
+			urls = append(urls, "stun:"+portAfter(c.turnPublic)) // mapped one to one, as it seems
+		}
+		return urls
 	}
 	if at := s.Addresses().UDP.Addr(); !at.IsUnspecified() {
 		return s.URLs(at.String())

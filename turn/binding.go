@@ -1,0 +1,77 @@
+package turn
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
+	"github.com/pion/stun/v3"
+)
+
+// bindings is a server's second UDP port. It answers Binding requests and nothing else, so that a client sees whether the
+// NAT in front of it maps one socket alike for two destinations (RFC 5780, section 4.3), and by RESPONSE-PORT whether that
+// NAT lets in what comes from where nothing was sent (section 4.4).
+type bindings struct {
+	conn   *net.UDPConn
+	closed chan struct{} // closed by Close
+}
+
+func newBindings(address string) (*bindings, error) {
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &bindings{conn: c.(*net.UDPConn), closed: make(chan struct{})}, nil
+}
+
+// run answers until Close.
+func (b *bindings) run() {
+	var wait backoff
+	p := make([]byte, maxMessage)
+	for {
+		n, from, err := b.conn.ReadFromUDPAddrPort(p)
+		if err != nil {
+			if wait.after(b.closed) {
+				continue
+			}
+			return
+		}
+		if answer, to := bindingAnswer(p[:n], from); answer != nil {
+			_, _ = b.conn.WriteToUDPAddrPort(answer, to) // as lost as any datagram may be
+		}
+	}
+}
+
+// Close ends run.
+func (b *bindings) Close() error {
+	close(b.closed)
+	return b.conn.Close()
+}
+
+// bindingAnswer is what answers a Binding request, and where it goes; nil to anything else. By RESPONSE-PORT (RFC 5780,
+// section 7.5) the answer goes to another port of the address that asked, and to no other address. It is then never longer
+// than the request, so that nobody who forges that address gains by it.
+func bindingAnswer(p []byte, from netip.AddrPort) ([]byte, netip.AddrPort) {
+	class, ok := stunClass(p)
+	if !ok || class != stun.ClassRequest {
+		return nil, from
+	}
+	m := stun.Message{Raw: p}
+	if m.Decode() != nil || m.Type != stun.BindingRequest {
+		return nil, from
+	}
+	client := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	mapped := stun.XORMappedAddress{IP: client.Addr().WithZone("").AsSlice(), Port: int(client.Port())}
+	answer, err := stun.Build(&m, stun.BindingSuccess, &mapped)
+	if err != nil {
+		return nil, from
+	}
+	port, err := m.Get(stun.AttrResponsePort)
+	if err != nil {
+		return answer.Raw, from
+	}
+	if len(port) < 2 || binary.BigEndian.Uint16(port) == 0 || len(answer.Raw) > len(p) {
+		return nil, from
+	}
+	return answer.Raw, netip.AddrPortFrom(from.Addr(), binary.BigEndian.Uint16(port))
+}

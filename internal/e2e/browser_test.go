@@ -20,6 +20,7 @@ import (
 
 	"rsc.io/qr"
 
+	"github.com/peephole-cam/peephole/internal/evilcloud"
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
@@ -275,37 +276,35 @@ func TestBrowserIsToldOfBFrames(t *testing.T) {
 // when the fault is over: promise 4.
 func TestBrowserUnderTamperingRelay(t *testing.T) {
 	t.Parallel()
-	evil := newEvilBus()
-	r := startRelay(t, evil)
-	camera := startCamera(t, r, "front door", 2)
+	c := startCloud(t, remembering)
+	camera, url := startCamera(t, c, "front door", 2), c.URLs()[0]
 	honest, tampering := step{"tell": "honest", "hear": true}, step{"tell": "tamper", "hear": true}
 	for _, browser := range []string{"chromium", "firefox"} {
 		d := drive{Browser: browser, Policy: "plain", Steps: []step{
-			{"open": r.URL}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
-			tampering, {"open": r.URL}, {"alarm": true},
+			{"open": url}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
+			tampering, {"open": url}, {"alarm": true},
 		}}
 		between := func(line string) {
 			if line == "honest" {
-				evil.turnEvil(nil)
+				c.Heal()
 				return
 			}
-			inbox := evil.lastOffer(t).name // what is for the camera still reaches it, so that there is something to tamper with
-			evil.turnEvil(func(name [32]byte, m bus.Message) ([32]byte, bus.Message, bool) {
-				if name != inbox {
-					m.Body = bytes.Clone(m.Body)
-					m.Body[len(m.Body)-1] ^= 1
+			inbox := lastOffer(t, c).Name // what is for the camera still reaches it, so that there is something to tamper with
+			c.SetDelivery(func(to *evilcloud.Mailboxes, name [32]byte, m bus.Message) []evilcloud.Parcel {
+				if name == inbox {
+					return []evilcloud.Parcel{{Name: name, Message: m}}
 				}
-				return name, m, true
+				return evilcloud.FlippedAt(func(body []byte) int { return len(body) - 1 })(to, name, m)
 			})
 		}
 		during := d.run(t, between)
-		if c := during.Cards[0]; c.State == "playing" || c.Frames != "" || c.Alarm != "The relay delivered something that is not from your camera; nothing was shown." {
-			t.Errorf("%s under the fault: %+v", browser, c)
+		if card := during.Cards[0]; card.State == "playing" || card.Frames != "" || card.Alarm != "The relay delivered something that is not from your camera; nothing was shown." {
+			t.Errorf("%s under the fault: %+v", browser, card)
 		}
 		between("honest")
 		d.Steps = []step{
-			{"open": r.URL}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
-			tampering, {"open": r.URL}, {"alarm": true}, honest, {"wait": "playing", "cards": 1}, {"frames": 10},
+			{"open": url}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
+			tampering, {"open": url}, {"alarm": true}, honest, {"wait": "playing", "cards": 1}, {"frames": 10},
 		}
 		if after := d.run(t, between); after.Cards[0].State != "playing" {
 			t.Errorf("%s after the fault: %+v", browser, after.Cards[0])

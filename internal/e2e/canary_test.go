@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/internal/evilcloud"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -58,100 +58,6 @@ func forms(text string) [][]byte {
 	return forms
 }
 
-// recordTCP puts a recorder in front of a TCP server and returns its address. What clients send in WebSocket frames is unmasked,
-// as the server sees it.
-func recordTCP(t *testing.T, to string, p *tape) string {
-	t.Helper()
-	front, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { front.Close() })
-	go func() {
-		for {
-			client, err := front.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", to)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			go func() { defer server.Close(); _, _ = io.Copy(server, io.TeeReader(client, &unmasker{tape: p})) }()
-			go func() { defer client.Close(); _, _ = io.Copy(client, io.TeeReader(server, p)) }()
-		}
-	}()
-	return front.Addr().String()
-}
-
-// unmasker follows the WebSocket frames of a client (RFC 6455, section 5.2) and writes their payloads to the tape.
-type unmasker struct {
-	tape     *tape
-	buffer   []byte
-	upgraded bool
-}
-
-func (u *unmasker) Write(b []byte) (int, error) {
-	u.buffer = append(u.buffer, b...)
-	if !u.upgraded {
-		end := bytes.Index(u.buffer, []byte("\r\n\r\n"))
-		if end < 0 {
-			return len(b), nil
-		}
-		_, _ = u.tape.Write(u.buffer[:end])
-		u.buffer, u.upgraded = u.buffer[end+4:], true
-	}
-	for {
-		n := u.frame()
-		if n == 0 {
-			return len(b), nil
-		}
-		u.buffer = u.buffer[n:]
-	}
-}
-
-// frame records one whole frame and returns its size, or 0 while it is not whole.
-func (u *unmasker) frame() int {
-	if len(u.buffer) < 2 {
-		return 0
-	}
-	head, size := 2, int(u.buffer[1]&0x7f)
-	switch size {
-	case 126:
-		if head = 4; len(u.buffer) < head {
-			return 0
-		}
-		size = int(u.buffer[2])<<8 | int(u.buffer[3])
-	case 127:
-		if head = 10; len(u.buffer) < head {
-			return 0
-		}
-		size = int(u.buffer[6])<<24 | int(u.buffer[7])<<16 | int(u.buffer[8])<<8 | int(u.buffer[9])
-	}
-	if len(u.buffer) < head+4+size {
-		return 0
-	}
-	mask, payload := u.buffer[head:head+4], bytes.Clone(u.buffer[head+4:head+4+size])
-	for i := range payload {
-		payload[i] ^= mask[i%4]
-	}
-	_, _ = u.tape.Write(payload)
-	return head + 4 + size
-}
-
-// recordUDP puts a recorder in front of a UDP server and returns its address.
-func recordUDP(t *testing.T, to *net.UDPAddr, p *tape) string {
-	t.Helper()
-	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &hop{front: front, turn: to, tape: p}
-	run(t, h.run)
-	return front.LocalAddr().String()
-}
-
 // sdpWords are of every session description and candidate (RFC 8866, RFC 8839), whatever they describe.
 var sdpWords = []string{"candidate:", "a=candidate", "a=fingerprint", "a=ice-ufrag", "ice-pwd", "m=video", "typ host", "typ srflx", "typ relay", "v=0\r\n", "sha-256 "}
 
@@ -160,9 +66,9 @@ var sdpWords = []string{"candidate:", "a=candidate", "a=fingerprint", "a=ice-ufr
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	p := &tape{}
-	r := startRecordedRelay(t, p)
+	c := startCloud(t, evilcloud.Config{Tape: p})
 	const name = "canary of the garden shed"
-	camera := startCamera(t, r, name, 0)
+	camera := startCamera(t, c, name, 0)
 	v := pair(t, camera)
 	for _, relayOnly := range []bool{false, true} {
 		s, err := watch(t, v, name, camera.Mark, 30, 30*time.Second, relayOnly)
@@ -180,12 +86,12 @@ func TestCanary(t *testing.T) {
 	if size < 50_000 {
 		t.Errorf("only %d bytes on the tape: the test shows nothing", size)
 	}
-	t.Run("planted leaks are found", func(t *testing.T) { plantLeaks(t, r, p, camera, name) })
+	t.Run("planted leaks are found", func(t *testing.T) { plantLeaks(t, c, p, camera, name) })
 }
 
 // plantLeaks sends what must not be sent, in every way that a relay is reached, and wants the search to find it.
-func plantLeaks(t *testing.T, r *relay, p *tape, camera *household, name string) {
-	client, err := signaling.NewClient(signaling.ClientConfig{URL: r.URL, Logger: logger(t)})
+func plantLeaks(t *testing.T, c *evilcloud.Cloud, p *tape, camera *household, name string) {
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: c.URLs()[0], Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +110,8 @@ func plantLeaks(t *testing.T, r *relay, p *tape, camera *household, name string)
 			t.Errorf("%q was posted and not found", leak)
 		}
 	}
-	udp, err := net.Dial("udp4", r.udp)
+	_, turn := c.Addresses()
+	udp, err := net.Dial("udp4", turn[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -281,7 +281,7 @@ func TestTerminalShowsPlainText(t *testing.T) {
 	refused := start(t, "camera", "-relay", "http://127.0.0.1:1", "-state", t.TempDir(), "-name", name, "-input", "../../media/clips/clip0.h264")
 	refused.await(t, "want 1 to 64 printable characters", 1)
 
-	camera := startCamera(t, startRelay(t, nil), name, 0) // a camera that is not our command, and means ill
+	camera := startCamera(t, startRelay(t), name, 0) // a camera that is not our command, and means ill
 	v := newTerminal(t)
 	shown := v.ok(t, "pair", camera.code(t).URI()) + v.ok(t, "list")
 	if strings.Contains(shown, "\x1b") || strings.Count(shown, "porch?[2J") != 2 {

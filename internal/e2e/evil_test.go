@@ -4,68 +4,27 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/pion/stun/v3"
-
+	"github.com/peephole-cam/peephole/internal/evilcloud"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling/bus"
 	"github.com/peephole-cam/peephole/viewer"
 )
 
-// evilBus stands where the relay delivers: it sees every posted body and may change what happens to it. It starts honest.
-type evilBus struct {
-	*bus.Local
-	mu     sync.Mutex
-	twist  func(name [32]byte, m bus.Message) (to [32]byte, n bus.Message, deliver bool) // guarded by mu
-	posted []posted                                                                      // guarded by mu
-}
-
-type posted struct {
-	name [32]byte
-	body []byte
-}
-
-func newEvilBus() *evilBus { return &evilBus{Local: bus.NewLocal()} }
-
-func (b *evilBus) Publish(name [32]byte, m bus.Message) int {
-	b.mu.Lock()
-	b.posted = append(b.posted, posted{name, bytes.Clone(m.Body)})
-	twist := b.twist
-	b.mu.Unlock()
-	if twist != nil {
-		var deliver bool
-		if name, m, deliver = twist(name, m); !deliver {
-			return 0
-		}
-	}
-	return b.Local.Publish(name, m)
-}
-
-func (b *evilBus) turnEvil(twist func([32]byte, bus.Message) ([32]byte, bus.Message, bool)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.twist = twist
-}
-
-// since returns what was posted after the first n messages.
-func (b *evilBus) since(n int) []posted {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]posted(nil), b.posted[n:]...)
-}
+// remembering is a relay that tests may read the queues of.
+var remembering = evilcloud.Config{Remember: 4096}
 
 // lastOffer is the offer that was posted last: of an offer and its answer, which alone are that long, the first.
-func (b *evilBus) lastOffer(t *testing.T) posted {
+func lastOffer(t *testing.T, c *evilcloud.Cloud) evilcloud.Posted {
 	t.Helper()
-	var long []posted
-	for _, p := range b.since(0) {
-		if len(p.body) > 4000 {
+	var long []evilcloud.Posted
+	for _, p := range c.Posted() {
+		if len(p.Body) > 4000 {
 			long = append(long, p)
 		}
 	}
@@ -78,34 +37,29 @@ func (b *evilBus) lastOffer(t *testing.T) posted {
 // A relay that flips bits in all it carries, and so in fingerprints, candidates and keys, wherever they are, shows nobody a picture.
 func TestRelayTampers(t *testing.T) {
 	t.Parallel()
-	evil := newEvilBus()
-	r := startRelay(t, evil)
-	camera := startCamera(t, r, "front door", 0)
+	c := startRelay(t)
+	camera := startCamera(t, c, "front door", 0)
 	v := pair(t, camera)
 	for _, tt := range []struct {
-		name string
-		flip func(body []byte)
+		name  string
+		place func(body []byte) int
 	}{
-		{"version", func(b []byte) { b[0] ^= 1 }},
-		{"tag", func(b []byte) { b[1] ^= 1 }},
-		{"encapsulated key", func(b []byte) { b[200] ^= 1 }},
-		{"first byte of the ciphertext", func(b []byte) { b[min(1129, len(b)-1)] ^= 1 }},
-		{"middle of the ciphertext", func(b []byte) { b[len(b)/2] ^= 0x80 }},
-		{"tag of the ciphertext", func(b []byte) { b[len(b)-1] ^= 1 }},
+		{"version", func([]byte) int { return 0 }},
+		{"tag", func([]byte) int { return 1 }},
+		{"encapsulated key", func([]byte) int { return 200 }},
+		{"first byte of the ciphertext", func(b []byte) int { return min(1129, len(b)-1) }},
+		{"middle of the ciphertext", func(b []byte) int { return len(b) / 2 }},
+		{"tag of the ciphertext", func(b []byte) int { return len(b) - 1 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			evil.turnEvil(func(name [32]byte, m bus.Message) ([32]byte, bus.Message, bool) {
-				m.Body = bytes.Clone(m.Body)
-				tt.flip(m.Body)
-				return name, m, true
-			})
+			c.SetDelivery(evilcloud.FlippedAt(tt.place))
 			s, _ := watch(t, v, "front door", camera.Mark, 1, 3*time.Second, false)
 			if s.frames != 0 {
 				t.Errorf("%d frames were shown", s.frames)
 			}
 		})
 	}
-	evil.turnEvil(nil)
+	c.Heal()
 	if s, err := watch(t, v, "front door", camera.Mark, 5, 20*time.Second, false); err != nil || s.frames != 5 || s.foreign != 0 {
 		t.Errorf("after the fault: %d frames, error %v; want the picture back", s.frames, err)
 	}
@@ -114,21 +68,19 @@ func TestRelayTampers(t *testing.T) {
 // A relay that delivers each household's messages to the other shows nobody a picture, and says so to the viewers: promise 4.
 func TestRelayCrossesHouseholds(t *testing.T) {
 	t.Parallel()
-	evil := newEvilBus()
-	r := startRelay(t, evil)
-	ours, theirs := startCamera(t, r, "ours", 0), startCamera(t, r, "theirs", 1)
+	c := startRelay(t)
+	ours, theirs := startCamera(t, c, "ours", 0), startCamera(t, c, "theirs", 1)
 	v, w := pair(t, ours), pair(t, theirs)
 	var mu sync.Mutex
-	var last posted // the latest answer-sized message of the other household, delivered in place of ours
-	evil.turnEvil(func(name [32]byte, m bus.Message) ([32]byte, bus.Message, bool) {
+	var last [32]byte
+	c.SetDelivery(func(_ *evilcloud.Mailboxes, name [32]byte, m bus.Message) []evilcloud.Parcel {
 		mu.Lock()
 		defer mu.Unlock()
 		before := last
-		last = posted{name, m.Body}
-		if before.body == nil || before.name == name {
-			return name, m, false
+		if last = name; before == name || before == [32]byte{} {
+			return nil
 		}
-		return before.name, m, true // what is for this mailbox goes to the one before it
+		return []evilcloud.Parcel{{Name: before, Message: m}} // what is for this mailbox goes to the one before it
 	})
 	var both sync.WaitGroup
 	shown := make([]*seen, 2)
@@ -140,7 +92,10 @@ func TestRelayCrossesHouseholds(t *testing.T) {
 			t.Errorf("viewer %d was shown %d frames", i, s.frames)
 		}
 	}
-	evil.turnEvil(nil)
+	if c.Counts().Crossed == 0 {
+		t.Error("nothing was crossed: the test shows nothing")
+	}
+	c.Heal()
 	for i, s := range []struct {
 		v    watcher
 		name string
@@ -155,20 +110,19 @@ func TestRelayCrossesHouseholds(t *testing.T) {
 // What is delivered in an answer's place is told to the person, and counted.
 func TestRelayDeliversForeignAnswer(t *testing.T) {
 	t.Parallel()
-	evil := newEvilBus()
-	r := startRelay(t, evil)
-	camera := startCamera(t, r, "front door", 0)
+	c := startCloud(t, remembering)
+	camera := startCamera(t, c, "front door", 0)
 	v := pair(t, camera)
-	n := len(evil.since(0))
+	n := len(c.Posted())
 	if _, err := watch(t, v, "front door", camera.Mark, 1, 20*time.Second, false); err != nil {
 		t.Fatal(err)
 	}
-	old := evil.since(n)[1] // offer, then answer
-	evil.turnEvil(func(name [32]byte, m bus.Message) ([32]byte, bus.Message, bool) {
-		if len(m.Body) > 2000 && name != evil.since(n)[0].name {
-			m.Body = old.body // yesterday's answer, of the same pair
+	offer, answer := c.Posted()[n], c.Posted()[n+1]
+	c.SetDelivery(func(_ *evilcloud.Mailboxes, name [32]byte, m bus.Message) []evilcloud.Parcel {
+		if len(m.Body) > 2000 && name != offer.Name {
+			m.Body = answer.Body // yesterday's answer, of the same pair
 		}
-		return name, m, true
+		return []evilcloud.Parcel{{Name: name, Message: m}}
 	})
 	s, err := watch(t, v, "front door", camera.Mark, 1, 12*time.Second, false)
 	if s.frames != 0 || s.rejected == 0 {
@@ -182,24 +136,23 @@ func TestRelayDeliversForeignAnswer(t *testing.T) {
 // An offer that a relay kept and plays to a camera whose state was rolled back starts a session that nobody can follow.
 func TestRelayReplaysOfferToRolledBackCamera(t *testing.T) {
 	t.Parallel()
-	evil := newEvilBus()
-	r := startRelay(t, evil)
-	camera := startCamera(t, r, "front door", 0)
+	c := startCloud(t, remembering)
+	camera := startCamera(t, c, "front door", 0)
 	v := pair(t, camera)
-	n := len(evil.since(0))
+	n := len(c.Posted())
 	if _, err := watch(t, v, "front door", camera.Mark, 1, 20*time.Second, false); err != nil {
 		t.Fatal(err)
 	}
-	offer := evil.since(n)[0]
+	offer := c.Posted()[n]
 	// The same camera again, knowing nothing of that session: as after a restore from a backup.
-	runCamera(t, r.URL, "front door", 0, camera.state)
-	n = len(evil.since(0))
+	runCamera(t, c.URLs()[0], "front door", 0, camera.state)
+	n = len(c.Posted())
 	eventually(t, "the rolled-back camera reacts, or the test shows nothing", func() bool {
-		evil.Local.Publish(offer.name, bus.Message{Seq: 1, Body: offer.body})
-		return len(evil.since(n)) > 0
+		c.Deliver(offer.Name, offer.Body)
+		return len(c.Posted()) > n
 	})
-	replies := evil.since(n)
-	if first := evil.since(0); bytes.Contains(bytes.Join(bodies(first[:n]), nil), replies[0].body) {
+	all := c.Posted()
+	if bytes.Contains(bytes.Join(bodies(all[:n]), nil), all[n].Body) {
 		t.Error("the camera said the same twice: keys or nonces were used again")
 	}
 	// A viewer that is watching meanwhile is shown nothing of it.
@@ -209,111 +162,19 @@ func TestRelayReplaysOfferToRolledBackCamera(t *testing.T) {
 	}
 }
 
-func bodies(p []posted) (b [][]byte) {
+func bodies(p []evilcloud.Posted) (b [][]byte) {
 	for _, x := range p {
-		b = append(b, x.body)
+		b = append(b, x.Body)
 	}
 	return b
-}
-
-// hop stands between clients and TURN. It can hold back media, and nothing else, by a fixed time.
-type hop struct {
-	front *net.UDPConn
-	by    time.Duration
-	turn  *net.UDPAddr
-	tape  *tape // records everything; nil: nothing
-}
-
-func (d *hop) run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { d.front.Close() })()
-	backs := make(map[string]*net.UDPConn)
-	defer func() {
-		for _, b := range backs {
-			b.Close()
-		}
-	}()
-	buf := make([]byte, 2048)
-	for {
-		n, client, err := d.front.ReadFromUDP(buf)
-		if err != nil {
-			return nil
-		}
-		d.record(buf[:n])
-		back := backs[client.String()]
-		if back == nil {
-			if back, err = net.DialUDP("udp4", nil, d.turn); err != nil {
-				return err
-			}
-			backs[client.String()] = back
-			go d.answer(back, client)
-		}
-		if _, err := back.Write(buf[:n]); err != nil {
-			return err
-		}
-	}
-}
-
-func (d *hop) record(packet []byte) {
-	if d.tape != nil {
-		_, _ = d.tape.Write(packet)
-	}
-}
-
-func (d *hop) answer(back *net.UDPConn, client *net.UDPAddr) {
-	buf := make([]byte, 2048)
-	for {
-		n, err := back.Read(buf)
-		if err != nil {
-			return
-		}
-		packet := bytes.Clone(buf[:n])
-		d.record(packet)
-		send := func() { _, _ = d.front.WriteToUDP(packet, client) } // closed at the test's end
-		if d.by > 0 && isMedia(packet) {
-			time.AfterFunc(d.by, send)
-			continue
-		}
-		send()
-	}
-}
-
-// isMedia says whether a packet to a TURN client is ChannelData (RFC 8656, section 12.4), or a Data indication (section 11.7),
-// around RTP (RFC 7983).
-func isMedia(p []byte) bool {
-	if len(p) < 20 {
-		return false
-	}
-	if p[0]&0xc0 == 0x40 {
-		return isRTP(p[4:])
-	}
-	if !stun.IsMessage(p) {
-		return false
-	}
-	m := &stun.Message{Raw: p}
-	if m.Decode() != nil {
-		return false
-	}
-	data, err := m.Get(stun.AttrData)
-	return err == nil && isRTP(data)
-}
-
-// isRTP tells RTP from RTCP, DTLS and STUN (RFC 5761, section 4; RFC 7983).
-func isRTP(p []byte) bool {
-	return len(p) > 12 && p[0]&0xc0 == 0x80 && (p[1] < 192 || p[1] > 223)
 }
 
 // A stream held back on its way is shown as delayed, and never as live.
 func TestStreamHeldBack(t *testing.T) {
 	t.Parallel()
-	r := startRelay(t, nil)
-	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &hop{front: front, by: 7 * time.Second, turn: net.UDPAddrFromAddrPort(r.turn.Addresses().UDP)}
-	run(t, h.run)
-	r.grantURLs("turn:" + front.LocalAddr().String() + "?transport=udp")
-	camera := startCamera(t, r, "front door", 0)
+	c := startRelay(t)
+	c.SetTraffic(evilcloud.Hold)
+	camera := startCamera(t, c, "front door", 0)
 	v := pair(t, camera)
 	s, err := watch(t, v, "front door", camera.Mark, 60, 40*time.Second, true)
 	if err != nil {
@@ -323,14 +184,14 @@ func TestStreamHeldBack(t *testing.T) {
 		t.Fatalf("%d frames, %d foreign: the test shows nothing", s.frames, s.foreign)
 	}
 	if s.live != 0 {
-		t.Errorf("%d of %d frames that were held back for %s were called live", s.live, s.frames, h.by)
+		t.Errorf("%d of %d frames that were held back for %s were called live", s.live, s.frames, evilcloud.HeldFor)
 	}
 }
 
 // Two viewers, and two windows of one viewer, watch at once.
 func TestManyWatchAtOnce(t *testing.T) {
 	t.Parallel()
-	r := startRelay(t, nil)
+	r := startRelay(t)
 	camera := startCamera(t, r, "front door", 0)
 	v, w := pair(t, camera), pair(t, camera)
 	var all sync.WaitGroup
@@ -360,7 +221,7 @@ func TestRemovedViewerIsCutOff(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := startRelay(t, nil)
+			r := startRelay(t)
 			camera := startCamera(t, r, "front door", 0)
 			v := pair(t, camera)
 			began := make(chan struct{})

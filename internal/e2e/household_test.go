@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,49 +12,10 @@ import (
 
 	"github.com/peephole-cam/peephole/camera"
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/internal/evilcloud"
 	"github.com/peephole-cam/peephole/media"
-	"github.com/peephole-cam/peephole/signaling"
-	"github.com/peephole-cam/peephole/signaling/bus"
-	"github.com/peephole-cam/peephole/signaling/server"
-	"github.com/peephole-cam/peephole/turn"
 	"github.com/peephole-cam/peephole/viewer"
-	"github.com/peephole-cam/peephole/web"
 )
-
-// relay is a whole relay inside the test, so that a test can stand in its place.
-type relay struct {
-	URL     string
-	udp     string // of TURN
-	bus     bus.Bus
-	server  *server.Server
-	turn    *turn.Server
-	http    *http.Server
-	granter *granter
-}
-
-// granter hands out what the relay's TURN server accepts.
-type granter struct {
-	keys *turn.Keys
-	mu   sync.Mutex
-	urls []string // guarded by mu
-}
-
-// grantURLs puts the TURN server somewhere else, for sessions from now on.
-func (r *relay) grantURLs(urls ...string) {
-	r.granter.mu.Lock()
-	defer r.granter.mu.Unlock()
-	r.granter.urls = urls
-}
-
-func (g *granter) Grant(now time.Time) (signaling.Grant, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	grant, err := g.keys.Grant(now, 10*time.Minute)
-	return signaling.Grant{URLs: g.urls, TTL: 600,
-		Viewer: signaling.Credentials{Username: grant.Viewer.Username, Credential: grant.Viewer.Password},
-		Camera: signaling.Credentials{Username: grant.Camera.Username, Credential: grant.Camera.Password},
-	}, err
-}
 
 // logger writes what the test's parts say when PEEPHOLE_TEST_LOG is set.
 func logger(t *testing.T) *slog.Logger {
@@ -66,68 +25,22 @@ func logger(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())
 }
 
-// startRelay serves a relay on loopback until the test ends. b is its bus: a test that gives its own sees and changes all
-// that is delivered; nil: an honest one.
-func startRelay(t *testing.T, b bus.Bus) *relay {
+// startCloud runs a relay inside the test, which can be made to fail, until the test ends.
+func startCloud(t *testing.T, cfg evilcloud.Config) *evilcloud.Cloud {
 	t.Helper()
-	if b == nil {
-		b = bus.NewLocal()
+	cfg.Logger = logger(t)
+	c, err := evilcloud.New(cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return serveRelay(t, b, nil)
+	run(t, c.Run)
+	return c
 }
 
-// startRecordedRelay is an honest relay with a tape of all that it receives, sends and logs, at debug level.
-func startRecordedRelay(t *testing.T, p *tape) *relay {
+// startRelay runs an honest one.
+func startRelay(t *testing.T) *evilcloud.Cloud {
 	t.Helper()
-	return serveRelay(t, bus.NewLocal(), p)
-}
-
-func serveRelay(t *testing.T, b bus.Bus, p *tape) *relay {
-	t.Helper()
-	log := logger(t)
-	if p != nil {
-		log = slog.New(slog.NewTextHandler(p, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
-	keys, err := turn.NewKeys(secret(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	turnServer, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys, Logger: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{URL: "http://" + listener.Addr().String(), bus: b, turn: turnServer}
-	addresses := turnServer.Addresses()
-	r.udp = addresses.UDP.String()
-	if p != nil {
-		r.URL = "http://" + recordTCP(t, listener.Addr().String(), p)
-		r.udp = recordUDP(t, net.UDPAddrFromAddrPort(addresses.UDP), p)
-	}
-	urls := []string{"turn:" + r.udp + "?transport=udp", "turn:" + addresses.TCP.String() + "?transport=tcp"}
-	r.granter = &granter{keys: keys, urls: urls}
-	r.server, err = server.New(server.Config{PublicURL: r.URL, Granter: r.granter, Bus: b, Logger: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle(signaling.Path, r.server)
-	mux.Handle("/", http.FileServerFS(web.Files()))
-	r.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	run(t, func(ctx context.Context) error { return r.server.Run(ctx) })
-	run(t, func(ctx context.Context) error { return turnServer.Run(ctx) })
-	run(t, func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { r.http.Close() })
-		defer stop()
-		if err := r.http.Serve(listener); err != http.ErrServerClosed {
-			return err
-		}
-		return nil
-	})
-	return r
+	return startCloud(t, evilcloud.Config{})
 }
 
 // run runs f beside the test, ends it with the test and reports its error.
@@ -156,9 +69,9 @@ type household struct {
 }
 
 // startCamera runs a simulated camera until the test ends.
-func startCamera(t *testing.T, r *relay, name string, clip int) *household {
+func startCamera(t *testing.T, c *evilcloud.Cloud, name string, clip int) *household {
 	t.Helper()
-	return runCamera(t, r.URL, name, clip, filepath.Join(t.TempDir(), name))
+	return runCamera(t, c.URLs()[0], name, clip, filepath.Join(t.TempDir(), name))
 }
 
 func runCamera(t *testing.T, relayURL, name string, clip int, state string) *household {

@@ -11,16 +11,14 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
-	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
 // Somebody who is not paired, and has the relay's whole help, gets no word out of a camera: not with an identity of their own
 // under the camera's true public keys and the viewer's true mailbox, nor with another camera's pair.
 func TestStrangerGetsNoAnswer(t *testing.T) {
 	t.Parallel()
-	evil := newEvilBus()
-	r := startRelay(t, evil)
-	ours, theirs := startCamera(t, r, "ours", 0), startCamera(t, r, "theirs", 1)
+	c := startCloud(t, remembering)
+	ours, theirs := startCamera(t, c, "ours", 0), startCamera(t, c, "theirs", 1)
 	v := newViewer(t)
 	pairWith(t, v, ours)
 	stranger := newViewer(t)
@@ -28,7 +26,7 @@ func TestStrangerGetsNoAnswer(t *testing.T) {
 	if s, err := watch(t, v, "ours", ours.Mark, 1, 20*time.Second, false); err != nil || s.frames != 1 {
 		t.Fatalf("%+v, %v: the test shows nothing", s, err)
 	}
-	inbox := evil.lastOffer(t).name // the relay knows under which name the camera takes offers
+	inbox := lastOffer(t, c).Name // the relay knows under which name the camera takes offers
 	camera := record(t, v.state)
 	other := record(t, stranger.state)
 
@@ -50,15 +48,15 @@ func TestStrangerGetsNoAnswer(t *testing.T) {
 		{"control: the true pair is answered, with a refusal of so poor an offer", camera, 3},
 	} {
 		wire := offerOf(t, tt.pair)
-		n := len(evil.since(0))
-		evil.Local.Publish(inbox, bus.Message{Seq: 1, Body: wire})
+		n := len(c.Posted())
+		c.Deliver(inbox, wire)
 		// A true session after it shows that the camera has taken what came before: mailboxes deliver in order.
 		if s, err := watch(t, v, "ours", ours.Mark, 1, 20*time.Second, false); err != nil || s.frames != 1 {
 			t.Fatalf("%s: afterwards %+v, %v", tt.name, s, err)
 		}
 		envelopes := 0
-		for _, p := range evil.since(n) {
-			if len(p.body) > 1129+512 { // records are shorter
+		for _, p := range c.Posted()[n:] {
+			if len(p.Body) > 1129+512 { // records are shorter
 				envelopes++
 			}
 		}

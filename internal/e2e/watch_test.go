@@ -61,7 +61,7 @@ func watch(t *testing.T, v watcher, name, mark string, n int, atMost time.Durati
 // A viewer pairs and sees its own camera's picture, live, directly and through the relay.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	r := startRelay(t, nil)
+	r := startRelay(t)
 	front, back := startCamera(t, r, "front door", 0), startCamera(t, r, "back yard", 1)
 	v := pair(t, front)
 	pairWith(t, v, back)

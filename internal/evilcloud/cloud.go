@@ -2,37 +2,62 @@ package evilcloud
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// Config says where the cloud is. The zero value is one node on a free port of this machine.
+// Config says where the cloud is, and how much of it can fail. The zero value is one honest node on a free port of this machine.
 type Config struct {
 	// Signaling and TURN are the nodes' addresses, one each; port 0 is any. They stay the same over restarts.
 	Signaling, TURN []string
-	Logger          *slog.Logger `json:"-"` // of the relay itself; none if nil
+
+	Tickets  bool // mailboxes want a ticket, see Ticket
+	Middle   bool // somebody stands between clients and signaling, for SetFrames and HangUp: it costs a second connection for each client
+	Remember int  // how many posted messages are remembered, for Posted, Replayed and Dump, and half as many kB of debug logs
+
+	Logger *slog.Logger `json:"-"` // of the relay itself; none if nil
+	Tape   io.Writer    `json:"-"` // is given all that sockets receive and send, with clients' frames unmasked, and all that is logged at debug level
 }
 
 // Counts is what the cloud has done so far.
 type Counts struct {
 	Deliveries int64 // messages given to mailboxes
-	Crossed    int64 // of those, to another household's mailbox
+	Crossed    int64 // messages that reached another mailbox than the one they were posted to
+	Changed    int64 // messages that reached their mailbox as something else than what was posted
+	Repeated   int64 // messages that were given to their mailbox more than once
+	Late       int64 // messages that were held back
+	Frames     int64 // of signaling, that were not passed on as they were
+	Grants     int64 // of ICE servers, that were not handed out as they were
+	Pages      int64 // responses of the web page that a fault had a hand in
 	Packets    int64 // of TURN to its clients
-	Misrouted  int64 // of those, to another household's socket
+	Misrouted  int64 // of those, to another client's socket
 }
 
 // Cloud is a relay that can be made to fail.
 type Cloud struct {
+	cfg      Config
+	operator ed25519.PrivateKey
+	log      logs
 	delivery *delivery
+	middle   *middle
+	office   *office
+	pages    cache
 	nodes    []*node
 	turn     atomic.Int32 // Traffic
 	counts   struct{ packets, misrouted atomic.Int64 }
 
 	restarts chan restart
+
+	mu sync.Mutex // guards the nodes' secrets
 }
 
 type restart struct {
@@ -48,12 +73,14 @@ func New(cfg Config) (*Cloud, error) {
 	if len(cfg.Signaling) != len(cfg.TURN) {
 		return nil, errors.New("make cloud: a node has one address for signaling and one for TURN")
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	_, operator, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, fmt.Errorf("make cloud: %w", err)
 	}
-	c := &Cloud{delivery: newDelivery(), restarts: make(chan restart)}
+	c := &Cloud{cfg: cfg, operator: operator, log: logs{size: cfg.Remember * 512}, delivery: newDelivery(cfg.Remember), middle: newMiddle(),
+		office: newOffice(), restarts: make(chan restart)}
 	for i := range cfg.Signaling {
-		n, err := newNode(c, cfg.Signaling[i], cfg.TURN[i], cfg.Logger)
+		n, err := newNode(c, i)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -160,16 +187,46 @@ func (c *Cloud) SetDelivery(d Delivery) { c.delivery.set(d) }
 // SetTraffic changes what happens to TURN's packets from now on.
 func (c *Cloud) SetTraffic(t Traffic) { c.turn.Store(int32(t)) }
 
+// SetFrames changes what happens to signaling's frames from now on. It wants Config.Middle.
+func (c *Cloud) SetFrames(f Frames) {
+	if f != nil && !c.cfg.Middle {
+		panic("evilcloud: a fault of frames needs somebody in the middle")
+	}
+	c.middle.set(f)
+}
+
+// SetGrants changes what is granted from now on.
+func (c *Cloud) SetGrants(g Grants) { c.office.set(g) }
+
+// SetPages changes what is served of the web page from now on.
+func (c *Cloud) SetPages(p Pages) { c.pages.fault.Store(int32(p)) }
+
+// HangUp ends every connection of signaling; all come back by themselves. It wants Config.Middle.
+func (c *Cloud) HangUp() { c.middle.hangUp() }
+
+// Posted is what has been posted, the oldest first, as far as Config.Remember goes.
+func (c *Cloud) Posted() []Posted { return c.delivery.recorded() }
+
+// Deliver delivers a message that nobody posted.
+func (c *Cloud) Deliver(name [32]byte, body []byte) (receivers int) {
+	return c.delivery.Local.Publish(name, bus.Message{Seq: rand.Uint64(), Body: body})
+}
+
 // Heal ends every fault.
 func (c *Cloud) Heal() {
 	c.SetDelivery(nil)
 	c.SetTraffic(StraightOn)
+	c.SetFrames(nil)
+	c.SetGrants(nil)
+	c.SetPages(RightPages)
 }
 
 // Counts is what has happened since New.
 func (c *Cloud) Counts() Counts {
+	d := c.delivery
 	return Counts{
-		Deliveries: c.delivery.deliveries.Load(), Crossed: c.delivery.crossed.Load(),
+		Deliveries: d.deliveries.Load(), Crossed: d.crossed.Load(), Changed: d.changed.Load(), Repeated: d.repeated.Load(), Late: d.late.Load(),
+		Frames: c.middle.changed.Load(), Grants: c.office.changed.Load(), Pages: c.pages.served.Load(),
 		Packets: c.counts.packets.Load(), Misrouted: c.counts.misrouted.Load(),
 	}
 }

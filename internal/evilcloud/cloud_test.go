@@ -3,15 +3,15 @@ package evilcloud
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"net"
 	"net/http"
-	"net/netip"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/pion/stun/v3"
 	"go.uber.org/goleak"
+
+	"github.com/peephole-cam/peephole/signaling"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -68,94 +68,54 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// household is a TURN client's socket at a front whose server is the test.
-type household struct {
-	*net.UDPConn
-	inner netip.AddrPort // where the front's socket for it is
+// A restart loses what waited in a mailbox, and clients come back by themselves.
+func TestRestartLosesAll(t *testing.T) {
+	c, a, _ := street(t)
+	waiting := newMailbox(t)
+	if err := a.Send(t.Context(), waiting, []byte("before"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	secret := c.Dump().Secrets[0]
+	if err := c.Restart(t.Context(), time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Send(t.Context(), waiting, []byte("after"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan string, 8)
+	defer a.Receive(waiting, func(m signaling.Delivery) bool { first <- string(m.Body); return true })()
+	if got := <-first; got != "after" || bytes.Equal(secret, c.Dump().Secrets[0]) {
+		t.Errorf("%q came first; want what was posted after the restart, and other keys", got)
+	}
 }
 
-// receive waits for one packet.
-func (h household) receive(t *testing.T) []byte {
-	t.Helper()
-	buf := make([]byte, 2048)
-	if err := h.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	n, err := h.Read(buf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return buf[:n]
+// tape is what was recorded.
+type tape struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
 }
 
-// Media of one household reaches the other's socket, and looks there like its own.
-func TestCrossMedia(t *testing.T) {
-	c := start(t, Config{})
-	server, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
+func (p *tape) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *tape) has(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Contains(p.text.String(), text)
+}
+
+// The tape has both directions of signaling and of the page, in the clear as the relay has them, and the log.
+func TestTape(t *testing.T) {
+	p := &tape{}
+	c := start(t, Config{Tape: p})
+	d := newDevice(t, c.URLs()[0])
+	if err := d.Send(t.Context(), d.box, []byte("reject this"), 0); err != nil || !page(c.URLs()[0]) {
+		t.Fatal("no relay", err)
 	}
-	defer server.Close()
-	f, err := newFront(c, "127.0.0.1:0", udpAddr(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- f.run(ctx) }()
-	defer func() { cancel(); <-done }()
-	var homes [2]household
-	for i := range homes {
-		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(udpAddr(f.outer)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		homes[i].UDPConn = conn
-		conn.Write([]byte{0})
-		if _, homes[i].inner, err = server.ReadFromUDPAddrPort(make([]byte, 10)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	channelData := func(channel uint16, data string) []byte {
-		return append(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, channel), uint16(len(data))), data...)
-	}
-	indication := func(peer string, data string) []byte {
-		at := netip.MustParseAddrPort(peer)
-		m, err := stun.Build(stun.NewType(stun.MethodData, stun.ClassIndication), stun.TransactionID,
-			xorPeer{IP: at.Addr().AsSlice(), Port: int(at.Port())}, stun.RawAttribute{Type: stun.AttrData, Value: []byte(data)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Raw
-	}
-	say := func(i int, packet []byte) {
-		if _, err := server.WriteToUDPAddrPort(packet, homes[i].inner); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range homes { // both have media of their own first
-		say(i, channelData(0x4000+uint16(i), "own"))
-		homes[i].receive(t)
-		say(i, indication([]string{"198.18.0.1:1000", "198.18.0.2:2000"}[i], "own"))
-		homes[i].receive(t)
-	}
-	c.SetTraffic(CrossMedia)
-	say(0, channelData(0x4000, "of household 0"))
-	if got := homes[1].receive(t); !bytes.Equal(got, channelData(0x4001, "of household 0")) {
-		t.Errorf("household 1 received %q", got)
-	}
-	say(0, indication("198.18.0.1:1000", "of household 0"))
-	got := readMedia(homes[1].receive(t))
-	if got == nil || got.peer != netip.MustParseAddrPort("198.18.0.2:2000") {
-		t.Errorf("household 1 received %+v, want a Data indication of its own peer", got)
-	}
-	if n := c.Counts().Misrouted; n != 2 {
-		t.Errorf("%d packets misrouted, want 2", n)
-	}
-	c.Heal()
-	say(0, channelData(0x4000, "right"))
-	if got := homes[0].receive(t); !bytes.Equal(got, channelData(0x4000, "right")) {
-		t.Errorf("household 0 received %q after the fault", got)
+	for _, text := range []string{"reject this", "GET /v1/signal HTTP/1.1", "GET / HTTP/1.1", "<title>Peephole</title>", "a client rejected a delivery"} {
+		eventually(t, text+" on the tape", func() bool { return p.has(text) })
 	}
 }

@@ -1,7 +1,10 @@
 package evilcloud
 
 import (
+	"bytes"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
@@ -10,13 +13,13 @@ import (
 func reader(t *testing.T, d *delivery, name byte) *int {
 	t.Helper()
 	n := new(int)
-	t.Cleanup(d.Subscribe([32]byte{name}, func(bus.Message) { *n++ }))
+	t.Cleanup(d.at("here").Subscribe([32]byte{name}, func(bus.Message) { *n++ }))
 	return n
 }
 
 // An honest cloud delivers to the mailbox that was named.
 func TestHonestDelivery(t *testing.T) {
-	d := newDelivery()
+	d := newDelivery(0)
 	first, second := reader(t, d, 1), reader(t, d, 2)
 	d.Publish([32]byte{1}, bus.Message{})
 	if *first != 1 || *second != 0 || d.crossed.Load() != 0 || d.deliveries.Load() != 1 {
@@ -28,7 +31,7 @@ func TestHonestDelivery(t *testing.T) {
 func TestCrossedDelivery(t *testing.T) {
 	for name, fault := range map[string]Delivery{"answers": CrossAnswers, "all": CrossAll} {
 		t.Run(name, func(t *testing.T) {
-			d := newDelivery()
+			d := newDelivery(0)
 			d.set(fault)
 			first, second, third := reader(t, d, 1), reader(t, d, 2), reader(t, d, 3)
 			for range 100 {
@@ -43,7 +46,7 @@ func TestCrossedDelivery(t *testing.T) {
 
 // With nobody else there a crossed message is lost rather than delivered right.
 func TestCrossedDeliveryAlone(t *testing.T) {
-	d := newDelivery()
+	d := newDelivery(0)
 	d.set(CrossAll)
 	only := reader(t, d, 1)
 	if n := d.Publish([32]byte{1}, bus.Message{}); n != 0 || *only != 0 {
@@ -53,10 +56,11 @@ func TestCrossedDeliveryAlone(t *testing.T) {
 
 // Crossed answers are those of mailboxes that somebody has just begun to read; requests go where they belong.
 func TestCrossAnswersLeavesRequests(t *testing.T) {
-	d := newDelivery()
+	d := newDelivery(0)
 	d.set(CrossAnswers)
 	camera, viewer, other := reader(t, d, 1), reader(t, d, 2), reader(t, d, 3)
-	d.mailboxes.since[[32]byte{1}] = d.mailboxes.since[[32]byte{1}].Add(-2 * freshFor)
+	old := d.mailboxes.read[[32]byte{1}]
+	old.since = old.since.Add(-2 * freshFor)
 	d.Publish([32]byte{1}, bus.Message{})
 	d.Publish([32]byte{2}, bus.Message{})
 	if *camera != 1 || *viewer != 0 || *other != 1 {
@@ -78,5 +82,103 @@ func TestShelf(t *testing.T) {
 	}
 	if _, ok := s.other([32]byte{49}); ok {
 		t.Error("the last one has another beside it")
+	}
+}
+
+// inbox is what a mailbox was given.
+type inbox struct {
+	mu     sync.Mutex
+	bodies []string // guarded by mu
+}
+
+func (i *inbox) list() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return append([]string(nil), i.bodies...)
+}
+
+// reading subscribes to a mailbox at a node.
+func reading(t *testing.T, d *delivery, name byte, node string) *inbox {
+	t.Helper()
+	i := &inbox{}
+	t.Cleanup(d.at(node).Subscribe([32]byte{name}, func(m bus.Message) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.bodies = append(i.bodies, string(m.Body))
+	}))
+	return i
+}
+
+// Each fault brings the message to the wrong place, at the wrong time, or as something else; and leaves what was posted as it was.
+func TestDeliveries(t *testing.T) {
+	cloud := &Cloud{delivery: newDelivery(8)}
+	cloud.delivery.Publish([32]byte{1}, bus.Message{Body: []byte("old")})
+	for _, tt := range []struct {
+		name  string
+		fault Delivery
+		want  func(here, there, elsewhere []string, c Counts) bool
+	}{
+		{"other node", CrossNodes, func(here, there, elsewhere []string, c Counts) bool {
+			return len(here)+len(there) == 0 && len(elsewhere) == 2 && c.Crossed == 2
+		}},
+		{"twice", Twice, func(here, _, _ []string, c Counts) bool { return len(here) == 4 && c.Repeated == 2 }},
+		{"late", Late(time.Millisecond), func(here, _, _ []string, c Counts) bool { return len(here) == 2 && c.Late == 2 }},
+		{"reordered", Reordered(), func(here, _, _ []string, c Counts) bool {
+			return len(here) == 2 && here[0] == "second" && here[1] == "first" && c.Late == 1
+		}},
+		{"truncated", Truncated, func(here, _, _ []string, c Counts) bool {
+			return len(here) == 2 && len(here[0]) < len("first") && len(here[1]) < len("second") && c.Changed == 2
+		}},
+		{"flipped", Flipped, func(here, _, _ []string, c Counts) bool {
+			return len(here) == 2 && len(here[0]) == len("first") && here[0] != "first" && here[1] != "second" && c.Changed == 2
+		}},
+		{"replayed", cloud.Replayed(), func(here, _, _ []string, c Counts) bool {
+			return len(here) == 4 && here[0] == "old" && here[1] == "first" && here[2] == "old" && here[3] == "second" && c.Changed == 2
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDelivery(0)
+			d.set(tt.fault)
+			here, there, elsewhere := reading(t, d, 1, "here"), reading(t, d, 2, "here"), reading(t, d, 3, "elsewhere")
+			first, second := []byte("first"), []byte("second")
+			d.Publish([32]byte{1}, bus.Message{Body: first})
+			d.Publish([32]byte{1}, bus.Message{Body: second})
+			eventually(t, "the fault acts", func() bool {
+				return tt.want(here.list(), there.list(), elsewhere.list(), (&Cloud{delivery: d, middle: newMiddle(), office: newOffice()}).Counts())
+			})
+			if !bytes.Equal(first, []byte("first")) || !bytes.Equal(second, []byte("second")) {
+				t.Error("what was posted has changed")
+			}
+		})
+	}
+}
+
+// A mailbox is read until its last reader has gone.
+func TestMailboxReadTwice(t *testing.T) {
+	m := newMailboxes()
+	m.open([32]byte{1}, "a")
+	m.open([32]byte{1}, "b")
+	m.open([32]byte{2}, "b")
+	m.close([32]byte{1})
+	if name, ok := m.Another([32]byte{2}); !ok || name != [32]byte{1} {
+		t.Error("it is still read")
+	}
+	if _, ok := m.Elsewhere([32]byte{2}); ok {
+		t.Error("nobody reads at another node")
+	}
+	m.close([32]byte{1})
+	if _, ok := m.Another([32]byte{2}); ok || m.Fresh([32]byte{1}) {
+		t.Error("nobody reads it any more")
+	}
+}
+
+// What is remembered is bounded.
+func TestRemember(t *testing.T) {
+	d := newDelivery(3)
+	for i := range byte(10) {
+		d.Publish([32]byte{i}, bus.Message{Body: []byte{i}})
+	}
+	if got := d.recorded(); len(got) != 3 || got[2].Body[0] != 9 || got[0].Name != [32]byte{7} {
+		t.Errorf("remembered %v", got)
 	}
 }

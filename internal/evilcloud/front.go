@@ -1,6 +1,7 @@
 package evilcloud
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -21,7 +23,15 @@ const (
 	// CrossMedia gives what a household's peer sent it to another household, in a form that its TURN client takes for its own: with that
 	// household's channel number, or its peer's address.
 	CrossMedia
+	// CrossReplies gives what the server answers to a client's Allocate, CreatePermission, ChannelBind or Refresh to another client that has asked the like, under
+	// the transaction id that it waits for. While there is none, the answer is lost.
+	CrossReplies
+	// Hold holds back all media for HeldFor, and nothing else.
+	Hold
 )
+
+// HeldFor is how long Hold holds media back: longer than a picture may be called live.
+const HeldFor = 7 * time.Second
 
 // maxDatagram is the longest UDP payload.
 const maxDatagram = 65507
@@ -36,16 +46,23 @@ type front struct {
 	mu      sync.Mutex
 	clients map[netip.AddrPort]*client // guarded by mu
 	ring    []*client                  // guarded by mu; those that have media, in the order in which they came
+	turn    int                        // guarded by mu; who is next
 }
 
-// client is one TURN client, seen from the front.
+// client is one TURN client, seen from the front. The front's mu guards what changes.
 type client struct {
 	address netip.AddrPort
 	inner   *net.UDPConn
 	place   int            // in the ring; -1: no media yet
 	channel uint16         // that its own media last came by; 0: none
 	peer    netip.AddrPort // from which its own media last came
+
+	relayed netip.AddrPort              // its relayed address
+	bound   map[uint16]netip.AddrPort   // the peers of its channels
+	asked   map[stun.Method]transaction // its last request of each kind
 }
+
+type transaction = [stun.TransactionIDSize]byte
 
 func newFront(c *Cloud, at string, server netip.AddrPort) (*front, error) {
 	address, err := net.ResolveUDPAddr("udp", at)
@@ -85,6 +102,8 @@ func (f *front) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		f.learn(c, buf[:n])
+		f.tape(buf[:n])
 		_, _ = c.inner.Write(buf[:n]) // UDP: what is lost is lost
 	}
 }
@@ -99,7 +118,7 @@ func (f *front) client(at netip.AddrPort) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open socket for a client: %w", err)
 	}
-	c := &client{address: at, inner: inner, place: -1}
+	c := &client{address: at, inner: inner, place: -1, bound: make(map[uint16]netip.AddrPort), asked: make(map[stun.Method]transaction)}
 	f.clients[at] = c
 	f.work.Go(func() { f.answer(c) })
 	return c, nil
@@ -113,99 +132,94 @@ func (f *front) answer(c *client) {
 		if err != nil {
 			return
 		}
-		to, packet := c, buf[:n]
-		if m := readMedia(packet); m != nil {
-			to = f.route(c, m)
-			packet = m.rewritten(packet, to)
+		f.tape(buf[:n])
+		to, packet := f.route(c, buf[:n])
+		if to == nil {
+			continue
+		}
+		if to != c {
+			f.cloud.counts.misrouted.Add(1)
 		}
 		f.cloud.counts.packets.Add(1)
+		if f.traffic() == Hold && isMedia(packet) {
+			late := bytes.Clone(packet)
+			time.AfterFunc(HeldFor, func() { _, _ = f.outer.WriteToUDPAddrPort(late, c.address) })
+			continue
+		}
 		_, _ = f.outer.WriteToUDPAddrPort(packet, to.address)
 	}
 }
 
-// route says to whom media goes, and learns what c takes for its own.
-func (f *front) route(c *client, m *carried) *client {
+func (f *front) traffic() Traffic { return Traffic(f.cloud.turn.Load()) }
+
+func (f *front) tape(packet []byte) {
+	if f.cloud.cfg.Tape != nil {
+		_, _ = f.cloud.cfg.Tape.Write(packet)
+	}
+}
+
+// route says to whom a packet goes that the server sends to c, and as what; nil: to nobody.
+func (f *front) route(c *client, packet []byte) (to *client, sent []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if m := readMedia(packet); m != nil {
+		to = f.crossed(c, m)
+		return to, m.rewritten(packet, to)
+	}
+	method, id, ok := readReply(packet, c)
+	if !ok || f.traffic() != CrossReplies {
+		return c, packet
+	}
+	for _, other := range f.clients { // in no order
+		if asked, did := other.asked[method]; did && other != c && asked != id {
+			copy(packet[8:], asked[:])
+			return other, packet
+		}
+	}
+	return nil, nil
+}
+
+// crossed says to whom media goes, and learns what c takes for its own. f.mu is held.
+func (f *front) crossed(c *client, m *carried) *client {
 	if c.place < 0 {
 		c.place = len(f.ring)
 		f.ring = append(f.ring, c)
 	}
 	if m.channel != 0 {
 		c.channel = m.channel
+		if peer, ok := c.bound[m.channel]; ok {
+			c.peer = peer
+		}
 	} else {
 		c.peer = m.peer
 	}
-	if Traffic(f.cloud.turn.Load()) != CrossMedia {
+	if f.traffic() != CrossMedia {
 		return c
 	}
-	for i := 1; i < len(f.ring); i++ {
-		other := f.ring[(c.place+i)%len(f.ring)]
-		if m.fits(other) {
-			f.cloud.counts.misrouted.Add(1)
+	f.turn++ // so that all others have their part of it
+	for i := range f.ring {
+		other := f.ring[(c.place+f.turn+i)%len(f.ring)]
+		if other != c && other.relayed != c.peer && m.fits(other) {
 			return other
 		}
 	}
 	return c
 }
 
-// carried is a message with a peer's data in it: ChannelData (RFC 8656, section 12.4) or a Data indication (section 11.7).
-type carried struct {
-	channel    uint16 // 0: an indication
-	indication *stun.Message
-	peer       netip.AddrPort
-}
-
-func readMedia(packet []byte) *carried {
-	if len(packet) >= 4 && packet[0]&0xc0 == 0x40 {
-		return &carried{channel: binary.BigEndian.Uint16(packet)}
+// learn keeps what a client's request says of it.
+func (f *front) learn(c *client, packet []byte) {
+	if !stun.IsMessage(packet) {
+		return
 	}
 	m := &stun.Message{Raw: packet}
-	if !stun.IsMessage(packet) || m.Decode() != nil || m.Type != stun.NewType(stun.MethodData, stun.ClassIndication) {
-		return nil
+	if m.Decode() != nil || m.Type.Class != stun.ClassRequest {
+		return
 	}
-	var peer stun.XORMappedAddress
-	if peer.GetFromAs(m, stun.AttrXORPeerAddress) != nil {
-		return nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.asked[m.Type.Method] = m.TransactionID
+	number, err := m.Get(stun.AttrChannelNumber)
+	if peer, ok := readAddress(m, stun.AttrXORPeerAddress); ok && err == nil && len(number) >= 2 {
+		c.bound[binary.BigEndian.Uint16(number)] = peer
 	}
-	ip, ok := netip.AddrFromSlice(peer.IP)
-	if !ok {
-		return nil
-	}
-	return &carried{indication: m, peer: netip.AddrPortFrom(ip.Unmap(), uint16(peer.Port))}
-}
-
-// fits says whether another client takes such a message for its own, once it is rewritten.
-func (m *carried) fits(other *client) bool {
-	if m.channel != 0 {
-		return other.channel != 0
-	}
-	return other.peer.IsValid()
-}
-
-// rewritten is the packet as its receiver would have had it from its own peer.
-func (m *carried) rewritten(packet []byte, to *client) []byte {
-	if m.channel != 0 {
-		binary.BigEndian.PutUint16(packet, to.channel)
-		return packet
-	}
-	data, err := m.indication.Get(stun.AttrData)
-	if err != nil {
-		return packet
-	}
-	peer := stun.XORMappedAddress{IP: to.peer.Addr().AsSlice(), Port: int(to.peer.Port())}
-	again, err := stun.Build(m.indication.Type, stun.NewTransactionIDSetter(m.indication.TransactionID),
-		xorPeer(peer), stun.RawAttribute{Type: stun.AttrData, Value: data})
-	if err != nil {
-		return packet
-	}
-	return again.Raw
-}
-
-// xorPeer adds an XOR-PEER-ADDRESS.
-type xorPeer stun.XORMappedAddress
-
-// AddTo implements stun.Setter.
-func (p xorPeer) AddTo(m *stun.Message) error {
-	return stun.XORMappedAddress(p).AddToAs(m, stun.AttrXORPeerAddress)
 }

@@ -2,6 +2,7 @@ package evilcloud
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -21,70 +22,129 @@ import (
 // node is one relay of the cloud.
 type node struct {
 	cloud               *Cloud
+	name                string
 	log                 *slog.Logger
 	url                 string
 	signalingAt, turnAt string // where it is, over restarts
 
 	listener  net.Listener
+	behind    net.Listener // signaling itself, where somebody is in the middle; else nil
 	signaling *server.Server
 	turn      *turn.Server
 	front     *front
+	secret    []byte // guarded by cloud.mu
 	keys      *turn.Keys
 }
 
-func newNode(c *Cloud, signalingAt, turnAt string, log *slog.Logger) (*node, error) {
-	n := &node{cloud: c, log: log, signalingAt: signalingAt, turnAt: turnAt}
+func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
+
+func newNode(c *Cloud, i int) (*node, error) {
+	n := &node{cloud: c, name: nodeName(i), log: c.logger(), signalingAt: c.cfg.Signaling[i], turnAt: c.cfg.TURN[i]}
 	return n, n.open()
 }
 
 // open takes the ports and makes the parts anew.
-func (n *node) open() (err error) {
-	if n.listener, err = net.Listen("tcp", n.signalingAt); err != nil {
-		return fmt.Errorf("open node: %w", err)
+func (n *node) open() error {
+	err := errors.Join(n.openTURN(), n.openSignaling())
+	if err != nil {
+		return fmt.Errorf("open node: %w", errors.Join(err, n.close()))
 	}
-	n.signalingAt = n.listener.Addr().String()
-	n.url = "http://" + n.signalingAt
+	return nil
+}
+
+func (n *node) openTURN() (err error) {
 	secret := make([]byte, 32)
 	rand.Read(secret)
+	n.cloud.mu.Lock()
+	n.secret = secret
+	n.cloud.mu.Unlock()
 	if n.keys, err = turn.NewKeys(secret, nil); err != nil {
-		return fmt.Errorf("open node: %w", err)
+		return err
 	}
 	host, _, _ := net.SplitHostPort(n.turnAt)
 	if n.turn, err = turn.New(turn.Config{Address: net.JoinHostPort(host, "0"), Keys: n.keys, Logger: n.log}); err != nil {
-		return fmt.Errorf("open node: %w", err)
+		return err
 	}
 	if n.front, err = newFront(n.cloud, n.turnAt, n.turn.Addresses().UDP); err != nil {
-		return errors.Join(err, n.turn.Close())
+		return err
 	}
 	n.turnAt = n.front.address()
-	n.signaling, err = server.New(server.Config{PublicURL: n.url, Granter: n, Bus: n.cloud.delivery, Logger: n.log})
+	return nil
+}
+
+func (n *node) openSignaling() (err error) {
+	if n.listener, err = net.Listen("tcp", n.signalingAt); err != nil {
+		return err
+	}
+	n.signalingAt = n.listener.Addr().String()
+	n.url = "http://" + n.signalingAt
+	if n.cloud.cfg.Tape != nil {
+		n.listener = tap{n.listener, n.cloud.cfg.Tape}
+	}
+	n.behind = nil
+	if n.cloud.cfg.Middle {
+		if n.behind, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+	}
+	var tickets ed25519.PublicKey
+	if n.cloud.cfg.Tickets {
+		tickets = n.cloud.operator.Public().(ed25519.PublicKey)
+	}
+	var peers []string
+	for i := range n.cloud.cfg.Signaling {
+		if name := nodeName(i); name != n.name {
+			peers = append(peers, name)
+		}
+	}
+	n.signaling, err = server.New(server.Config{PublicURL: n.url, TicketKey: tickets, Granter: n, Bus: n.cloud.delivery.at(n.name), Node: n.name, Peers: peers, Logger: n.log})
 	return err
 }
 
+// close frees what open took; after run there is nothing left to free.
 func (n *node) close() error {
-	return errors.Join(n.listener.Close(), n.turn.Close(), n.front.close())
+	var errs []error
+	for _, l := range []net.Listener{n.listener, n.behind} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	if n.turn != nil {
+		errs = append(errs, n.turn.Close())
+	}
+	if n.front != nil {
+		errs = append(errs, n.front.close())
+	}
+	return errors.Join(errs...)
 }
 
 // Grant implements server.Granter.
 func (n *node) Grant(now time.Time) (signaling.Grant, error) {
 	grant, err := n.keys.Grant(now, 10*time.Minute)
-	return signaling.Grant{
+	return n.cloud.office.issue(n, signaling.Grant{
 		URLs: []string{"turn:" + n.turnAt + "?transport=udp"}, TTL: 600,
 		Viewer: signaling.Credentials{Username: grant.Viewer.Username, Credential: grant.Viewer.Password},
 		Camera: signaling.Credentials{Username: grant.Camera.Username, Credential: grant.Camera.Password},
-	}, err
+	}), err
+}
+
+// page serves the web page.
+func (n *node) page() http.Handler {
+	files := http.FileServerFS(web.Files())
+	return n.cloud.pages.before(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/pair" { // a pairing link's
+			r.URL.Path = "/"
+		}
+		files.ServeHTTP(w, r)
+	}))
 }
 
 // run serves until ctx ends or a part does.
 func (n *node) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	mux := http.NewServeMux()
-	mux.Handle(signaling.Path, n.signaling)
-	mux.Handle("/", http.FileServerFS(web.Files()))
-	pages := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	var work sync.WaitGroup
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
 	part := func(f func() error) {
 		work.Go(func() {
 			if err := f(); err != nil && ctx.Err() == nil {
@@ -93,12 +153,28 @@ func (n *node) run(ctx context.Context) error {
 			cancel()
 		})
 	}
+	var servers []*http.Server
+	serve := func(on net.Listener, h http.Handler) {
+		s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		servers = append(servers, s)
+		part(func() error { return s.Serve(on) })
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", n.page())
+	if n.behind != nil {
+		mux.Handle(signaling.Path, n.cloud.middle.at(n, "http://"+n.behind.Addr().String()))
+		serve(n.behind, n.signaling)
+	} else {
+		mux.Handle(signaling.Path, n.signaling)
+	}
+	serve(n.listener, mux)
 	part(func() error { return n.signaling.Run(ctx) })
 	part(func() error { return n.turn.Run(ctx) })
 	part(func() error { return n.front.run(ctx) })
-	part(func() error { return pages.Serve(n.listener) })
 	<-ctx.Done()
-	_ = pages.Close() // with its listener; what it reports has ended with it
+	for _, s := range servers {
+		_ = s.Close() // with its listener; what it reports has ended with it
+	}
 	work.Wait()
 	close(failed)
 	return <-failed

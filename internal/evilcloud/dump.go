@@ -1,0 +1,78 @@
+package evilcloud
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// Dump is all that a running relay has, in the hands of whoever broke into it. What cmd/relay has on its disk besides, the operator's key and a
+// certificate, is for a test of that command.
+type Dump struct {
+	Posted   []Posted           // what lies or lay in queues, as far as Config.Remember goes
+	Log      []byte             // at debug level, as far as Config.Remember goes
+	Secrets  [][]byte           // what each node's TURN credentials are made from
+	Operator ed25519.PrivateKey // signs tickets
+}
+
+// Dump takes everything.
+func (c *Cloud) Dump() Dump {
+	d := Dump{Posted: c.Posted(), Log: c.log.bytes(), Operator: c.operator}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		d.Secrets = append(d.Secrets, bytes.Clone(n.secret))
+	}
+	return d
+}
+
+// Ticket admits a household's mailboxes, where Config.Tickets wants one.
+func (c *Cloud) Ticket() []byte {
+	t := signaling.Ticket{NotAfter: time.Now().Add(time.Hour), Mailboxes: 256, SessionsPerHour: 600}
+	rand.Read(t.ID[:])
+	return t.Issue(c.operator)
+}
+
+// logs keeps the end of what is logged.
+type logs struct {
+	size int
+
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+// Write implements io.Writer.
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	l.text = l.text[max(0, len(l.text)-l.size):]
+	return len(b), nil
+}
+
+func (l *logs) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.text)
+}
+
+// logger is who the relay's parts log to: all who want to hear, each at a level of its own.
+func (c *Cloud) logger() *slog.Logger {
+	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
+	var all []slog.Handler
+	if c.cfg.Logger != nil {
+		all = append(all, c.cfg.Logger.Handler())
+	}
+	if c.cfg.Remember > 0 {
+		all = append(all, slog.NewTextHandler(&c.log, debug))
+	}
+	if c.cfg.Tape != nil {
+		all = append(all, slog.NewTextHandler(c.cfg.Tape, debug))
+	}
+	return slog.New(slog.NewMultiHandler(all...))
+}

@@ -1,0 +1,150 @@
+package evilcloud
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// on passes a frame on as it is.
+func (l *Line) on(f signaling.Frame, fromRelay bool) Said { return Said{l, fromRelay, f} }
+
+// SwapSessions exchanges two clients: what one says goes to the other's relay connection, and what is answered there comes to it.
+func SwapSessions(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	return []Said{{l.swapped(), fromRelay, f}}
+}
+
+// SwapRequests sends what one client says on as if the other had said it; the answers go to the other.
+func SwapRequests(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	if fromRelay {
+		return []Said{l.on(f, true)}
+	}
+	return []Said{{l.swapped(), false, f}}
+}
+
+// Reflected gives every client what it has posted, in each mailbox that it reads, before it goes on.
+func Reflected(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	said := []Said{l.on(f, fromRelay)}
+	if post, ok := f.(signaling.Post); ok && !fromRelay {
+		for _, name := range l.Reads() {
+			said = append([]Said{{l, true, signaling.Deliver{Name: name, Seq: rand.Uint64(), Body: post.Body}}}, said...)
+		}
+	}
+	return said
+}
+
+// CachedGrants answers a request for ICE servers with what somebody else was granted. Where nothing is cached it asks the relay.
+func CachedGrants(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	if ask, ok := f.(signaling.GrantRequest); ok && !fromRelay {
+		for _, other := range l.others() {
+			if json := other.granted(); json != nil {
+				return []Said{{l, true, signaling.Granted{ID: ask.ID, JSON: json}}}
+			}
+		}
+	}
+	return []Said{l.on(f, fromRelay)}
+}
+
+// CachedAnswers answers every post with an OK that it has kept from another: nothing is posted.
+func CachedAnswers(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	if post, ok := f.(signaling.Post); ok && !fromRelay {
+		return []Said{{l, true, signaling.OK{ID: post.ID}}}
+	}
+	return []Said{l.on(f, fromRelay)}
+}
+
+// CachedDeliveries delivers to every client what was last delivered to somebody else: at once when it opens a mailbox, and again in the place of
+// whatever is delivered to it.
+func CachedDeliveries(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	cached := func() []byte {
+		for _, other := range l.others() {
+			if body := other.delivered(); body != nil {
+				return body
+			}
+		}
+		return nil
+	}
+	switch f := f.(type) {
+	case signaling.Open:
+		if body := cached(); body != nil && f.Access == signaling.Read {
+			return []Said{l.on(f, false), {l, true, signaling.Deliver{Name: signaling.NameOf(f.ReadKey, f.WriteKey), Seq: rand.Uint64(), Body: body}}}
+		}
+	case signaling.Deliver:
+		if body := cached(); body != nil {
+			return []Said{{l, true, signaling.Deliver{Name: f.Name, Seq: f.Seq, Body: body}}}
+		}
+	}
+	return []Said{l.on(f, fromRelay)}
+}
+
+func (l *Line) granted() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answered
+}
+
+func (l *Line) delivered() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.got
+}
+
+const (
+	day     = 24 * 60 * 60 * 1000 // in the milliseconds of a challenge
+	oldKept = 256
+)
+
+// AnotherDay tells every second client that connects that it is tomorrow, so that days differ between two ends, and delivers to everybody, before what is new, what
+// was delivered in earlier mailboxes: of the same name, and of whatever name its reader had before. Set it early: it is harmless until Ripe.
+type AnotherDay struct {
+	mu   sync.Mutex
+	ripe bool                // guarded by mu
+	odd  bool                // guarded by mu
+	old  []signaling.Deliver // guarded by mu
+}
+
+// Ripen begins to play what was recorded.
+func (a *AnotherDay) Ripen() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ripe = true
+}
+
+// Frames is the fault.
+func (a *AnotherDay) Frames(l *Line, f signaling.Frame, fromRelay bool) []Said {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	said := []Said{l.on(f, fromRelay)}
+	switch f := f.(type) {
+	case signaling.Challenge:
+		if a.odd = !a.odd; a.ripe && a.odd {
+			f.Time += day
+			return []Said{l.on(f, true)}
+		}
+	case signaling.Deliver:
+		if !a.ripe {
+			a.old = append(a.old, signaling.Deliver{Name: f.Name, Seq: f.Seq, Body: slices.Clone(f.Body)})
+			a.old = a.old[max(0, len(a.old)-oldKept):]
+			break
+		}
+		for _, old := range a.some(f.Name) {
+			said = append([]Said{{l, true, signaling.Deliver{Name: f.Name, Seq: rand.Uint64(), Body: old.Body}}}, said...)
+		}
+	}
+	return said
+}
+
+// some is what was recorded for a mailbox, or else a little of the rest. a.mu is held.
+func (a *AnotherDay) some(name signaling.Name) (some []signaling.Deliver) {
+	for _, old := range a.old {
+		if old.Name == name && len(some) < 3 {
+			some = append(some, old)
+		}
+	}
+	if len(some) == 0 && len(a.old) > 0 {
+		some = []signaling.Deliver{a.old[rand.IntN(len(a.old))], a.old[rand.IntN(len(a.old))]}
+	}
+	return some
+}

@@ -1,0 +1,113 @@
+package evilcloud
+
+import (
+	"sync"
+	"time"
+)
+
+// freshFor is how long a mailbox counts as one that waits for an answer.
+const freshFor = 20 * time.Second
+
+// Mailboxes is which mailboxes are being read.
+type Mailboxes struct {
+	mu    sync.Mutex
+	read  map[[32]byte]*mailbox // guarded by mu
+	all   *shelf                // guarded by mu
+	fresh *shelf                // guarded by mu; may hold some that are no longer
+	nodes map[string]*shelf     // guarded by mu; by the node where they are read
+}
+
+// mailbox is one that is being read.
+type mailbox struct {
+	since   time.Time
+	node    string // of the reader who came last
+	readers int    // a device that comes back is there twice for a while
+}
+
+func newMailboxes() *Mailboxes {
+	return &Mailboxes{read: make(map[[32]byte]*mailbox), all: newShelf(), fresh: newShelf(), nodes: make(map[string]*shelf)}
+}
+
+func (m *Mailboxes) open(name [32]byte, node string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.read[name]
+	if b == nil {
+		b = &mailbox{since: time.Now()}
+		m.read[name] = b
+		m.all.put(name)
+		m.fresh.put(name)
+	} else {
+		m.nodes[b.node].take(name)
+	}
+	b.readers++
+	b.node = node
+	if m.nodes[node] == nil {
+		m.nodes[node] = newShelf()
+	}
+	m.nodes[node].put(name)
+}
+
+func (m *Mailboxes) close(name [32]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.read[name]
+	if b.readers--; b.readers > 0 {
+		return
+	}
+	delete(m.read, name)
+	m.all.take(name)
+	m.fresh.take(name)
+	m.nodes[b.node].take(name)
+}
+
+// Fresh says whether somebody has begun to read the mailbox a short while ago.
+func (m *Mailboxes) Fresh(name [32]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.isFresh(name)
+}
+
+// isFresh is called with mu held.
+func (m *Mailboxes) isFresh(name [32]byte) bool {
+	b := m.read[name]
+	return b != nil && time.Since(b.since) < freshFor
+}
+
+// Another is some other mailbox that is being read.
+func (m *Mailboxes) Another(than [32]byte) (name [32]byte, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all.other(than)
+}
+
+// AnotherFresh is some other mailbox that somebody has begun to read a short while ago.
+func (m *Mailboxes) AnotherFresh(than [32]byte) (name [32]byte, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for {
+		name, ok = m.fresh.other(than)
+		if !ok || m.isFresh(name) {
+			return name, ok
+		}
+		m.fresh.take(name)
+	}
+}
+
+// Elsewhere is some mailbox that is being read at another node than this one is.
+func (m *Mailboxes) Elsewhere(than [32]byte) (name [32]byte, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	here := ""
+	if b := m.read[than]; b != nil {
+		here = b.node
+	}
+	for node, s := range m.nodes { // in no order
+		if node != here {
+			if name, ok = s.other(than); ok {
+				return name, true
+			}
+		}
+	}
+	return name, false
+}

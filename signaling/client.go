@@ -40,8 +40,9 @@ type ClientConfig struct {
 
 // Client is one device's connection to one relay; it comes back by itself. It trusts nothing that arrives.
 type Client struct {
-	cfg  ClientConfig
-	http *http.Client
+	cfg     ClientConfig
+	http    *http.Client
+	hurried chan struct{} // holds one token when Hurry was called
 
 	mu       sync.Mutex
 	link     *link                 // guarded by mu; nil while not connected
@@ -51,6 +52,7 @@ type Client struct {
 	kept     map[Name]*keptMailbox // guarded by mu; open for writing over reconnects
 	clock    time.Duration         // guarded by mu; the server's time minus ours
 	timed    bool                  // guarded by mu
+	hurry    time.Time             // guarded by mu; until when somebody waits
 }
 
 // keptMailbox counts who wants a mailbox kept open.
@@ -74,7 +76,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	transport := &http.Transport{TLSClientConfig: cfg.TLS, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
 	return &Client{
-		cfg: cfg, http: &http.Client{Transport: transport}, changed: make(chan struct{}),
+		cfg: cfg, http: &http.Client{Transport: transport}, changed: make(chan struct{}), hurried: make(chan struct{}, 1),
 		received: make(map[Name]*receiver), kept: make(map[Name]*keptMailbox),
 	}, nil
 }
@@ -93,11 +95,17 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		c.failed(&reachError{host(c.cfg.URL), err})
 		// Full jitter: after a restart a relay must not meet all its clients at once.
-		timer := time.NewTimer(rand.N(backOff) + backOff/10)
+		pause := rand.N(backOff) + backOff/10
+		if c.hurrying() {
+			pause = min(pause, rand.N(firstBackOff))
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
+		case <-c.hurried:
+			timer.Stop()
 		case <-timer.C:
 		}
 		backOff = min(2*backOff, maxBackOff)
@@ -120,7 +128,7 @@ func (c *Client) state(err error) {
 
 // connection is one connection's life; held says for how long it was up.
 func (c *Client) connection(ctx context.Context) (held time.Duration, err error) {
-	l, err := c.dial(ctx)
+	l, err := c.reach(ctx)
 	if err != nil {
 		return 0, err
 	}

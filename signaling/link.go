@@ -15,6 +15,7 @@ type link struct {
 	url   string
 	nonce [32]byte
 	wake  chan struct{} // holds one token when there is something to write
+	probe chan struct{} // holds one token when it is to be found out whether the relay still answers
 	drain chan struct{} // holds one token when the queue has been taken
 	since time.Time
 
@@ -33,7 +34,7 @@ type answer struct {
 
 func newLink(conn *websocket.Conn, relayURL string, nonce [32]byte) *link {
 	return &link{
-		conn: conn, url: relayURL, nonce: nonce, since: time.Now(), wake: make(chan struct{}, 1), drain: make(chan struct{}, 1),
+		conn: conn, url: relayURL, nonce: nonce, since: time.Now(), wake: make(chan struct{}, 1), probe: make(chan struct{}, 1), drain: make(chan struct{}, 1),
 		waiting: make(map[uint32]chan answer), opens: make(map[uint32]Name), refused: make(map[Name]error),
 	}
 }
@@ -200,17 +201,20 @@ func (l *link) ping(ctx context.Context) {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
 	for {
+		patience := pingTimeout
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.probe:
+			patience = probeWait
 		case <-ticker.C:
-			waiting, cancel := context.WithTimeout(ctx, pingTimeout)
-			err := l.conn.Ping(waiting)
-			cancel()
-			if err != nil {
-				l.conn.CloseNow()
-				return
-			}
+		}
+		waiting, cancel := context.WithTimeout(ctx, patience)
+		err := l.conn.Ping(waiting)
+		cancel()
+		if err != nil {
+			l.conn.CloseNow()
+			return
 		}
 	}
 }

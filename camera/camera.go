@@ -16,6 +16,7 @@ import (
 
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/internal/netwatch"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -112,6 +113,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	c.work.Go(func() { c.followRoster(ctx) })
+	c.work.Go(func() { c.followNetwork(ctx) })
 	if c.cfg.PairWindow > 0 && (c.cfg.PairMore || !c.Owned()) {
 		c.work.Go(func() {
 			if err := c.pairing(ctx); err != nil && ctx.Err() == nil {
@@ -161,6 +163,22 @@ func (c *Camera) followRoster(ctx context.Context) {
 			}
 		}
 		c.mu.Unlock()
+	}
+}
+
+// lookEvery is how often this machine's addresses are looked at.
+const lookEvery = time.Second
+
+// followNetwork reaches the relay anew when this machine has moved to another network: the old connection would be found dead much later.
+func (c *Camera) followNetwork(ctx context.Context) {
+	moved := netwatch.Changes(ctx, lookEvery)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-moved:
+			c.client.Renew()
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package camera
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -18,6 +20,53 @@ type viewer struct {
 	replays  envelope.Replays
 	cancel   context.CancelFunc
 	sessions chan struct{} // one token a session under way
+
+	mu      sync.Mutex
+	watches map[session.WatchID][]*serving // guarded by mu; the sessions of each watching, oldest first
+}
+
+// serving is one session under way.
+type serving struct {
+	cancel context.CancelFunc
+	live   bool // guarded by viewer.mu
+}
+
+// join adds a session to those of its watching. One before it that never came to be is ended at once, and all before it when this one
+// is live: the person has moved on, and what was left behind would be fed until it fails.
+func (v *viewer) join(id session.WatchID, s *serving) (leave func()) {
+	if id == (session.WatchID{}) {
+		return func() {}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, before := range v.watches[id] {
+		if !before.live {
+			before.cancel()
+		}
+	}
+	if v.watches == nil {
+		v.watches = make(map[session.WatchID][]*serving)
+	}
+	v.watches[id] = append(v.watches[id], s)
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.watches[id] = slices.DeleteFunc(v.watches[id], func(o *serving) bool { return o == s }); len(v.watches[id]) == 0 {
+			delete(v.watches, id)
+		}
+	}
+}
+
+// live ends the sessions of a watching that began before this one.
+func (v *viewer) live(id session.WatchID, s *serving) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s.live = true
+	if at := slices.Index(v.watches[id], s); at > 0 {
+		for _, before := range v.watches[id][:at] {
+			before.cancel()
+		}
+	}
 }
 
 // start serves the viewer until ctx ends or stop is called.
@@ -126,12 +175,20 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
 		refuse(session.Refusal{Code: "busy", Text: "This camera is being watched from too many places. Close one and try again."})
 		return
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	one := &serving{cancel: cancel}
+	var id session.WatchID
+	cfg.OnLive = func() { v.live(id, one) }
+	cfg.OnStall = v.camera.client.Hurry
 	s, err := session.NewCamera(cfg)
 	if err != nil {
 		log.Info("session refused", "err", err)
 		refuse(session.Refusal{Code: "refused", Text: "The camera could not start a session: " + err.Error() + "."})
 		return
 	}
+	id = s.Watch()
+	defer v.join(id, one)()
 	log.Info("session begins")
 	err = s.Run(ctx)
 	if errors.Is(err, session.ErrOffer) {

@@ -42,6 +42,8 @@ type CameraConfig struct {
 	Stream    Stream
 	Loopback  bool
 	Logger    *slog.Logger
+	OnLive    func()          // the viewer is connected. May be nil
+	OnStall   func()          // for a second nothing has arrived from the viewer. May be nil
 	OnReject  func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
 }
 
@@ -84,6 +86,12 @@ func NewCamera(cfg CameraConfig) (*Camera, error) {
 	c.out = cfg.Pair.SessionMailbox(envelope.ToViewer, c.id)
 	c.outbox = newOutbox(cfg.Signal, admitted(c.out, cfg.Ticket), cfg.Logger)
 	return c, nil
+}
+
+// Watch is the id that the viewer gives all sessions of one person's watching; zero if it gives none.
+func (c *Camera) Watch() (id WatchID) {
+	copy(id[:], c.offer.Watch)
+	return id
 }
 
 func (c *Camera) do(ctx context.Context, f func() error) {
@@ -299,7 +307,14 @@ func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState)
 	case webrtc.PeerConnectionStateConnected:
 		if !c.live {
 			c.live = true
+			if c.cfg.OnLive != nil {
+				c.cfg.OnLive()
+			}
 			c.work.Go(func() { c.sender.run(ctx) })
+		}
+	case webrtc.PeerConnectionStateDisconnected:
+		if c.cfg.OnStall != nil {
+			c.cfg.OnStall()
 		}
 	case webrtc.PeerConnectionStateClosed: // DTLS said goodbye
 		return errLeft

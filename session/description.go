@@ -55,6 +55,7 @@ type offer struct {
 	Carriers  []string `json:"carriers,omitempty"` // what the viewer can play, best first
 	TURN      *TURN    `json:"turn,omitempty"`
 	RelayOnly bool     `json:"relay_only,omitempty"`
+	Watch     blob     `json:"watch,omitempty"` // [16]; see WatchID
 	Agent     string   `json:"agent,omitempty"`
 }
 
@@ -84,6 +85,9 @@ func parseOffer(body []byte) (*offer, error) {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
 	}
 	connects := len(o.SDP) > 0 && len(o.SDP) <= maxSDP && len(o.Carriers) > 0 && len(o.Carriers) <= 8 && (o.TURN == nil || len(o.TURN.URLs) <= 8)
+	if len(o.Watch) != 0 && len(o.Watch) != len(WatchID{}) {
+		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
+	}
 	asks := o.SDP == "" && len(o.Carriers) == 0 && o.TURN == nil
 	if o.Still && !asks || !o.Still && !connects {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)

@@ -27,6 +27,9 @@ func (v *Viewer) makeOffer() error {
 	now := time.Now()
 	first := v.fresh.issue(now)
 	o := offer{SDP: description.SDP, Challenge: first[:], TURN: v.cfg.CameraTURN, RelayOnly: v.cfg.RelayOnly, Agent: v.cfg.Agent}
+	if v.cfg.Watch != (WatchID{}) {
+		o.Watch = v.cfg.Watch[:]
+	}
 	for _, c := range v.cfg.Carriers {
 		o.Carriers = append(o.Carriers, c.String())
 	}

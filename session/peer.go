@@ -80,7 +80,8 @@ func settings(cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
 	if err := s.SetICERenomination(webrtc.WithRenominationInterval(time.Second)); err != nil {
 		return s, fmt.Errorf("configure renomination: %w", err)
 	}
-	s.SetICETimeouts(3*time.Second, 10*time.Second, time.Second)
+	// A second without a packet is a stall: the viewer then begins another session beside this one. Three checks are sent in that time.
+	s.SetICETimeouts(time.Second, 10*time.Second, 300*time.Millisecond)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
 	network, err := newTurnNet()
 	if err != nil {

@@ -55,9 +55,11 @@ type ViewerConfig struct {
 	Carriers   []media.Carrier   // best first
 	RelayOnly  bool              // show the camera and its network no address of ours but the relay's
 	Loopback   bool              // gather loopback candidates too
+	Watch      WatchID           // the same for all sessions of one person's watching; zero: none
 	Agent      string
 	Logger     *slog.Logger
 
+	OnStall  func(stalled bool) // for a second nothing has arrived from the camera; or it does again
 	OnFrame  func(Frame)
 	OnPath   func(Path)
 	OnName   func(name string)
@@ -65,6 +67,13 @@ type ViewerConfig struct {
 	OnReject func(Rejection)
 	OnPhase  func(phase string) // "answered", "connected": for measuring
 }
+
+// WatchID ties together the sessions of one person's watching: when a new one is connected the camera ends those before it, which
+// may be of a network that the person has left.
+type WatchID [16]byte
+
+// NewWatchID makes an id at random.
+func NewWatchID() WatchID { return WatchID(fresh(len(WatchID{}))) }
 
 // Viewer is the viewer's end of one session.
 type Viewer struct {
@@ -208,12 +217,23 @@ func (v *Viewer) watch(ctx context.Context, track *webrtc.TrackRemote) {
 func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
 	switch s {
 	case webrtc.PeerConnectionStateConnected:
-		v.connected = true
-		v.phase("connected")
+		if !v.connected {
+			v.connected = true
+			v.phase("connected")
+		}
+		v.stall(false)
+	case webrtc.PeerConnectionStateDisconnected:
+		v.stall(true)
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		return ErrLost
 	}
 	return nil
+}
+
+func (v *Viewer) stall(stalled bool) {
+	if v.cfg.OnStall != nil {
+		v.cfg.OnStall(stalled)
+	}
 }
 
 func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {

@@ -4,36 +4,45 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/pairing"
-	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/internal/netwatch"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// Watch says how to watch. The On functions are called from the session's goroutines and must not block for long; all but
-// OnFrame may be nil.
+// Watch says how to watch. The On functions are called one at a time, and must not block for long; all but OnFrame may be nil.
 type Watch struct {
 	RelayOnly bool
 	OnFrame   func(session.Frame)
+	OnSession func() // the frames from now on are of another session: it begins with a keyframe, and its CTR anew
 	OnPath    func(session.Path)
 	OnStatus  func(session.Status)
 	OnReject  func(session.Rejection)
 	OnPhase   func(string)
-	OnRetry   func(err error) // the session broke; the next is on its way
+	OnRetry   func(err error) // the session broke or stalled; the next is on its way
 }
+
+// ErrStalled is why another session begins beside one that shows no picture any more.
+var ErrStalled = errors.New("nothing arrives from the camera")
 
 const (
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 5 * time.Second
 	// retryFor is how long a session that once showed a picture is tried again without one.
 	retryFor = 5 * time.Minute
+	// lookEvery is how often this device's addresses are looked at.
+	lookEvery = 300 * time.Millisecond
 )
 
 // Watch watches the camera of a name or id until ctx ends (nil). A session that had a picture and broke comes back by itself;
 // one that never had a picture is an error.
+//
+// When nothing arrives for a second, or this device moves to another network, a second session begins beside the first, and takes its
+// place with its first frame. If the first revives before that, it stays.
 func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	record, err := v.find(name)
 	if err != nil {
@@ -47,49 +56,246 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	if err := relay.reach(ctx); err != nil {
 		return err
 	}
-	var last time.Time // of the last frame; owned by the frame goroutine of the session under way
-	onFrame := w.OnFrame
-	w.OnFrame = func(f session.Frame) { last = time.Now(); onFrame(f) }
-	pause := retryFirst
-	for {
-		began := time.Now()
-		err := v.watchOnce(ctx, relay.Client, record, w)
-		var refusal *session.Refusal
-		switch {
-		case ctx.Err() != nil && !last.IsZero():
-			return nil // whatever it was waiting for just then
-		case ctx.Err() != nil, last.IsZero(), errors.As(err, &refusal):
-			return err
-		}
-		if time.Since(last) > retryFor {
-			return fmt.Errorf("watch %q: %w", name, err)
-		}
-		if last.After(began) {
-			pause = retryFirst
-		}
-		if w.OnRetry != nil {
-			w.OnRetry(err)
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		pause = min(2*pause, retryMost)
+	watching := &watching{viewer: v, client: relay.Client, record: record, cfg: w, id: session.NewWatchID(), events: make(chan func(), 16)}
+	err = watching.run(ctx)
+	if err != nil && watching.lastFrame().IsZero() {
+		return err
+	}
+	var refusal *session.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		return fmt.Errorf("watch %q: %w", name, err)
+	}
+	return err
+}
+
+// watching is one person's watching: the session that is shown, and at times one that is to take its place.
+type watching struct {
+	viewer *Viewer
+	client *signaling.Client
+	record pairing.Record
+	cfg    Watch
+	id     session.WatchID
+	events chan func() // run by run's goroutine, which owns what follows
+	work   sync.WaitGroup
+
+	current *attempt // nil between two sessions
+	next    *attempt // to take its place; nil: none
+	again   *time.Timer
+	pause   time.Duration
+	ended   error // why run returns
+	over    bool
+
+	mu    sync.Mutex // held while a function of cfg is called
+	shown *attempt   // guarded by mu; whose frames are handed on
+	last  time.Time  // guarded by mu; of the last frame
+}
+
+// attempt is one session, from asking for its way on.
+type attempt struct {
+	cancel  context.CancelFunc
+	began   time.Time
+	stalled bool          // owned by run's goroutine
+	err     error         // how it ended; set before run's goroutine hears of that
+	path    *session.Path // guarded by watching.mu; the last told
+}
+
+func (w *watching) do(ctx context.Context, f func()) {
+	select {
+	case w.events <- f:
+	case <-ctx.Done():
 	}
 }
 
-// askGrant asks for the session's ICE servers, and does not wait for ever for a relay that is there and says nothing.
-func askGrant(ctx context.Context, client *signaling.Client, inbox signaling.Mailbox) (signaling.Grant, error) {
-	asking, cancel := context.WithTimeout(ctx, relayWait)
+func (w *watching) lastFrame() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+func (w *watching) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer w.work.Wait()
 	defer cancel()
-	grant, err := client.Grant(asking, inbox)
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = errors.Join(session.ErrSilent, err)
+	moved := netwatch.Changes(ctx, lookEvery)
+	w.again = time.NewTimer(0)
+	defer w.again.Stop()
+	w.pause = retryFirst
+	for !w.over {
+		select {
+		case <-ctx.Done():
+			w.work.Wait()
+			if w.lastFrame().IsZero() && w.current != nil {
+				return w.current.err
+			}
+			return nil // whatever it was waiting for just then
+		case f := <-w.events:
+			f()
+		case <-moved:
+			w.client.Renew()
+			w.beside(ctx)
+		case <-w.again.C:
+			w.begin(ctx)
+		}
 	}
-	return grant, err
+	return w.ended
+}
+
+// begin starts a session: the one to be shown, or one to take its place.
+func (w *watching) begin(ctx context.Context) {
+	if w.next != nil || w.current != nil && !w.current.stalled {
+		return
+	}
+	a := &attempt{began: time.Now()}
+	var one context.Context
+	one, a.cancel = context.WithCancel(ctx)
+	if w.current == nil {
+		w.current = a
+	} else {
+		w.next = a
+	}
+	w.work.Go(func() {
+		a.err = w.viewer.watchOnce(one, w.client, w.record, w.cfg.RelayOnly, w.functions(ctx, a))
+		a.cancel()
+		w.do(ctx, func() { w.attemptEnded(ctx, a) })
+	})
+}
+
+// beside begins a session beside the one that is shown, or instead of one that has shown nothing yet.
+func (w *watching) beside(ctx context.Context) {
+	switch {
+	case w.current == nil || w.next != nil: // one is under way, or soon is
+		return
+	case !w.showing(w.current):
+		w.current.cancel() // it begins anew when that has ended
+		return
+	}
+	w.current.stalled = true
+	w.begin(ctx)
+}
+
+func (w *watching) showing(a *attempt) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shown == a
+}
+
+// stall is told that nothing arrives for an attempt, or that it does again.
+func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
+	if a != w.current || !w.showing(a) {
+		return
+	}
+	a.stalled = stalled
+	if !stalled {
+		if w.next != nil && !w.showing(w.next) {
+			w.next.cancel()
+			w.next = nil
+		}
+		return
+	}
+	w.client.Hurry()
+	w.retry(ErrStalled)
+	w.begin(ctx)
+}
+
+// took is told that an attempt's first frame is shown.
+func (w *watching) took(a *attempt) {
+	w.pause = retryFirst
+	if a == w.next {
+		w.current.cancel()
+		w.current, w.next = a, nil
+	}
+}
+
+// attemptEnded goes on after a session has ended, or never came to be.
+func (w *watching) attemptEnded(ctx context.Context, a *attempt) {
+	switch a {
+	case w.next:
+		w.next = nil
+	case w.current:
+		if w.current, w.next = w.next, nil; w.current != nil {
+			w.current.stalled = false
+			return
+		}
+		var refusal *session.Refusal
+		last := w.lastFrame()
+		if last.IsZero() && !errors.Is(a.err, context.Canceled) && a.err != nil || errors.As(a.err, &refusal) || time.Since(last) > retryFor && !last.IsZero() {
+			w.over, w.ended = true, a.err
+			return
+		}
+		if a.err != nil {
+			w.retry(a.err)
+		}
+		w.client.Hurry()
+	default:
+		return // it was replaced, or wanted no longer
+	}
+	w.again.Reset(w.pause)
+	w.pause = min(2*w.pause, retryMost)
+}
+
+func (w *watching) retry(err error) {
+	if w.cfg.OnRetry != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.cfg.OnRetry(err)
+	}
+}
+
+// functions are what one attempt calls. Only the session that is shown is heard, and until there is one, every one.
+func (w *watching) functions(ctx context.Context, a *attempt) session.ViewerConfig {
+	heard := func(f func()) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.shown == a || w.shown == nil {
+			f()
+		}
+	}
+	return session.ViewerConfig{
+		Watch:   w.id,
+		OnStall: func(stalled bool) { w.do(ctx, func() { w.stall(ctx, a, stalled) }) },
+		OnFrame: func(f session.Frame) { w.frame(ctx, a, f) },
+		OnPath: func(p session.Path) {
+			w.mu.Lock()
+			a.path = &p
+			w.mu.Unlock()
+			heard(func() { call(w.cfg.OnPath, p) })
+		},
+		OnStatus: func(s session.Status) { heard(func() { call(w.cfg.OnStatus, s) }) },
+		OnReject: func(r session.Rejection) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			call(w.cfg.OnReject, r)
+		},
+		OnPhase: func(p string) { heard(func() { call(w.cfg.OnPhase, p) }) },
+	}
+}
+
+func call[T any](f func(T), with T) {
+	if f != nil {
+		f(with)
+	}
+}
+
+// frame hands on the frames of the session that is shown. A session takes another's place with its first frame, and for good.
+func (w *watching) frame(ctx context.Context, a *attempt, f session.Frame) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.shown != a {
+		if w.shown != nil && a.began.Before(w.shown.began) {
+			return
+		}
+		first := w.shown == nil
+		w.shown = a
+		if w.cfg.OnSession != nil {
+			w.cfg.OnSession()
+		}
+		if a.path != nil && !first {
+			call(w.cfg.OnPath, *a.path)
+		}
+		w.work.Go(func() { w.do(ctx, func() { w.took(a) }) }) // run may be waiting for mu
+	}
+	w.last = time.Now()
+	w.cfg.OnFrame(f)
 }
 
 // inboxOf is the camera's mailbox of today, as signaling and as envelopes know it.
@@ -97,30 +303,4 @@ func inboxOf(client *signaling.Client, record pairing.Record) (signaling.Mailbox
 	today, _ := client.ServerTime()
 	box := record.Pair.Mailbox(envelope.ToCamera, record.Pair.Day(today))
 	return signaling.Mailbox{Read: box.Read, Write: box.Write}, box
-}
-
-// watchOnce is one session.
-func (v *Viewer) watchOnce(ctx context.Context, client *signaling.Client, record pairing.Record, w Watch) error {
-	inbox, box := inboxOf(client, record)
-	defer client.Keep(inbox)()
-	grant, err := askGrant(ctx, client, inbox)
-	var refusal *signaling.Error
-	if errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted {
-		return session.ErrNoAnswer // the camera has not been at its mailbox
-	}
-	if err != nil {
-		return err
-	}
-	s, err := session.NewViewer(session.ViewerConfig{
-		Pair: record.Pair, Signal: client, Inbox: inbox, Box: box,
-		TURN:       &session.TURN{URLs: grant.URLs, Username: grant.Viewer.Username, Credential: grant.Viewer.Credential},
-		CameraTURN: &session.TURN{URLs: grant.URLs, Username: grant.Camera.Username, Credential: grant.Camera.Credential},
-		Carriers:   []media.Carrier{media.H264Carrier, media.VP8Carrier},
-		RelayOnly:  w.RelayOnly, Loopback: signaling.Loopback(record.RelayURL), Agent: "peephole viewer", Logger: v.cfg.Logger,
-		OnFrame: w.OnFrame, OnPath: w.OnPath, OnStatus: w.OnStatus, OnReject: w.OnReject, OnPhase: w.OnPhase,
-	})
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
 }

@@ -74,6 +74,7 @@ type watching struct {
 
 	start    time.Time
 	began    bool // a keyframe has come
+	broke    bool // the session broke or stalled, and no frame has come since
 	next     uint64
 	rejected rejections
 	failure  error
@@ -99,12 +100,20 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		OnPhase:   w.phase,
 		OnStatus:  w.status,
 		OnReject:  w.rejected.add,
+		OnSession: func() {
+			w.began = false // this session begins with a keyframe and counters of its own
+			if w.report.Frames > 0 {
+				w.report.Missing++ // at least: nobody counts what the camera saw meanwhile
+			}
+		},
 		OnRetry: func(err error) {
-			w.began = false    // the next session begins with a keyframe and counters of its own
-			w.report.Missing++ // at least: nobody counts what the camera saw meanwhile
+			w.broke = true
 			fmt.Fprintf(w.stderr, "%v; trying again\n", err)
 		},
 	})
+	if w.broke && w.report.Frames > 0 {
+		w.report.Missing++ // it has not come back
+	}
 	switch {
 	case w.failure != nil:
 		return w.failure
@@ -147,7 +156,7 @@ func (w *watching) frame(f session.Frame) {
 	if w.began && f.CTR > w.next {
 		w.report.Missing += f.CTR - w.next
 	}
-	w.began, w.next = true, f.CTR+1
+	w.began, w.broke, w.next = true, false, f.CTR+1
 	if w.late == f.Live {
 		w.late = !f.Live
 		if w.late {

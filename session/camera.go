@@ -135,6 +135,7 @@ func (c *Camera) Run(ctx context.Context) error {
 			err = f()
 		case <-ticker.C:
 			err = c.tellTrouble()
+			c.tellPackets()
 		case <-patience.C:
 			if !c.live {
 				err = fmt.Errorf("%w: no way to the viewer was found within %s", ErrLost, connectWait)
@@ -322,6 +323,13 @@ func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState)
 		return ErrLost
 	}
 	return nil
+}
+
+// tellPackets tells of media that reached this end and is not the viewer's, which sends none but reports.
+func (c *Camera) tellPackets() {
+	if err := c.peer.packets.since(); err != nil && c.cfg.OnReject != nil {
+		c.cfg.OnReject(Rejection{"packet", err})
+	}
 }
 
 // tellTrouble says once what changed about the picture's troubles.

@@ -279,7 +279,9 @@ func TestBrowserUnderTamperingRelay(t *testing.T) {
 	c := startCloud(t, remembering)
 	camera, url := startCamera(t, c, "front door", 2), c.URLs()[0]
 	honest, tampering := step{"tell": "honest", "hear": true}, step{"tell": "tamper", "hear": true}
+	told := func() int64 { return c.Rejected()[[2]string{eastern, eastern}] }
 	for _, browser := range []string{"chromium", "firefox"} {
+		before := told()
 		d := drive{Browser: browser, Policy: "plain", Steps: []step{
 			{"open": url}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
 			tampering, {"open": url}, {"alarm": true},
@@ -300,11 +302,16 @@ func TestBrowserUnderTamperingRelay(t *testing.T) {
 		during := d.run(t, between)
 		if card := during.Cards[0]; card.State == "playing" || card.Frames != "" || card.Alarm != "The relay delivered something that is not from your camera; nothing was shown." {
 			t.Errorf("%s under the fault: %+v", browser, card)
+		} else if card.Rejected == "" || card.Rejected == "0" {
+			t.Errorf("%s counts %q things that did not open", browser, card.Rejected)
+		}
+		if now := told(); now == before {
+			t.Errorf("%s told the relay of nothing", browser)
 		}
 		between("honest")
 		d.Steps = []step{
 			{"open": url}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
-			tampering, {"open": url}, {"alarm": true}, honest, {"wait": "playing", "cards": 1}, {"frames": 10},
+			tampering, {"open": url}, {"alarm": true}, honest, {"wait": "playing", "cards": 1}, {"frames": 10}, {"quiet": true},
 		}
 		if after := d.run(t, between); after.Cards[0].State != "playing" {
 			t.Errorf("%s after the fault: %+v", browser, after.Cards[0])

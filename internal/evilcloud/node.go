@@ -27,13 +27,14 @@ type node struct {
 	url                 string
 	signalingAt, turnAt string // where it is, over restarts
 
-	listener  net.Listener
-	behind    net.Listener // signaling itself, where somebody is in the middle; else nil
-	signaling *server.Server
-	turn      *turn.Server
-	front     *front
-	secret    []byte // guarded by cloud.mu
-	keys      *turn.Keys
+	listener   net.Listener
+	behind     net.Listener // signaling itself, where somebody is in the middle; else nil
+	signaling  *server.Server
+	rejections rejections
+	turn       *turn.Server
+	front      *front
+	secret     []byte // guarded by cloud.mu
+	keys       *turn.Keys
 }
 
 func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
@@ -98,7 +99,11 @@ func (n *node) openSignaling() (err error) {
 		}
 	}
 	n.signaling, err = server.New(server.Config{PublicURL: n.url, TicketKey: tickets, Granter: n, Bus: n.cloud.delivery.at(n.name), Node: n.name, Peers: peers, Logger: n.log})
-	return err
+	if err != nil {
+		return err
+	}
+	n.rejections.begin(&n.signaling.Stats)
+	return nil
 }
 
 // close frees what open took; after run there is nothing left to free.

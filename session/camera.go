@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -45,6 +46,8 @@ type CameraConfig struct {
 	OnLive    func()          // the viewer is connected. May be nil
 	OnStall   func()          // for a second nothing has arrived from the viewer. May be nil
 	OnReject  func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
+
+	network transport.Net // tests have one of their own
 }
 
 // Camera is the camera's end of one session.
@@ -154,7 +157,7 @@ func (c *Camera) Run(ctx context.Context) error {
 var errLeft = errors.New("the viewer left")
 
 func (c *Camera) connect(ctx context.Context) error {
-	p, err := newPeer(peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, log: c.cfg.Logger})
+	p, err := newPeer(peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, network: c.cfg.network, log: c.cfg.Logger})
 	if err != nil {
 		return err
 	}

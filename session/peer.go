@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
+	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/media"
@@ -19,7 +20,8 @@ type peerConfig struct {
 	carriers  []media.Carrier // what may be negotiated, best first
 	turn      *TURN
 	relayOnly bool
-	loopback  bool // also gather loopback candidates: both ends are on one machine
+	loopback  bool          // also gather loopback candidates: both ends are on one machine
+	network   transport.Net // nil: the machine's
 	log       *slog.Logger
 }
 
@@ -83,11 +85,14 @@ func settings(cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
 	// A second without a packet is a stall: the viewer then begins another session beside this one. Three checks are sent in that time.
 	s.SetICETimeouts(time.Second, 10*time.Second, 300*time.Millisecond)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
-	network, err := newTurnNet()
-	if err != nil {
-		return s, err
+	if cfg.network == nil {
+		network, err := newTurnNet()
+		if err != nil {
+			return s, err
+		}
+		cfg.network = network
 	}
-	s.SetNet(network)
+	s.SetNet(cfg.network)
 	s.LoggerFactory = loggers{cfg.log, p}
 	return s, nil
 }

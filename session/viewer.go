@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -66,6 +67,8 @@ type ViewerConfig struct {
 	OnStatus func(Status)
 	OnReject func(Rejection)
 	OnPhase  func(phase string) // "answered", "connected": for measuring
+
+	network transport.Net // tests have one of their own
 }
 
 // WatchID ties together the sessions of one person's watching: when a new one is connected the camera ends those before it, which
@@ -170,7 +173,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 
 // connect makes the peer connection and the handlers that feed Run.
 func (v *Viewer) connect(ctx context.Context) error {
-	p, err := newPeer(peerConfig{carriers: v.cfg.Carriers, turn: v.cfg.TURN, relayOnly: v.cfg.RelayOnly, loopback: v.cfg.Loopback, log: v.cfg.Logger})
+	p, err := newPeer(peerConfig{carriers: v.cfg.Carriers, turn: v.cfg.TURN, relayOnly: v.cfg.RelayOnly, loopback: v.cfg.Loopback, network: v.cfg.network, log: v.cfg.Logger})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +44,10 @@ func TestAlarm(t *testing.T) {
 		}
 		if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "what=envelope rejected=1007") {
 			t.Errorf("said %s", &said)
+		}
+		protocol, err := os.ReadFile("../doc/protocol.md")
+		if err != nil || !strings.Contains(string(protocol), "| "+RejectedText+" |") {
+			t.Errorf("doc/protocol.md does not say %q (%v)", RejectedText, err)
 		}
 		// The sentence says what happened, that nothing came of it, and what to do.
 		for _, part := range []string{"the relay delivered something that is not from a viewer of this camera", "it was not used", "tell the relay's operator, or use another relay"} {

@@ -21,7 +21,7 @@ func TestRejectionText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(protocol), "| envelope, record or frame that does not open | "+Rejection{}.Text()+" |") {
+	if !strings.Contains(string(protocol), "| envelope, record, frame or packet that does not open | "+Rejection{}.Text()+" |") {
 		t.Errorf("doc/protocol.md does not say %q", Rejection{}.Text())
 	}
 }

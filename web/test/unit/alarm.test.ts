@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Alarm, alarmFor } from '../../src/alarm';
+import { sentences as pairing } from '../../src/pairing';
 import { sentences } from '../../src/session';
 
 test('an alarm stays until the right picture is back, however long that takes', () => {
@@ -33,6 +34,7 @@ test('where the picture goes on meanwhile, an alarm stays long enough to be read
 
 test('the page says what the protocol says', () => {
   const table = readFileSync('../doc/protocol.md', 'utf8');
-  assert.ok(table.includes(`| envelope, record or frame that does not open | ${sentences.rejected} |`));
+  assert.ok(table.includes(`| envelope, record, frame or packet that does not open | ${sentences.rejected} |`));
   assert.ok(table.includes(`| frame older than 5 s | ${sentences.delayed} |`));
+  assert.ok(table.includes(`| pairing message that does not verify | ${pairing.invalid} |`));
 });

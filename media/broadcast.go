@@ -142,6 +142,12 @@ func (s *Subscription) Next(ctx context.Context) (AccessUnit, error) {
 	}
 }
 
+// Waiting returns the next access unit if there is one already.
+func (s *Subscription) Waiting() (unit AccessUnit, ok bool) {
+	unit, ok, _ = s.take() // closed: there is none
+	return unit, ok
+}
+
 func (s *Subscription) take() (unit AccessUnit, ok bool, err error) {
 	s.from.mu.Lock()
 	defer s.from.mu.Unlock()

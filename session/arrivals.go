@@ -58,6 +58,9 @@ func mayBeRecord(body []byte) bool {
 	return len(body) >= recordLeast && len(body) <= recordMax && body[0] == recordVersion && !envelope.HasSize(len(body))
 }
 
+// mayFollow says whether a body may be what follows the answer of a connection.
+func mayFollow(body []byte) bool { return mayBeRecord(body) || mayBeChunk(body) }
+
 // mayBeChunk tells a chunk of a still from an envelope, by its outside.
 func mayBeChunk(body []byte) bool { return len(body) > 1 && body[0] == chunkType }
 

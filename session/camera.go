@@ -223,6 +223,9 @@ func (c *Camera) answer() error {
 	}
 	c.records = secret.recordKeys(envelope.ToViewer)
 	c.outbox.post(wire)
+	if c.offer.First {
+		return c.postFirst(secret)
+	}
 	return nil
 }
 

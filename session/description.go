@@ -48,6 +48,7 @@ type TURN struct {
 // offer is the body of an offer envelope, viewer to camera.
 type offer struct {
 	Still     bool     `json:"still,omitempty"` // one picture by signaling alone: sdp and what belongs to it are absent
+	First     bool     `json:"first,omitempty"` // the first picture behind the answer, beside the connection
 	SDP       string   `json:"sdp,omitempty"`
 	KEM       blob     `json:"kem"`                // X-Wing public key of this session alone [1216]
 	Random    blob     `json:"random"`             // [32]
@@ -88,7 +89,7 @@ func parseOffer(body []byte) (*offer, error) {
 	if len(o.Watch) != 0 && len(o.Watch) != len(WatchID{}) {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
 	}
-	asks := o.SDP == "" && len(o.Carriers) == 0 && o.TURN == nil
+	asks := !o.First && o.SDP == "" && len(o.Carriers) == 0 && o.TURN == nil
 	if o.Still && !asks || !o.Still && !connects {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
 	}

@@ -24,7 +24,7 @@ func encoded(t testing.TB, v any) []byte {
 func TestParseOffer(t *testing.T) {
 	want := anOffer()
 	want.TURN = &TURN{URLs: []string{"turn:127.0.0.1:3478"}, Username: "u", Credential: "c"}
-	want.RelayOnly, want.Agent, want.Watch = true, "test", fresh(16)
+	want.RelayOnly, want.Agent, want.Watch, want.First = true, "test", fresh(16), true
 	if got, err := parseOffer(encoded(t, want)); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("parse: %+v, %v; want %+v", got, err, want)
 	}
@@ -42,6 +42,7 @@ func TestParseOffer(t *testing.T) {
 		"a still with an SDP":   func(o *offer) { o.Still, o.Carriers = true, nil },
 		"a still with carriers": func(o *offer) { o.Still, o.SDP = true, "" },
 		"a still with TURN":     func(o *offer) { o.Still, o.SDP, o.Carriers, o.TURN = true, "", nil, &TURN{} },
+		"a still and first":     func(o *offer) { o.Still, o.SDP, o.Carriers, o.First = true, "", nil, true },
 		"a short watch":         func(o *offer) { o.Watch = fresh(15) },
 		"too many TURN server":  func(o *offer) { o.TURN = &TURN{URLs: make([]string, 9)} },
 	} {

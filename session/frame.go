@@ -26,6 +26,7 @@ type Frame struct {
 	CTR        uint64        // SFrame counter: rises by one a frame; a gap is frames that did not arrive
 	Captured   time.Time     // by the camera's clock: for display only
 	Age        time.Duration // how long ago the viewer issued the challenge that the frame answers; at most 5 s means live
+	Still      bool          // the first picture, which came by signaling: the stream follows, with a keyframe of its own and its own CTR
 	Live       bool          // false: show it as delayed, never as live
 }
 

@@ -26,7 +26,7 @@ func (v *Viewer) makeOffer() error {
 	}
 	now := time.Now()
 	first := v.fresh.issue(now)
-	o := offer{SDP: description.SDP, Challenge: first[:], TURN: v.cfg.CameraTURN, RelayOnly: v.cfg.RelayOnly, Agent: v.cfg.Agent}
+	o := offer{First: true, SDP: description.SDP, Challenge: first[:], TURN: v.cfg.CameraTURN, RelayOnly: v.cfg.RelayOnly, Agent: v.cfg.Agent}
 	if v.cfg.Watch != (WatchID{}) {
 		o.Watch = v.cfg.Watch[:]
 	}
@@ -62,6 +62,9 @@ func (v *Viewer) deliver(d signaling.Delivery) error {
 	if v.records == nil {
 		return v.takeAnswer(d)
 	}
+	if mayBeChunk(d.Body) {
+		return v.takeFirst(d)
+	}
 	m, err := v.records.signaling.in.open(d.Body)
 	if err != nil {
 		if !v.handshake.answers(d.Body) {
@@ -77,6 +80,38 @@ func (v *Viewer) deliver(d signaling.Delivery) error {
 		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}
 	return nil
+}
+
+// takeFirst takes a piece of the first picture. What is wrong with it is told, and of no consequence: the stream follows.
+func (v *Viewer) takeFirst(d signaling.Delivery) error {
+	plaintext, err := v.first.add(d.Body)
+	if err != nil {
+		if !v.handshake.answers(d.Body) {
+			v.rejectDelivery(d, "frame", err)
+		}
+		return nil
+	}
+	if v.arrivals.opened(d); plaintext == nil {
+		return nil
+	}
+	frame, err := parseStill(plaintext, &v.fresh)
+	if err != nil {
+		v.reject("frame", err)
+		return nil
+	}
+	v.show(*frame)
+	return nil
+}
+
+// show hands on a frame; the first picture only if the stream has not begun.
+func (v *Viewer) show(f Frame) {
+	v.showing.Lock()
+	defer v.showing.Unlock()
+	if f.Still && v.streaming {
+		return
+	}
+	v.streaming = v.streaming || !f.Still
+	v.cfg.OnFrame(f)
 }
 
 // takeAnswer takes the answer, and then what came before it. What does not open is counted, and the wait goes on.
@@ -144,8 +179,11 @@ func (v *Viewer) agree(a *answer, wire []byte) error {
 	if err != nil {
 		return fmt.Errorf("make frame receiver: %w", err)
 	}
+	if v.first, err = newAssembly(s); err != nil {
+		return err
+	}
 	v.records = s.recordKeys(envelope.ToCamera)
 	v.opener <- &opener{carrier: carrier, receiver: receiver, binding: s.binding(videoTrack), fresh: &v.fresh,
-		onFrame: v.cfg.OnFrame}
+		onFrame: v.show}
 	return nil
 }

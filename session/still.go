@@ -19,10 +19,11 @@ import (
 // keyframe in chunks behind the answer (doc/protocol.md, section 6.1).
 
 const (
-	chunkType  = 2 // records begin with recordVersion
-	chunkBytes = 32000
-	maxChunks  = 28 // with the answer below a mailbox' megabyte
-	stillWait  = 5 * time.Second
+	chunkType   = 2 // records begin with recordVersion
+	chunkBytes  = 32000
+	maxChunks   = 28 // with the answer below a mailbox' megabyte
+	firstChunks = 2  // of the picture behind an answer, which must not hold up the candidates behind it
+	stillWait   = 5 * time.Second
 )
 
 var (
@@ -64,6 +65,25 @@ func (c *Camera) sendStill(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("send still: %w", err)
 		}
+	}
+	return nil
+}
+
+// postFirst posts the current keyframe behind the answer of a connection, if there is one that is live and small: the person sees a
+// picture after one round trip, while the connection takes several more.
+func (c *Camera) postFirst(s *secret) error {
+	subscription := c.cfg.Stream.Subscribe()
+	defer subscription.Close()
+	unit, ok := subscription.Waiting()
+	if !ok || len(unit.Data) > firstChunks*chunkBytes-frameHeaderSize || time.Since(unit.Captured) > LiveFor {
+		return nil
+	}
+	pieces, err := sealStill(s, appendFrame(nil, unit, challenge(c.offer.Challenge)))
+	if err != nil {
+		return err
+	}
+	for _, p := range pieces {
+		c.outbox.post(p)
 	}
 	return nil
 }
@@ -230,11 +250,17 @@ func (s *still) take(d signaling.Delivery) (*Frame, error) {
 	if s.arrivals.opened(d); plaintext == nil {
 		return nil, nil
 	}
+	return parseStill(plaintext, &s.fresh)
+}
+
+// parseStill reads the plaintext of a still.
+func parseStill(plaintext []byte, fresh *freshness) (*Frame, error) {
 	frame, c, err := parseFrame(plaintext)
 	if err != nil {
 		return nil, err
 	}
-	s.fresh.judge(&frame, c, time.Now())
+	frame.Still = true
+	fresh.judge(&frame, c, time.Now())
 	return &frame, nil
 }
 

@@ -92,8 +92,12 @@ type Viewer struct {
 	connected bool
 	greeted   bool // the camera's hello has opened
 	outbox    *outbox
+	first     *assembly    // of the first picture
 	opener    chan *opener // holds the frame opener once there is a secret
 	tracks    sync.WaitGroup
+
+	showing   sync.Mutex // held while OnFrame is called
+	streaming bool       // guarded by showing; a frame of the stream has been shown
 }
 
 // NewViewer prepares a session; Run starts it.
@@ -102,7 +106,7 @@ func NewViewer(cfg ViewerConfig) (*Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{cfg: cfg, handshake: h, arrivals: arrivals{follows: mayBeRecord}, events: make(chan func() error, 64), opener: make(chan *opener, 1)}
+	v := &Viewer{cfg: cfg, handshake: h, arrivals: arrivals{follows: mayFollow}, events: make(chan func() error, 64), opener: make(chan *opener, 1)}
 	v.outbox = newOutbox(cfg.Signal, mailbox(cfg.Pair.SessionMailbox(envelope.ToCamera, h.id)), cfg.Logger)
 	return v, nil
 }

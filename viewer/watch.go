@@ -17,8 +17,8 @@ import (
 // Watch says how to watch. The On functions are called one at a time, and must not block for long; all but OnFrame may be nil.
 type Watch struct {
 	RelayOnly bool
-	OnFrame   func(session.Frame)
-	OnSession func() // the frames from now on are of another session: it begins with a keyframe, and its CTR anew
+	OnFrame   func(session.Frame) // of the stream; and before that, perhaps, a still of now
+	OnSession func()              // the frames from now on are of another session: it begins with a keyframe, and its CTR anew
 	OnPath    func(session.Path)
 	OnStatus  func(session.Status)
 	OnReject  func(session.Rejection)
@@ -280,6 +280,12 @@ func call[T any](f func(T), with T) {
 func (w *watching) frame(ctx context.Context, a *attempt, f session.Frame) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if f.Still { // a picture while the stream is on its way, and no proof that it will come
+		if w.shown == nil || a.began.After(w.shown.began) {
+			w.cfg.OnFrame(f)
+		}
+		return
+	}
 	if w.shown != a {
 		if w.shown != nil && a.began.Before(w.shown.began) {
 			return

@@ -25,7 +25,8 @@ type report struct {
 	Why             string  `json:"why"`
 	LocalCandidate  string  `json:"local_candidate"`
 	RemoteCandidate string  `json:"remote_candidate"`
-	TTFF            float64 `json:"ttff_ms"` // from the command's start of the session to the first opened frame
+	TTFF            float64 `json:"ttff_ms"`   // from the command's start of the session to the first picture
+	Stream          float64 `json:"stream_ms"` // to the first frame of the stream
 	Answered        float64 `json:"answered_ms"`
 	Connected       float64 `json:"connected_ms"`
 	Error           string  `json:"error"`
@@ -132,7 +133,7 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		fmt.Fprintf(w.stderr, "besides, the relay delivered %v: tell its operator\n", &w.rejected)
 	}
 	if !w.quiet {
-		fmt.Fprintf(w.stderr, "%d frames, %d kB, %.1f s; the first after %.0f ms\n", w.report.Frames, w.report.Bytes/1000, w.since()/1000, w.report.TTFF)
+		fmt.Fprintf(w.stderr, "%d frames, %d kB, %.1f s; a picture after %.0f ms, the stream after %.0f\n", w.report.Frames, w.report.Bytes/1000, w.since()/1000, w.report.TTFF, w.report.Stream)
 	}
 	return nil
 }
@@ -147,11 +148,17 @@ func (w *watching) frame(f session.Frame) {
 	if w.failure != nil || w.frames > 0 && w.report.Frames == w.frames {
 		return
 	}
+	if w.report.TTFF == 0 && f.Keyframe {
+		w.report.TTFF = w.since()
+	}
+	if f.Still {
+		return // the stream has it too
+	}
 	if !w.began && !f.Keyframe {
 		return
 	}
 	if w.report.Frames == 0 {
-		w.report.TTFF = w.since()
+		w.report.Stream = w.since()
 	}
 	if w.began && f.CTR > w.next {
 		w.report.Missing += f.CTR - w.next

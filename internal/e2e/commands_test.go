@@ -86,8 +86,8 @@ func testWatch(t *testing.T, v terminal) {
 			if w.Path != tt.path || w.Why == "" || !strings.HasPrefix(w.LocalCandidate, tt.candidate+" udp") || w.RemoteCandidate == "" {
 				t.Errorf("path %q (%s), %q, %q; want %s", w.Path, w.Why, w.LocalCandidate, w.RemoteCandidate, tt.path)
 			}
-			if w.TTFF <= 0 || w.Answered <= 0 || w.Connected < w.Answered {
-				t.Errorf("answered, connected and saw a frame after %v, %v and %v ms", w.Answered, w.Connected, w.TTFF)
+			if w.TTFF < w.Answered || w.Answered <= 0 || w.Connected < w.Answered || w.Stream < w.Connected {
+				t.Errorf("answered, saw a picture, connected and had the stream after %v, %v, %v and %v ms", w.Answered, w.TTFF, w.Connected, w.Stream)
 			}
 			if w.Bytes != size(file) || len(units(t, file)) != 20 {
 				t.Errorf("the file holds %d bytes, %d access units; reported %d", size(file), len(units(t, file)), w.Bytes)

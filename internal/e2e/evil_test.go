@@ -24,7 +24,7 @@ func lastOffer(t *testing.T, c *evilcloud.Cloud) evilcloud.Posted {
 	t.Helper()
 	var long []evilcloud.Posted
 	for _, p := range c.Posted() {
-		if len(p.Body) > 4000 {
+		if len(p.Body) > 4000 && p.Body[0] == 1 { // pieces of the first picture begin otherwise
 			long = append(long, p)
 		}
 	}

@@ -92,6 +92,7 @@ type watched struct {
 	LocalCandidate  string  `json:"local_candidate"`
 	RemoteCandidate string  `json:"remote_candidate"`
 	TTFF            float64 `json:"ttff_ms"`
+	Stream          float64 `json:"stream_ms"`
 	Answered        float64 `json:"answered_ms"`
 	Connected       float64 `json:"connected_ms"`
 	Error           string  `json:"error"`

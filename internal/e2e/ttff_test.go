@@ -31,18 +31,20 @@ func benchmarkTTFF(b *testing.B, path string) {
 	if path == "relay" {
 		args = append(args, "-relay-only")
 	}
-	var first, answered, connected []float64
+	var first, stream, answered, connected []float64
 	for b.Loop() {
 		for range sessions {
 			w := v.run(b, args...).parse(b)
 			if w.Error != "" || w.Path != path {
 				b.Fatalf("%+v", w)
 			}
-			first, answered, connected = append(first, w.TTFF), append(answered, w.Answered), append(connected, w.Connected)
+			first, stream, answered, connected = append(first, w.TTFF), append(stream, w.Stream), append(answered, w.Answered), append(connected, w.Connected)
 		}
 	}
 	b.ReportMetric(percentile(first, 50), "p50-ttff-ms")
 	b.ReportMetric(percentile(first, 95), "p95-ttff-ms")
+	b.ReportMetric(percentile(stream, 50), "p50-stream-ms")
+	b.ReportMetric(percentile(stream, 95), "p95-stream-ms")
 	b.ReportMetric(percentile(answered, 50), "p50-answered-ms")
 	b.ReportMetric(percentile(connected, 50), "p50-connected-ms")
 }

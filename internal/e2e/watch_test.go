@@ -23,7 +23,8 @@ func secret(t *testing.T) []byte {
 // seen is what a viewer was shown.
 type seen struct {
 	mu       sync.Mutex
-	frames   int
+	stills   int
+	frames   int // of the stream
 	live     int
 	foreign  int // frames that do not carry the wanted mark
 	rejected int
@@ -41,12 +42,16 @@ func watch(t *testing.T, v watcher, name, mark string, n int, atMost time.Durati
 		OnFrame: func(f session.Frame) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if !slices.Contains(media.Marks(f.AccessUnit), mark) {
+				s.foreign++
+			}
+			if f.Still { // came by signaling, before the stream
+				s.stills++
+				return
+			}
 			s.frames++
 			if f.Live {
 				s.live++
-			}
-			if !slices.Contains(media.Marks(f.AccessUnit), mark) {
-				s.foreign++
 			}
 			if s.frames == n {
 				cancel()

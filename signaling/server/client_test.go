@@ -94,6 +94,25 @@ func TestUnackedComesAgain(t *testing.T) {
 	}
 }
 
+// A client that stopped reading a mailbox, and still writes to it, gets on reading again what came meanwhile.
+func TestReadAgainWhileHeld(t *testing.T) {
+	e := start(t, Config{})
+	c, mb := e.client(t), newMailbox()
+	defer c.Keep(mb)()
+	got, stop := receive(c, mb, nil)
+	mustSend(t, c, mb, "before")
+	if s := next(t, got); s != "before" {
+		t.Fatalf("got %q", s)
+	}
+	stop()
+	mustSend(t, c, mb, "meanwhile")
+	again, _ := receive(c, mb, nil)
+	if s := next(t, again); s != "meanwhile" {
+		t.Errorf("got %q", s)
+	}
+	until(t, "both are deleted", func() bool { return e.Stats.Acked.Load() == 2 })
+}
+
 func TestRelayRestartsOnItsPort(t *testing.T) {
 	e := start(t, Config{})
 	addr := strings.TrimPrefix(e.url, "http://")

@@ -257,11 +257,13 @@ func (c *conn) open(name signaling.Name, f signaling.Open, now time.Time) *signa
 	return nil
 }
 
-// deliver begins to deliver a mailbox: first what is stored, then what comes.
+// deliver begins to deliver a mailbox: first what is stored, then what comes. A client that opens for reading what it has open begins
+// again: it has stopped listening meanwhile, without closing what it still writes to.
 func (c *conn) deliver(name signaling.Name) {
 	o := c.boxes[name]
 	if o.reading != nil {
-		return
+		o.stop()
+		o.reading.gone.Store(true)
 	}
 	r := &replay{name: name}
 	o.reading = r

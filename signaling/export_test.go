@@ -1,0 +1,9 @@
+package signaling
+
+import "net/http"
+
+// SetTransport has a client reach its relay by t.
+func (c *Client) SetTransport(t http.RoundTripper) { c.http.Transport = t }
+
+// OpenStatement is what the signature of an Open covers.
+var OpenStatement = openStatement

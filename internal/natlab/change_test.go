@@ -3,8 +3,12 @@
 package natlab
 
 import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net"
 	"net/netip"
-	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +26,7 @@ func TestRebind(t *testing.T) {
 	lab := New(t)
 	r := newReflector(t, lab, "udp4")
 	for _, kind := range Kinds() {
-		if !kind.UDP || !kind.IPv4 || kind.open {
+		if !kind.UDP || kind.Behaviour.Mapping == "" || kind.open {
 			continue
 		}
 		t.Run(kind.Name, func(t *testing.T) {
@@ -133,19 +137,82 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// A program finds a public host by its name.
+// A program finds a public host by its name; where there is no IPv4, by an address that leads there.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
-	viewer := lab.Behind("viewer", DualStack)
-	relay := lab.Public("relay")
-	cmd := exec.Command("getent", "ahosts", "relay.lab")
-	var out strings.Builder
-	cmd.Stdout = &out
-	if err := viewer.Start(cmd); err != nil {
+	readers := map[string]*Host{"dual stack": lab.Behind("dual", DualStack), "NAT64": lab.Behind("phone", NAT64)}
+	both, old := lab.Public("both"), lab.Behind("old", Open.WithoutIPv6())
+	serve(t, old, netip.AddrPortFrom(old.IPv4(), 443))
+	for _, tt := range []struct {
+		reader string
+		asked  *Host
+		want   []netip.Addr
+	}{
+		{"dual stack", both, []netip.Addr{both.IPv4(), both.IPv6()}},
+		{"dual stack", old, []netip.Addr{old.IPv4()}},
+		{"NAT64", both, []netip.Addr{both.IPv6()}}, // getent leaves out what a host has no addresses for
+		{"NAT64", old, []netip.Addr{netip.MustParseAddr("64:ff9b::" + old.IPv4().String())}},
+		{"NAT64", readers["dual stack"], nil},
+	} {
+		out, _ := readers[tt.reader].ns.run("", "getent", "ahosts", tt.asked.Name+".lab")
+		got := map[netip.Addr]bool{}
+		for line := range strings.Lines(out) {
+			got[netip.MustParseAddr(strings.Fields(line)[0]).Unmap()] = true
+		}
+		if len(got) != len(tt.want) || slices.ContainsFunc(tt.want, func(a netip.Addr) bool { return !got[a] }) {
+			t.Errorf("%s: %s.lab is %v, want %v", tt.reader, tt.asked.Name, got, tt.want)
+		}
+	}
+	to := netip.AddrPortFrom(readers["NAT64"].Network().Reach(old.IPv4()), 443)
+	if greeting, err := greet(readers["NAT64"], to, 10*time.Second); err != nil || greeting == "" {
+		t.Errorf("%s: %q, %v", to, greeting, err)
+	}
+}
+
+// A large transfer over TCP arrives whole through every router, over a line that loses packets.
+func TestTransfer(t *testing.T) {
+	t.Parallel()
+	lab := New(t)
+	server := lab.Public("server")
+	l, err := server.Listen("tcp4", netip.AddrPortFrom(server.IPv4(), 443).String())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), relay.IPv4().String()) || !strings.Contains(out.String(), relay.IPv6().String()) {
-		t.Errorf("relay.lab is %q, %v; want %s and %s", out.String(), err, relay.IPv4(), relay.IPv6())
+	defer l.Close()
+	data := make([]byte, 3<<20)
+	if _, err := rand.Read(data); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write(data)
+			c.Close()
+		}
+	}()
+	for _, kind := range Kinds() {
+		if !kind.IPv4 && !kind.NAT64 {
+			continue
+		}
+		t.Run(kind.Name, func(t *testing.T) {
+			h := lab.Behind("host", kind)
+			bad := Quality{Loss: 0.005, Delay: time.Millisecond}
+			h.Network().Impair(bad, bad)
+			c, err := h.Dial(net.Dialer{Timeout: 20 * time.Second}, "tcp", netip.AddrPortFrom(h.Network().Reach(server.IPv4()), 443).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%d of %d bytes: %v", len(got), len(data), err)
+			}
+		})
 	}
 }

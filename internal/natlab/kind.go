@@ -35,6 +35,7 @@ type Behaviour struct {
 type Kind struct {
 	Name       string
 	IPv4, IPv6 bool // what hosts have addresses of
+	NAT64      bool // whether hosts reach IPv4 by IPv6 (Network.Reach)
 	UDP        bool // whether UDP gets out
 	Behaviour  Behaviour
 
@@ -42,6 +43,7 @@ type Kind struct {
 	open    bool          // what is unsolicited gets in
 	egress  string        // what may leave, as an nft expression; "": everything
 	masq    string        // nft statement that translates IPv4 in the router's kernel; "": none
+	ours    bool          // a translator of our own translates IPv4
 	carrier bool          // behind a second router of the same kind, the carrier's
 	timeout time.Duration // after which an idle UDP mapping is forgotten; 0: as Linux does it, 30 s and 120 s
 }
@@ -57,6 +59,14 @@ var (
 	// SymmetricRandom: a new random port for each peer. Linux's masquerade, fully random.
 	SymmetricRandom = Kind{Name: "symmetric, random ports", IPv4: true, UDP: true, masq: "masquerade fully-random",
 		Behaviour: Behaviour{Translates: true, Mapping: AddressAndPortDependent, Filtering: AddressAndPortDependent, Ports: Random}}
+	// FullCone lets everybody in to a mapping. A translator of ours, as all that Linux cannot be.
+	FullCone = Translated("full cone", Behaviour{Mapping: EndpointIndependent, Filtering: EndpointIndependent, Ports: Preserved})
+	// RestrictedCone lets in the addresses that the mapping was used for, from any port.
+	RestrictedCone = Translated("restricted cone", Behaviour{Mapping: EndpointIndependent, Filtering: AddressDependent, Ports: Preserved})
+	// Hairpin is PortRestricted with hairpinning, which no other translating kind has.
+	Hairpin = Translated("hairpin", Behaviour{Mapping: EndpointIndependent, Filtering: AddressAndPortDependent, Ports: Preserved, Hairpin: true})
+	// SymmetricSequential gives each peer the port after the one given out last.
+	SymmetricSequential = Translated("symmetric, sequential ports", Behaviour{Mapping: AddressAndPortDependent, Filtering: AddressAndPortDependent, Ports: Sequential})
 	// CarrierGrade: two port-restricted cones, one behind the other; the outer one is the carrier's, on 100.64.0.0/10.
 	CarrierGrade = Kind{Name: "carrier-grade", IPv4: true, UDP: true, masq: "masquerade", carrier: true, Behaviour: PortRestricted.Behaviour}
 	// Firewall: public addresses, and only answers get in, for 30 s.
@@ -70,11 +80,26 @@ var (
 	IPv6Only = Kind{Name: "IPv6 only", IPv6: true, UDP: true}
 	// DualStack: IPv4 as PortRestricted, IPv6 as IPv6Only.
 	DualStack = Kind{Name: "dual stack", IPv4: true, IPv6: true, UDP: true, masq: "masquerade", Behaviour: PortRestricted.Behaviour}
+	// NAT64: IPv6Only, and a way to IPv4 through 64:ff9b::/96; what has a name and IPv4 alone is found there (DNS64).
+	NAT64 = Kind{Name: "NAT64", IPv6: true, NAT64: true, UDP: true, ours: true, Behaviour: PortRestricted.Behaviour}
 )
 
 // Kinds returns all of them.
 func Kinds() []Kind {
-	return []Kind{Open, PortRestricted, SymmetricRandom, CarrierGrade, Firewall, UDPBlocked, Only443, IPv6Only, DualStack}
+	return []Kind{Open, FullCone, RestrictedCone, PortRestricted, SymmetricRandom, SymmetricSequential, CarrierGrade, Hairpin,
+		Firewall, UDPBlocked, Only443, IPv6Only, DualStack, NAT64}
+}
+
+// Translated is a kind of network with IPv4 alone and a behaviour of any sort.
+func Translated(name string, b Behaviour) Kind {
+	b.Translates = true
+	return Kind{Name: name, IPv4: true, UDP: true, ours: true, Behaviour: b}
+}
+
+// WithoutIPv6 returns the kind with IPv4 alone.
+func (k Kind) WithoutIPv6() Kind {
+	k.IPv6 = false
+	return k
 }
 
 // Timeout returns the kind with another life of idle UDP mappings, in whole seconds.

@@ -124,7 +124,12 @@ func (l *Lab) writeNames() {
 			if h.network == nil || !h.network.Kind.open {
 				continue
 			}
-			fmt.Fprintf(&text, "%s %s.lab\n%s %s.lab\n", h.IPv4(), h.Name, h.IPv6(), h.Name)
+			fmt.Fprintf(&text, "%s %s.lab\n", h.IPv4(), h.Name)
+			if a := h.IPv6(); a.IsValid() {
+				fmt.Fprintf(&text, "%s %s.lab\n", a, h.Name)
+			} else if a := reader.network.Reach(h.IPv4()); a.Is6() { // DNS64 (RFC 6147)
+				fmt.Fprintf(&text, "%s %s.lab\n", a, h.Name)
+			}
 		}
 		l.must(os.WriteFile(filepath.Join(l.dir, fmt.Sprintf("hosts-%d", reader.number)), []byte(text.String()), 0o644))
 	}

@@ -4,8 +4,10 @@ package natlab
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -40,9 +42,7 @@ func TestDelay(t *testing.T) {
 func stream(t *testing.T, from, to *Host, packets, size, inFlight int) (arrived []int, took time.Duration) {
 	t.Helper()
 	sender, receiver := listen(t, from, "udp4"), listen(t, to, "udp4")
-	if err := receiver.(*net.UDPConn).SetReadBuffer(8 << 20); err != nil {
-		t.Fatal(err)
-	}
+	room(t, receiver)
 	before, _ := from.Network().Counts()
 	done := func() (delivered, all int) {
 		c, _ := from.Network().Counts()
@@ -72,6 +72,22 @@ func stream(t *testing.T, from, to *Host, packets, size, inFlight int) (arrived 
 		arrived, took = append(arrived, int(binary.BigEndian.Uint32(data))), time.Since(first)
 	}
 	return arrived, took
+}
+
+// room gives a socket room for all that a test sends, beyond what the machine allows a program to ask for.
+func room(t *testing.T, conn net.PacketConn) {
+	t.Helper()
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, 32<<20)
+	})
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A line loses the share that was asked for, changes no order, and everything that it dropped is counted.

@@ -82,8 +82,11 @@ func (n *Network) connect() error {
 		inner.Close()
 		return err
 	}
-	n.link = newLink(inner, outer, nil)
-	at := []string{fmt.Sprintf("link set wan mtu %d up", mtu), fmt.Sprintf("addr add %s/32 dev wan", n.publicIPv4()), "route add 0.0.0.0/0 dev wan"}
+	n.link = newLink(inner, outer, n.translation())
+	at := []string{fmt.Sprintf("link set wan mtu %d up", mtu), "route add 0.0.0.0/0 dev wan"}
+	if !n.Kind.ours { // a translator has the address itself
+		at = append(at, fmt.Sprintf("addr add %s/32 dev wan", n.publicIPv4()))
+	}
 	there := []string{fmt.Sprintf("link set %s mtu %d up", device, mtu), fmt.Sprintf("route add %s/32 dev %s", n.publicIPv4(), device)}
 	if n.Kind.IPv6 {
 		at = append(at, "route add ::/0 dev wan")
@@ -93,6 +96,17 @@ func (n *Network) connect() error {
 		return err
 	}
 	return internet.ip(there...)
+}
+
+// translation is what the line needs of a translator of ours; nil: the router's kernel translates, or nobody.
+func (n *Network) translation() translation {
+	switch {
+	case n.Kind.NAT64:
+		return newNAT64(n.Kind.Behaviour, n.publicIPv4(), n.Kind.timeout)
+	case n.Kind.ours:
+		return newTranslator(n.Kind.Behaviour, n.publicIPv4(), n.Kind.timeout)
+	}
+	return nil
 }
 
 // plug connects a new device of a namespace to the router's bridge, as a cable does.
@@ -107,6 +121,14 @@ func (r *router) plug(into *namespace, device string) error {
 
 // Outside is the address at which the world sees the network's hosts, where they have none of their own.
 func (n *Network) Outside() netip.Addr { return n.publicIPv4() }
+
+// Reach is the address by which hosts of the network reach an IPv4 address: itself, but for NAT64.
+func (n *Network) Reach(a netip.Addr) netip.Addr {
+	if n.Kind.NAT64 && a.Is4() {
+		return synthesize(a)
+	}
+	return a
+}
 
 // Impair sets what the line does from now on to packets on their way up, to the internet, and down.
 func (n *Network) Impair(up, down Quality) {

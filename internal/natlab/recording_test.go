@@ -92,7 +92,9 @@ func TestRecordingGoesOn(t *testing.T) {
 		}
 		h.Move(lab.Network(SymmetricRandom))
 	}
+	recording.mu.Lock()
 	recording.bytes = recordingLimit
+	recording.mu.Unlock()
 	newSocket(t, h, "udp4").send(t, to.local(), "too much")
 	<-to.heard
 	eventually(t, "the recording is full", func() bool {

@@ -43,6 +43,9 @@ func newReflector(t *testing.T, lab *Lab, family string) *reflector {
 func listen(t *testing.T, h *Host, family string) net.PacketConn {
 	t.Helper()
 	address := map[string]netip.Addr{"udp4": h.IPv4(), "udp6": h.IPv6()}[family]
+	if !address.IsValid() { // IPv4 by NAT64
+		family, address = "udp6", h.IPv6()
+	}
 	conn, err := h.ListenPacket(family, netip.AddrPortFrom(address, 0).String())
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +79,7 @@ func (r *reflector) address(i, j int) netip.AddrPort {
 // A socket of a host that asks reflectors and peers.
 type socket struct {
 	net.PacketConn
+	host  *Host
 	heard chan packetFrom
 }
 
@@ -86,7 +90,7 @@ type packetFrom struct {
 
 func newSocket(t *testing.T, h *Host, family string) *socket {
 	t.Helper()
-	s := &socket{listen(t, h, family), make(chan packetFrom, 256)}
+	s := &socket{listen(t, h, family), h, make(chan packetFrom, 256)}
 	go func() {
 		buffer := make([]byte, 1500)
 		for {
@@ -97,8 +101,12 @@ func newSocket(t *testing.T, h *Host, family string) *socket {
 				}
 				continue // an ICMP error of a packet sent before
 			}
+			peer := from.(*net.UDPAddr).AddrPort()
+			if wellKnown.Contains(peer.Addr()) {
+				peer = netip.AddrPortFrom(embedded(peer.Addr()), peer.Port())
+			}
 			select {
-			case s.heard <- packetFrom{string(buffer[:n]), from.(*net.UDPAddr).AddrPort()}:
+			case s.heard <- packetFrom{string(buffer[:n]), peer}:
 			default: // nobody listens any more
 			}
 		}
@@ -110,6 +118,7 @@ func (s *socket) local() netip.AddrPort { return s.LocalAddr().(*net.UDPAddr).Ad
 
 func (s *socket) send(t *testing.T, to netip.AddrPort, text string) {
 	t.Helper()
+	to = netip.AddrPortFrom(s.host.network.Reach(to.Addr()), to.Port())
 	if _, err := s.WriteTo([]byte(text), net.UDPAddrFromAddrPort(to)); err != nil {
 		t.Logf("send to %s: %v", to, err) // as good as lost
 	}

@@ -62,7 +62,7 @@ func (r *router) setUp(inside []netip.Prefix) error {
 // refusal: it would make an entry in the connection table that moves the mapping which comes next from its port.
 func (r *router) rules() string {
 	forward := []string{"iifname lan " + r.kind.egress + " accept", "ct state established,related accept"}
-	if r.kind.open {
+	if r.kind.open || r.kind.ours && !r.kind.NAT64 { // to a translator of ours the router only forwards
 		forward = []string{"accept"}
 	}
 	return fmt.Sprintf(`

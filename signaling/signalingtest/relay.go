@@ -1,7 +1,9 @@
-// Package signalingtest stands in a relay's place for tests of whoever talks to one: a relay that says what it likes.
+// Package signalingtest stands at one end of signaling for tests of the other: a relay that says what it likes, or a client that does.
+// It is for tests alone and keeps none of the protocol's promises.
 package signalingtest
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -11,15 +13,15 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// Conn is a client's connection, seen from the relay.
+// Conn is one end of a connection.
 type Conn struct {
-	ws *websocket.Conn
-	r  *http.Request
+	ws  *websocket.Conn
+	ctx context.Context
 }
 
-// Read waits for the client's next frame.
+// Read waits for the other end's next frame.
 func (c Conn) Read() (signaling.Frame, error) {
-	_, b, err := c.ws.Read(c.r.Context())
+	_, b, err := c.ws.Read(c.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +30,7 @@ func (c Conn) Read() (signaling.Frame, error) {
 
 // Say sends a frame, true or not; false once the connection has ended.
 func (c Conn) Say(f signaling.Frame) bool {
-	return c.ws.Write(c.r.Context(), websocket.MessageBinary, signaling.Append(nil, f)) == nil
+	return c.ws.Write(c.ctx, websocket.MessageBinary, signaling.Append(nil, f)) == nil
 }
 
 // Serve calls relay for every connection to the returned URL, until the test ends.
@@ -40,7 +42,7 @@ func Serve(t testing.TB, relay func(Conn)) (url string) {
 			return // Accept has answered
 		}
 		defer ws.CloseNow()
-		relay(Conn{ws, r})
+		relay(Conn{ws, r.Context()})
 	}))
 	t.Cleanup(s.Close)
 	return s.URL

@@ -66,6 +66,7 @@ type household struct {
 	Mark  string // the SEI mark in each of its access units
 	codes chan pairing.Code
 	state string
+	stop  func() // ends the camera and waits
 }
 
 // startCamera runs a simulated camera until the test ends.
@@ -90,7 +91,7 @@ func runCamera(t *testing.T, relayURL, name string, clip int, state string) *hou
 		t.Fatal(err)
 	}
 	run(t, h.Feed.Run)
-	run(t, h.Camera.Run)
+	h.stop = run(t, h.Camera.Run)
 	return h
 }
 

@@ -11,6 +11,7 @@
 //   {"error": true}, {"message": RE}    waits for the dialog's error, or for a card's message
 //   {"alarm": true}                     waits for the sentence of promise 4
 //   {"quiet": true}                     waits until it is gone
+//   {"empty": true}                     waits for the page that knows no camera
 //   {"tell": LINE, "hear": true}         prints LINE, waits for a line: the test does something in between
 //   {"sessions": N}                     stops and watches the first card N times, and reports each time to first frame, ms
 //   {"shot": FILE, "width": W, "height": H}
@@ -92,6 +93,7 @@ async function step(browser, page, s, result) {
   if (s.message) await until(page, `wait for ${s.message}`, (re) => [...document.querySelectorAll('.card .message')].some((m) => new RegExp(re).test(m.textContent)), s.message);
   if (s.alarm) await until(page, 'wait for an alarm', () => document.querySelector('.card .alarm:not([hidden])') !== null);
   if (s.quiet) await until(page, 'wait for the end of the alarm', () => document.querySelector('.card .alarm:not([hidden])') === null);
+  if (s.empty) await until(page, 'wait for a page without cameras', () => !document.querySelector('#empty').hidden && document.querySelector('.card') === null);
   if (s.tell) process.stdout.write(`${s.tell}\n`);
   if (s.hear) await new Promise((resolve) => process.stdin.once('data', resolve));
   for (let n = 0; n < (s.sessions ?? 0); n++) {

@@ -113,6 +113,8 @@ func (f *following) what(kind string) (n int) {
 func TestHonestCloudAlarmsNobody(t *testing.T) {
 	t.Parallel()
 	n := startTwoNodes(t)
+	extra := newViewer(t)
+	pairWith(t, extra, n.east) // a rendezvous carries eight messages, so its copies are limited
 	var mu sync.Mutex
 	last := make(map[[32]byte][]bus.Message)
 	n.SetDelivery(func(_ *evilcloud.Mailboxes, name [32]byte, m bus.Message) (out []evilcloud.Parcel) {
@@ -125,8 +127,6 @@ func TestHonestCloudAlarmsNobody(t *testing.T) {
 		last[name] = append(last[name], m)
 		return out
 	})
-	extra := newViewer(t)
-	pairWith(t, extra, n.east)
 	direct, relayed := follow(t, n.v, n.east, false), follow(t, n.w, n.west, true)
 	direct.shown(t, 10)
 	relayed.shown(t, 10)

@@ -44,7 +44,7 @@ type CameraConfig struct {
 	Loopback  bool
 	Logger    *slog.Logger
 	OnLive    func()          // the viewer is connected. May be nil
-	OnStall   func()          // for a second nothing has arrived from the viewer. May be nil
+	OnStall   func()          // for a while nothing has arrived from the viewer. May be nil
 	OnReject  func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
 
 	network transport.Net // tests have one of their own

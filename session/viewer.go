@@ -60,7 +60,7 @@ type ViewerConfig struct {
 	Agent      string
 	Logger     *slog.Logger
 
-	OnStall  func(stalled bool) // for a second nothing has arrived from the camera; or it does again
+	OnStall  func(stalled bool) // for a while nothing has arrived from the camera; or it does again
 	OnFrame  func(Frame)
 	OnPath   func(Path)
 	OnName   func(name string)

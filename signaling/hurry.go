@@ -10,10 +10,10 @@ const (
 	hurryFor   = time.Minute
 	hurryEvery = 500 * time.Millisecond
 	hurryDials = 8 // under way at the same time
-	probeWait  = time.Second
+	probeWait  = 600 * time.Millisecond
 )
 
-// Hurry says that somebody waits: the media stalled, or the network changed. A connection that does not answer within a second is
+// Hurry says that somebody waits: the media stalled, or the network changed. A connection that does not answer soon is
 // given up, and until the relay is reached, for a minute at most, it is dialled every half second, and not after a
 // back-off that is there for thousands of clients with nothing to do.
 func (c *Client) Hurry() {

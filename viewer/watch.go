@@ -35,13 +35,13 @@ const (
 	// retryFor is how long a session that once showed a picture is tried again without one.
 	retryFor = 5 * time.Minute
 	// lookEvery is how often this device's addresses are looked at.
-	lookEvery = 300 * time.Millisecond
+	lookEvery = 150 * time.Millisecond
 )
 
 // Watch watches the camera of a name or id until ctx ends (nil). A session that had a picture and broke comes back by itself;
 // one that never had a picture is an error.
 //
-// When nothing arrives for a second, or this device moves to another network, a second session begins beside the first, and takes its
+// When nothing arrives for most of a second, or this device moves to another network, a second session begins beside the first, and takes its
 // place with its first frame. If the first revives before that, it stays.
 func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	record, err := v.find(name)

@@ -55,6 +55,12 @@ type process struct {
 // start runs a command of ours. It is ended with SIGTERM and must then end by itself.
 func start(t testing.TB, name string, args ...string) *process {
 	t.Helper()
+	return startBy(t, (*exec.Cmd).Start, name, args...)
+}
+
+// startBy is start, where begin starts the process: on a host of a lab.
+func startBy(t testing.TB, begin func(*exec.Cmd) error, name string, args ...string) *process {
+	t.Helper()
 	cmd := exec.Command(filepath.Join(binaries(t), name), args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := cmd.StdoutPipe()
@@ -63,7 +69,7 @@ func start(t testing.TB, name string, args ...string) *process {
 	}
 	p := &process{Cmd: cmd, lines: make(chan string, 4096), stderr: &tape{}}
 	cmd.Stderr = p.stderr
-	if err := cmd.Start(); err != nil {
+	if err := begin(cmd); err != nil {
 		t.Fatal(err)
 	}
 	read := make(chan struct{})
@@ -94,6 +100,12 @@ func start(t testing.TB, name string, args ...string) *process {
 	})
 	t.Cleanup(p.stop)
 	return p
+}
+
+// kill ends it as a crash does.
+func (p *process) kill() {
+	_ = p.Process.Kill()
+	p.stop()
 }
 
 // said is what it has written to standard error so far.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,27 +13,27 @@ import (
 // Each move to another network is told once; going dark, an error and the same addresses in another order are none.
 func TestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		home, other := address("192.0.2.1"), address("198.51.100.7")
-		loopback, linkLocal := address("127.0.0.1"), address("fe80::1")
+		home, other, again := network{2, net.IPv4(192, 0, 2, 1)}, network{3, net.IPv4(198, 51, 100, 7)}, network{4, net.IPv4(192, 0, 2, 1)}
 		steps := []struct {
-			name      string
-			addresses []net.Addr
-			err       error
-			told      bool
+			name     string
+			networks []network
+			err      error
+			told     bool
 		}{
-			{"at home", []net.Addr{loopback, home, other}, nil, false},
-			{"in another order", []net.Addr{other, loopback, home}, nil, false},
+			{"at home", []network{home, other}, nil, false},
+			{"in another order", []network{other, home}, nil, false},
 			{"an error", nil, errors.New("no"), false},
-			{"dark", []net.Addr{loopback, linkLocal}, nil, false},
-			{"home again", []net.Addr{home, other}, nil, false},
-			{"one address less", []net.Addr{home}, nil, true},
-			{"still", []net.Addr{home, linkLocal}, nil, false},
-			{"elsewhere", []net.Addr{other}, nil, true},
+			{"dark", nil, nil, false},
+			{"home again", []network{home, other}, nil, false},
+			{"one less", []network{home}, nil, true},
+			{"still", []network{home}, nil, false},
+			{"elsewhere", []network{other}, nil, true},
+			{"at another home with the same address", []network{again}, nil, true},
 		}
 		now := 0
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		told := changes(ctx, time.Second, func() ([]net.Addr, error) { return steps[now].addresses, steps[now].err })
+		told := changes(ctx, time.Second, func() ([]network, error) { return steps[now].networks, steps[now].err })
 		synctest.Wait()
 		for i, s := range steps {
 			now = i
@@ -52,6 +53,16 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-func address(ip string) net.Addr {
-	return &net.IPNet{IP: net.ParseIP(ip), Mask: net.CIDRMask(64, 128)}
+// A machine's own networks do not change by being looked at, and its loopback is none.
+func TestNetworks(t *testing.T) {
+	first, err1 := networks()
+	second, err2 := networks()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	a, _ := text(first, nil)
+	b, _ := text(second, nil)
+	if a != b || strings.Contains(a, "127.0.0.1") {
+		t.Errorf("%q, then %q", a, b)
+	}
 }

@@ -122,9 +122,12 @@ func configuration(cfg peerConfig) webrtc.Configuration {
 	if cfg.turn == nil {
 		return c
 	}
-	relays := slices.DeleteFunc(slices.Clone(cfg.turn.URLs), func(u string) bool { return strings.HasPrefix(u, "stun:") }) // that tells of the NAT
-	c.ICEServers = []webrtc.ICEServer{{URLs: relays, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
-	if stun := stunURLs(cfg.turn.URLs); len(stun) > 0 && !cfg.relayOnly {
+	servers := usableServers(cfg.turn.URLs)
+	relays := slices.DeleteFunc(slices.Clone(servers), func(u string) bool { return strings.HasPrefix(u, "stun:") }) // that tells of the NAT
+	if len(relays) > 0 {
+		c.ICEServers = []webrtc.ICEServer{{URLs: relays, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
+	}
+	if stun := stunURLs(servers); len(stun) > 0 && !cfg.relayOnly {
 		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: stun})
 	}
 	return c

@@ -11,10 +11,10 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build web deps test check race fuzz formal mixup bench ci clean
+.PHONY: help demo build web deps test check race fuzz formal mixup nat-matrix bench ci clean
 
 help: ## print this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: build ## one relay and two cameras of two households, until Ctrl-C (state in .demo/)
 	@scripts/demo.sh
@@ -56,6 +56,9 @@ SAMPLE     ?= 200
 
 mixup: ## the incident of 2024 at its size, and without sealing; writes doc/mixup.md
 	@scripts/mixup.sh $(HOUSEHOLDS) $(SAMPLE)
+
+nat-matrix: deps ## every kind of network with every other; writes doc/nat-matrix.md (half an hour, as root)
+	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -run '^$$' -bench NATMatrix -benchtime 1x -timeout 3h ./internal/e2e
 
 bench: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...

@@ -80,7 +80,11 @@ func validAddress(v []byte) bool {
 }
 
 // unsupported returns the error that an Allocate is owed because of what it asks for, 0 if none. pion would grant all
-// of this: a relayed TCP address as a UDP one, an IPv6 one as an IPv4 one, and whatever a reservation stands for.
+// of this: a relayed TCP address as a UDP one, and whatever a reservation stands for.
+//
+// Who asks for IPv6 gets an IPv4 address, where RFC 8656, section 7.2, wants 440: pion's client asks for the family of its way to
+// the relay, and ICE pairs addresses of one family only, so that a viewer with IPv6 alone and a camera with IPv4 alone would never meet. A
+// relayed address is a name inside this relay and no family of any network.
 func unsupported(m *stun.Message) stun.ErrorCode {
 	first := func(t stun.AttrType) byte {
 		if v, err := m.Get(t); err == nil && len(v) > 0 {
@@ -91,8 +95,6 @@ func unsupported(m *stun.Message) stun.ErrorCode {
 	switch {
 	case first(stun.AttrRequestedTransport) == protocolTCP:
 		return stun.CodeUnsupportedTransProto
-	case first(stun.AttrRequestedAddressFamily) == familyIPv6:
-		return stun.CodeAddrFamilyNotSupported
 	case m.Contains(stun.AttrReservationToken):
 		return stun.CodeInsufficientCapacity
 	}

@@ -32,7 +32,7 @@ func newScene(t testing.TB, camera, viewer natlab.Kind) *scene {
 	s.relayHost = s.lab.Public("relay")
 	s.home, s.person = s.lab.Behind("camera", camera), s.lab.Behind("viewer", viewer)
 	state := t.TempDir()
-	s.relayArgs = []string{"serve", "-listen", "0.0.0.0:443", "-turn", "0.0.0.0:3478", "-public-url", "https://relay.lab", "-tls-self-signed", "-state", state}
+	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab", "-tls-self-signed", "-state", state}
 	s.startRelay(t)
 	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
 	cameras := startBy(t, s.home.Start, "camera-sim", append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...)...)

@@ -7,14 +7,15 @@ import (
 )
 
 // outgoing is a candidate as the other end gets it; nil: there are no more. A relayed candidate's related address is this
-// end's own and of no use to the other: it stays here (RFC 8445, section 5.1.1.4), or "relay only" would hide nothing.
+// end's own and of no use to the other: one that says nothing stands in its place (RFC 8839, section 5.1), or "relay only" would hide
+// nothing. It cannot be left out: Firefox takes no relayed candidate without it.
 func outgoing(c *webrtc.ICECandidate) webrtc.ICECandidateInit {
 	if c == nil {
 		return webrtc.ICECandidateInit{} // an empty candidate ends them
 	}
 	sent := *c
 	if sent.Typ == webrtc.ICECandidateTypeRelay {
-		sent.RelatedAddress, sent.RelatedPort = "", 0
+		sent.RelatedAddress, sent.RelatedPort = "0.0.0.0", 9
 	}
 	return sent.ToJSON()
 }

@@ -19,6 +19,9 @@ func TestRelayedCandidateDoesNotNameItsHost(t *testing.T) {
 	if !strings.Contains(sent.Candidate, "198.18.0.9") || strings.Contains(sent.Candidate, "203.0.113.7") || strings.Contains(sent.Candidate, "4321") {
 		t.Errorf("sent: %q", sent.Candidate)
 	}
+	if !strings.Contains(sent.Candidate, " raddr 0.0.0.0 rport 9") {
+		t.Errorf("no related address at all, which Firefox does not take: %q", sent.Candidate)
+	}
 	if c.RelatedAddress != "203.0.113.7" {
 		t.Error("our own candidate was changed")
 	}

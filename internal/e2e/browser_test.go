@@ -30,11 +30,14 @@ type step map[string]any
 
 // drive is what web/test/browser/drive.mjs is told.
 type drive struct {
-	Browser  string `json:"browser"` // "chromium" or "firefox"
-	Policy   string `json:"policy"`  // "plain": host candidates by address; "default": by mDNS name
-	HideH264 bool   `json:"hideH264"`
-	Lens     string `json:"lens,omitempty"`
-	Steps    []step `json:"steps"`
+	Browser    string `json:"browser"` // "chromium" or "firefox"
+	Policy     string `json:"policy"`  // "plain": host candidates by address; "default": by mDNS name
+	HideH264   bool   `json:"hideH264"`
+	Lens       string `json:"lens,omitempty"`
+	RelayOnly  bool   `json:"relayOnly"`  // no candidates but relayed ones
+	BreakFirst bool   `json:"breakFirst"` // the first session breaks while it is given a candidate
+	TrustAll   bool   `json:"trustAll"`   // any certificate
+	Steps      []step `json:"steps"`
 }
 
 // driven is what it saw.
@@ -179,6 +182,19 @@ func TestBrowserWatches(t *testing.T) {
 				t.Errorf("the pairing link stays in the address bar: %s", r.Address)
 			}
 		})
+	}
+}
+
+// A session that breaks while a candidate arrives comes back by itself: nothing waits for the broken one.
+func TestBrowserComesBack(t *testing.T) {
+	t.Parallel()
+	url := startRelayCommand(t)
+	links := startCameraSim(t, url, 1)
+	r := drive{Browser: "chromium", Policy: "plain", BreakFirst: true, Steps: []step{
+		{"open": links["sim-0"]}, {"wait": "playing", "cards": 1}, {"frames": 20},
+	}}.run(t)
+	if r.Cards[0].Live != "true" {
+		t.Errorf("card %+v", r.Cards[0])
 	}
 }
 

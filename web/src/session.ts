@@ -88,7 +88,9 @@ export class Session {
   #outbox = Promise.resolve();
   #arriving = Promise.resolve();
   #greeted = false;
+  #connected = false;
   #end!: (e: SessionError | undefined) => void;
+  readonly #ended = new Promise<SessionError | undefined>((resolve) => (this.#end = resolve));
 
   constructor(
     private readonly pair: Pair,
@@ -99,13 +101,12 @@ export class Session {
 
   /** Runs until close is called; rejects with SessionError when the session cannot be had, ends or breaks. */
   async run(): Promise<void> {
-    const ended = new Promise<SessionError | undefined>((resolve) => (this.#end = resolve));
     try {
       await this.#start();
     } catch (e) {
       this.#fail(e);
     }
-    const error = await ended;
+    const error = await this.#ended;
     for (const f of this.#cleanUp) f();
     if (error) throw error;
   }
@@ -128,7 +129,8 @@ export class Session {
     let answered!: (m: Message) => Promise<boolean>;
     this.#cleanUp.push(
       signaling.receive(inbox, async (body, reject) => {
-        await this.#arrived({ body, reject }, answered).catch((e: unknown) => this.#fail(e));
+        // A closed RTCPeerConnection leaves its promises open for ever, and the next message waits for this one.
+        await Promise.race([this.#ended, this.#arrived({ body, reject }, answered).catch((e: unknown) => this.#fail(e))]);
         return true;
       }),
       () => signaling.release(out),
@@ -181,7 +183,8 @@ export class Session {
 
   #connect(grant: Grant): void {
     const stun = grant.urls.filter((u) => u.startsWith('turn:') && !u.endsWith('=tcp')).map((u) => u.replace(/^turn:/, 'stun:').replace(/\?.*$/, ''));
-    const pc = new RTCPeerConnection({ iceServers: [{ urls: grant.urls, ...grant.viewer }, ...(stun.length > 0 ? [{ urls: stun }] : [])] });
+    const iceServers = [{ urls: grant.urls, ...grant.viewer }, ...(stun.length > 0 ? [{ urls: stun }] : [])];
+    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' }); // or Firefox allocates for video and data apart
     this.#pc = pc;
     this.#cleanUp.push(() => pc.close());
     const transceiver = pc.addTransceiver('video', { direction: 'recvonly' });
@@ -205,9 +208,15 @@ export class Session {
   }
 
   #stateChanged(): void {
-    const state = this.#pc.connectionState;
-    if (state === 'connected') void this.#path();
-    if (state === 'failed' || state === 'closed') this.#end(new SessionError(sentences.lost));
+    const { connectionState: state, iceConnectionState: ice } = this.#pc;
+    if (state === 'connected') {
+      this.#connected = true;
+      void this.#path();
+    }
+    // Chromium says "failed" as soon as the relay has refused the pairs known so far, and goes on with the camera's next candidate: until
+    // there was a connection, ICE has connectWait.
+    const early = !this.#connected && ice !== 'connected' && ice !== 'completed';
+    if (state === 'closed' || (state === 'failed' && !early)) this.#end(new SessionError(sentences.lost));
   }
 
   async #path(): Promise<void> {

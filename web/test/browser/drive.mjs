@@ -1,5 +1,5 @@
 // Drives a real browser through the page, as a person would, and prints one JSON object of what it saw.
-//   node drive.mjs '{"browser":"chromium"|"firefox", "policy":"plain"|"default", "hideH264":bool, "steps":[…]}'
+//   node drive.mjs '{"browser":"chromium"|"firefox", "policy":"plain"|"default", "hideH264":bool, "relayOnly":bool, "breakFirst":bool, "trustAll":bool, "steps":[…]}'
 // Steps, in order:
 //   {"open": URL}                       opens an address, such as a pairing link
 //   {"paste": LINK}                     pairs by the dialog's text field
@@ -27,6 +27,7 @@ const browsers = {
     args: [
       '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
       '--autoplay-policy=no-user-gesture-required', ...(want.policy === 'default' ? [] : ['--disable-features=WebRtcHideLocalIpsWithMdns']), ...fakeLens,
+      ...(want.trustAll ? ['--ignore-certificate-errors'] : []),
     ],
   },
   firefox: {
@@ -120,10 +121,30 @@ async function newPage(browser, result) {
       RTCRtpReceiver.getCapabilities = (kind) => ({ ...all(kind), codecs: all(kind).codecs.filter((c) => c.mimeType !== 'video/H264') });
     });
   }
+  if (want.breakFirst) { // the first connection closes while it is given a candidate, as one that fails then does: that promise stays open for ever
+    await page.evaluateOnNewDocument(() => {
+      let first = true;
+      const add = RTCPeerConnection.prototype.addIceCandidate;
+      RTCPeerConnection.prototype.addIceCandidate = function (candidate) {
+        if (!first) return add.call(this, candidate);
+        first = false;
+        this.close();
+        this.onconnectionstatechange();
+        return new Promise(() => {});
+      };
+    });
+  }
+  if (want.relayOnly) {
+    await page.evaluateOnNewDocument(() => {
+      RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(configuration) { super({ ...configuration, iceTransportPolicy: 'relay' }); }
+      };
+    });
+  }
   return page;
 }
 
-const browser = await puppeteer.launch({ headless: true, ...browsers[want.browser] });
+const browser = await puppeteer.launch({ headless: true, acceptInsecureCerts: want.trustAll ?? false, ...browsers[want.browser] });
 const result = { version: await browser.version(), errors: [], ttff: [] };
 try {
   let page = await newPage(browser, result);

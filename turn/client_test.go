@@ -110,6 +110,8 @@ func dial(t testing.TB, s *Server, transport string, cred Credential) *client {
 		conn, err = net.Dial("udp", a.UDP.String())
 	case "tcp":
 		conn, err = net.Dial("tcp", a.TCP.String())
+	case "shared":
+		conn, err = net.Dial("tcp", s.config.Shared.Addr().String())
 	case "tls":
 		conn, err = tls.Dial("tcp", a.TLS.String(), &tls.Config{InsecureSkipVerify: true})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -13,11 +14,12 @@ var ErrConfig = errors.New("bad configuration")
 
 // Config is what a Server is made from. Zero values mean the defaults named here.
 type Config struct {
-	Address    string      // host:port of the UDP and the TCP listener; port 0 takes a free one for each
-	TLSAddress string      // host:port of the TLS listener; empty: none
-	TLS        *tls.Config // certificates of the TLS listener; required by TLSAddress
-	Realm      string      // default "peephole"; at most 64 bytes
-	Keys       *Keys       // required
+	Address    string       // host:port of the UDP and the TCP listener; port 0 takes a free one for each
+	TLSAddress string       // host:port of the TLS listener; empty: none
+	TLS        *tls.Config  // certificates of the TLS listener; required by TLSAddress
+	Shared     net.Listener // accepts the TURN connections of a port that serves something else too, with TLS taken off; nil: none
+	Realm      string       // default "peephole"; at most 64 bytes
+	Keys       *Keys        // required
 
 	// BindingAddress is the host:port of a second UDP port, which answers Binding requests alone; empty: none. By it clients
 	// learn how the NAT in front of them behaves. The customary port is the one after Address' (RFC 5780, section 6).
@@ -29,8 +31,8 @@ type Config struct {
 	MaxLifetime time.Duration
 
 	MaxAllocations int // alive in this process; default 65,536, at most MaxAddresses
-	MaxPerRole     int // alive per session and role; default 4: one, and those it left behind by reloading or ICE restart
-	MaxConns       int // open TCP, and open TLS connections; default 65,536 each
+	MaxPerRole     int // alive per session and role; default 16: one for each way to this server, and those it left behind by reloading or ICE restart
+	MaxConns       int // open TCP, open TLS and open shared connections; default 65,536 each
 	Queue          int // packets waiting for one client, each at most 1,600 bytes; default 256; more are dropped and counted
 
 	Now    func() time.Time // clock that judges expiry; default time.Now
@@ -51,7 +53,7 @@ func (c Config) withDefaults() Config {
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&c.MaxAllocations, 1 << 16}, {&c.MaxPerRole, 4}, {&c.MaxConns, 1 << 16}, {&c.Queue, 256}} {
+	}{{&c.MaxAllocations, 1 << 16}, {&c.MaxPerRole, 16}, {&c.MaxConns, 1 << 16}, {&c.Queue, 256}} {
 		if *f.field == 0 {
 			*f.field = f.value
 		}

@@ -40,8 +40,8 @@ type Addresses struct {
 	Binding  netip.AddrPort // the UDP port that answers Binding requests alone; zero if there is none
 }
 
-// New binds the sockets and serves nothing: what arrives waits until Run. It returns ErrConfig, or why a socket could
-// not be bound. Close the server if it is never run.
+// New binds the sockets and serves nothing: what arrives waits until Run. It returns ErrConfig, or why a socket could not
+// be bound; else the server owns Config.Shared. Close the server if it is never run.
 func New(config Config) (*Server, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -75,14 +75,16 @@ func (s *Server) bind() error {
 		}
 		s.addresses.Binding = clientOf(s.bindings.conn.LocalAddr())
 	}
-	if c.TLSAddress == "" {
-		return nil
+	if c.TLSAddress != "" {
+		secure, err := net.Listen("tcp", c.TLSAddress)
+		if err != nil {
+			return fmt.Errorf("listen for TLS: %w", err)
+		}
+		s.addresses.TLS = s.add("tls", newStreams(secure, c, c.TLS, &s.counters), secure.Addr())
 	}
-	secure, err := net.Listen("tcp", c.TLSAddress)
-	if err != nil {
-		return fmt.Errorf("listen for TLS: %w", err)
+	if c.Shared != nil {
+		s.add("shared", newStreams(c.Shared, c, nil, &s.counters), c.Shared.Addr())
 	}
-	s.addresses.TLS = s.add("tls", newStreams(secure, c, c.TLS, &s.counters), secure.Addr())
 	return nil
 }
 
@@ -173,14 +175,15 @@ func (s *Server) Close() error {
 // Addresses returns where the server listens.
 func (s *Server) Addresses() Addresses { return s.addresses }
 
-// URLs returns the server as ICE servers spell it (RFC 7065), under the host name or IP that clients reach it by.
-func (s *Server) URLs(host string) []string {
-	url := func(scheme string, at netip.AddrPort, transport string) string {
+// URLs returns the server as ICE servers spell it (RFC 7065), under the host name or IP that clients reach it by, and for
+// TLS under the one that its certificate names. What is shared only its owner can name.
+func (s *Server) URLs(host, certified string) []string {
+	url := func(scheme, host string, at netip.AddrPort, transport string) string {
 		return fmt.Sprintf("%s:%s?transport=%s", scheme, net.JoinHostPort(host, fmt.Sprint(at.Port())), transport)
 	}
-	urls := []string{url("turn", s.addresses.UDP, "udp"), url("turn", s.addresses.TCP, "tcp")}
+	urls := []string{url("turn", host, s.addresses.UDP, "udp"), url("turn", host, s.addresses.TCP, "tcp")}
 	if s.addresses.TLS.IsValid() {
-		urls = append(urls, url("turns", s.addresses.TLS, "tcp"))
+		urls = append(urls, url("turns", certified, s.addresses.TLS, "tcp"))
 	}
 	if s.addresses.Binding.IsValid() {
 		urls = append(urls, "stun:"+net.JoinHostPort(host, fmt.Sprint(s.addresses.Binding.Port())))

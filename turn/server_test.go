@@ -38,8 +38,12 @@ func certificate(t testing.TB) *tls.Config {
 
 // TestRelay: both ends of a session reach each other, by indications and by channels, over every transport.
 func TestRelay(t *testing.T) {
-	s := serve(t, Config{TLSAddress: "127.0.0.1:0", TLS: certificate(t)})
-	for _, over := range [][2]string{{"udp", "udp"}, {"udp", "tcp"}, {"tcp", "udp"}, {"tcp", "tcp"}, {"tls", "udp"}, {"tls", "tls"}} {
+	shared, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, Config{TLSAddress: "127.0.0.1:0", TLS: certificate(t), Shared: shared})
+	for _, over := range [][2]string{{"udp", "udp"}, {"udp", "tcp"}, {"tcp", "udp"}, {"tcp", "tcp"}, {"tls", "udp"}, {"tls", "tls"}, {"shared", "tls"}} {
 		t.Run(over[0]+" to "+over[1], func(t *testing.T) {
 			cam, view := pair(t, s, over[0], over[1])
 			if a, b := cam.permit(peerAt(view.relayed)), view.permit(peerAt(cam.relayed)); a != 0 || b != 0 {
@@ -67,7 +71,7 @@ func TestRelay(t *testing.T) {
 	}
 	await(t, func() bool { // a packet may arrive before it is counted
 		n := s.Stats()
-		return n.Packets == 6*5 && n.Bytes == 6*(7+2*(6+1201)) && n.AllocationsTotal == 12
+		return n.Packets == 7*5 && n.Bytes == 7*(7+2*(6+1201)) && n.AllocationsTotal == 14
 	})
 }
 
@@ -274,12 +278,12 @@ func TestURLs(t *testing.T) {
 	s := serve(t, Config{})
 	s.addresses = Addresses{UDP: clientOf(&net.UDPAddr{IP: net.IPv4zero, Port: 3478}), TCP: clientOf(&net.TCPAddr{IP: net.IPv4zero, Port: 3479})}
 	want := []string{"turn:relay.example:3478?transport=udp", "turn:relay.example:3479?transport=tcp"}
-	if got := s.URLs("relay.example"); !slices.Equal(got, want) {
+	if got := s.URLs("relay.example", "other.example"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 	s.addresses.TLS = clientOf(&net.TCPAddr{IP: net.IPv4zero, Port: 443})
-	want = []string{"turn:[::1]:3478?transport=udp", "turn:[::1]:3479?transport=tcp", "turns:[::1]:443?transport=tcp"}
-	if got := s.URLs("::1"); !slices.Equal(got, want) {
+	want = []string{"turn:[::1]:3478?transport=udp", "turn:[::1]:3479?transport=tcp", "turns:relay.example:443?transport=tcp"}
+	if got := s.URLs("::1", "relay.example"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }

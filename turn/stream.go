@@ -24,7 +24,7 @@ const (
 
 var errFraming = errors.New("neither STUN nor ChannelData")
 
-// streams is the TCP or TLS listener, as pion accepts from it.
+// streams is a TCP or TLS listener, as pion accepts from it.
 type streams struct {
 	net.Listener
 	tls      *tls.Config // nil: plain TCP
@@ -227,7 +227,7 @@ func (s *stream) settle(has bool) {
 
 // abort ends the connection under pion, which then closes it. A TLS goodbye could block, so there is none.
 func (s *stream) abort() {
-	if c, ok := s.Conn.(*tls.Conn); ok {
+	if c, ok := s.Conn.(interface{ NetConn() net.Conn }); ok {
 		c.NetConn().Close()
 		return
 	}

@@ -10,7 +10,7 @@ import (
 	pion "github.com/pion/turn/v4"
 )
 
-// transport is what clients reach the relay over: udp, tcp or tls. Each has a pion server of its own, so that a client
+// transport is what clients reach the relay over: udp, tcp, tls or shared. Each has a pion server of its own, so that a client
 // is known to its handlers by address alone.
 type transport struct {
 	name     string

@@ -51,7 +51,7 @@ func (c *config) certificate(host string, now time.Time) (*tls.Config, string, e
 	default:
 		return nil, "", nil
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}}, fingerprint, nil
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{alpnHTTP}}, fingerprint, nil
 }
 
 // selfSigned loads the certificate kept in path, or makes one for host and keeps it there.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -29,6 +30,7 @@ const (
 // config is what relay serve needs.
 type config struct {
 	listen, turn, turnPublic string
+	turnTLS                  string
 	state                    string
 	publicURL                string
 	tlsCert, tlsKey          string
@@ -47,7 +49,8 @@ machine alone, at http://127.0.0.1:7880. For the world, give it a name and a cer
 
   relay serve -listen :443 -turn :3478 -public-url https://relay.example -tls-cert cert.pem -tls-key key.pem
 
-or leave the certificate to a proxy on this machine (all clients then have its address, so limits for each address do not hold):
+TURN over TLS shares the HTTPS port, so that a network which lets out nothing else has a picture too. Or leave the
+certificate to a proxy on this machine (no TURN over TLS then, and all clients have its address, so limits for each do not hold):
 
   relay serve -public-url https://relay.example -turn :3478
 
@@ -65,6 +68,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.listen, "listen", "127.0.0.1:7880", "`address` of signaling and the web page; port 0 takes a free one. Without TLS, loopback only")
 	set.StringVar(&c.turn, "turn", "127.0.0.1:3478", "`address` of TURN, UDP and TCP; port 0 takes free ones")
 	set.StringVar(&c.turnPublic, "turn-public", "", "`host:port` at which clients reach TURN (default: the -turn address, or the public URL's host)")
+	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
 	set.StringVar(&c.state, "state", "relay-state", "`folder` for what must survive a restart: the operator's key, the self-signed certificate")
 	set.StringVar(&c.publicURL, "public-url", "", "the `URL` that devices use: scheme, host and port, no path (default: made from -listen)")
 	set.StringVar(&c.tlsCert, "tls-cert", "", "certificate chain, a PEM `file`")
@@ -131,12 +135,20 @@ func readFile(path string, set *flag.FlagSet) error {
 	return nil
 }
 
+// noTURNTLS is -turn-tls for: none.
+const noTURNTLS = "off"
+
+// shares says whether the main port serves TURN too: unless told otherwise, wherever clients reach it without a proxy in between.
+func (c *config) shares(relayURL string) bool {
+	return c.turnTLS == "" && strings.HasPrefix(relayURL, "https://") == c.tls()
+}
+
 func (c *config) tls() bool { return c.tlsCert != "" || c.tlsSelfSigned }
 
 // validate returns what to do about the first setting that cannot work.
 func (c *config) validate() error {
-	for name, addr := range map[string]string{"listen": c.listen, "turn": c.turn, "metrics": c.metrics, "turn-public": c.turnPublic} {
-		if addr == "" && (name == "metrics" || name == "turn-public") {
+	for name, addr := range map[string]string{"listen": c.listen, "turn": c.turn, "metrics": c.metrics, "turn-public": c.turnPublic, "turn-tls": c.turnTLS} {
+		if optional := name != "listen" && name != "turn"; optional && addr == "" || name == "turn-tls" && addr == noTURNTLS {
 			continue
 		}
 		if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -152,6 +164,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("-admission %q: want open or ticket", c.admission)
 	case !c.tls() && !loopback(c.listen):
 		return fmt.Errorf("-listen %s without TLS: plain HTTP is served to this machine only; give -tls-cert and -tls-key, or -tls-self-signed for development, or listen on 127.0.0.1", c.listen)
+	case !c.tls() && c.turnTLS != "" && c.turnTLS != noTURNTLS:
+		return fmt.Errorf("-turn-tls %s without a certificate: give -tls-cert and -tls-key, or -tls-self-signed for development", c.turnTLS)
 	case c.node != "" && server.CheckNode(c.node) != nil:
 		return fmt.Errorf("-%w", server.CheckNode(c.node))
 	case c.state == "":
@@ -202,6 +216,15 @@ func hostname(relayURL string) string {
 		return ""
 	}
 	return u.Hostname()
+}
+
+// hostport is the host and port of a URL that was validated.
+func hostport(relayURL, standard string) string {
+	u, err := url.Parse(relayURL)
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), standard))
 }
 
 // bracketed is a host as a URL without a port spells it.

@@ -30,6 +30,11 @@ func (r *relay) newMetrics() *obs.Metrics {
 			obs.Labels{"posted": node, "delivered": r.cfg.node}, of(n))
 	}
 	turnMetrics(m, r.turn.server.Stats)
+	if r.shared != nil {
+		for why, n := range map[string]*atomic.Int64{"full": &r.shared.full, "silent": &r.shared.silent, "handshake": &r.shared.failed} {
+			m.Counter("peephole_port_refused_total", "Connections to the port shared by HTTP and TURN that came to neither.", obs.Labels{"why": why}, of(n))
+		}
+	}
 	return m
 }
 

@@ -54,16 +54,17 @@ func clientOf(t *testing.T, url string) *signaling.Client {
 func TestTURNURLs(t *testing.T) {
 	r := newRelay(t)
 	urls := r.turn.urls
-	if len(urls) != 3 || !strings.HasPrefix(urls[2], "stun:127.0.0.1:") || urls[2] == strings.TrimSuffix(strings.Replace(urls[0], "turn:", "stun:", 1), "?transport=udp") {
-		t.Errorf("urls %q, want TURN over UDP and TCP, and another port for STUN", urls)
+	if len(urls) != 4 || !strings.HasPrefix(urls[2], "stun:127.0.0.1:") || urls[2] == strings.TrimSuffix(strings.Replace(urls[0], "turn:", "stun:", 1), "?transport=udp") ||
+		urls[3] != "turn:"+strings.TrimPrefix(r.url, "http://")+"?transport=tcp" {
+		t.Errorf("urls %q, want TURN over UDP and TCP, another port for STUN, and the shared port of %s", urls, r.url)
 	}
 	r.cfg.turnPublic = "[2001:db8::1]:3478"
-	if got := r.cfg.turnURLs(r.turn.server, r.url); len(got) != 2 || got[0] != "turn:[2001:db8::1]:3478?transport=udp" {
+	if got := r.cfg.turnURLs(r.turn.server, r.url); len(got) != 3 || got[0] != "turn:[2001:db8::1]:3478?transport=udp" {
 		t.Errorf("got %q", got)
 	}
 	port := r.turn.server.Addresses().UDP.Port()
 	r.cfg.turnPublic = fmt.Sprintf("relay.example:%d", port)
-	if got := r.cfg.turnURLs(r.turn.server, r.url); len(got) != 3 || got[2] != fmt.Sprintf("stun:relay.example:%d", port+1) {
+	if got := r.cfg.turnURLs(r.turn.server, r.url); len(got) != 4 || got[2] != fmt.Sprintf("stun:relay.example:%d", port+1) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -80,7 +81,7 @@ func TestPortAfterIsTaken(t *testing.T) {
 		defer taken.Close()
 		port := taken.LocalAddr().(*net.UDPAddr).Port
 		c := &config{turn: fmt.Sprintf("127.0.0.1:%d", port-1)}
-		if s.turn, err = newTURN(c, "http://127.0.0.1:1", s.log); err == nil {
+		if s.turn, err = newTURN(c, "https://relay.example", nil, nil, s.log); err == nil {
 			break
 		}
 	}

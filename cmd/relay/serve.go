@@ -31,8 +31,9 @@ const (
 type relay struct {
 	cfg       config
 	log       *slog.Logger
-	url       string // the public one
-	main      net.Listener
+	url       string       // the public one
+	main      net.Listener // HTTP
+	shared    *mux         // of the main port; nil: HTTP alone is served there
 	metrics   net.Listener // nil: none
 	turn      *turnService
 	signaling *server.Server
@@ -75,7 +76,12 @@ func (r *relay) start() (fingerprint string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if secure != nil {
+	var forTURN net.Listener
+	switch {
+	case c.shares(r.url):
+		r.shared = newMux(r.main, secure, r.log.With("part", "mux"))
+		r.main, forTURN = r.shared.http, r.shared.turn
+	case secure != nil:
 		r.main = tls.NewListener(r.main, secure)
 	}
 	if c.metrics != "" {
@@ -83,7 +89,7 @@ func (r *relay) start() (fingerprint string, err error) {
 			return "", err
 		}
 	}
-	if r.turn, err = newTURN(c, r.url, r.log.With("part", "turn")); err != nil {
+	if r.turn, err = newTURN(c, r.url, secure, forTURN, r.log.With("part", "turn")); err != nil {
 		return "", err
 	}
 	var operator ed25519.PublicKey
@@ -115,6 +121,9 @@ func (r *relay) close() {
 			errs = append(errs, l.Close())
 		}
 	}
+	if r.shared != nil {
+		errs = append(errs, r.shared.Close())
+	}
 	if r.turn != nil {
 		errs = append(errs, r.turn.server.Close())
 	}
@@ -133,6 +142,9 @@ func (r *relay) serve(ctx context.Context, ready func() error) error {
 		"signaling": r.signaling.Run,
 		"turn":      r.turn.Run,
 		"http":      func(ctx context.Context) error { return r.serveHTTP(ctx, r.main, r.handler()) },
+	}
+	if r.shared != nil {
+		parts["port"] = r.shared.Run
 	}
 	if r.metrics != nil {
 		parts["metrics"] = func(ctx context.Context) error { return r.serveHTTP(ctx, r.metrics, r.metricsHandler()) }

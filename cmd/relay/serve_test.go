@@ -256,7 +256,7 @@ func TestGrantOverSignaling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(g.URLs) != 2 || g.URLs[0] != "turn:relay.example:3478?transport=udp" || g.URLs[1] != "turn:relay.example:3478?transport=tcp" {
+	if len(g.URLs) != 3 || g.URLs[0] != "turn:relay.example:3478?transport=udp" || g.URLs[1] != "turn:relay.example:3478?transport=tcp" {
 		t.Errorf("urls %q", g.URLs)
 	}
 	if g.TTL != 1800 || g.Viewer.Username == g.Camera.Username || g.Viewer.Credential == "" || g.Camera.Credential == "" {

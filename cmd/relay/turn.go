@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,19 +36,27 @@ func newSecret() []byte {
 	return b
 }
 
-func newTURN(c *config, relayURL string, log *slog.Logger) (*turnService, error) {
+// newTURN takes the ports. secure is the main port's TLS, nil: none; shared are the TURN connections of that port, nil: none.
+func newTURN(c *config, relayURL string, secure *tls.Config, shared net.Listener, log *slog.Logger) (*turnService, error) {
 	keys, err := turn.NewKeys(newSecret(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("make TURN keys: %w", err)
 	}
-	server, err := turn.New(turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Logger: log})
+	cfg := turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared, Logger: log}
+	flags, at := "-turn", c.turn
+	if c.turnTLS != "" && c.turnTLS != noTURNTLS {
+		cfg.TLSAddress, cfg.TLS = c.turnTLS, withProtocols(secure, alpnTURN)
+		flags, at = "-turn or -turn-tls", c.turn+" and "+c.turnTLS
+	}
+	server, err := turn.New(cfg)
 	if err != nil { // perhaps for the second port alone, which is not worth failing for
-		if server, err = turn.New(turn.Config{Address: c.turn, Keys: keys, Logger: log}); err == nil {
+		cfg.BindingAddress = ""
+		if server, err = turn.New(cfg); err == nil {
 			log.Warn("the UDP port after -turn's is taken: devices cannot tell what kind of NAT they are behind", "port", portAfter(c.turn))
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start TURN: %w", listenAdvice("-turn", c.turn, err))
+		return nil, fmt.Errorf("start TURN: %w", listenAdvice(flags, at, err))
 	}
 	return &turnService{server: server, keys: keys, urls: c.turnURLs(server, relayURL), log: log}, nil
 }
@@ -64,17 +73,29 @@ func portAfter(address string) string {
 
 // turnURLs are the ICE server URLs (RFC 7065) that clients are given.
 func (c *config) turnURLs(s *turn.Server, relayURL string) []string {
-	if c.turnPublic != "" {
-		urls := []string{"turn:" + c.turnPublic + "?transport=udp", "turn:" + c.turnPublic + "?transport=tcp"}
-		if _, port, _ := net.SplitHostPort(c.turnPublic); s.Addresses().Binding.IsValid() && port == fmt.Sprint(s.Addresses().UDP.Port()) {
+	at, name := s.Addresses(), hostname(relayURL) // the certificate's name
+	var urls []string
+	switch {
+	case c.turnPublic != "":
+		urls = []string{"turn:" + c.turnPublic + "?transport=udp", "turn:" + c.turnPublic + "?transport=tcp"}
+		if _, port, _ := net.SplitHostPort(c.turnPublic); at.Binding.IsValid() && port == fmt.Sprint(at.UDP.Port()) {
 			urls = append(urls, "stun:"+portAfter(c.turnPublic)) // mapped one to one, as it seems
 		}
+		if at.TLS.IsValid() {
+			urls = append(urls, "turns:"+net.JoinHostPort(name, fmt.Sprint(at.TLS.Port()))+"?transport=tcp")
+		}
+	case at.UDP.Addr().IsUnspecified():
+		urls = s.URLs(name, name)
+	default:
+		urls = s.URLs(at.UDP.Addr().String(), name)
+	}
+	switch {
+	case !c.shares(relayURL):
 		return urls
+	case c.tls():
+		return append(urls, "turns:"+hostport(relayURL, "443")+"?transport=tcp")
 	}
-	if at := s.Addresses().UDP.Addr(); !at.IsUnspecified() {
-		return s.URLs(at.String())
-	}
-	return s.URLs(hostname(relayURL))
+	return append(urls, "turn:"+hostport(relayURL, "80")+"?transport=tcp")
 }
 
 // Run serves until ctx ends and replaces the keys every hour.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type CameraConfig struct {
 	OfferWire []byte          // the exact bytes it came in
 	Name      string
 	Stream    Stream
+	TLS       *tls.Config // whom TURN servers over TLS are trusted by; nil: the system's roots
 	Loopback  bool
 	Logger    *slog.Logger
 	OnLive    func()          // the viewer is connected. May be nil
@@ -157,7 +159,7 @@ func (c *Camera) Run(ctx context.Context) error {
 var errLeft = errors.New("the viewer left")
 
 func (c *Camera) connect(ctx context.Context) error {
-	p, err := newPeer(peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, network: c.cfg.network, log: c.cfg.Logger})
+	p, err := newPeer(ctx, peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, trust: c.cfg.TLS, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, network: c.cfg.network, log: c.cfg.Logger})
 	if err != nil {
 		return err
 	}

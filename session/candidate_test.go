@@ -37,7 +37,7 @@ func TestRelayedCandidateDoesNotNameItsHost(t *testing.T) {
 func TestCandidatesAreBounded(t *testing.T) {
 	var said bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	p, err := newPeer(peerConfig{carriers: []media.Carrier{media.VP8Carrier}, log: quiet()})
+	p, err := newPeer(t.Context(), peerConfig{carriers: []media.Carrier{media.VP8Carrier}, log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,6 +27,7 @@ const stallAfter = 700 * time.Millisecond
 type peerConfig struct {
 	carriers  []media.Carrier // what may be negotiated, best first
 	turn      *TURN
+	trust     *tls.Config // of TURN servers over TLS; nil: the system's roots
 	relayOnly bool
 	loopback  bool          // also gather loopback candidates: both ends are on one machine
 	network   transport.Net // nil: the machine's
@@ -40,7 +43,8 @@ type peer struct {
 	candidates int // of the other end, taken so far; owned by the session's goroutine
 }
 
-func newPeer(cfg peerConfig) (*peer, error) {
+// newPeer makes a peer connection; when ctx ends, it connects to no TURN server any more.
+func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 	engine := &webrtc.MediaEngine{}
 	for _, c := range cfg.carriers {
 		if err := engine.RegisterCodec(codec(c), webrtc.RTPCodecTypeVideo); err != nil {
@@ -55,7 +59,7 @@ func newPeer(cfg peerConfig) (*peer, error) {
 		return nil, fmt.Errorf("configure rtcp reports: %w", err)
 	}
 	p := new(peer)
-	settings, err := settings(cfg, &p.packets)
+	settings, err := settings(ctx, cfg, &p.packets)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +78,7 @@ func newPeer(cfg peerConfig) (*peer, error) {
 	return p, nil
 }
 
-func settings(cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
+func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	// AES-GCM costs a seventh of AES-CM with HMAC-SHA1 here, and is in every browser.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
@@ -101,6 +105,9 @@ func settings(cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
 		cfg.network = network
 	}
 	s.SetNet(cfg.network)
+	if cfg.turn != nil {
+		s.SetICEProxyDialer(newTURNDialer(ctx, cfg.turn.URLs, cfg.trust))
+	}
 	s.LoggerFactory = loggers{cfg.log, p}
 	return s, nil
 }

@@ -19,7 +19,7 @@ var errNoWayOut = errors.New("the relay reaches relayed addresses only")
 // turnNet is the network under a session's ICE agent. It refuses at once what the relay would refuse with 403 (RFC 8656,
 // section 9.2): a permission for an address that is not a relayed one. pion asks for it anew with each check of such a pair,
 // and its agent does nothing else until the answer is there. With a distant relay the media would stutter for as long as the
-// session lasts, and with a relay that has gone a direct path would stand still too.
+// session lasts, and with a relay that has gone a direct path would stand still too. turnDialer's connections do the same.
 type turnNet struct{ transport.Net }
 
 func newTurnNet() (turnNet, error) {
@@ -39,15 +39,6 @@ func (n turnNet) ListenPacket(network, address string) (net.PacketConn, error) {
 	return turnPacketConn{conn}, nil
 }
 
-// DialTCP makes that of a TURN client over TCP.
-func (n turnNet) DialTCP(network string, laddr, raddr *net.TCPAddr) (transport.TCPConn, error) {
-	conn, err := n.Net.DialTCP(network, laddr, raddr)
-	if err != nil {
-		return nil, err
-	}
-	return turnTCPConn{conn}, nil
-}
-
 type turnPacketConn struct{ net.PacketConn }
 
 func (c turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
@@ -55,16 +46,6 @@ func (c turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, errNoWayOut
 	}
 	return c.PacketConn.WriteTo(b, to)
-}
-
-type turnTCPConn struct{ transport.TCPConn }
-
-// Write is given whole messages by pion's TURN client.
-func (c turnTCPConn) Write(b []byte) (int, error) {
-	if futile(b) {
-		return 0, errNoWayOut
-	}
-	return c.TCPConn.Write(b)
 }
 
 // futile says whether a message asks for a permission that the relay refuses.

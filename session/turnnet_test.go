@@ -26,7 +26,7 @@ func TestTURNNetRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	stream, err := network.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr))
+	stream, err := newTURNDialer(t.Context(), nil, nil).Dial("tcp4", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

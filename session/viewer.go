@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,7 @@ type ViewerConfig struct {
 	Box        envelope.Mailbox  // the same, as the envelope's context
 	TURN       *TURN             // the viewer's credentials; nil: no relay
 	CameraTURN *TURN             // the camera's, of the same grant
+	TLS        *tls.Config       // whom TURN servers over TLS are trusted by; nil: the system's roots
 	Carriers   []media.Carrier   // best first
 	RelayOnly  bool              // show the camera and its network no address of ours but the relay's
 	Loopback   bool              // gather loopback candidates too
@@ -177,7 +179,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 
 // connect makes the peer connection and the handlers that feed Run.
 func (v *Viewer) connect(ctx context.Context) error {
-	p, err := newPeer(peerConfig{carriers: v.cfg.Carriers, turn: v.cfg.TURN, relayOnly: v.cfg.RelayOnly, loopback: v.cfg.Loopback, network: v.cfg.network, log: v.cfg.Logger})
+	p, err := newPeer(ctx, peerConfig{carriers: v.cfg.Carriers, turn: v.cfg.TURN, trust: v.cfg.TLS, relayOnly: v.cfg.RelayOnly, loopback: v.cfg.Loopback, network: v.cfg.network, log: v.cfg.Logger})
 	if err != nil {
 		return err
 	}

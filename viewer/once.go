@@ -37,7 +37,7 @@ func (v *Viewer) watchOnce(ctx context.Context, client *signaling.Client, record
 	cfg.TURN = &session.TURN{URLs: grant.URLs, Username: grant.Viewer.Username, Credential: grant.Viewer.Credential}
 	cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: grant.Camera.Username, Credential: grant.Camera.Credential}
 	cfg.Carriers = []media.Carrier{media.H264Carrier, media.VP8Carrier}
-	cfg.RelayOnly, cfg.Loopback, cfg.Agent, cfg.Logger = relayOnly, signaling.Loopback(record.RelayURL), "peephole viewer", v.cfg.Logger
+	cfg.RelayOnly, cfg.Loopback, cfg.TLS, cfg.Agent, cfg.Logger = relayOnly, signaling.Loopback(record.RelayURL), v.cfg.TLS, "peephole viewer", v.cfg.Logger
 	s, err := session.NewViewer(cfg)
 	if err != nil {
 		return err

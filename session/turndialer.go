@@ -1,0 +1,153 @@
+package session
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// alpnTURN is the name of TURN in a TLS handshake (RFC 7443).
+const alpnTURN = "stun.turn"
+
+// turnDialWait bounds the making of one connection, with its proxy and its TLS handshake.
+const turnDialWait = 10 * time.Second
+
+var (
+	errProxyScheme = errors.New("only http:// and https:// proxies are known here")
+	errProxyRefuse = errors.New("the proxy refuses")
+)
+
+// turnDialer makes the connections of TURN clients over TCP and TLS. pion's own would trust the system's roots alone,
+// and know no proxy.
+type turnDialer struct {
+	ctx    context.Context // ends the making of connections, not connections
+	secure map[string]bool // host:port of the servers to be reached over TLS
+	tls    *tls.Config     // whom they are trusted by; nil: the system's roots
+	proxy  func(*http.Request) (*url.URL, error)
+}
+
+func newTURNDialer(ctx context.Context, urls []string, trust *tls.Config) *turnDialer {
+	d := &turnDialer{ctx: ctx, secure: make(map[string]bool), tls: trust, proxy: http.ProxyFromEnvironment}
+	for _, u := range urls {
+		if rest, ok := strings.CutPrefix(u, "turns:"); ok {
+			address, _, _ := strings.Cut(rest, "?")
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				address = net.JoinHostPort(strings.Trim(address, "[]"), "5349") // RFC 7065, section 3.2
+			}
+			d.secure[address] = true
+		}
+	}
+	return d
+}
+
+// Dial is asked by pion for a connection over "tcp4" or "tcp6".
+func (d *turnDialer) Dial(network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, turnDialWait)
+	defer cancel()
+	if !d.secure[address] {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, fmt.Errorf("dial TURN server: %w", err)
+		}
+		return turnConn{conn}, nil
+	}
+	conn, err := d.reach(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("dial TURN server: %w", err)
+	}
+	secure, err := d.handshake(ctx, conn, address)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("dial TURN server: %w", err)
+	}
+	return turnConn{secure}, nil
+}
+
+func (d *turnDialer) handshake(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	c := d.tls.Clone()
+	if c == nil {
+		c = new(tls.Config)
+	}
+	c.ServerName, c.NextProtos, c.MinVersion = host, []string{alpnTURN}, tls.VersionTLS13
+	secure := tls.Client(conn, c)
+	return secure, secure.HandshakeContext(ctx)
+}
+
+// reach connects to a server's HTTPS port, through the proxy that the environment names for it, as signaling does.
+func (d *turnDialer) reach(ctx context.Context, network, address string) (net.Conn, error) {
+	proxy, err := d.proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: address}})
+	if err != nil {
+		return nil, fmt.Errorf("choose proxy: %w", err)
+	}
+	if proxy == nil {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	var conn net.Conn
+	switch proxy.Scheme {
+	case "http":
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, hostport(proxy, "80"))
+	case "https":
+		conn, err = (&tls.Dialer{}).DialContext(ctx, network, hostport(proxy, "443"))
+	default:
+		err = errProxyScheme
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dial proxy: %w", err)
+	}
+	if err := tunnel(ctx, conn, proxy.User, address); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("connect through proxy: %w", err)
+	}
+	return conn, nil
+}
+
+func hostport(u *url.URL, standard string) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), standard)
+}
+
+// tunnel asks a proxy to connect to address (RFC 9110, section 9.3.6).
+func tunnel(ctx context.Context, conn net.Conn, user *url.Userinfo, address string) error {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	ask := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: make(http.Header)}
+	if password, ok := user.Password(); ok || user.Username() != "" {
+		ask.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
+	}
+	if err := ask.Write(conn); err != nil {
+		return err
+	}
+	// The server speaks after us only, so nothing of its can be in the reader when the proxy's answer has ended.
+	answer, err := http.ReadResponse(bufio.NewReader(conn), ask)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s", errProxyRefuse, answer.Status)
+	}
+	return nil
+}
+
+// turnConn is a TURN client's connection. It does not ask for what the relay refuses; see turnNet.
+type turnConn struct{ net.Conn }
+
+// Write is given whole messages by pion's TURN client.
+func (c turnConn) Write(b []byte) (int, error) {
+	if futile(b) {
+		return 0, errNoWayOut
+	}
+	return c.Conn.Write(b)
+}

@@ -15,7 +15,7 @@ func TestICEServers(t *testing.T) {
 	if got := usableServers(slices.Concat(bad, good)); !slices.Equal(got, good) {
 		t.Errorf("used are %q, want %q", got, good)
 	}
-	p, err := newPeer(peerConfig{carriers: []media.Carrier{media.VP8Carrier}, turn: &TURN{URLs: slices.Concat(bad, good), Username: "u", Credential: "c"}, log: quiet()})
+	p, err := newPeer(t.Context(), peerConfig{carriers: []media.Carrier{media.VP8Carrier}, turn: &TURN{URLs: slices.Concat(bad, good), Username: "u", Credential: "c"}, log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestICEServers(t *testing.T) {
 		t.Error(err)
 	}
 	for _, relayOnly := range []bool{false, true} {
-		p, err := newPeer(peerConfig{carriers: []media.Carrier{media.VP8Carrier}, relayOnly: relayOnly, turn: &TURN{URLs: bad, Username: "u", Credential: "c"}, log: quiet()})
+		p, err := newPeer(t.Context(), peerConfig{carriers: []media.Carrier{media.VP8Carrier}, relayOnly: relayOnly, turn: &TURN{URLs: bad, Username: "u", Credential: "c"}, log: quiet()})
 		if err != nil {
 			t.Fatalf("with none that can be used: %v", err)
 		}

@@ -181,6 +181,13 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
 	var id session.WatchID
 	cfg.OnLive = func() { v.live(id, one) }
 	cfg.OnStall = v.camera.client.Hurry
+	var why string // session by session: the path goes into the log when it changes
+	cfg.OnPath = func(p session.Path) {
+		if p.Why != why {
+			log.Info("path", "rung", p.Rung(), "why", p.Why)
+		}
+		why = p.Why
+	}
 	s, err := session.NewCamera(cfg)
 	if err != nil {
 		log.Info("session refused", "err", err)

@@ -174,7 +174,7 @@ func TestRejectionsAreToldToTheRelay(t *testing.T) {
 		{"a stranger's answer behind ours", seal(strangers, envelope.TypeAnswer, now), true, []string{"record"}, 1},
 	} {
 		e := &ear{}
-		v := &Viewer{cfg: ViewerConfig{Pair: theirs, OnReject: e.reject, Logger: quiet()}, handshake: h, arrivals: arrivals{follows: mayBeRecord}, peer: &peer{candidates: maxCandidates}}
+		v := &Viewer{cfg: ViewerConfig{Pair: theirs, OnReject: e.reject, Logger: quiet()}, handshake: h, arrivals: arrivals{follows: mayBeRecord}, peer: &peer{candidates: maxCandidates}, explainer: &explainer{asking: true}}
 		if tt.answered {
 			v.records = agreed.recordKeys(envelope.ToCamera)
 		}
@@ -202,7 +202,7 @@ func TestCameraRejects(t *testing.T) {
 	first, second := sealed(t, out, message{Type: "candidate"}), sealed(t, out, message{Type: "candidate"})
 	strange := sealed(t, testSecret(t).recordKeys(envelope.ToCamera).signaling.out, message{Type: "candidate"})
 	e := &ear{}
-	c := &Camera{cfg: CameraConfig{OnReject: e.reject, Logger: quiet()}, records: agreed.recordKeys(envelope.ToViewer), peer: &peer{candidates: maxCandidates}}
+	c := &Camera{cfg: CameraConfig{OnReject: e.reject, Logger: quiet()}, records: agreed.recordKeys(envelope.ToViewer), peer: &peer{candidates: maxCandidates}, explainer: &explainer{asking: true}}
 	for _, tt := range []struct {
 		name string
 		body []byte

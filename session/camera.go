@@ -47,6 +47,7 @@ type CameraConfig struct {
 	Logger    *slog.Logger
 	OnLive    func()          // the viewer is connected. May be nil
 	OnStall   func()          // for a while nothing has arrived from the viewer. May be nil
+	OnPath    func(Path)      // as OnReject; also at the session's end
 	OnReject  func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
 
 	network transport.Net // tests have one of their own
@@ -63,13 +64,14 @@ type Camera struct {
 	events  chan func() error // run by Run's goroutine, which owns all that follows
 	work    sync.WaitGroup
 
-	peer     *peer
-	sender   *sender
-	records  *recordKeys // nil until there is a secret
-	arrivals arrivals
-	greeted  bool
-	told     string // the trouble last told
-	live     bool
+	peer      *peer
+	sender    *sender
+	explainer *explainer
+	records   *recordKeys // nil until there is a secret
+	arrivals  arrivals
+	greeted   bool
+	told      string // the trouble last told
+	live      bool
 }
 
 // NewCamera checks an offer and prepares the session; Run starts it.
@@ -141,6 +143,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		case <-ticker.C:
 			err = c.tellTrouble()
 			c.tellPackets()
+			c.explainer.tick()
 		case <-patience.C:
 			if !c.live {
 				err = fmt.Errorf("%w: no way to the viewer was found within %s", ErrLost, connectWait)
@@ -183,11 +186,23 @@ func (c *Camera) connect(ctx context.Context) error {
 	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		c.do(ctx, func() error { return c.stateChanged(ctx, s) })
 	})
-	p.data.OnOpen(func() { c.do(ctx, func() error { return c.sendData(message{Type: "hello", Name: c.cfg.Name}) }) })
+	p.data.OnOpen(func() { c.do(ctx, func() error { return c.greet() }) })
 	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
 		c.do(ctx, func() error { return c.dataArrived(m.Data) })
 	})
+	p.pc.SCTP().OnClose(func(error) { c.do(ctx, func() error { return errLeft }) }) // without a word
+	x := newExplainer("camera", p, c.offer.TURN, c.offer.RelayOnly)
+	x.onPath, x.work, x.do = c.cfg.OnPath, &c.work, func(f func() error) { c.do(ctx, f) }
+	x.tell = func(n network) error { return c.sendData(message{Type: "network", Network: &n}) }
+	c.explainer = x
+	x.run(ctx)
 	return nil
+}
+
+func (c *Camera) greet() error {
+	err := c.sendData(message{Type: "hello", Name: c.cfg.Name})
+	c.explainer.listened()
+	return err
 }
 
 // readRTCP takes the viewer's reports until the connection closes: retransmissions happen on the way, and a browser that plays
@@ -260,6 +275,7 @@ func (c *Camera) deliver(d signaling.Delivery) error {
 	switch m.Type {
 	case "candidate":
 		c.peer.addCandidate(m, c.cfg.Logger)
+		c.explainer.candidate(m)
 	case "bye":
 		return errLeft
 	}
@@ -296,6 +312,8 @@ func (c *Camera) dataArrived(wire []byte) error {
 		c.sender.answerTo(m.Challenge)
 	case "keyframe":
 		c.sender.again()
+	case "network":
+		c.explainer.heard(m.Network)
 	case "bye":
 		return errLeft
 	}
@@ -303,6 +321,9 @@ func (c *Camera) dataArrived(wire []byte) error {
 }
 
 func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
+	if candidate == nil {
+		c.explainer.gathered()
+	}
 	wire, err := c.records.signaling.out.seal(candidateMessage(outgoing(candidate)))
 	if err != nil {
 		return err
@@ -369,6 +390,7 @@ func (c *Camera) sendData(m message) error {
 }
 
 func (c *Camera) close(cancel context.CancelFunc) {
+	c.explainer.finish(c.records != nil)
 	if err := c.sendData(message{Type: "bye", Reason: "closed"}); err != nil {
 		c.cfg.Logger.Debug("send bye", "err", err)
 	}

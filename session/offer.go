@@ -76,6 +76,7 @@ func (v *Viewer) deliver(d signaling.Delivery) error {
 	switch m.Type {
 	case "candidate":
 		v.peer.addCandidate(m, v.cfg.Logger)
+		v.explainer.candidate(m)
 	case "bye":
 		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}

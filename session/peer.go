@@ -85,6 +85,8 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	// HelloVerify keeps a DTLS server on the open internet from amplifying for a spoofed address. Here DTLS only runs on a
 	// candidate pair whose both ends answered ICE checks under sealed credentials, so it would cost a round trip for nothing.
 	s.SetDTLSInsecureSkipHelloVerify(true)
+	// When the other end says goodbye, the session closes the connection, as it does in every other case, and not pion beside it.
+	s.DisableCloseByDTLS(true)
 	// pion waits 2 s before it accepts a relayed pair. Take it at once, and move to a better one when its checks pass.
 	s.SetRelayAcceptanceMinWait(0)
 	s.SetSrflxAcceptanceMinWait(0)

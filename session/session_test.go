@@ -126,6 +126,7 @@ type house struct {
 	*post
 	inbox    signaling.Name
 	onReject func(Rejection) // the camera's
+	onPath   func(Path)      // the camera's
 	camera   chan error      // how the camera's end ended
 	viewer   ViewerConfig
 }
@@ -148,7 +149,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 			t.Errorf("open offer: %v", err)
 			return true
 		}
-		*camera = CameraConfig{Pair: ours, Signal: h, Offer: opened, OfferWire: wire, Name: "front door", Stream: s, Loopback: true, Logger: log, OnReject: h.onReject}
+		*camera = CameraConfig{Pair: ours, Signal: h, Offer: opened, OfferWire: wire, Name: "front door", Stream: s, Loopback: true, Logger: log, OnReject: h.onReject, OnPath: h.onPath}
 		work.Go(func() {
 			c, err := NewCamera(*camera)
 			if err == nil {
@@ -168,8 +169,8 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // running (TestMain).
 func TestSession(t *testing.T) {
 	var camera CameraConfig
-	var log bytes.Buffer
-	h := newHouse(t, &camera, slog.New(slog.NewTextHandler(&locked{w: &log}, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log := &locked{w: new(bytes.Buffer)}
+	h := newHouse(t, &camera, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var frames []Frame
@@ -215,6 +216,12 @@ func TestSession(t *testing.T) {
 type locked struct {
 	mu sync.Mutex
 	w  *bytes.Buffer // guarded by mu
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.String()
 }
 
 func (l *locked) Write(b []byte) (int, error) {

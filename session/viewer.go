@@ -59,6 +59,7 @@ type ViewerConfig struct {
 	RelayOnly  bool              // show the camera and its network no address of ours but the relay's
 	Loopback   bool              // gather loopback candidates too
 	Watch      WatchID           // the same for all sessions of one person's watching; zero: none
+	Addresses  bool              // put addresses into explanations too: for the eyes of the person at this device
 	Agent      string
 	Logger     *slog.Logger
 
@@ -88,6 +89,7 @@ type Viewer struct {
 	peer      *peer
 	events    chan func() error // run by Run's goroutine, which owns all that follows
 
+	explainer *explainer
 	arrivals  arrivals
 	records   *recordKeys               // nil until the answer has opened
 	pending   []webrtc.ICECandidateInit // ours, gathered before there was an answer
@@ -164,6 +166,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 		case <-ticker.C:
 			v.sendChallenge()
 			v.tellPackets()
+			v.explainer.tick()
 		case <-patience.C:
 			if v.records == nil {
 				err = ErrNoAnswer
@@ -197,13 +200,16 @@ func (v *Viewer) connect(ctx context.Context) error {
 	p.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		v.tracks.Go(func() { v.watch(ctx, t) })
 	})
-	p.data.OnOpen(func() { v.do(ctx, func() error { return v.sendData(message{Type: "hello"}) }) })
+	p.data.OnOpen(func() { v.do(ctx, func() error { return v.greet() }) })
 	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
 		v.do(ctx, func() error { return v.dataArrived(m.Data) })
 	})
-	p.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		v.do(ctx, func() error { v.found(pair); return nil })
-	})
+	p.pc.SCTP().OnClose(func(error) { v.do(ctx, func() error { return ErrLost }) }) // the camera has gone without a word
+	x := newExplainer("viewer", p, v.cfg.TURN, v.cfg.RelayOnly)
+	x.addresses, x.onPath, x.work, x.do = v.cfg.Addresses, v.cfg.OnPath, &v.tracks, func(f func() error) { v.do(ctx, f) }
+	x.tell = func(n network) error { return v.sendData(message{Type: "network", Network: &n}) }
+	v.explainer = x
+	x.run(ctx)
 	return nil
 }
 
@@ -246,6 +252,9 @@ func (v *Viewer) stall(stalled bool) {
 }
 
 func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
+	if c == nil {
+		v.explainer.gathered()
+	}
 	init := outgoing(c)
 	if v.records == nil {
 		v.pending = append(v.pending, init)
@@ -284,10 +293,18 @@ func (v *Viewer) dataArrived(wire []byte) error {
 		if v.cfg.OnStatus != nil {
 			v.cfg.OnStatus(Status{Printable(m.Code), Printable(m.Text)})
 		}
+	case "network":
+		v.explainer.heard(m.Network)
 	case "bye":
 		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}
 	return nil
+}
+
+func (v *Viewer) greet() error {
+	err := v.sendData(message{Type: "hello"})
+	v.explainer.listened()
+	return err
 }
 
 func (v *Viewer) sendData(m message) error {
@@ -324,12 +341,6 @@ func (v *Viewer) tellPackets() {
 	}
 }
 
-func (v *Viewer) found(pair *webrtc.ICECandidatePair) {
-	if v.cfg.OnPath != nil {
-		v.cfg.OnPath(describePath(pair, v.cfg.RelayOnly))
-	}
-}
-
 func (v *Viewer) phase(name string) {
 	if v.cfg.OnPhase != nil {
 		v.cfg.OnPhase(name)
@@ -337,6 +348,7 @@ func (v *Viewer) phase(name string) {
 }
 
 func (v *Viewer) close(cancel context.CancelFunc) {
+	v.explainer.finish(v.records != nil)
 	if err := v.sendData(message{Type: "bye", Reason: "closed"}); err != nil {
 		v.cfg.Logger.Debug("send bye", "err", err)
 	}

@@ -2,50 +2,41 @@ package turn
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 
 	"github.com/pion/stun/v3"
 )
 
-// bindings is a server's second UDP port. It answers Binding requests and nothing else, so that a client sees whether the
-// NAT in front of it maps one socket alike for two destinations (RFC 5780, section 4.3), and by RESPONSE-PORT whether that
-// NAT lets in what comes from where nothing was sent (section 4.4).
-type bindings struct {
-	conn   *net.UDPConn
-	closed chan struct{} // closed by Close
-}
-
-func newBindings(address string) (*bindings, error) {
+// listenBindings opens a server's second UDP port.
+func listenBindings(address string) (*net.UDPConn, error) {
 	c, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &bindings{conn: c.(*net.UDPConn), closed: make(chan struct{})}, nil
+	return c.(*net.UDPConn), nil
 }
 
-// run answers until Close.
-func (b *bindings) run() {
+// AnswerBindings answers Binding requests, and nothing else, until conn is closed. By a second port like this a client sees
+// whether the NAT in front of it maps one socket alike for two destinations (RFC 5780, section 4.3), and by RESPONSE-PORT
+// whether that NAT lets in what comes from where nothing was sent (section 4.4).
+func AnswerBindings(conn *net.UDPConn) {
 	var wait backoff
 	p := make([]byte, maxMessage)
 	for {
-		n, from, err := b.conn.ReadFromUDPAddrPort(p)
-		if err != nil {
-			if wait.after(b.closed) {
-				continue
-			}
+		n, from, err := conn.ReadFromUDPAddrPort(p)
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case err != nil:
+			wait.after(nil)
+			continue
 		}
 		if answer, to := bindingAnswer(p[:n], from); answer != nil {
-			_, _ = b.conn.WriteToUDPAddrPort(answer, to) // as lost as any datagram may be
+			_, _ = conn.WriteToUDPAddrPort(answer, to) // as lost as any datagram may be
 		}
 	}
-}
-
-// Close ends run.
-func (b *bindings) Close() error {
-	close(b.closed)
-	return b.conn.Close()
 }
 
 // bindingAnswer is what answers a Binding request, and where it goes; nil to anything else. By RESPONSE-PORT (RFC 5780,

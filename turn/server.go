@@ -24,7 +24,7 @@ type Server struct {
 	counters   counters
 	relay      *relay
 	transports []*transport
-	bindings   *bindings // nil: none
+	bindings   *net.UDPConn // answers Binding requests; nil: none
 	addresses  Addresses
 	closed     chan struct{} // closed by Close
 
@@ -70,10 +70,10 @@ func (s *Server) bind() error {
 	}
 	s.addresses.TCP = s.add("tcp", newStreams(tcp, c, nil, &s.counters), tcp.Addr())
 	if c.BindingAddress != "" {
-		if s.bindings, err = newBindings(c.BindingAddress); err != nil {
+		if s.bindings, err = listenBindings(c.BindingAddress); err != nil {
 			return fmt.Errorf("listen for Binding requests: %w", err)
 		}
-		s.addresses.Binding = clientOf(s.bindings.conn.LocalAddr())
+		s.addresses.Binding = clientOf(s.bindings.LocalAddr())
 	}
 	if c.TLSAddress != "" {
 		secure, err := net.Listen("tcp", c.TLSAddress)
@@ -108,7 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var answering sync.WaitGroup
 	defer answering.Wait()
 	if s.bindings != nil {
-		answering.Go(s.bindings.run)
+		answering.Go(func() { AnswerBindings(s.bindings) })
 	}
 	var started []*transport
 	var err error

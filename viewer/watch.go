@@ -17,9 +17,10 @@ import (
 // Watch says how to watch. The On functions are called one at a time, and must not block for long; all but OnFrame may be nil.
 type Watch struct {
 	RelayOnly bool
+	Addresses bool                // put addresses into explanations of the path too
 	OnFrame   func(session.Frame) // of the stream; and before that, perhaps, a still of now
 	OnSession func()              // the frames from now on are of another session: it begins with a keyframe, and its CTR anew
-	OnPath    func(session.Path)
+	OnPath    func(session.Path)  // when the path or what is known of it changes, and at the end of a session
 	OnStatus  func(session.Status)
 	OnReject  func(session.Rejection)
 	OnPhase   func(string)
@@ -251,7 +252,7 @@ func (w *watching) functions(ctx context.Context, a *attempt) session.ViewerConf
 		}
 	}
 	return session.ViewerConfig{
-		Watch:   w.id,
+		Watch: w.id, Addresses: w.cfg.Addresses,
 		OnStall: func(stalled bool) { w.do(ctx, func() { w.stall(ctx, a, stalled) }) },
 		OnFrame: func(f session.Frame) { w.frame(ctx, a, f) },
 		OnPath: func(p session.Path) {

@@ -15,21 +15,24 @@ import (
 
 // report is what -json prints at the end; scripts rely on its fields.
 type report struct {
-	Camera          string  `json:"camera"`
-	Frames          int     `json:"frames"`
-	Bytes           int     `json:"bytes"`
-	Rejected        int     `json:"rejected"` // things that did not open
-	Missing         uint64  `json:"missing"`  // frames that did not arrive
-	Delayed         int     `json:"delayed"`  // frames that were not live
-	Path            string  `json:"path"`     // "direct" or "relay"
-	Why             string  `json:"why"`
-	LocalCandidate  string  `json:"local_candidate"`
-	RemoteCandidate string  `json:"remote_candidate"`
-	TTFF            float64 `json:"ttff_ms"`   // from the command's start of the session to the first picture
-	Stream          float64 `json:"stream_ms"` // to the first frame of the stream
-	Answered        float64 `json:"answered_ms"`
-	Connected       float64 `json:"connected_ms"`
-	Error           string  `json:"error"`
+	Camera          string `json:"camera"`
+	Frames          int    `json:"frames"`
+	Bytes           int    `json:"bytes"`
+	Rejected        int    `json:"rejected"` // things that did not open
+	Missing         uint64 `json:"missing"`  // frames that did not arrive
+	Delayed         int    `json:"delayed"`  // frames that were not live
+	Path            string `json:"path"`     // "direct" or "relay"
+	Why             string `json:"why"`
+	LocalCandidate  string `json:"local_candidate"`
+	RemoteCandidate string `json:"remote_candidate"`
+
+	Explain *session.Explain `json:"explain"` // null where the camera did not answer
+
+	TTFF      float64 `json:"ttff_ms"`   // from the command's start of the session to the first picture
+	Stream    float64 `json:"stream_ms"` // to the first frame of the stream
+	Answered  float64 `json:"answered_ms"`
+	Connected float64 `json:"connected_ms"`
+	Error     string  `json:"error"`
 }
 
 var (
@@ -44,6 +47,7 @@ func (c *command) watch(ctx context.Context, args []string) error {
 	output := fs.String("o", "", "write the H.264 byte stream to this `file`; - is standard output")
 	relayOnly := fs.Bool("relay-only", false, "go through the relay's TURN server, so that the camera's network does not learn this one's address")
 	asJSON := fs.Bool("json", false, "print one JSON object at the end")
+	addresses := fs.Bool("explain-addresses", false, "put addresses, yours and the camera's, into what -json explains: think before you show it to others")
 	name, err := c.arguments(fs, args, "NAME")
 	if err != nil {
 		return err
@@ -51,7 +55,7 @@ func (c *command) watch(ctx context.Context, args []string) error {
 	if *asJSON && *output == "-" {
 		return errors.New("-json and -o - both want standard output: write the stream to a file")
 	}
-	w := &watching{command: c, output: *output, frames: *frames, report: report{Camera: name}, quiet: *asJSON, rejected: rejections{stderr: c.stderr}}
+	w := &watching{command: c, output: *output, frames: *frames, report: report{Camera: name}, quiet: *asJSON, addresses: *addresses, rejected: rejections{stderr: c.stderr}}
 	err = w.run(ctx, name, *duration, *relayOnly)
 	err = errors.Join(w.rejected.explain(err, w.report.Frames), w.close())
 	w.report.Rejected = w.rejected.n
@@ -67,11 +71,12 @@ func (c *command) watch(ctx context.Context, args []string) error {
 // watching is one run of watch. Its report is written by the session's goroutines, one kind of field each, and read at the end.
 type watching struct {
 	*command
-	output string
-	file   *os.File // made with the first frame, so that an attempt that shows nothing leaves an older file alone
-	frames int
-	quiet  bool
-	report report
+	output    string
+	addresses bool
+	file      *os.File // made with the first frame, so that an attempt that shows nothing leaves an older file alone
+	frames    int
+	quiet     bool
+	report    report
 
 	start    time.Time
 	began    bool // a keyframe has come
@@ -96,6 +101,7 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 	w.start = time.Now()
 	err := w.viewer.Watch(whole, name, viewer.Watch{
 		RelayOnly: relayOnly,
+		Addresses: w.addresses,
 		OnFrame:   w.frame,
 		OnPath:    w.path,
 		OnPhase:   w.phase,
@@ -208,8 +214,9 @@ func (w *watching) close() error {
 }
 
 func (w *watching) path(p session.Path) {
-	w.report.Path, w.report.Why, w.report.LocalCandidate, w.report.RemoteCandidate = p.Kind, p.Why, p.Local, p.Remote
-	if !w.quiet {
+	news := p.Why != w.report.Why
+	w.report.Path, w.report.Why, w.report.LocalCandidate, w.report.RemoteCandidate, w.report.Explain = p.Kind, p.Why, p.Local, p.Remote, &p.Explain
+	if news && !w.quiet {
 		fmt.Fprintln(w.stderr, p.Why)
 	}
 }

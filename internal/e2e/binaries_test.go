@@ -171,13 +171,19 @@ func startRelayAt(t testing.TB, address string, args ...string) (p *process, url
 // startCameraSim runs n simulated cameras and returns the pairing link of each, by name.
 func startCameraSim(t testing.TB, url string, n int, args ...string) (links map[string]string) {
 	t.Helper()
-	p := start(t, "camera-sim", append([]string{"-relay", url, "-state", t.TempDir(), "-n", strconv.Itoa(n)}, args...)...)
+	_, links = startCameraSims(t, url, n, args...)
+	return links
+}
+
+func startCameraSims(t testing.TB, url string, n int, args ...string) (p *process, links map[string]string) {
+	t.Helper()
+	p = start(t, "camera-sim", append([]string{"-relay", url, "-state", t.TempDir(), "-n", strconv.Itoa(n)}, args...)...)
 	links = make(map[string]string)
 	for len(links) < n {
 		name, link, _ := strings.Cut(p.line(t, "pair "), " ")
 		links[name] = link
 	}
-	return links
+	return p, links
 }
 
 // startCameraCommand runs the camera agent and returns its pairing link.

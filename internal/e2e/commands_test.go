@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 func TestViewerCommand(t *testing.T) {
 	t.Parallel()
 	url := startRelayCommand(t)
-	links := startCameraSim(t, url, 2)
+	sims, links := startCameraSims(t, url, 2)
 	v := newTerminal(t)
 	if out := v.ok(t, "pair", links["sim-0"]); !strings.HasPrefix(out, "paired sim-0 ") {
 		t.Fatalf("pair printed %q", out)
@@ -30,6 +31,19 @@ func TestViewerCommand(t *testing.T) {
 	}
 	t.Run("list", func(t *testing.T) { testList(t, v, url) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, v) })
+	t.Run("what the camera says of the paths", func(t *testing.T) {
+		sims.await(t, `msg=path camera=sim-0`, 2)
+		said := regexp.MustCompile(`(?m)^.*msg=path.*$`).FindAllString(sims.said(), -1)
+		all := strings.Join(said, "\n")
+		for _, want := range []string{`rung=lan why="direct: both are on one network"`, `rung=relay-udp why="relayed: the viewer asked to hide its address"`} {
+			if !strings.Contains(all, want) {
+				t.Errorf("no %s in\n%s", want, all)
+			}
+		}
+		if found := regexp.MustCompile(`\d+\.\d+\.\d+\.\d+`).FindString(all); found != "" {
+			t.Errorf("the address %s in\n%s", found, all)
+		}
+	})
 	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, v) })
 	t.Run("wrong use", func(t *testing.T) { testWrongUse(t, v) })
 	t.Run("forget", func(t *testing.T) {
@@ -86,6 +100,7 @@ func testWatch(t *testing.T, v terminal) {
 			if w.Path != tt.path || w.Why == "" || !strings.HasPrefix(w.LocalCandidate, tt.candidate+" udp") || w.RemoteCandidate == "" {
 				t.Errorf("path %q (%s), %q, %q; want %s", w.Path, w.Why, w.LocalCandidate, w.RemoteCandidate, tt.path)
 			}
+			testExplained(t, w, tt.path == "relay")
 			if w.TTFF < w.Answered || w.Answered <= 0 || w.Connected < w.Answered || w.Stream < w.Connected {
 				t.Errorf("answered, saw a picture, connected and had the stream after %v, %v, %v and %v ms", w.Answered, w.TTFF, w.Connected, w.Stream)
 			}
@@ -94,6 +109,12 @@ func testWatch(t *testing.T, v terminal) {
 			}
 		})
 	}
+	t.Run("with addresses", func(t *testing.T) {
+		o := v.run(t, "watch", "sim-0", "-frames", "5", "-json", "-explain-addresses")
+		if w := o.parse(t); o.code != 0 || !strings.Contains(string(w.Explain.Addresses), "host4 127.0.0.1:") {
+			t.Errorf("exit %d, addresses %s", o.code, w.Explain.Addresses)
+		}
+	})
 	t.Run("to standard output", func(t *testing.T) {
 		o := v.run(t, "watch", "sim-0", "-frames", "5", "-o", "-")
 		if split, err := media.Split([]byte(o.stdout)); err != nil || len(split) != 5 || o.code != 0 {
@@ -135,6 +156,30 @@ func testWatch(t *testing.T, v terminal) {
 			}
 		}
 	})
+}
+
+// testExplained: on one machine both ends are on one network without NAT, unless the viewer asked to be relayed; and no address
+// is told.
+func testExplained(t *testing.T, w watched, relayed bool) {
+	t.Helper()
+	e := w.Explain
+	rung, reasons, mapping := "lan", "", "none"
+	if relayed {
+		rung, reasons, mapping = "relay-udp", " lan: relay_only ipv6: relay_only direct: relay_only", "unknown"
+	}
+	got := ""
+	for _, m := range e.WhyNot {
+		got += " " + m.Rung + ": " + m.Reason
+	}
+	if e.Sentence != w.Why || e.Role != "viewer" || e.Selected == nil || e.Selected.Rung != rung || len(e.Rungs) == 0 || e.Rungs[len(e.Rungs)-1].Rung != rung || got != reasons {
+		t.Errorf("explained: %+v, want %s,%s", e, rung, reasons)
+	}
+	if e.Own.Mapping != mapping || e.Own.UDP != "open" || e.Own.Relay != "udp" || e.Own.Candidates["relay4"] == 0 || (e.Own.Candidates["host4"] == 0) != relayed {
+		t.Errorf("own network: %+v", e.Own)
+	}
+	if len(e.Addresses) > 0 {
+		t.Errorf("addresses that nobody asked for: %s", e.Addresses)
+	}
 }
 
 func testSnapshot(t *testing.T, v terminal) {

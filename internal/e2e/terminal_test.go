@@ -91,11 +91,40 @@ type watched struct {
 	Why             string  `json:"why"`
 	LocalCandidate  string  `json:"local_candidate"`
 	RemoteCandidate string  `json:"remote_candidate"`
+	Explain         explain `json:"explain"`
 	TTFF            float64 `json:"ttff_ms"`
 	Stream          float64 `json:"stream_ms"`
 	Answered        float64 `json:"answered_ms"`
 	Connected       float64 `json:"connected_ms"`
 	Error           string  `json:"error"`
+}
+
+// explain is what a script reads of why a path was taken; see session.Explain.
+type explain struct {
+	Sentence string `json:"sentence"`
+	Role     string `json:"role"`
+	Own      end    `json:"own"`
+	Other    end    `json:"other"`
+	Selected *struct {
+		Rung string  `json:"rung"`
+		RTT  float64 `json:"rtt_ms"`
+	} `json:"selected"`
+	Rungs []struct {
+		Rung string  `json:"rung"`
+		At   float64 `json:"at_ms"`
+	} `json:"rungs"`
+	WhyNot []struct {
+		Rung   string `json:"rung"`
+		Reason string `json:"reason"`
+	} `json:"why_not"`
+	Addresses json.RawMessage `json:"addresses"`
+}
+
+type end struct {
+	Candidates map[string]int `json:"candidates"`
+	Mapping    string         `json:"mapping"`
+	UDP        string         `json:"udp"`
+	Relay      string         `json:"relay"`
 }
 
 // parse reads the one object on standard output, and wants all its fields.

@@ -35,8 +35,8 @@ func TestViewerCommand(t *testing.T) {
 		sims.await(t, `msg=path camera=sim-0`, 2)
 		said := regexp.MustCompile(`(?m)^.*msg=path.*$`).FindAllString(sims.said(), -1)
 		all := strings.Join(said, "\n")
-		for _, want := range []string{`rung=lan why="direct: both are on one network"`, `rung=relay-udp why="relayed: the viewer asked to hide its address"`} {
-			if !strings.Contains(all, want) {
+		for _, want := range []string{`rung=lan why="direct: both are on one network"`, `rung=relay-\w+ why="relayed.*: the viewer asked to hide its address"`} {
+			if !regexp.MustCompile(want).MatchString(all) {
 				t.Errorf("no %s in\n%s", want, all)
 			}
 		}
@@ -87,9 +87,9 @@ func testWatch(t *testing.T, v terminal) {
 		name, camera, path, candidate string
 		args                          []string
 	}{
-		{"direct", "sim-0", "direct", "host", nil},
-		{"high profile", "sim-1", "direct", "host", nil},
-		{"relayed", "sim-0", "relay", "relay", []string{"-relay-only"}},
+		{"direct", "sim-0", "direct", `^(host|srflx|prflx) udp`, nil}, // on one machine all are one address
+		{"high profile", "sim-1", "direct", `^(host|srflx|prflx) udp`, nil},
+		{"relayed", "sim-0", "relay", `^relay udp`, []string{"-relay-only"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := v.run(t, append([]string{"watch", tt.camera, "-frames", "20", "-json", "-o", file}, tt.args...)...)
@@ -97,7 +97,7 @@ func testWatch(t *testing.T, v terminal) {
 			if o.code != 0 || w.Camera != tt.camera || w.Frames != 20 || w.Rejected+w.Missing+w.Delayed != 0 || w.Error != "" {
 				t.Errorf("exit %d, %+v, %s; want 20 frames of %s", o.code, w, o.stderr, tt.camera)
 			}
-			if w.Path != tt.path || w.Why == "" || !strings.HasPrefix(w.LocalCandidate, tt.candidate+" udp") || w.RemoteCandidate == "" {
+			if w.Path != tt.path || w.Why == "" || !regexp.MustCompile(tt.candidate).MatchString(w.LocalCandidate) || w.RemoteCandidate == "" {
 				t.Errorf("path %q (%s), %q, %q; want %s", w.Path, w.Why, w.LocalCandidate, w.RemoteCandidate, tt.path)
 			}
 			testExplained(t, w, tt.path == "relay")
@@ -165,13 +165,15 @@ func testExplained(t *testing.T, w watched, relayed bool) {
 	e := w.Explain
 	rung, reasons, mapping := "lan", "", "none"
 	if relayed {
-		rung, reasons, mapping = "relay-udp", " lan: relay_only ipv6: relay_only direct: relay_only", "unknown"
+		rung, reasons, mapping = "relay-", " lan: relay_only ipv6: relay_only direct: relay_only", "unknown"
 	}
 	got := ""
 	for _, m := range e.WhyNot {
-		got += " " + m.Rung + ": " + m.Reason
+		if !strings.HasPrefix(m.Rung, "relay-") { // which way to the relay is there first is nobody's promise
+			got += " " + m.Rung + ": " + m.Reason
+		}
 	}
-	if e.Sentence != w.Why || e.Role != "viewer" || e.Selected == nil || e.Selected.Rung != rung || len(e.Rungs) == 0 || e.Rungs[len(e.Rungs)-1].Rung != rung || got != reasons {
+	if e.Sentence != w.Why || e.Role != "viewer" || e.Selected == nil || !strings.HasPrefix(e.Selected.Rung, rung) || len(e.Rungs) == 0 || e.Rungs[len(e.Rungs)-1].Rung != e.Selected.Rung || got != reasons {
 		t.Errorf("explained: %+v, want %s,%s", e, rung, reasons)
 	}
 	if e.Own.Mapping != mapping || e.Own.UDP != "open" || e.Own.Relay != "udp" || e.Own.Candidates["relay4"] == 0 || (e.Own.Candidates["host4"] == 0) != relayed {

@@ -62,6 +62,9 @@ func futile(b []byte) bool {
 		if a.Type != stun.AttrXORPeerAddress {
 			continue
 		}
+		if len(a.Value) < 4 { // which pion/stun v3 reads beyond its end
+			return false
+		}
 		one := stun.Message{TransactionID: m.TransactionID, Attributes: stun.Attributes{a}}
 		if err := peer.GetFromAs(&one, stun.AttrXORPeerAddress); err != nil {
 			return false

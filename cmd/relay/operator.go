@@ -47,12 +47,21 @@ func operatorKey(dir string) (ed25519.PrivateKey, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("operator key is readable by others: run chmod 600 %s", path)
 	}
-	rest, ok := strings.CutPrefix(string(text), operatorPrefix)
-	seed, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimSuffix(rest, "\n"))
-	if !ok || err != nil || len(seed) != ed25519.SeedSize {
+	key, ok := parseOperatorKey(string(text))
+	if !ok {
 		return nil, fmt.Errorf("damaged operator key %s: restore it from a backup; removing it makes every ticket void", path)
 	}
-	return ed25519.NewKeyFromSeed(seed), nil
+	return key, nil
+}
+
+// parseOperatorKey reads a key file's one line. Its last line feed may be missing.
+func parseOperatorKey(text string) (ed25519.PrivateKey, bool) {
+	line := strings.TrimSuffix(text, "\n")
+	seed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(line, operatorPrefix))
+	if err != nil || len(seed) != ed25519.SeedSize || line != operatorPrefix+base64.RawURLEncoding.EncodeToString(seed) {
+		return nil, false // cut short, or spelled otherwise
+	}
+	return ed25519.NewKeyFromSeed(seed), true
 }
 
 const ticketUsage = `relay ticket [flags]

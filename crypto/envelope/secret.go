@@ -34,6 +34,8 @@ func DecodeSecret(text string) (Secret, error) {
 	if err != nil || len(b) != len(s) {
 		return s, fmt.Errorf("decode secret: not 32 bytes of base64url")
 	}
-	copy(s[:], b)
+	if copy(s[:], b); s.Encode() != text { // line breaks, which base64 skips
+		return Secret{}, fmt.Errorf("decode secret: not 32 bytes of base64url")
+	}
 	return s, nil
 }

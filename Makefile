@@ -41,8 +41,8 @@ check: $(NODE) ## quick: format, vet, staticcheck, import rules, go.mod, types, 
 	cd web && npm run --silent check
 	@scripts/dist.sh
 
-race: ## the packages' tests again under the race detector
-	go test -race -timeout 10m $$(go list ./... | grep -v /internal/)
+race: ## the packages' tests again under the race detector; of the models a few stories
+	RAPID_CHECKS=20 go test -race -timeout 10m $$(go list ./... | grep -v /internal/)
 
 fuzz: ## every fuzz target for FUZZTIME, all together for FUZZBUDGET seconds at most
 	@scripts/fuzz.sh $(FUZZTIME) $(FUZZBUDGET)

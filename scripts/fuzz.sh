@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Runs every Go fuzz target there is: scripts/fuzz.sh TIME BUDGET. Each runs for TIME (seconds, "8s"), less where all
-# of them would take longer than BUDGET seconds together. Finding none is a failure.
+# of them would take longer than BUDGET seconds together. Finding no target is a failure, and so is a budget that leaves
+# each less than LEAST seconds: that is too little to find anything. internal/archtest sees to it that each has a corpus.
 set -euo pipefail
 
+readonly LEAST=3
 seconds=${1%s} budget=$2
 
 targets=$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*:func |\t|' | sort)
 [ -n "$targets" ] || { echo "fuzz: no fuzz target found" >&2; exit 1; }
 
 count=$(wc -l <<<"$targets")
-if [ $((seconds * count)) -gt "$budget" ]; then seconds=$((budget / count)); fi
-if [ "$seconds" -lt 1 ]; then seconds=1; fi
+if [ $((seconds * count)) -gt "$budget" ]; then
+	seconds=$((budget / count))
+	[ "$seconds" -ge "$LEAST" ] || { echo "fuzz: $count targets in $budget s leave $seconds s each: raise FUZZBUDGET" >&2; exit 1; }
+fi
 
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -81,32 +81,3 @@ func TestParseAnswer(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParseOffer(f *testing.F) {
-	seed := anOffer() // the same in every worker
-	seed.KEM, seed.Random, seed.Challenge = make(blob, kemPublicSize), make(blob, 32), make(blob, challengeSize)
-	f.Add(encoded(f, seed))
-	f.Add([]byte(`{"turn":{"urls":[""]}}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		o, err := parseOffer(body)
-		if err != nil {
-			return
-		}
-		if again, err := parseOffer(encoded(t, o)); err != nil || !reflect.DeepEqual(again, o) {
-			t.Errorf("%+v is written as what reads %+v, %v", o, again, err)
-		}
-	})
-}
-
-func FuzzParseAnswer(f *testing.F) {
-	f.Add(encoded(f, answer{SDP: "v=0", Enc: make(blob, kemEncSize), Random: make(blob, 32), Carrier: "vp8"}))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := parseAnswer(body, false)
-		if err != nil {
-			return
-		}
-		if again, err := parseAnswer(encoded(t, a), false); err != nil || !reflect.DeepEqual(again, a) {
-			t.Errorf("%+v is written as what reads %+v, %v", a, again, err)
-		}
-	})
-}

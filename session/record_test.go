@@ -129,14 +129,3 @@ func TestRecordThatOpensAndIsNoMessage(t *testing.T) {
 		t.Errorf("open: %v, want %v", err, ErrMalformed)
 	}
 }
-
-func FuzzOpenRecord(f *testing.F) {
-	send, open := ends(testSecret(f), dataChannel, envelope.ToCamera)
-	f.Add(sealed(f, send, message{Type: "hello"})[:recordHeader])
-	f.Add([]byte{recordVersion})
-	f.Fuzz(func(t *testing.T, wire []byte) {
-		if m, err := open.open(wire); err == nil {
-			t.Errorf("what nobody sealed opens: %+v", m)
-		}
-	})
-}

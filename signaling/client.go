@@ -3,7 +3,6 @@ package signaling
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +22,6 @@ const (
 	maxBackOff   = 30 * time.Second
 	steady       = 5 * time.Second // a connection that held for so long lets the back-off begin anew
 	sendQueue    = 256             // frames
-	maxURLs      = 8               // of a grant
 )
 
 // errLinkLost ends requests whose connection broke; they are tried again on the next one.
@@ -315,13 +313,10 @@ func (c *Client) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Dur
 
 // Grant asks for both ends' ICE servers, on a mailbox to the camera.
 func (c *Client) Grant(ctx context.Context, mb Mailbox) (Grant, error) {
-	var g Grant
 	text, err := c.request(ctx, mb, func(id uint32) Frame { return GrantRequest{ID: id, Name: mb.Name()} })
+	var g Grant
 	if err == nil {
-		err = json.Unmarshal(text, &g)
-	}
-	if err == nil && len(g.URLs) > maxURLs {
-		err = ErrFrame
+		g, err = parseGrant(text)
 	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("ask for ice servers: %w", err)

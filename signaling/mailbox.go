@@ -1,6 +1,9 @@
 package signaling
 
-import "crypto/ed25519"
+import (
+	"crypto/ed25519"
+	"encoding/json"
+)
 
 // Mailbox is the keys of a mailbox; both ends of a pair can derive both.
 type Mailbox struct {
@@ -25,4 +28,19 @@ type Grant struct {
 	TTL    int         `json:"ttl"` // seconds
 	Viewer Credentials `json:"viewer"`
 	Camera Credentials `json:"camera"`
+}
+
+// maxURLs bounds a grant's ICE servers.
+const maxURLs = 8
+
+// parseGrant reads a relay's grant.
+func parseGrant(text []byte) (Grant, error) {
+	var g Grant
+	if err := json.Unmarshal(text, &g); err != nil {
+		return Grant{}, err
+	}
+	if len(g.URLs) > maxURLs {
+		return Grant{}, ErrFrame
+	}
+	return g, nil
 }

@@ -356,37 +356,3 @@ func TestNoPrintableForm(t *testing.T) {
 		}
 	}
 }
-
-func FuzzOpen(f *testing.F) {
-	camera, viewer := newPair(f)
-	box := viewer.Mailbox(ToCamera, 1)
-	wire := seal(f, viewer, box, offer()).Wire
-	for _, seed := range [][]byte{wire, wire[:headerSize], {1}, {2}, nil} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, w []byte) {
-		if _, err := camera.Open(box, w, now); err == nil && !bytes.Equal(w, wire) {
-			t.Error("opened by chance")
-		}
-	})
-}
-
-// FuzzUnpad reads what only the other end of the pair could have sealed: it must be read in one way or not at all.
-func FuzzUnpad(f *testing.F) {
-	whole, err := offer().pad()
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, seed := range [][]byte{whole, whole[:innerHeader], make([]byte, 2048), nil} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := unpad(b)
-		if err != nil {
-			return
-		}
-		if again, err := m.pad(); err != nil || !bytes.Equal(again, b) {
-			t.Errorf("a message of two spellings: %v", err)
-		}
-	})
-}

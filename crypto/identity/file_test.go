@@ -139,18 +139,3 @@ func TestWriteFileKeepsTheOld(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 }
-
-func FuzzParseFile(f *testing.F) {
-	whole := filePrefix + "1 " + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 64)) + "\n"
-	f.Add(whole)
-	f.Add(strings.Replace(whole, "1", "2", 1))
-	f.Fuzz(func(t *testing.T, text string) {
-		seeds, err := parseFile(text)
-		if err != nil {
-			return
-		}
-		if text != filePrefix+"1 "+base64.RawURLEncoding.EncodeToString(seeds[:])+"\n" {
-			t.Error("a key file of two spellings")
-		}
-	})
-}

@@ -67,16 +67,6 @@ func TestParseBundleRefuses(t *testing.T) {
 	}
 }
 
-func FuzzParseBundle(f *testing.F) {
-	f.Add(generate(f).Bundle().Bytes())
-	f.Add([]byte{1})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if bundle, err := ParseBundle(b); err == nil && !bytes.Equal(bundle.Bytes(), b) {
-			t.Error("a bundle of two spellings")
-		}
-	})
-}
-
 // TestXWing passes the vectors of draft-ietf-hpke-pq for KEM 0x647a through an identity's key.
 func TestXWing(t *testing.T) {
 	text, err := os.ReadFile("testdata/hpke-xwing.json")

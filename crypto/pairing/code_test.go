@@ -83,25 +83,3 @@ func TestNormalizeRelayURL(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	c, err := NewCode(relay, identity.Camera, generate(f).Bundle(), time.Unix(1_795_000_600, 0))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, seed := range []string{c.URI(), c.URI()[:90], "https://relay.example/pair#Ag", "http://[::1]/pair#", "%zz/pair#AQ"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		c, err := Parse(text)
-		if err == nil {
-			if c.URI() != strings.TrimSpace(text) {
-				t.Error("a code of two spellings")
-			}
-			return
-		}
-		if !errors.Is(err, ErrForeign) && !errors.Is(err, ErrTorn) && !errors.Is(err, ErrNewer) {
-			t.Errorf("an error without a sentence: %v", err)
-		}
-	})
-}

@@ -270,32 +270,6 @@ func TestNoPrintableForm(t *testing.T) {
 	}
 }
 
-// FuzzHandle gives both ends, in the middle of a pairing, whatever comes.
-func FuzzHandle(f *testing.F) {
-	d, err := NewDisplayer(generate(f), identity.Camera, relay, time.Hour)
-	if err != nil {
-		f.Fatal(err)
-	}
-	s := NewScanner(generate(f), d.Code())
-	hello := d.Hello()
-	m1, _ := s.Handle(hello)
-	m2 := d.Handle(m1).Reply
-	for _, seed := range [][]byte{hello, m1, m2, d.Used(), {typeM3}, append([]byte{typeM3}, make([]byte, m3Size+16)...), nil} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, message []byte) {
-		if o := d.Handle(message); o.Pair != nil {
-			t.Error("paired by chance")
-		}
-		if bytes.Equal(message, m2) {
-			return
-		}
-		if _, _ = s.Handle(message); s.Pair() != nil {
-			t.Error("paired by chance")
-		}
-	})
-}
-
 // What no one sent who has the code is told from what the other end sent to somebody else, or says itself: only the first is the relay's
 // doing. A person is told the same.
 func TestStrange(t *testing.T) {

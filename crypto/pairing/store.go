@@ -75,6 +75,18 @@ func (s *Store) Put(r Record) error {
 	if r.Pair.Role != s.role || r.Pair.Self.Bundle().Fingerprint() != s.self.Bundle().Fingerprint() {
 		return fmt.Errorf("write pair: %w", ErrNotOurs)
 	}
+	b, err := s.encode(r)
+	if err == nil {
+		err = identity.WriteFile(s.path(r.Pair.Peer.Fingerprint()), b)
+	}
+	if err != nil {
+		return fmt.Errorf("write pair: %w", err)
+	}
+	return nil
+}
+
+// encode is a pair as it lies in its file.
+func (s *Store) encode(r Record) ([]byte, error) {
 	f := pairFile{
 		Version: pairFileVersion, Role: s.role.String(), Self: s.self.Bundle().Fingerprint().String(),
 		Peer:       base64.RawURLEncoding.EncodeToString(r.Pair.Peer.Bytes()),
@@ -82,13 +94,10 @@ func (s *Store) Put(r Record) error {
 		RelayURL: r.RelayURL, Name: r.Name, PairedAt: r.PairedAt.UTC().Truncate(time.Millisecond),
 	}
 	b, err := json.MarshalIndent(f, "", "  ")
-	if err == nil {
-		err = identity.WriteFile(s.path(r.Pair.Peer.Fingerprint()), append(b, '\n'))
-	}
 	if err != nil {
-		return fmt.Errorf("write pair: %w", err)
+		return nil, err
 	}
-	return nil
+	return append(b, '\n'), nil
 }
 
 // Remove ends a pair on this device.
@@ -131,6 +140,15 @@ func (s *Store) read(path string) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	r, err := s.parse(b)
+	if err == nil && s.path(r.Pair.Peer.Fingerprint()) != path {
+		return Record{}, fmt.Errorf("%w (it has been renamed)", ErrPairFile)
+	}
+	return r, err
+}
+
+// parse reads what encode wrote.
+func (s *Store) parse(b []byte) (Record, error) {
 	var f pairFile
 	if err := json.Unmarshal(b, &f); err != nil {
 		return Record{}, errors.Join(ErrPairFile, err)
@@ -151,9 +169,6 @@ func (s *Store) read(path string) (Record, error) {
 	relay, err4 := NormalizeRelayURL(f.RelayURL)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Record{}, errors.Join(ErrPairFile, err)
-	}
-	if s.path(peer.Fingerprint()) != path {
-		return Record{}, fmt.Errorf("%w (it has been renamed)", ErrPairFile)
 	}
 	pair := &envelope.Pair{Self: s.self, Role: s.role, Peer: peer, Secret: secret, MailboxSecret: mailbox}
 	return Record{Pair: pair, RelayURL: relay, Name: f.Name, PairedAt: f.PairedAt}, nil

@@ -74,6 +74,9 @@ func TestPlanted(t *testing.T) {
 		{"empty file name", func(t tree) { t.lines["session/helpers_test.go"] = 9 }, "names say something", "session/helpers_test.go"},
 		{"no comment", func(t tree) { t.packages["media"].comments = nil }, "a package has one comment", "has 0 package comments"},
 		{"two comments", func(t tree) { t.packages["media"].comments = []string{"a.go", "b.go"} }, "a package has one comment", "has 2 package comments"},
+		{"fuzz target without a corpus", func(t tree) { t.packages["media"].targets = []string{"FuzzSPS"} }, "a fuzz target has a corpus", "FuzzSPS of media has no corpus"},
+		{"corpus without a fuzz target", func(t tree) { t.packages["media"].corpora = []string{"FuzzSPS"} }, "a fuzz target has a corpus", "media/testdata/fuzz/FuzzSPS is the corpus of no"},
+		{"rapid in a command", imports("cmd/viewer", "pgregory.net/rapid"), "a vendor is imported in one place", "belongs in internal/model"},
 		{"long file", func(t tree) { t.lines["web/src/page.ts"] = 701 }, "a file is one noun", "page.ts has 701 lines"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

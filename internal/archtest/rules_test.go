@@ -27,6 +27,7 @@ var rules = []struct {
 	{"names say something", namesSaySomething},
 	{"a package has one comment", oneComment},
 	{"a file is one noun", filesAreShort},
+	{"a fuzz target has a corpus", fuzzingHasCorpora},
 }
 
 // relayIsBlind is promise 2: the operator's server does not even link the code that opens things. A tree without the
@@ -116,6 +117,7 @@ var vendors = []struct {
 	{"github.com/nats-io", []string{"signaling/bus"}},
 	{"github.com/coder/websocket", []string{"signaling"}},
 	{"github.com/prometheus", []string{"internal/obs"}},
+	{"pgregory.net/rapid", []string{"internal/model", "session", "signaling"}}, // their tests
 }
 
 // exceptions are the imports that tests, and only tests, may make against a rule, each with its reason.
@@ -177,6 +179,23 @@ func filesAreShort(t tree) (out []string) {
 	for file, lines := range t.lines {
 		if lines > limit {
 			out = append(out, fmt.Sprintf("%s has %d lines; past %d it is two files", file, lines, limit))
+		}
+	}
+	return out
+}
+
+// fuzzingHasCorpora: what fuzzing has found worth keeping is tried again by every go test, and nothing is kept that no target tries.
+func fuzzingHasCorpora(t tree) (out []string) {
+	for dir, p := range t.packages {
+		for _, target := range p.targets {
+			if !slices.Contains(p.corpora, target) {
+				out = append(out, fmt.Sprintf("%s of %s has no corpus: commit some files in %s/testdata/fuzz/%s (CONTRIBUTING.md says how)", target, dir, dir, target))
+			}
+		}
+		for _, corpus := range p.corpora {
+			if !slices.Contains(p.targets, corpus) {
+				out = append(out, fmt.Sprintf("%s/testdata/fuzz/%s is the corpus of no fuzz target", dir, corpus))
+			}
 		}
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,8 @@ type pkg struct {
 	imports     []string
 	testImports []string // what only its tests import
 	comments    []string // files with a package comment, tests left out unless there is nothing else
+	targets     []string // fuzz targets
+	corpora     []string // the folders of testdata/fuzz with something in them
 }
 
 // within reports whether the import path or folder p is dir or lies under it.
@@ -138,11 +141,30 @@ func (t tree) addFile(file, rel string) error {
 	dir := path.Dir(rel)
 	p := t.packages[dir]
 	if p == nil {
-		p = &pkg{}
+		p = &pkg{corpora: corpora(filepath.Dir(file))}
 		t.packages[dir] = p
 	}
 	p.addFile(f, rel)
+	if strings.HasSuffix(rel, "_test.go") {
+		for _, target := range fuzzTarget.FindAllSubmatch(src, -1) {
+			p.targets = append(p.targets, string(target[1]))
+		}
+	}
 	return nil
+}
+
+var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
+
+// corpora names the committed corpora of the package in a folder: those that are not empty.
+func corpora(dir string) (names []string) {
+	files, err := filepath.Glob(filepath.Join(dir, "testdata", "fuzz", "*", "*"))
+	if err != nil {
+		return nil // of a malformed pattern alone
+	}
+	for _, f := range files {
+		names = append(names, filepath.Base(filepath.Dir(f)))
+	}
+	return slices.Compact(names)
 }
 
 func (p *pkg) addFile(f *ast.File, rel string) {

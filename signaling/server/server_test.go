@@ -305,29 +305,3 @@ func TestNewWantsAll(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-// FuzzConnection: whatever a client sends, the server goes on serving the others.
-func FuzzConnection(f *testing.F) {
-	mb := newMailbox()
-	f.Add([]byte{0x10}, signaling.Append(nil, signaling.Post{Name: mb.Name(), Body: []byte{1}}))
-	f.Add(signaling.Append(nil, signaling.Close{Name: mb.Name()}), signaling.Append(nil, signaling.GrantRequest{Name: mb.Name()}))
-	f.Fuzz(func(t *testing.T, a, b []byte) {
-		s, err := New(Config{PublicURL: "https://relay.example", Bus: discard{}, Logger: quiet})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := newConn(s, nil, quietAddr)
-		c.cancel = func() {}
-		s.perAddr[quietAddr] = new(usage)
-		name := mb.Name()
-		c.open(name, signaling.SignOpen("https://relay.example", c.nonce, mb, signaling.Write), time.Now())
-		for _, frame := range [][]byte{a, b} {
-			if f, err := signaling.Parse(frame); err == nil {
-				c.handle(f)
-			}
-		}
-		if n := len(c.boxes); n > 1 {
-			t.Errorf("%d mailboxes are open without a signature", n)
-		}
-	})
-}

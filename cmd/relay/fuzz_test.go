@@ -1,0 +1,27 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"testing"
+)
+
+// FuzzOperatorKey: a key file has one spelling, but for its last line feed.
+func FuzzOperatorKey(f *testing.F) {
+	whole := operatorPrefix + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	f.Add(whole + "\n")
+	f.Add(whole)
+	f.Add(whole[:30] + "\n" + whole[30:])
+	f.Fuzz(func(t *testing.T, text string) {
+		key, ok := parseOperatorKey(text)
+		if !ok {
+			if key != nil {
+				t.Error("a damaged file gives a key")
+			}
+			return
+		}
+		if spelled := operatorPrefix + base64.RawURLEncoding.EncodeToString(key.Seed()); text != spelled && text != spelled+"\n" {
+			t.Errorf("%q is a key of two spellings", text)
+		}
+	})
+}

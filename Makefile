@@ -14,7 +14,7 @@ FUZZBUDGET ?= 300
 .PHONY: help demo build web deps test check race fuzz formal mixup nat-matrix bench ci clean
 
 help: ## print this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: build ## one relay and two cameras of two households, until Ctrl-C (state in .demo/)
 	@scripts/demo.sh

@@ -7,13 +7,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
-	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -97,7 +94,6 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	// So long without a packet is a stall: the viewer then begins another session beside this one. Five checks are sent in that time, so that
 	// it takes more than a bad line to lose them all.
 	s.SetICETimeouts(stallAfter, 10*time.Second, stallAfter/5)
-	s.SetICEBindingRequestHandler(new(firstPair).take)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
 	if cfg.network == nil {
 		network, err := newTurnNet()
@@ -112,15 +108,6 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	}
 	s.LoggerFactory = loggers{cfg.log, p}
 	return s, nil
-}
-
-// firstPair takes the first candidate pair by which a check of the other end arrives, so with the credentials that only it has. The pair works in
-// one direction then, and our answer tells whether in the other too; pion would nominate it at its next tick, up to 200 ms later.
-// Renomination moves to a better pair when there is one (RFC 8445, section 12.1.1, lets an agent send on a pair before it is nominated).
-type firstPair struct{ taken atomic.Bool }
-
-func (f *firstPair) take(*stun.Message, ice.Candidate, ice.Candidate, *ice.CandidatePair) bool {
-	return f.taken.CompareAndSwap(false, true)
 }
 
 func configuration(cfg peerConfig) webrtc.Configuration {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -97,6 +98,10 @@ func (c *command) arguments(fs *flag.FlagSet, args []string, what string) (strin
 	fs.SetOutput(c.stderr)
 	var positional []string
 	for {
+		if len(args) > 0 && c.isID(args[0]) { // an id may begin with a dash
+			positional, args = append(positional, args[0]), args[1:]
+			continue
+		}
 		if err := fs.Parse(args); err != nil {
 			return "", err
 		}
@@ -115,6 +120,11 @@ func (c *command) arguments(fs *flag.FlagSet, args []string, what string) (strin
 		return "", fmt.Errorf("%s takes no argument: see viewer -h", fs.Name())
 	}
 	return "", fmt.Errorf("%s takes one argument, %s: see viewer -h", fs.Name(), what)
+}
+
+// isID says whether an argument is a paired camera's id.
+func (c *command) isID(argument string) bool {
+	return c.viewer != nil && slices.ContainsFunc(c.viewer.Cameras(), func(p viewer.Camera) bool { return p.ID == argument })
 }
 
 func (c *command) pair(ctx context.Context, args []string) error {

@@ -19,7 +19,7 @@ import (
 type scene struct {
 	lab                     *natlab.Lab
 	relayHost, home, person *natlab.Host
-	relay                   *process
+	relay, cams             *process
 	relayArgs               []string
 	flags                   []string // of every viewer command
 }
@@ -35,9 +35,9 @@ func newScene(t testing.TB, camera, viewer natlab.Kind) *scene {
 	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab", "-tls-self-signed", "-state", state}
 	s.startRelay(t)
 	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
-	cameras := startBy(t, s.home.Start, "camera-sim", append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...)...)
+	s.cams = startBy(t, s.home.Start, "camera-sim", append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...)...)
 	s.flags = append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, trust...)
-	link := cameras.line(t, "pair sim-0 ")
+	link := s.cams.line(t, "pair sim-0 ")
 	pairing := startBy(t, s.person.Start, "viewer", append(s.flags, "pair", link)...)
 	pairing.line(t, "paired sim-0 ")
 	pairing.stop()

@@ -51,6 +51,8 @@ type Client struct {
 	clock    time.Duration         // guarded by mu; the server's time minus ours
 	timed    bool                  // guarded by mu
 	hurry    time.Time             // guarded by mu; until when somebody waits
+	doubted  time.Time             // guarded by mu; when a mailbox was last refused
+	doubtFor time.Duration         // guarded by mu; how long that was let be
 }
 
 // keptMailbox counts who wants a mailbox kept open.
@@ -200,7 +202,7 @@ func (c *Client) read(ctx context.Context, l *link) error {
 	for {
 		_, b, err := l.conn.Read(ctx)
 		if err != nil {
-			return err
+			return l.lost(err)
 		}
 		f, err := Parse(b)
 		if err != nil {
@@ -216,8 +218,11 @@ func (c *Client) read(ctx context.Context, l *link) error {
 			if f.ID == 0 {
 				return refusal
 			}
-			if l.answer(f.ID, answer{err: refusal}) && c.cfg.OnRefused != nil {
-				c.cfg.OnRefused(refusal)
+			if l.answer(f.ID, answer{err: refusal}) {
+				c.doubt(l, refusal)
+				if c.cfg.OnRefused != nil {
+					c.cfg.OnRefused(refusal)
+				}
 			}
 		case Deliver:
 			c.deliver(l, f)

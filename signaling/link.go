@@ -24,7 +24,18 @@ type link struct {
 	lastID  uint32                 // guarded by mu
 	waiting map[uint32]chan answer // guarded by mu; nil once closed
 	refused map[Name]error         // guarded by mu; why a mailbox of ours could not be opened
-	opens   map[uint32]Name        // guarded by mu; without an answer yet
+	opens   map[uint32]opening     // guarded by mu; without an answer yet
+
+	doubted  bool        // guarded by mu; something was refused lately
+	doubting *time.Timer // guarded by mu; nil: nothing was refused yet
+	unsigned bool        // guarded by mu; a signature was refused
+	why      error       // guarded by mu; why it was given up
+}
+
+// opening is the opening of a mailbox that has no answer yet.
+type opening struct {
+	name Name
+	at   time.Time
 }
 
 type answer struct {
@@ -35,7 +46,7 @@ type answer struct {
 func newLink(conn *websocket.Conn, relayURL string, nonce [32]byte) *link {
 	return &link{
 		conn: conn, url: relayURL, nonce: nonce, since: time.Now(), wake: make(chan struct{}, 1), probe: make(chan struct{}, 1), drain: make(chan struct{}, 1),
-		waiting: make(map[uint32]chan answer), opens: make(map[uint32]Name), refused: make(map[Name]error),
+		waiting: make(map[uint32]chan answer), opens: make(map[uint32]opening), refused: make(map[Name]error),
 	}
 }
 
@@ -86,7 +97,7 @@ func (l *link) open(mb Mailbox, a Access) {
 	defer l.mu.Unlock()
 	l.lastID++
 	f.ID = l.lastID
-	l.opens[f.ID] = mb.Name()
+	l.opens[f.ID] = opening{mb.Name(), time.Now()}
 	l.push(f)
 }
 
@@ -138,10 +149,10 @@ func (l *link) whyNotOpen(name Name, otherwise error) error {
 func (l *link) answer(id uint32, a answer) (opened bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if name, ok := l.opens[id]; ok {
+	if o, ok := l.opens[id]; ok {
 		delete(l.opens, id)
 		if a.err != nil {
-			l.refused[name] = a.err
+			l.refused[o.name] = a.err
 		}
 		return a.err != nil
 	}
@@ -161,6 +172,9 @@ func (l *link) close() {
 		got <- answer{err: errLinkLost}
 	}
 	l.waiting, l.queue = nil, nil
+	if l.doubting != nil {
+		l.doubting.Stop()
+	}
 }
 
 func (l *link) take() [][]byte {
@@ -207,7 +221,11 @@ func (l *link) ping(ctx context.Context) {
 			return
 		case <-l.probe:
 			patience = probeWait
-		case <-ticker.C:
+		case now := <-ticker.C:
+			if l.ignored(now) {
+				l.giveUp(context.DeadlineExceeded)
+				return
+			}
 		}
 		waiting, cancel := context.WithTimeout(ctx, patience)
 		err := l.conn.Ping(waiting)

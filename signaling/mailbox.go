@@ -36,10 +36,7 @@ const maxURLs = 8
 // parseGrant reads a relay's grant.
 func parseGrant(text []byte) (Grant, error) {
 	var g Grant
-	if err := json.Unmarshal(text, &g); err != nil {
-		return Grant{}, err
-	}
-	if len(g.URLs) > maxURLs {
+	if json.Unmarshal(text, &g) != nil || len(g.URLs) > maxURLs {
 		return Grant{}, ErrFrame
 	}
 	return g, nil

@@ -207,5 +207,17 @@ func (c *Camera) today() time.Time {
 	return time.Now()
 }
 
+// madeAfter is before any camera was made: an earlier clock has never been set.
+var madeAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// clocks are the times by which a viewer may choose a mailbox: the relay's, and this camera's own if it was ever set. Where they differ by days,
+// one of them is wrong, and nobody here knows which.
+func (c *Camera) clocks() []time.Time {
+	if now := time.Now(); now.After(madeAfter) {
+		return []time.Time{c.today(), now}
+	}
+	return []time.Time{c.today()}
+}
+
 // ErrWindow is returned when the set-up window closed before anyone paired.
 var ErrWindow = errors.New("the set-up window has closed: restart the camera to open it again")

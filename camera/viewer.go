@@ -82,7 +82,7 @@ func (v *viewer) stop() {
 	}
 }
 
-// run keeps the mailboxes of yesterday, today and tomorrow open, as days turn. Until the relay is reached for the first time
+// run keeps the mailboxes of yesterday, today and tomorrow open, as days turn, by every clock that may be right. Until the relay is reached for the first time
 // nobody knows the day for sure.
 func (v *viewer) run(ctx context.Context) {
 	open := make(map[uint32]func())
@@ -97,14 +97,19 @@ func (v *viewer) run(ctx context.Context) {
 	ticker := time.NewTicker(rolloverEvery)
 	defer ticker.Stop()
 	for {
-		today := v.record.Pair.Day(v.camera.today())
+		wanted := make(map[uint32]bool)
+		for _, now := range v.camera.clocks() {
+			for today, day := v.record.Pair.Day(now), uint32(0); day < 3; day++ {
+				wanted[max(today, 1)-1+day] = true
+			}
+		}
 		for day, stop := range open {
-			if day+1 < today || day > today+1 {
+			if !wanted[day] {
 				stop()
 				delete(open, day)
 			}
 		}
-		for day := max(today, 1) - 1; day <= today+1; day++ {
+		for day := range wanted {
 			if open[day] == nil {
 				open[day] = v.open(ctx, day)
 			}

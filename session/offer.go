@@ -46,7 +46,7 @@ func (v *Viewer) postOffer(ctx context.Context) error {
 		return nil
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("send offer: %w", errors.Join(ErrSilent, err))
+		return ErrSilent
 	}
 	if err != nil {
 		return fmt.Errorf("send offer: %w", err)

@@ -2,9 +2,9 @@ package viewer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
+	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -25,14 +25,13 @@ func (v *Viewer) Still(ctx context.Context, name string, onReject func(session.R
 	if err := relay.reach(ctx); err != nil {
 		return session.Frame{}, err
 	}
-	inbox, box := inboxOf(relay.Client, record)
-	frame, err := session.Still(ctx, session.StillConfig{
-		Pair: record.Pair, Signal: relay.Client, Inbox: inbox, Box: box, Agent: "peephole viewer", OnReject: onReject,
+	var frame session.Frame
+	err = eachDay(relay.Client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
+		frame, err = session.Still(ctx, session.StillConfig{
+			Pair: record.Pair, Signal: relay.Client, Inbox: inbox, Box: box, Agent: "peephole viewer", OnReject: onReject,
+		})
+		return err
 	})
-	var refusal *signaling.Error
-	if errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted {
-		err = session.ErrNoAnswer // the camera has not been at its mailbox
-	}
 	if err != nil {
 		return session.Frame{}, fmt.Errorf("ask %q for a picture: %w", name, err)
 	}

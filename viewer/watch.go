@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/internal/netwatch"
 	"github.com/peephole-cam/peephole/session"
@@ -217,9 +216,8 @@ func (w *watching) attemptEnded(ctx context.Context, a *attempt) {
 			w.current.stalled = false
 			return
 		}
-		var refusal *session.Refusal
 		last := w.lastFrame()
-		if last.IsZero() && !errors.Is(a.err, context.Canceled) && a.err != nil || errors.As(a.err, &refusal) || time.Since(last) > retryFor && !last.IsZero() {
+		if last.IsZero() && !errors.Is(a.err, context.Canceled) && a.err != nil || final(a.err) || time.Since(last) > retryFor && !last.IsZero() {
 			w.over, w.ended = true, a.err
 			return
 		}
@@ -232,6 +230,12 @@ func (w *watching) attemptEnded(ctx context.Context, a *attempt) {
 	}
 	w.again.Reset(w.pause)
 	w.pause = min(2*w.pause, retryMost)
+}
+
+// final says whether the camera has said no for good. A camera that is busy may only think so: sessions that broke are ended by time alone.
+func final(err error) bool {
+	var refusal *session.Refusal
+	return errors.As(err, &refusal) && refusal.Code != "busy"
 }
 
 func (w *watching) retry(err error) {
@@ -303,11 +307,4 @@ func (w *watching) frame(ctx context.Context, a *attempt, f session.Frame) {
 	}
 	w.last = time.Now()
 	w.cfg.OnFrame(f)
-}
-
-// inboxOf is the camera's mailbox of today, as signaling and as envelopes know it.
-func inboxOf(client *signaling.Client, record pairing.Record) (signaling.Mailbox, envelope.Mailbox) {
-	today, _ := client.ServerTime()
-	box := record.Pair.Mailbox(envelope.ToCamera, record.Pair.Day(today))
-	return signaling.Mailbox{Read: box.Read, Write: box.Write}, box
 }

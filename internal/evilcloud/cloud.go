@@ -79,6 +79,7 @@ func New(cfg Config) (*Cloud, error) {
 	}
 	c := &Cloud{cfg: cfg, operator: operator, log: logs{size: cfg.Remember * 512}, delivery: newDelivery(cfg.Remember), middle: newMiddle(),
 		office: newOffice(), restarts: make(chan restart)}
+	c.delivery.middle, c.middle.delivery = cfg.Middle, c.delivery
 	for i := range cfg.Signaling {
 		n, err := newNode(c, i)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // CrossAnswers delivers what is meant for one of the mailboxes that somebody has just begun to read, as one does who waits for an answer, to
-// another of those: requests reach the right camera, and answers the wrong person.
+// another of those, and rather to one that waits for an answer too: requests reach the right camera, and answers the wrong person.
 func CrossAnswers(to *Mailboxes, name [32]byte, m bus.Message) []Parcel {
 	if !to.Fresh(name) {
 		return []Parcel{{Name: name, Message: m}}

@@ -2,6 +2,7 @@ package evilcloud
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,24 +31,30 @@ type Posted struct {
 // delivery is a bus that all nodes share, with a fault in it.
 type delivery struct {
 	*bus.Local
+	middle                                       bool // somebody is in the middle
 	mailboxes                                    *Mailboxes
 	fault                                        atomic.Pointer[Delivery]
 	deliveries, crossed, changed, repeated, late atomic.Int64
 
 	mu       sync.Mutex
-	remember int      // how many posted messages are kept
-	posted   []Posted // guarded by mu; the oldest first
+	remember int                   // how many posted messages are kept
+	posted   []Posted              // guarded by mu; the oldest first
+	withheld map[[32]byte]struct{} // guarded by mu; digests of what was not delivered as it was posted
 }
 
 func newDelivery(remember int) *delivery {
-	return &delivery{Local: bus.NewLocal(), mailboxes: newMailboxes(), remember: remember}
+	return &delivery{Local: bus.NewLocal(), mailboxes: newMailboxes(), remember: remember, withheld: make(map[[32]byte]struct{})}
 }
 
 func (d *delivery) set(f Delivery) {
 	if f == nil {
 		d.fault.Store(nil)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		clear(d.withheld)
 		return
 	}
+	d.mailboxes.begin()
 	d.fault.Store(&f)
 }
 
@@ -59,20 +66,28 @@ func (d *delivery) Publish(name [32]byte, m bus.Message) (receivers int) {
 	if f == nil {
 		return d.Local.Publish(name, m)
 	}
+	d.mailboxes.posted(name, len(m.Body))
+	parcels := (*f)(d.mailboxes, name, m)
 	right := 0 // copies of what was posted, where it belongs
-	for _, p := range (*f)(d.mailboxes, name, m) {
-		same := bytes.Equal(p.Message.Body, m.Body)
-		if same && p.Name == name {
+	for _, p := range parcels {
+		if p.Name == name && bytes.Equal(p.Message.Body, m.Body) {
 			right++
 		}
+	}
+	switch right {
+	case 0:
+		d.withhold(name, m.Body)
+	case 1:
+	default:
+		d.repeated.Add(1)
+	}
+	for _, p := range parcels {
+		same := bytes.Equal(p.Message.Body, m.Body)
 		if p.After > 0 {
 			time.AfterFunc(p.After, func() { d.give(p, name, same); d.late.Add(1) })
 			continue
 		}
 		receivers += d.give(p, name, same)
-	}
-	if right > 1 {
-		d.repeated.Add(1)
 	}
 	return receivers
 }
@@ -88,6 +103,35 @@ func (d *delivery) give(p Parcel, name [32]byte, same bool) int {
 		d.changed.Add(1)
 	}
 	return n
+}
+
+// withheldKept bounds what is remembered of what was not delivered.
+const withheldKept = 1 << 14
+
+func digest(name [32]byte, body []byte) [32]byte { return sha256.Sum256(append(name[:], body...)) }
+
+// withhold notes a message that shall not reach its mailbox by another way, such as the node's store, while the fault lasts. Only somebody in the middle can
+// see to that.
+func (d *delivery) withhold(name [32]byte, body []byte) {
+	if !d.middle {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.withheld) < withheldKept {
+		d.withheld[digest(name, body)] = struct{}{}
+	}
+}
+
+// isWithheld says whether a delivery would be right although the fault is that it is not.
+func (d *delivery) isWithheld(name [32]byte, body []byte) bool {
+	if d.fault.Load() == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, withheld := d.withheld[digest(name, body)]
+	return withheld
 }
 
 func (d *delivery) record(name [32]byte, m bus.Message) {

@@ -54,17 +54,36 @@ func TestCrossedDeliveryAlone(t *testing.T) {
 	}
 }
 
-// Crossed answers are those of mailboxes that somebody has just begun to read; requests go where they belong.
+// Crossed answers are those of mailboxes that somebody has just begun to read; requests go where they belong, also to a camera that comes back.
 func TestCrossAnswersLeavesRequests(t *testing.T) {
 	d := newDelivery(0)
+	camera := reader(t, d, 1)
 	d.set(CrossAnswers)
-	camera, viewer, other := reader(t, d, 1), reader(t, d, 2), reader(t, d, 3)
-	old := d.mailboxes.read[[32]byte{1}]
-	old.since = old.since.Add(-2 * freshFor)
+	again := reader(t, d, 1)
+	viewer, other, waiting := reader(t, d, 2), reader(t, d, 3), reader(t, d, 4)
+	long := d.mailboxes.read[[32]byte{4}]
+	long.since = long.since.Add(-2 * freshFor)
 	d.Publish([32]byte{1}, bus.Message{})
 	d.Publish([32]byte{2}, bus.Message{})
-	if *camera != 1 || *viewer != 0 || *other != 1 {
-		t.Errorf("camera %d, viewer %d, other %d; want 1, 0, 1", *camera, *viewer, *other)
+	d.Publish([32]byte{4}, bus.Message{})
+	if *camera != 1 || *again != 1 || *viewer != 0 || *other != 1 || *waiting != 1 {
+		t.Errorf("camera %d and %d, viewer %d, other %d, waiting for long %d; want 1, 1, 0, 1, 1", *camera, *again, *viewer, *other, *waiting)
+	}
+}
+
+// What is crossed reaches those who wait for an answer, once that is known of somebody.
+func TestCrossAnswersReachesViewers(t *testing.T) {
+	d := newDelivery(0)
+	d.set(CrossAnswers)
+	ours, theirs, camera := reader(t, d, 1), reader(t, d, 2), reader(t, d, 3)
+	answer := bus.Message{Body: make([]byte, 5000)}
+	d.Publish([32]byte{1}, answer)
+	before := *theirs + *camera
+	for range 20 {
+		d.Publish([32]byte{2}, answer)
+	}
+	if *ours != 20 || before != 1 {
+		t.Errorf("%d of 20 answers reached the other viewer; the first went to %d", *ours, before)
 	}
 }
 

@@ -38,10 +38,8 @@ func Reflected(l *Line, f signaling.Frame, fromRelay bool) []Said {
 // CachedGrants answers a request for ICE servers with what somebody else was granted. Where nothing is cached it asks the relay.
 func CachedGrants(l *Line, f signaling.Frame, fromRelay bool) []Said {
 	if ask, ok := f.(signaling.GrantRequest); ok && !fromRelay {
-		for _, other := range l.others() {
-			if json := other.granted(); json != nil {
-				return []Said{{l, true, signaling.Granted{ID: ask.ID, JSON: json}}}
-			}
+		if json := l.cached((*Line).granted); json != nil {
+			return []Said{{l, true, signaling.Granted{ID: ask.ID, JSON: json}}}
 		}
 	}
 	return []Said{l.on(f, fromRelay)}
@@ -58,21 +56,13 @@ func CachedAnswers(l *Line, f signaling.Frame, fromRelay bool) []Said {
 // CachedDeliveries delivers to every client what was last delivered to somebody else: at once when it opens a mailbox, and again in the place of
 // whatever is delivered to it.
 func CachedDeliveries(l *Line, f signaling.Frame, fromRelay bool) []Said {
-	cached := func() []byte {
-		for _, other := range l.others() {
-			if body := other.delivered(); body != nil {
-				return body
-			}
-		}
-		return nil
-	}
 	switch f := f.(type) {
 	case signaling.Open:
-		if body := cached(); body != nil && f.Access == signaling.Read {
+		if body := l.cached((*Line).delivered); body != nil && f.Access == signaling.Read {
 			return []Said{l.on(f, false), {l, true, signaling.Deliver{Name: signaling.NameOf(f.ReadKey, f.WriteKey), Seq: rand.Uint64(), Body: body}}}
 		}
 	case signaling.Deliver:
-		if body := cached(); body != nil {
+		if body := l.cached((*Line).delivered); body != nil {
 			return []Said{{l, true, signaling.Deliver{Name: f.Name, Seq: f.Seq, Body: body}}}
 		}
 	}

@@ -333,3 +333,22 @@ func TestDump(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a fault did not deliver does not reach its mailbox from the store either, until the fault is over.
+func TestWithheld(t *testing.T) {
+	c, a, b := street(t)
+	c.SetDelivery(CrossAll)
+	if err := a.post(t, a.box, "posted under the fault"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is somewhere else", func() bool { return b.has("posted under the fault") })
+	c.HangUp() // the store has it, for who comes back
+	c.SetFrames(Reflected)
+	eventually(t, "it is back, and hears itself", func() bool { _ = a.post(t, a.box, "after"); return a.has("after") })
+	if a.has("posted under the fault") {
+		t.Error("delivered as it was posted")
+	}
+	c.Heal()
+	c.HangUp()
+	eventually(t, "what the store has", func() bool { return a.has("posted under the fault") })
+}

@@ -45,6 +45,13 @@ func (o *office) set(f Grants) {
 	o.fault.Store(&f)
 }
 
+// begin is told of a node that begins, or begins anew with other keys, and of a grant there to somebody who is of no more interest.
+func (o *office) begin(n *node, first signaling.Grant) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last[n] = first
+}
+
 // issue hands out what a node grants.
 func (o *office) issue(n *node, now signaling.Grant) signaling.Grant {
 	o.mu.Lock()

@@ -12,8 +12,10 @@ const freshFor = 20 * time.Second
 type Mailboxes struct {
 	mu    sync.Mutex
 	read  map[[32]byte]*mailbox // guarded by mu
+	old   map[[32]byte]struct{} // guarded by mu; those that were read when the fault began
 	all   *shelf                // guarded by mu
 	fresh *shelf                // guarded by mu; may hold some that are no longer
+	asked *shelf                // guarded by mu; of the fresh ones, those that an answer was posted to
 	nodes map[string]*shelf     // guarded by mu; by the node where they are read
 }
 
@@ -25,7 +27,7 @@ type mailbox struct {
 }
 
 func newMailboxes() *Mailboxes {
-	return &Mailboxes{read: make(map[[32]byte]*mailbox), all: newShelf(), fresh: newShelf(), nodes: make(map[string]*shelf)}
+	return &Mailboxes{read: make(map[[32]byte]*mailbox), all: newShelf(), fresh: newShelf(), asked: newShelf(), nodes: make(map[string]*shelf)}
 }
 
 func (m *Mailboxes) open(name [32]byte, node string) {
@@ -58,7 +60,20 @@ func (m *Mailboxes) close(name [32]byte) {
 	delete(m.read, name)
 	m.all.take(name)
 	m.fresh.take(name)
+	m.asked.take(name)
 	m.nodes[b.node].take(name)
+}
+
+// answerSize is more than any record of a session, and no more than any envelope.
+const answerSize = 1500
+
+// posted is told that something was posted to a mailbox. One that is fresh and gets an answer is a viewer's.
+func (m *Mailboxes) posted(name [32]byte, size int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if size >= answerSize && m.isFresh(name) {
+		m.asked.put(name)
+	}
 }
 
 // Fresh says whether somebody has begun to read the mailbox a short while ago.
@@ -68,10 +83,21 @@ func (m *Mailboxes) Fresh(name [32]byte) bool {
 	return m.isFresh(name)
 }
 
-// isFresh is called with mu held.
+// isFresh is called with mu held. What was read before the fault began is a camera's of this day, however often it comes back.
 func (m *Mailboxes) isFresh(name [32]byte) bool {
 	b := m.read[name]
-	return b != nil && time.Since(b.since) < freshFor
+	_, old := m.old[name]
+	return b != nil && !old && time.Since(b.since) < freshFor
+}
+
+// begin is told that a fault begins.
+func (m *Mailboxes) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.old = make(map[[32]byte]struct{}, len(m.read))
+	for name := range m.read {
+		m.old[name] = struct{}{}
+	}
 }
 
 // Another is some other mailbox that is being read.
@@ -81,17 +107,22 @@ func (m *Mailboxes) Another(than [32]byte) (name [32]byte, ok bool) {
 	return m.all.other(than)
 }
 
-// AnotherFresh is some other mailbox that somebody has begun to read a short while ago.
+// AnotherFresh is some other mailbox that somebody has begun to read a short while ago: of those that answers were posted to, if there is one.
 func (m *Mailboxes) AnotherFresh(than [32]byte) (name [32]byte, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for {
-		name, ok = m.fresh.other(than)
-		if !ok || m.isFresh(name) {
-			return name, ok
+	for _, s := range []*shelf{m.asked, m.fresh} {
+		for {
+			if name, ok = s.other(than); !ok {
+				break
+			}
+			if m.isFresh(name) {
+				return name, true
+			}
+			s.take(name)
 		}
-		m.fresh.take(name)
 	}
+	return name, false
 }
 
 // Elsewhere is some mailbox that is being read at another node than this one is.

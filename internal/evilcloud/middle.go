@@ -34,15 +34,20 @@ type Line struct {
 	got      []byte           // guarded by mu; what was last delivered to it
 }
 
-const readsKept = 16
+const (
+	readsKept = 16
+	pastKept  = 64
+)
 
 // middle is the man between all clients and their nodes.
 type middle struct {
-	fault   atomic.Pointer[Frames]
-	changed atomic.Int64 // frames that were not passed on as they were
+	delivery *delivery
+	fault    atomic.Pointer[Frames]
+	changed  atomic.Int64 // frames that were not passed on as they were
 
 	mu    sync.Mutex
 	lines []*Line         // guarded by mu; in the order in which they came
+	past  []*Line         // guarded by mu; that have ended, the latest last: a cache keeps what they were told
 	swaps map[*Line]*Line // guarded by mu
 }
 
@@ -91,6 +96,8 @@ func (l *Line) Closed(*between.Conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lines = slices.DeleteFunc(m.lines, func(other *Line) bool { return other == l })
+	m.past = append(m.past, l)
+	m.past = m.past[max(0, len(m.past)-pastKept):]
 	delete(m.swaps, m.swaps[l])
 	delete(m.swaps, l)
 }
@@ -103,6 +110,9 @@ func (l *Line) FromRelay(_ *between.Conn, message []byte) { l.pass(message, true
 
 func (l *Line) pass(message []byte, fromRelay bool) {
 	f, err := signaling.Parse(message)
+	if d, ok := f.(signaling.Deliver); ok && l.middle.delivery.isWithheld(d.Name, d.Body) {
+		return
+	}
 	fault := l.middle.fault.Load()
 	if err != nil || fault == nil {
 		if err == nil {
@@ -162,6 +172,22 @@ func (l *Line) isViewer() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.viewer
+}
+
+// cached is what another client was told last, also one that has gone; nil: nothing.
+func (l *Line) cached(told func(*Line) []byte) []byte {
+	others := l.others()
+	l.middle.mu.Lock()
+	for _, other := range slices.Backward(l.middle.past) {
+		others = append(others, other)
+	}
+	l.middle.mu.Unlock()
+	for _, other := range others {
+		if b := told(other); b != nil && other != l {
+			return b
+		}
+	}
+	return nil
 }
 
 // others are the lines of everybody else, those of the same role first.

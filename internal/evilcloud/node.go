@@ -70,7 +70,9 @@ func (n *node) openTURN() (err error) {
 		return err
 	}
 	n.turnAt = n.front.address()
-	return nil
+	first, err := n.grant(time.Now())
+	n.cloud.office.begin(n, first)
+	return err
 }
 
 func (n *node) openSignaling() (err error) {
@@ -125,12 +127,17 @@ func (n *node) close() error {
 
 // Grant implements server.Granter.
 func (n *node) Grant(now time.Time) (signaling.Grant, error) {
+	grant, err := n.grant(now)
+	return n.cloud.office.issue(n, grant), err
+}
+
+func (n *node) grant(now time.Time) (signaling.Grant, error) {
 	grant, err := n.keys.Grant(now, 10*time.Minute)
-	return n.cloud.office.issue(n, signaling.Grant{
+	return signaling.Grant{
 		URLs: []string{"turn:" + n.turnAt + "?transport=udp"}, TTL: 600,
 		Viewer: signaling.Credentials{Username: grant.Viewer.Username, Credential: grant.Viewer.Password},
 		Camera: signaling.Credentials{Username: grant.Camera.Username, Credential: grant.Camera.Password},
-	}), err
+	}, err
 }
 
 // page serves the web page.

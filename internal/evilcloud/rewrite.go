@@ -67,7 +67,6 @@ func relayFields() []Field {
 		field("challenge.nonce", func(_ *Line, f *signaling.Challenge) { f.Nonce[0] ^= 1 }),
 		field("challenge.time", func(_ *Line, f *signaling.Challenge) { f.Time += 400 * day }),
 		field("ok.id", func(_ *Line, f *signaling.OK) { f.ID++ }),
-		field("refused.id", func(_ *Line, f *signaling.Refused) { f.ID++ }),
 		field("deliver.name", func(l *Line, f *signaling.Deliver) { f.Name = l.foreign(f.Name) }),
 		field("deliver.seq", func(_ *Line, f *signaling.Deliver) { f.Seq++ }),
 		field("deliver.body", func(_ *Line, f *signaling.Deliver) { f.Body = flipped(f.Body) }),
@@ -101,12 +100,16 @@ func grantFields() []Field {
 func refusals() (all []Field) {
 	for _, code := range []signaling.Code{signaling.CodeMalformed, signaling.CodeSignature, signaling.CodeNotOpened, signaling.CodeNotAdmitted,
 		signaling.CodeTooLarge, signaling.CodeQuota, signaling.CodeClosing, 999} {
-		all = append(all, Field{fmt.Sprintf("refused.code %d", code), func(_ *Line, f signaling.Frame) (signaling.Frame, bool) {
-			ok, is := f.(signaling.OK)
-			return signaling.Refused{ID: ok.ID, Code: code, Text: Lie}, is
-		}})
+		all = append(all, refusal(fmt.Sprintf("refused.code %d", code), 0, code))
 	}
-	return all
+	return append(all, refusal("refused.id", 1, signaling.CodeQuota))
+}
+
+func refusal(name string, by uint32, code signaling.Code) Field {
+	return Field{name, func(_ *Line, f signaling.Frame) (signaling.Frame, bool) {
+		ok, is := f.(signaling.OK)
+		return signaling.Refused{ID: ok.ID + by, Code: code, Text: Lie}, is
+	}}
 }
 
 // Lie is what a relay that means ill says to people, with bytes that play with a terminal.

@@ -124,14 +124,20 @@ func (p *process) await(t testing.TB, text string, n int) {
 // eventually waits until is holds.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	late := time.After(60 * time.Second)
+	within(t, 60*time.Second, what, is)
+}
+
+// within is eventually with another limit.
+func within(t testing.TB, limit time.Duration, what string, is func() bool) {
+	t.Helper()
+	late := time.After(limit)
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for !is() {
 		select {
 		case <-look.C:
 		case <-late:
-			t.Fatalf("not within 60 s: %s", what)
+			t.Fatalf("not within %s: %s", limit, what)
 		}
 	}
 }

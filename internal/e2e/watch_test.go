@@ -3,14 +3,8 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
-	"slices"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/peephole-cam/peephole/media"
-	"github.com/peephole-cam/peephole/session"
-	"github.com/peephole-cam/peephole/viewer"
 )
 
 func secret(t *testing.T) []byte {
@@ -20,47 +14,13 @@ func secret(t *testing.T) []byte {
 	return b
 }
 
-// seen is what a viewer was shown.
-type seen struct {
-	mu       sync.Mutex
-	stills   int
-	frames   int // of the stream
-	live     int
-	foreign  int // frames that do not carry the wanted mark
-	rejected int
-	path     session.Path
-}
-
 // watch watches until n frames have come or the time is up, and returns what was shown.
 func watch(t *testing.T, v watcher, name, mark string, n int, atMost time.Duration, relayOnly bool) (*seen, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()
-	s := &seen{}
-	err := v.Watch(ctx, name, viewer.Watch{
-		RelayOnly: relayOnly,
-		OnFrame: func(f session.Frame) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if !slices.Contains(media.Marks(f.AccessUnit), mark) {
-				s.foreign++
-			}
-			if f.Still { // came by signaling, before the stream
-				s.stills++
-				return
-			}
-			s.frames++
-			if f.Live {
-				s.live++
-			}
-			if s.frames == n {
-				cancel()
-			}
-		},
-		OnPath:   func(p session.Path) { s.mu.Lock(); s.path = p; s.mu.Unlock() },
-		OnReject: func(session.Rejection) { s.mu.Lock(); s.rejected++; s.mu.Unlock() },
-	})
-	return s, err
+	s := &seen{mark: mark, enough: n, done: cancel}
+	return s, v.Watch(ctx, name, s.watch(relayOnly))
 }
 
 // A viewer pairs and sees its own camera's picture, live, directly and through the relay.

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/internal/evilcloud"
+)
+
+// The sentences that people are told (doc/protocol.md, section 9), as the viewer's package says them.
+const (
+	saysRejected  = "The relay delivered something that is not from your camera; nothing was shown."
+	saysNoAnswer  = "your camera did not answer: it may be off or without internet"
+	saysLost      = "the connection to the camera was lost"
+	saysNoWay     = "the connection to the camera was lost: no way to it was found within 20s"
+	saysStalled   = "nothing arrives from the camera"
+	saysSilent    = "the relay does not answer"
+	saysMalformed = "ask for ice servers: malformed signaling frame"
+	saysUnsigned  = "signature does not verify: is this relay known by another URL? (401)"
+	saysNotOpen   = "mailbox is not open for writing on this connection (403)"
+
+	saysUnreached = "cannot reach the relay at HOST: "
+
+	// The relay's own words follow these.
+	asking  = "ask for ice servers: relay: "
+	sending = "send offer: send message: relay: "
+)
+
+func withDelivery(d evilcloud.Delivery) func(*testing.T, *evilcloud.Cloud) {
+	return func(_ *testing.T, c *evilcloud.Cloud) { c.SetDelivery(d) }
+}
+
+func withFrames(f evilcloud.Frames) func(*testing.T, *evilcloud.Cloud) {
+	return func(_ *testing.T, c *evilcloud.Cloud) { c.SetFrames(f); c.HangUp() }
+}
+
+func withGrants(g evilcloud.Grants) func(*testing.T, *evilcloud.Cloud) {
+	return func(_ *testing.T, c *evilcloud.Cloud) { c.SetGrants(g) }
+}
+
+func withTraffic(f evilcloud.Traffic) func(*testing.T, *evilcloud.Cloud) {
+	return func(_ *testing.T, c *evilcloud.Cloud) { c.SetTraffic(f) }
+}
+
+func crossed(n evilcloud.Counts) int64   { return n.Crossed }
+func changed(n evilcloud.Counts) int64   { return n.Changed }
+func late(n evilcloud.Counts) int64      { return n.Late }
+func frames(n evilcloud.Counts) int64    { return n.Frames }
+func grants(n evilcloud.Counts) int64    { return n.Grants }
+func misrouted(n evilcloud.Counts) int64 { return n.Misrouted }
+
+func deliveryFaults() []fault {
+	rejected, nothing := []string{saysRejected}, []string{saysNoAnswer}
+	return []fault{
+		{name: "every message to another mailbox", begin: withDelivery(evilcloud.CrossAll), acted: crossed, told: nothing, may: rejected},
+		{name: "answers to another session", begin: withDelivery(evilcloud.CrossAnswers), acted: crossed, told: rejected},
+		{name: "every message to another region", nodes: 2, begin: withDelivery(evilcloud.CrossNodes), acted: crossed, told: nothing, may: rejected},
+		{name: "every message twice", begin: withDelivery(evilcloud.Twice), acted: func(n evilcloud.Counts) int64 { return n.Repeated }, plays: always},
+		{name: "every message late", begin: withDelivery(evilcloud.Late(2 * time.Second)), acted: late, plays: always, may: rejected},
+		{name: "messages in another order", begin: withDelivery(evilcloud.Reordered()), acted: late, plays: always, may: rejected},
+		{name: "messages truncated", begin: withDelivery(evilcloud.Truncated), acted: changed, told: nothing, may: rejected},
+		{name: "a bit of every message flipped", begin: withDelivery(evilcloud.Flipped), acted: changed, told: nothing, may: rejected},
+		{name: "old messages before new ones", begin: func(_ *testing.T, c *evilcloud.Cloud) { c.SetDelivery(c.Replayed()) }, acted: changed, plays: always, told: rejected},
+	}
+}
+
+func frameFaults() []fault {
+	day := &evilcloud.AnotherDay{}
+	rejected, nothing := []string{saysRejected}, []string{saysNoAnswer}
+	return []fault{
+		{name: "every message reflected to its sender", begin: withFrames(evilcloud.Reflected), acted: frames, plays: always, told: rejected},
+		{name: "another day's messages, and another date", record: func(c *evilcloud.Cloud) { c.SetFrames(day.Frames) },
+			begin: func(_ *testing.T, c *evilcloud.Cloud) { day.Ripen(); c.HangUp() }, acted: frames, plays: always, told: rejected},
+		{name: "sessions of clients swapped", ends: true, begin: withFrames(evilcloud.SwapSessions), acted: frames, plays: sometimes,
+			may: []string{saysRejected, saysSilent, asking + saysUnsigned, sending + saysUnsigned, asking + saysNotOpen, sending + saysNotOpen}},
+		{name: "requests of clients swapped", ends: true, begin: withFrames(evilcloud.SwapRequests), acted: frames,
+			may: []string{saysRejected, saysSilent, saysMalformed, asking + saysUnsigned, sending + saysUnsigned, asking + saysNotOpen, sending + saysNotOpen}},
+		{name: "grants from a cache", begin: withFrames(evilcloud.CachedGrants), acted: frames, plays: always},
+		{name: "answers from a cache", begin: withFrames(evilcloud.CachedAnswers), acted: frames, told: nothing},
+		{name: "deliveries from a cache", begin: withFrames(evilcloud.CachedDeliveries), acted: frames, told: rejected},
+	}
+}
+
+// rewriting makes the rows of rewritten fields: every one there is, and what it comes to.
+func rewriting(t *testing.T) (rows []fault) {
+	wrong := map[string][]string{ // what people are told; nothing: the right picture goes on
+		"open.id": {saysMalformed}, "open.access": {sending + saysUnsigned, asking + saysUnsigned}, "open.read key": {sending + saysUnsigned, asking + saysUnsigned},
+		"open.write key": {sending + saysUnsigned, asking + saysUnsigned}, "open.signature": {sending + saysUnsigned, asking + saysUnsigned}, "open.ticket": nil,
+		"post.id": nil, "post.name": {sending + saysNotOpen}, "post.ttl": nil, "post.body": {saysNoAnswer}, "ack.name": nil, "ack.seq": nil,
+		"grant.id": {saysSilent}, "grant.name": {asking + saysNotOpen}, "close.name": nil, "reject.name": {saysRejected}, "reject.seq": {saysRejected},
+		"challenge.nonce": {sending + saysUnsigned, asking + saysUnsigned}, "challenge.time": nil, "ok.id": {saysMalformed},
+		"deliver.name": {saysNoAnswer}, "deliver.seq": nil, "deliver.body": {saysNoAnswer},
+		"granted.id": {saysSilent}, "granted.json": {saysMalformed}, "granted.urls": nil, "granted.ttl": nil, "granted.viewer": nil, "granted.camera": nil,
+		"refused.code 404": {saysNoAnswer}, "refused.id": {asking + lieOf(429)},
+	}
+	for _, code := range []int{400, 401, 403, 413, 429, 503, 999} {
+		wrong[fmt.Sprintf("refused.code %d", code)] = []string{sending + lieOf(code)}
+	}
+	for _, r := range evilcloud.Fields() {
+		told, known := wrong[r.Name]
+		if !known {
+			t.Errorf("nobody knows what comes of a rewritten %s", r.Name)
+		}
+		row := fault{name: "signaling rewrites " + r.Name, begin: withFrames(r.Frames), acted: frames, told: told,
+			may: []string{saysRejected, sending + lieOf(429), sending + lieOf(404)}}
+		// The other mailbox may be this household's own; and an answer may be there before the word that its offer was refused.
+		if len(told) > 0 && (strings.HasSuffix(r.Name, ".name") || strings.HasPrefix(r.Name, "refused.")) {
+			row.plays, row.may, row.told = sometimes, append(row.may, told...), nil
+		}
+		if len(told) == 0 {
+			row.plays, row.may = always, []string{saysSilent}
+		}
+		if r.Name == "reject.name" || r.Name == "reject.seq" { // somebody must have something to reject
+			row.begin = func(t *testing.T, c *evilcloud.Cloud) {
+				c.SetDelivery(evilcloud.CrossAnswers)
+				withFrames(r.Frames)(t, c)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// lieOf is what a person reads of evilcloud.Lie: nothing that plays with a terminal.
+func lieOf(code int) string {
+	return fmt.Sprintf("?[2Jyour neighbour's camera is now yours? (%d)", code)
+}
+
+func grantFaults() []fault {
+	broken := []string{saysLost, saysNoWay, saysStalled}
+	return []fault{
+		{name: "TURN credentials of another session", relayed: true, begin: withGrants(evilcloud.SwapCredentials), acted: grants, may: broken},
+		{name: "ICE servers of another region", relayed: true, nodes: 2, begin: withGrants(evilcloud.SwapServers), acted: grants, may: broken},
+		{name: "one grant for all", relayed: true, begin: withGrants(evilcloud.ShareGrants), acted: grants, plays: always},
+	}
+}
+
+func packetFaults() []fault {
+	broken := []string{saysLost, saysNoWay, saysStalled}
+	return []fault{
+		{name: "media to another household", relayed: true, goes: true, begin: withTraffic(evilcloud.CrossMedia), acted: misrouted, plays: sometimes, told: []string{saysRejected}, may: broken},
+		{name: "media to another household, from the start", relayed: true, begin: withTraffic(evilcloud.CrossMedia), acted: misrouted, plays: sometimes, may: append(broken, saysRejected)},
+		{name: "TURN's answers to another client", relayed: true, begin: withTraffic(evilcloud.CrossReplies), acted: misrouted, may: broken},
+	}
+}
+
+func stateFaults() []fault {
+	restart := func(t *testing.T, c *evilcloud.Cloud) {
+		if err := c.Restart(t.Context(), 300*time.Millisecond); err != nil {
+			t.Errorf("restart: %v", err)
+		}
+	}
+	return []fault{
+		{name: "a restart that loses everything", relayed: true, goes: true, begin: restart, acted: func(n evilcloud.Counts) int64 { return n.Packets }, plays: sometimes, told: []string{saysStalled}},
+		{name: "a restart, and answers to another session", relayed: true, begin: func(t *testing.T, c *evilcloud.Cloud) {
+			c.SetDelivery(evilcloud.CrossAnswers)
+			restart(t, c)
+		}, acted: crossed, told: []string{saysRejected}},
+	}
+}

@@ -13,6 +13,7 @@ export interface Ordered {
 export class Reorder<T extends Ordered> {
   readonly #waiting = new Map<bigint, { frame: T; since: number }>();
   #next: bigint | undefined;
+  #last = -1n; // the highest counter released: nothing goes back behind it, a keyframe that was held back neither
 
   constructor(
     private readonly patience = 250,
@@ -21,7 +22,7 @@ export class Reorder<T extends Ordered> {
 
   /** Takes a frame; gives those that can be decoded now, in order. */
   push(frame: T, now: number): T[] {
-    if (this.#next !== undefined && frame.ctr < this.#next) return [];
+    if (frame.ctr <= this.#last || (this.#next !== undefined && frame.ctr < this.#next)) return [];
     this.#waiting.set(frame.ctr, { frame, since: now });
     const out = this.#run();
     if (this.#stuck(now)) out.push(...this.#skip());
@@ -43,7 +44,8 @@ export class Reorder<T extends Ordered> {
     if (this.#next === undefined) return this.#skip();
     const out: T[] = [];
     for (let w = this.#waiting.get(this.#next); w; w = this.#waiting.get(this.#next)) {
-      this.#waiting.delete(this.#next++);
+      this.#last = this.#next++;
+      this.#waiting.delete(this.#last);
       out.push(w.frame);
     }
     return out;

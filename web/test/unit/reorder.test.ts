@@ -21,6 +21,7 @@ const rows: { name: string; steps: string; want: string }[] = [
   { name: 'a lost frame is given up for a keyframe that waits', steps: 'k0 d2@10 k3@20 d4@261', want: '0   3+4' },
   { name: 'too many wait', steps: 'k0 d2 d3 d4 d5 d6 d7 d8 d9 d10 k11', want: '0          11' },
   { name: 'too late', steps: 'k0 k2@10 d3@300 d1@301 d4@302', want: '0  2+3  4' },
+  { name: 'a keyframe that was held back does not take the picture back', steps: 'k0 k3@10 d4@261 d6@270 d7@600 k1@610 k8@620', want: '0  3+4    8' },
   { name: 'twice', steps: 'k0 k0 d1 d1', want: '0  1 ' },
 ];
 

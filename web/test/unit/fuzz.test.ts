@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { concat, equal, fromBase64url, Reader, toBase64url, toHex, u16, u32, u64, u8, utf8, type Bytes } from '../../src/bytes';
+import { unwrap } from '../../src/carrier';
+import { EnvelopeError, openEnvelope, pad, sealEnvelope, Type, type Message, type Pair } from '../../src/envelope';
+import { parseFrame } from '../../src/frame';
+import { camera, viewer } from '../../src/identity';
+import { pairMailbox, rendezvous, sessionMailbox, toCamera, toViewer } from '../../src/mailbox';
+import { formatCode, isRelayURL, PairingError, parseCode, Scanner } from '../../src/pairing';
+import { onData, RecordKey } from '../../src/record';
+import { Reorder } from '../../src/reorder';
+import { decodeHeader, encodeHeader, FrameError, FrameKey, ReplayWindow } from '../../src/sframe';
+import { Signaling } from '../../src/signaling';
+import { identityOf, type DeviceVector } from './device';
+import { hex, readJSON } from './testdata';
+
+// What arrives from the relay, changed at random: a parser reads it in one way or throws its own error, and nothing opens but what was
+// sealed. The stories are the same in every run; FUZZ_SEED and FUZZ_ROUNDS choose others and more.
+
+const seed = Number(process.env['FUZZ_SEED'] ?? 1);
+const rounds = Number(process.env['FUZZ_ROUNDS'] ?? 400);
+
+/** Mulberry32, by Tommy Ettinger: numbers below n. */
+class Dice {
+  constructor(private state: number) {}
+
+  below(n: number): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % n;
+  }
+
+  bytes = (n: number): Bytes => Uint8Array.from({ length: n }, () => this.below(256));
+
+  /** b with something changed. */
+  spoil(b: Bytes): Bytes {
+    const c = b.slice();
+    switch (this.below(5)) {
+      case 0:
+        return this.bytes(this.below(2 * b.length + 2));
+      case 1:
+        return c.slice(0, this.below(b.length + 1));
+      case 2:
+        return concat(c, this.bytes(1 + this.below(4)));
+      case 3:
+        for (let n = this.below(4); n > 0; n--) c[this.below(c.length)] = this.below(256);
+    }
+    if (c.length > 0) c[this.below(c.length)]! ^= 1 << this.below(8);
+    return c;
+  }
+}
+
+/** A test of many rounds; a failure says which. */
+function fuzz(name: string, count: number, round: (dice: Dice, n: number) => void | Promise<void>): void {
+  test(name, async () => {
+    for (let n = 0; n < count; n++) {
+      try {
+        await round(new Dice(seed * 1_000_003 + n), n);
+      } catch (e) {
+        throw new Error(`round ${n} of FUZZ_SEED=${seed}`, { cause: e });
+      }
+    }
+  });
+}
+
+/** What f gives, or undefined when it throws an error of a kind that it may. */
+async function attempt<T>(f: () => T | Promise<T>, ...kinds: (new (...a: never[]) => Error)[]): Promise<T | undefined> {
+  try {
+    return await f();
+  } catch (e) {
+    assert.ok(kinds.some((k) => e instanceof k), `throws ${String(e)}`);
+    return undefined;
+  }
+}
+
+fuzz('fields and base64url are read in one way', rounds, async (dice) => {
+  const b = dice.bytes(dice.below(40));
+  const r = new Reader(b);
+  const read = await attempt(() => [u8(r.u8()), u16(r.u16()), u32(r.u32()), u64(r.u64()), r.rest()], RangeError);
+  if (read) assert.ok(equal(concat(...read), b));
+  const s = String.fromCharCode(...dice.spoil(utf8(toBase64url(b))));
+  const decoded = await attempt(() => fromBase64url(s), Error);
+  if (decoded) assert.equal(toBase64url(decoded), s);
+});
+
+fuzz('an SFrame header has one spelling', rounds, async (dice) => {
+  const whole = encodeHeader(BigInt(dice.below(20)), BigInt(dice.below(2 ** 32)) << BigInt(dice.below(32)));
+  const b = dice.below(2) === 0 ? dice.spoil(whole) : dice.bytes(1 + dice.below(20));
+  const h = await attempt(() => decodeHeader(b), FrameError);
+  if (h) assert.ok(equal(encodeHeader(h.kid, h.ctr), b.slice(0, h.size)));
+});
+
+const frameKey = (use: 'encrypt' | 'decrypt'): Promise<FrameKey> => FrameKey.derive(5, 0n, new Uint8Array(64).fill(9), use);
+const sealed = await (await frameKey('encrypt')).seal(300n, utf8('meta'), utf8('picture'));
+
+fuzz('only the frame itself opens, with its metadata', rounds, async (dice) => {
+  const [frame, meta] = [dice.spoil(sealed), dice.below(2) === 0 ? utf8('meta') : dice.bytes(4)];
+  const opened = await attempt(async () => (await frameKey('decrypt')).open(frame, meta), FrameError);
+  assert.equal(opened !== undefined, equal(frame, sealed) && equal(meta, utf8('meta')));
+});
+
+fuzz('a counter is new once, and never when it is too old to tell', rounds, (dice) => {
+  const [window, seen] = [new ReplayWindow(), new Set<bigint>()];
+  let highest = BigInt(dice.below(5000));
+  for (let n = 0; n < 50; n++) {
+    let ctr = highest + BigInt(dice.below(2400) - 1200);
+    if (ctr < 0n) ctr = 0n;
+    const old = seen.size > 0 && ctr <= highest - 1024n;
+    assert.equal(window.fresh(ctr), !seen.has(ctr) && !old, `${ctr} of ${highest}`);
+    if (!window.fresh(ctr)) continue;
+    window.record(ctr);
+    if (seen.size === 0 || ctr > highest) highest = ctr;
+    seen.add(ctr);
+  }
+});
+
+fuzz('a frame that opened is laid out as it must be, or refused', rounds, async (dice) => {
+  const plaintext = dice.spoil(concat(u8(1), u8(1), u8(1), u64(1_795_000_000_000), dice.bytes(8), utf8('unit')));
+  const f = await attempt(() => parseFrame(7n, plaintext), FrameError);
+  if (f) assert.ok(plaintext[0] === 1 && plaintext[1]! <= 1 && plaintext[2] === 1 && equal(f.accessUnit, plaintext.slice(19)));
+});
+
+fuzz('a carrier gives the end of what it carries, or refuses it', rounds, async (dice) => {
+  for (const [carrier, shape] of [['h264', '00000001 67 42c00a 00000001 68cb 000001 65 8884 0102'], ['vp8', '1002009d012a10001000 0102'], ['vp8', '110200 0102']] as const) {
+    const frame = dice.spoil(hex(shape.replaceAll(' ', '')));
+    const inside = await attempt(() => unwrap(carrier, frame), FrameError);
+    if (inside === undefined) continue;
+    const outside = toHex(frame.slice(0, frame.length - inside.length));
+    assert.match(outside, carrier === 'h264' ? /000001(658884|419a84)$/ : /^(1002009d012a10001000|110200)$/);
+    assert.ok(equal(inside, frame.slice(outside.length / 2)));
+  }
+});
+
+fuzz('frames are put in order, each once, and few wait', rounds, (dice) => {
+  const reorder = new Reorder<{ ctr: bigint; keyframe: boolean }>();
+  let last = -1n;
+  for (let n = 0; n < 200; n++) {
+    for (const f of reorder.push({ ctr: BigInt(Math.max(0, n + dice.below(9) - 4)), keyframe: dice.below(20) === 0 }, n * dice.below(30))) {
+      assert.ok(f.ctr > last, `${f.ctr} after ${last}`);
+      last = f.ctr;
+    }
+  }
+});
+
+const record = (): Promise<RecordKey> => RecordKey.derive(new Uint8Array(32).fill(7), onData, toCamera);
+const hello = await (await record()).seal({ type: 'hello' });
+
+fuzz('only the record itself opens, once', rounds, async (dice) => {
+  const [wire, opener] = [dice.spoil(hello), await record()];
+  const m = await attempt(() => opener.open(wire), Error);
+  assert.equal(m !== undefined, equal(wire, hello));
+  if (m === undefined) assert.deepEqual(await opener.open(hello), { type: 'hello' });
+  await assert.rejects(opener.open(hello));
+});
+
+interface Vectors {
+  codes: { text: string; error: string }[];
+  cases: { code: { text: string }; scanner: DeviceVector; displayer: DeviceVector; nonce_s: string; bundle_message: string; m2: string; m3: string; refusals: { message: string }[] }[];
+}
+const vectors = readJSON<Vectors>('crypto/pairing/testdata/vectors.json');
+const codes = vectors.codes.map((c) => c.text);
+
+fuzz('a code has one spelling, and what is none has a sentence', rounds, async (dice) => {
+  const code = utf8(codes[dice.below(codes.length)]!);
+  const link = new TextDecoder().decode(dice.spoil(code));
+  const c = await attempt(() => parseCode(link), PairingError);
+  if (c) assert.ok((await formatCode(c)) === link.trim() && link.trim().length <= 300 && isRelayURL(c.relayURL));
+});
+
+const pairing = vectors.cases[0]!;
+const [scannerIdentity, displayerIdentity] = [await identityOf(pairing.scanner), await identityOf(pairing.displayer)];
+const code = await parseCode(pairing.code.text);
+
+fuzz('a scanner goes on for nothing but its display’s own messages', Math.ceil(rounds / 8), async (dice) => {
+  const messages = [pairing.bundle_message, pairing.m2, pairing.m3, ...pairing.refusals.map((r) => r.message)].map(hex);
+  const scanner = new Scanner(scannerIdentity, code, hex(pairing.nonce_s));
+  const begun = dice.below(2) === 0;
+  if (begun) assert.ok(await scanner.handle(messages[0]!));
+  const message = dice.spoil(messages[dice.below(messages.length)]!);
+  const reply = await attempt(() => scanner.handle(message), PairingError);
+  assert.equal(scanner.pair, undefined);
+  assert.equal(reply !== undefined, begun ? message[0] === 1 : equal(message, messages[0]!));
+});
+
+const [secret, mailboxSecret] = [new Uint8Array(32).fill(5), new Uint8Array(32).fill(6)];
+const ours: Pair = { role: viewer, self: scannerIdentity, peer: displayerIdentity.bundle, secret, mailboxSecret };
+const theirs: Pair = { role: camera, self: displayerIdentity, peer: scannerIdentity.bundle, secret, mailboxSecret };
+const now = 1_795_000_000_000;
+const session = new Uint8Array(16).fill(1);
+const answer: Message = { session, seq: 0n, type: Type.answer, sent: now, expiry: now + 60_000, body: utf8('{}') };
+const inbox = await sessionMailbox(mailboxSecret, toViewer, session);
+const boxes = [inbox, await sessionMailbox(mailboxSecret, toCamera, session), await pairMailbox(mailboxSecret, toViewer, 7), await rendezvous(mailboxSecret, toViewer)];
+const { wire: envelope } = await sealEnvelope(theirs, inbox, answer);
+
+fuzz('only the envelope itself opens, in its mailbox and before it expires', Math.ceil(rounds / 8), async (dice) => {
+  const [wire, box, late] = [dice.below(4) === 0 ? envelope : dice.spoil(envelope), boxes[dice.below(2) * dice.below(boxes.length)]!, dice.below(4) * 60_001];
+  const opened = await attempt(() => openEnvelope(ours, box, wire, now + late), EnvelopeError);
+  assert.equal(opened !== undefined, equal(wire, envelope) && box === inbox && late <= 180_000);
+  if (opened) assert.ok(equal(pad(opened), pad(answer)));
+});
+
+/** A relay in the place of the browser's WebSocket. */
+class Socket {
+  static readonly OPEN = 1;
+  static last: Socket | undefined;
+  readyState = 1;
+  onmessage: ((e: { data: ArrayBuffer }) => void) | undefined;
+  sent = 0;
+
+  constructor() {
+    Socket.last = this;
+  }
+
+  send = (): void => void this.sent++;
+
+  close(): void {
+    this.readyState = 3;
+  }
+
+  say = (b: Bytes): void => this.onmessage?.({ data: b.slice().buffer });
+}
+
+fuzz('whatever a relay sends, a mailbox’s receiver gets what was delivered to that mailbox, and the rest ends the connection or nothing', rounds, async (dice) => {
+  globalThis.WebSocket = Socket as unknown as typeof WebSocket;
+  const signaling = new Signaling('https://relay.example');
+  const socket = Socket.last!;
+  try {
+    const got: Bytes[] = [];
+    signaling.receive(inbox, (body) => {
+      got.push(body);
+      return Promise.resolve(true);
+    });
+    socket.say(concat(u8(0x01), dice.bytes(32), u64(now)));
+    const delivery = concat(u8(0x22), inbox.name, u64(dice.below(9)), dice.bytes(1 + dice.below(9)));
+    const frames = [delivery, concat(u8(0x20), u32(1)), concat(u8(0x21), u32(1), u16(429), u16(2), utf8('no')), concat(u8(0x23), u32(1), utf8('{"urls":[]}')), concat(u8(0x01), dice.bytes(40))];
+    let expected = 0;
+    for (let n = 0; n < 4; n++) {
+      const frame = dice.below(3) === 0 ? delivery : dice.spoil(frames[dice.below(frames.length)]!);
+      if (socket.readyState === 1 && frame[0] === 0x22 && frame.length >= 41 && equal(frame.slice(1, 33), inbox.name)) expected++;
+      socket.say(frame);
+    }
+    await new Promise((done) => setImmediate(done));
+    assert.equal(got.length, expected, toHex(concat(...got)));
+  } finally {
+    signaling.close();
+  }
+});

@@ -166,12 +166,9 @@ func (c *Camera) followRoster(ctx context.Context) {
 	}
 }
 
-// lookEvery is how often this machine's addresses are looked at.
-const lookEvery = time.Second
-
 // followNetwork reaches the relay anew when this machine has moved to another network: the old connection would be found dead much later.
 func (c *Camera) followNetwork(ctx context.Context) {
-	moved := netwatch.Changes(ctx, lookEvery)
+	moved := netwatch.Changes(ctx)
 	for {
 		select {
 		case <-ctx.Done():

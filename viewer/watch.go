@@ -34,8 +34,6 @@ const (
 	retryMost  = 5 * time.Second
 	// retryFor is how long a session that once showed a picture is tried again without one.
 	retryFor = 5 * time.Minute
-	// lookEvery is how often this device's addresses are looked at.
-	lookEvery = 150 * time.Millisecond
 )
 
 // Watch watches the camera of a name or id until ctx ends (nil). A session that had a picture and broke comes back by itself;
@@ -116,7 +114,7 @@ func (w *watching) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer w.work.Wait()
 	defer cancel()
-	moved := netwatch.Changes(ctx, lookEvery)
+	moved := netwatch.Changes(ctx)
 	w.again = time.NewTimer(0)
 	defer w.again.Stop()
 	w.pause = retryFirst

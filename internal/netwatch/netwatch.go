@@ -8,12 +8,79 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
+// lookEvery is how often the system is asked, once for all who want to know in this process.
+const lookEvery = 150 * time.Millisecond
+
 // Changes tells of each change of this device's addresses until ctx ends; several at once may be told as one.
-func Changes(ctx context.Context, every time.Duration) <-chan struct{} {
-	return changes(ctx, every, networks)
+func Changes(ctx context.Context) <-chan struct{} { return shared.changes(ctx) }
+
+// shared is the one watcher of this process: a program may run thousands of cameras.
+var shared = &watcher{networks: networks}
+
+// watcher asks the system while anybody wants to know.
+type watcher struct {
+	networks func() ([]network, error)
+
+	mu      sync.Mutex
+	wanting map[chan struct{}]struct{} // guarded by mu
+	stop    context.CancelFunc         // guarded by mu; ends looking when nobody wants to know any more
+}
+
+func (w *watcher) changes(ctx context.Context) <-chan struct{} {
+	out := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.wanting) == 0 {
+		var looking context.Context
+		looking, w.stop = context.WithCancel(context.Background())
+		w.wanting = make(map[chan struct{}]struct{})
+		go w.look(looking)
+	}
+	w.wanting[out] = struct{}{}
+	context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.wanting, out)
+		if len(w.wanting) == 0 {
+			w.stop()
+		}
+	})
+	return out
+}
+
+func (w *watcher) look(ctx context.Context) {
+	every := time.NewTicker(lookEvery)
+	defer every.Stop()
+	before, known := text(w.networks())
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		now, ok := text(w.networks())
+		if known && ok && now != before {
+			w.tell()
+		}
+		if ok {
+			before, known = now, true
+		}
+	}
+}
+
+func (w *watcher) tell() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for out := range w.wanting {
+		select {
+		case out <- struct{}{}:
+		default: // it is still to be heard
+		}
+	}
 }
 
 // network is an interface's address. Two home networks often give the same address to a device; the interface is another one then, or it
@@ -37,33 +104,6 @@ func networks() (all []network, err error) {
 		}
 	}
 	return all, err
-}
-
-func changes(ctx context.Context, every time.Duration, networks func() ([]network, error)) <-chan struct{} {
-	out := make(chan struct{}, 1)
-	go func() {
-		look := time.NewTicker(every)
-		defer look.Stop()
-		before, known := text(networks())
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-look.C:
-			}
-			now, ok := text(networks())
-			if known && ok && now != before {
-				select {
-				case out <- struct{}{}:
-				default: // it is still to be heard
-				}
-			}
-			if ok {
-				before, known = now, true
-			}
-		}
-	}()
-	return out
 }
 
 // text is the networks in one string, whatever order they come in. A device without any but its own loopback is between

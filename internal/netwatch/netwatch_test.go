@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,15 +31,22 @@ func TestChanges(t *testing.T) {
 			{"elsewhere", []network{other}, nil, true},
 			{"at another home with the same address", []network{again}, nil, true},
 		}
-		now := 0
+		var now atomic.Int64
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		told := changes(ctx, time.Second, func() ([]network, error) { return steps[now].networks, steps[now].err })
+		w := &watcher{networks: func() ([]network, error) { return steps[now.Load()].networks, steps[now.Load()].err }}
+		told, beside := w.changes(ctx), w.changes(ctx)
 		synctest.Wait()
+		all := 0
 		for i, s := range steps {
-			now = i
-			time.Sleep(1100 * time.Millisecond) // of the bubble's own time
+			now.Store(int64(i))
+			time.Sleep(lookEvery + lookEvery/10) // of the bubble's own time
 			synctest.Wait()
+			select {
+			case <-beside:
+				all++
+			default:
+			}
 			select {
 			case <-told:
 				if !s.told {
@@ -49,6 +57,9 @@ func TestChanges(t *testing.T) {
 					t.Errorf("%s: not told", s.name)
 				}
 			}
+		}
+		if all != 3 {
+			t.Errorf("another who wants to know was told %d times, want 3", all)
 		}
 	})
 }

@@ -83,9 +83,10 @@ type watching struct {
 	ended   error // why run returns
 	over    bool
 
-	mu    sync.Mutex // held while a function of cfg is called
-	shown *attempt   // guarded by mu; whose frames are handed on
-	last  time.Time  // guarded by mu; of the last frame
+	mu       sync.Mutex // held while a function of cfg is called
+	shown    *attempt   // guarded by mu; whose frames are handed on
+	last     time.Time  // guarded by mu; of the last frame
+	captured time.Time  // guarded by mu; by the camera's clock, the last frame
 }
 
 // attempt is one session, from asking for its way on.
@@ -95,6 +96,7 @@ type attempt struct {
 	stalled bool          // owned by run's goroutine
 	err     error         // how it ended; set before run's goroutine hears of that
 	path    *session.Path // guarded by watching.mu; the last told
+	dropped bool          // guarded by watching.mu; wanted no longer, and what it still hands on while it ends neither
 }
 
 func (w *watching) do(ctx context.Context, f func()) {
@@ -184,15 +186,25 @@ func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
 	}
 	a.stalled = stalled
 	if !stalled {
-		if w.next != nil && !w.showing(w.next) {
-			w.next.cancel()
-			w.next = nil
-		}
+		w.drop()
 		return
 	}
 	w.client.Hurry()
 	w.retry(ErrStalled)
 	w.begin(ctx)
+}
+
+// drop ends the attempt that was to take the place of the one that is shown. It looks and decides in one: a frame that came between would
+// leave an attempt shown that ends, and the one that lives unheard.
+func (w *watching) drop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next == nil || w.shown == w.next {
+		return
+	}
+	w.next.dropped = true
+	w.next.cancel()
+	w.next = nil
 }
 
 // took is told that an attempt's first frame is shown.
@@ -283,8 +295,11 @@ func call[T any](f func(T), with T) {
 func (w *watching) frame(ctx context.Context, a *attempt, f session.Frame) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if f.Still { // a picture while the stream is on its way, and no proof that it will come
-		if w.shown == nil || a.began.After(w.shown.began) {
+	if a.dropped {
+		return
+	}
+	if f.Still { // a picture while the stream is on its way, and no proof that it will come; of a group's begin, so perhaps of before what is shown
+		if w.shown == nil || a.began.After(w.shown.began) && f.Captured.After(w.captured) {
 			w.cfg.OnFrame(f)
 		}
 		return
@@ -303,6 +318,6 @@ func (w *watching) frame(ctx context.Context, a *attempt, f session.Frame) {
 		}
 		w.work.Go(func() { w.do(ctx, func() { w.took(a) }) }) // run may be waiting for mu
 	}
-	w.last = time.Now()
+	w.last, w.captured = time.Now(), f.Captured
 	w.cfg.OnFrame(f)
 }

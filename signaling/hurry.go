@@ -70,8 +70,10 @@ func (c *Client) reach(ctx context.Context) (*link, error) {
 				return nil, err
 			}
 			c.failed(&reachError{host(c.cfg.URL), err})
-		case <-c.hurried:
-			dial()
+		case <-c.hurried: // as often as the other end of a session likes to stall
+			if under < hurryDials {
+				dial()
+			}
 		case <-every.C:
 			if c.hurrying() && under < hurryDials {
 				dial()

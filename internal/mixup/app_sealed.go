@@ -34,7 +34,7 @@ func (a app) serve(ctx context.Context, h *household) error {
 
 // still asks for one picture.
 func (a app) still(ctx context.Context, h *household) ([]byte, error) {
-	f, err := a.viewer.Still(ctx, h.name(), func(session.Rejection) { h.rejected() })
+	f, err := a.viewer.Still(ctx, h.name(), func(r session.Rejection) { h.rejected(r.What) })
 	return f.AccessUnit, err
 }
 
@@ -43,8 +43,8 @@ func (a app) watch(ctx context.Context, h *household, s *sample) {
 	for ctx.Err() == nil {
 		err := a.viewer.Watch(ctx, h.name(), viewer.Watch{
 			RelayOnly: true,
-			OnFrame:   func(f session.Frame) { s.frame(h, f.AccessUnit) },
-			OnReject:  func(session.Rejection) { h.rejected() },
+			OnFrame:   func(f session.Frame) { s.frame(h, f.AccessUnit, f.Still) },
+			OnReject:  func(r session.Rejection) { h.rejected(r.What) },
 			OnRetry:   func(error) { s.broke(h) },
 		})
 		if err == nil || ctx.Err() != nil {

@@ -52,7 +52,7 @@ type Result struct {
 	Phases             []Phase
 	Ticks              []Tick
 	Deliveries         int64   // messages that the cloud delivered while the fault was on
-	Crossed            int64   // of those, to the wrong household
+	Crossed            int64   // of those, to the wrong mailbox: nearly always another household's
 	CrossedPackets     int64   // of media, to the wrong household
 	Back, LiveBack     []int64 // how long after the fault each had the right picture, milliseconds
 	Final              counts

@@ -98,6 +98,9 @@ func (h *household) pair(ctx context.Context) error {
 func (h *household) ask(ctx context.Context) {
 	began, there := time.Now(), h.connected.Load()
 	picture, err := h.app.still(ctx, h)
+	if err == nil { // also of a request that nobody waits for any more
+		h.shown(picture)
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -106,17 +109,26 @@ func (h *household) ask(ctx context.Context) {
 	h.mu.Unlock()
 	if err != nil {
 		h.tally.add(func(c *counts) { c.Unanswered++ })
-		return
 	}
-	h.shown(picture)
 }
 
-// shown counts a picture that reached the person: by the mark in it.
-func (h *household) shown(picture []byte) (own bool) {
-	own = slices.Equal(media.Marks(picture), []string{h.lens.mark})
-	h.mu.Lock()
-	first := !own && !h.saw
+// owns says whose a picture is: by the mark in it. One without a mark, or with two, is not this household's.
+func (h *household) owns(picture []byte) bool {
+	return slices.Equal(media.Marks(picture), []string{h.lens.mark})
+}
+
+// sees says whether this is the first stranger's picture that the person is shown. h.mu is held.
+func (h *household) sees(own bool) (first bool) {
+	first = !own && !h.saw
 	h.saw = h.saw || !own
+	return first
+}
+
+// shown counts a picture that reached the person.
+func (h *household) shown(picture []byte) (own bool) {
+	own = h.owns(picture)
+	h.mu.Lock()
+	first := h.sees(own)
 	back := own && !h.healed.IsZero() && !h.back
 	h.back = h.back || back
 	healed := h.healed
@@ -139,13 +151,16 @@ func (h *household) shown(picture []byte) (own bool) {
 }
 
 // rejected counts what arrived and was not shown.
-func (h *household) rejected() {
+func (h *household) rejected(what string) {
 	h.mu.Lock()
 	first := !h.told
 	h.told = true
 	h.mu.Unlock()
 	h.tally.add(func(c *counts) {
 		c.Rejected++
+		if what == "packet" {
+			c.RejectedPackets++
+		}
 		if first {
 			c.Told++
 		}

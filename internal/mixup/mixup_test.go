@@ -59,7 +59,7 @@ func TestMixup(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	good := func() *pairOfResults {
 		return &pairOfResults{
-			Sealed:   &Result{Sealed: true, Households: 10, Sample: 2, Crossed: 5, Final: counts{Rejected: 5, Back: 10, LiveBack: 2}},
+			Sealed:   &Result{Sealed: true, Households: 10, Sample: 2, Crossed: 5, CrossedPackets: 5, Final: counts{Rejected: 5, RejectedPackets: 2, Back: 10, LiveBack: 2}},
 			Unsealed: &Result{Households: 10, Crossed: 5, Final: counts{Strangers: 5, Saw: 3}},
 		}
 	}
@@ -71,7 +71,10 @@ func TestVerdict(t *testing.T) {
 		"a stranger's live frame": func(r *pairOfResults) { r.Sealed.Final.LiveStrangers = 1 },
 		"a person who saw":        func(r *pairOfResults) { r.Sealed.Final.Saw = 1 },
 		"nothing crossed":         func(r *pairOfResults) { r.Sealed.Crossed = 0 },
-		"nothing rejected":        func(r *pairOfResults) { r.Sealed.Final.Rejected = 0 },
+		"no message rejected":     func(r *pairOfResults) { r.Sealed.Final.Rejected = 2 },
+		"no packet crossed":       func(r *pairOfResults) { r.Sealed.CrossedPackets = 0 },
+		"no packet rejected":      func(r *pairOfResults) { r.Sealed.Final.RejectedPackets = 0 },
+		"a smaller control":       func(r *pairOfResults) { r.Unsealed.Households = 9 },
 		"one did not come back":   func(r *pairOfResults) { r.Sealed.Final.Back = 9 },
 		"one session did not":     func(r *pairOfResults) { r.Sealed.Final.LiveBack = 1 },
 		"a control without leaks": func(r *pairOfResults) { r.Unsealed.Final.Saw = 0 },

@@ -79,8 +79,12 @@ func (r *pairOfResults) verdict() error {
 		return errors.New("give the sealed result first, then the control's")
 	case s.Final.Strangers+s.Final.LiveStrangers+s.Final.Saw > 0:
 		return errors.New("a person was shown a stranger's picture")
-	case s.Crossed == 0 || s.Final.Rejected == 0 || u.Crossed == 0:
+	case s.Households != u.Households:
+		return errors.New("the control is of another size")
+	case s.Crossed == 0 || s.Final.Rejected == s.Final.RejectedPackets || u.Crossed == 0:
 		return errors.New("the cloud mixed nothing up: this shows nothing")
+	case s.Sample > 0 && (s.CrossedPackets == 0 || s.Final.RejectedPackets == 0):
+		return errors.New("the cloud mixed up no live video: this shows nothing of it")
 	case s.Final.Back < s.Households || s.Final.LiveBack < s.Sample:
 		return errors.New("not everybody has the right picture back")
 	case u.Final.Saw == 0:
@@ -111,7 +115,7 @@ func (r *pairOfResults) table() string {
 	row("", "Peephole", "the same without sealing")
 	row("---", "---:", "---:")
 	row("households: a camera and a person each", thousands(s.Households), thousands(u.Households))
-	row("messages that the mixed-up cloud delivered to the wrong household", thousands(int(s.Crossed)), thousands(int(u.Crossed)))
+	row("messages that the mixed-up cloud delivered to the wrong mailbox", thousands(int(s.Crossed)), thousands(int(u.Crossed)))
 	row("packets of live video that it delivered to the wrong household", thousands(int(s.CrossedPackets)), "not part of it")
 	row("**strangers' pictures shown**", "**"+thousands(s.Final.Strangers+s.Final.LiveStrangers)+"**", "**"+thousands(u.Final.Strangers)+"**")
 	row("**people who saw a stranger's home**", "**"+thousands(s.Final.Saw)+"**", "**"+thousands(u.Final.Saw)+"**")

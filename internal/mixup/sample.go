@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/peephole-cam/peephole/media"
 )
 
 // liveWithin is how old the last frame of a session may be that counts as showing a picture: three of the lens' seconds.
@@ -36,12 +33,17 @@ func (s *sample) start(ctx context.Context, homes []*household) {
 	}
 }
 
-// frame counts one frame that a person was shown.
-func (s *sample) frame(h *household, unit []byte) {
-	now, own := time.Now(), slices.Equal(media.Marks(unit), []string{h.lens.mark})
+// frame counts one frame that a person was shown. A still, which comes by signaling before the stream, can be a stranger's like any other, and is no
+// proof that the session is back.
+func (s *sample) frame(h *household, unit []byte, still bool) {
+	now, own := time.Now(), h.owns(unit)
+	h.mu.Lock()
+	first := h.sees(own)
+	h.mu.Unlock()
+	live := own && !still
 	s.mu.Lock()
-	back := own && !s.healed.IsZero() && !s.back[h]
-	if own {
+	back := live && !s.healed.IsZero() && !s.back[h]
+	if live {
 		s.last[h] = now
 	}
 	if back {
@@ -50,10 +52,14 @@ func (s *sample) frame(h *household, unit []byte) {
 	healed := s.healed
 	s.mu.Unlock()
 	s.tally.add(func(c *counts) {
-		if own {
-			c.LiveOwn++
-		} else {
+		switch {
+		case !own:
 			c.LiveStrangers++
+		case live:
+			c.LiveOwn++
+		}
+		if first {
+			c.Saw++
 		}
 		if back {
 			c.LiveBack++

@@ -7,16 +7,17 @@ import (
 
 // counts is what people were shown and told, summed since the start of the experiment but for the gauges.
 type counts struct {
-	Paired     int // households that are paired
-	Connected  int // cameras at their relay now
-	Asked      int // households that asked for a picture since the incident began
-	Own        int // pictures shown that were their own camera's
-	Strangers  int // pictures shown that were another household's
-	Saw        int // people who were shown at least one of those
-	Rejected   int // things that arrived, did not open, and were not shown
-	Told       int // people who were told so
-	Unanswered int // requests without a picture
-	Back       int // people who were shown their own camera's picture after the fault had ended
+	Paired          int // households that are paired
+	Connected       int // cameras at their relay now
+	Asked           int // households that asked for a picture since the incident began
+	Own             int // pictures shown that were their own camera's
+	Strangers       int // pictures shown that were another household's
+	Saw             int // people who were shown at least one of those
+	Rejected        int // things that arrived, did not open, and were not shown
+	RejectedPackets int // of those, packets of live video
+	Told            int // people who were told so
+	Unanswered      int // requests without a picture
+	Back            int // people who were shown their own camera's picture after the fault had ended
 
 	LiveNow       int // of the sample: who had a frame of their own camera within the last three seconds
 	LiveOwn       int // frames of the sample's sessions
@@ -35,6 +36,7 @@ func (c *counts) plus(o counts) {
 	c.Strangers += o.Strangers
 	c.Saw += o.Saw
 	c.Rejected += o.Rejected
+	c.RejectedPackets += o.RejectedPackets
 	c.Told += o.Told
 	c.Unanswered += o.Unanswered
 	c.Back += o.Back

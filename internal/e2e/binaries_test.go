@@ -55,7 +55,7 @@ type process struct {
 // start runs a command of ours. It is ended with SIGTERM and must then end by itself.
 func start(t testing.TB, name string, args ...string) *process {
 	t.Helper()
-	return startBy(t, (*exec.Cmd).Start, name, args...)
+	return startBy(t, func(cmd *exec.Cmd) error { return forked(cmd.Start) }, name, args...)
 }
 
 // startBy is start, where begin starts the process: on a host of a lab.

@@ -37,7 +37,7 @@ func startRTSP(t *testing.T, args ...string) rtspServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := forked(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
 	kill := func() {

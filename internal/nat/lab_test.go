@@ -74,7 +74,13 @@ func TestBehaviour(t *testing.T) {
 			if kind.Name != natlab.DualStack.Name && kind.Name != natlab.CarrierGrade.Name { // port-restricted too, and it takes seconds
 				testFiltering(t, kind, s, second, answers[0], a, b)
 			}
-			if hairpins, err := s.Hairpins(t.Context(), second, answers[0].Mapped); err != nil || hairpins != kind.Behaviour.Hairpin {
+			hairpins, err := s.Hairpins(t.Context(), second, answers[0].Mapped)
+			for range 3 { // a packet may be lost on a busy machine
+				if err == nil && !hairpins && kind.Behaviour.Hairpin {
+					hairpins, err = s.Hairpins(t.Context(), second, answers[0].Mapped)
+				}
+			}
+			if err != nil || hairpins != kind.Behaviour.Hairpin {
 				t.Errorf("hairpins: %t, %v; want %t", hairpins, err, kind.Behaviour.Hairpin)
 			}
 			if want != NoMapping {

@@ -75,13 +75,10 @@ func TestBehaviour(t *testing.T) {
 				testFiltering(t, kind, s, second, answers[0], a, b)
 			}
 			hairpins, err := s.Hairpins(t.Context(), second, answers[0].Mapped)
-			for range 3 { // a packet may be lost on a busy machine
-				if err == nil && !hairpins && kind.Behaviour.Hairpin {
-					hairpins, err = s.Hairpins(t.Context(), second, answers[0].Mapped)
-				}
-			}
-			if err != nil || hairpins != kind.Behaviour.Hairpin {
-				t.Errorf("hairpins: %t, %v; want %t", hairpins, err, kind.Behaviour.Hairpin)
+			// A filter by address and port drops what comes back by the hairpin too, from a socket that this one has not written to.
+			wantHairpin := kind.Behaviour.Hairpin && !(kind.Behaviour.Translates && kind.Behaviour.Filtering == natlab.AddressAndPortDependent)
+			if err != nil || hairpins != wantHairpin {
+				t.Errorf("hairpins: %t, %v; want %t", hairpins, err, wantHairpin)
 			}
 			if want != NoMapping {
 				want = Mapping(kind.Behaviour.Mapping)

@@ -74,7 +74,7 @@ func frameFaults() []fault {
 		{name: "another day's messages, and another date", record: func(c *evilcloud.Cloud) { c.SetFrames(day.Frames) },
 			begin: func(_ *testing.T, c *evilcloud.Cloud) { day.Ripen(); c.HangUp() }, acted: frames, plays: always, told: rejected},
 		{name: "sessions of clients swapped", ends: true, begin: withFrames(evilcloud.SwapSessions), acted: frames, plays: sometimes,
-			may: []string{saysRejected, saysSilent, saysNoProtocol, asking + saysNoProtocol, sending + saysNoProtocol, asking + saysUnsigned, sending + saysUnsigned, asking + saysNotOpen, sending + saysNotOpen}},
+			may: []string{saysRejected, saysSilent, saysNoProtocol, "ask for ice servers: " + saysNoProtocol, "send offer: send message: " + saysNoProtocol, asking + saysUnsigned, sending + saysUnsigned, asking + saysNotOpen, sending + saysNotOpen}},
 		{name: "requests of clients swapped", ends: true, begin: withFrames(evilcloud.SwapRequests), acted: frames,
 			may: []string{saysRejected, saysSilent, saysMalformed, asking + saysUnsigned, sending + saysUnsigned, asking + saysNotOpen, sending + saysNotOpen}},
 		{name: "grants from a cache", begin: withFrames(evilcloud.CachedGrants), acted: frames, plays: always},

@@ -2,6 +2,7 @@ import { toHex, type Bytes } from './bytes';
 import { hasSize } from './envelope';
 import { sha256 } from './label';
 import { maxRecord, minRecord } from './record';
+import { mayBePiece } from './still';
 
 // The messages of a session's own mailbox, and which of them are no reason for alarm although they do not open. Mailboxes deliver at least
 // once; a relay that restarts forgets what waited in it, so that what follows an answer can come without it.
@@ -14,6 +15,11 @@ export interface Message {
 
 const maxSeen = 256; // more than a session has messages
 const maxEarly = 64; // as many as a camera's outbox holds
+
+/** Tells a record from an envelope, by its outside. */
+function mayBeRecord(body: Bytes): boolean {
+  return body.length >= minRecord && body.length <= maxRecord && body[0] === 1 && !hasSize(body.length);
+}
 
 export class Arrivals {
   readonly #seen = new Set<string>();
@@ -29,10 +35,9 @@ export class Arrivals {
     if (this.#seen.size < maxSeen) this.#seen.add(toHex(await sha256(m.body)));
   }
 
-  /** Keeps a message that came before the answer, to be judged when there are keys; false: it is no record, or one too many. */
+  /** Keeps a message that came before the answer, to be judged when there are keys; false: it is neither record nor piece, or one too many. */
   hold(m: Message): boolean {
-    const n = m.body.length;
-    if (n < minRecord || n > maxRecord || m.body[0] !== 1 || hasSize(n) || this.#early.length >= maxEarly) return false;
+    if (this.#early.length >= maxEarly || !(mayBeRecord(m.body) || mayBePiece(m.body))) return false;
     this.#early.push(m);
     return true;
   }

@@ -13,7 +13,8 @@ const maxRetry = 8_000;
 /** A picture that has not moved for this long is covered: never a stale one. Milliseconds. */
 const stale = 3_000;
 
-type State = 'idle' | 'connecting' | 'playing' | 'failed';
+/** still: the first picture is on the screen, and the stream on its way. */
+type State = 'idle' | 'connecting' | 'still' | 'playing' | 'failed';
 
 export interface CardActions {
   rename(c: Camera): void;
@@ -30,6 +31,7 @@ export class Card {
   #retry = firstRetry;
   #began = 0;
   #lastFrame = 0;
+  #streaming = false;
   #status = '';
   readonly #alarm = new Alarm();
   readonly #watchdog: ReturnType<typeof setInterval>;
@@ -92,6 +94,7 @@ export class Card {
     const session = new Session(await pairOf(this.self, this.camera), this.#signaling, {
       track: (stream) => this.#play(stream),
       picture: (frame) => this.#draw(frame),
+      first: (frame, live) => this.#first(session, frame, live),
       frame: (live) => this.#frame(live),
       name: () => undefined,
       path: (path) => this.#path(path),
@@ -101,6 +104,8 @@ export class Card {
     });
     this.#session = session;
     this.#began = performance.now();
+    this.#streaming = false;
+    delete this.root.dataset['first'];
     delete this.root.dataset['ttff'];
     let error: unknown;
     try {
@@ -126,9 +131,9 @@ export class Card {
 
   #play(stream: MediaStream): void {
     this.#video.srcObject = stream;
-    this.#video.hidden = false;
-    this.#canvas.hidden = true;
+    this.#video.hidden = false; // below the canvas, which shows the first picture until the video has one
     const count = (): void => {
+      this.#canvas.hidden = true;
       this.#shown();
       if (this.#video.srcObject === stream) this.#video.requestVideoFrameCallback(count);
     };
@@ -136,20 +141,35 @@ export class Card {
     this.#video.play().catch(() => undefined); // muted: nothing forbids it; srcObject may change meanwhile
   }
 
+  /** The picture that came before the stream, if it still does. */
+  #first(session: Session, frame: VideoFrame, live: boolean): void {
+    if (this.#session !== session || this.#streaming) return frame.close();
+    this.#paint(frame);
+    this.#frame(live);
+    this.#lastFrame = performance.now();
+    this.root.dataset['first'] = (this.#lastFrame - this.#began).toFixed(1);
+    this.#show('still', '');
+  }
+
   #draw(frame: VideoFrame): void {
+    this.#video.hidden = true;
+    this.#paint(frame);
+    this.#shown();
+  }
+
+  #paint(frame: VideoFrame): void {
     if (this.#canvas.width !== frame.displayWidth || this.#canvas.height !== frame.displayHeight) {
       this.#canvas.width = frame.displayWidth;
       this.#canvas.height = frame.displayHeight;
     }
     this.#canvas.hidden = false;
-    this.#video.hidden = true;
     this.#canvas.getContext('2d')?.drawImage(frame, 0, 0);
     frame.close();
-    this.#shown();
   }
 
-  /** One picture is on the screen. */
+  /** One picture of the stream is on the screen. */
   #shown(): void {
+    this.#streaming = true;
     this.#lastFrame = performance.now();
     if (this.#alarm.on) {
       this.#alarm.shown(this.#lastFrame);
@@ -168,13 +188,14 @@ export class Card {
   }
 
   #checkStale(): void {
-    if (this.root.dataset['state'] !== 'playing' || performance.now() - this.#lastFrame < stale) return;
-    this.#show('connecting', this.#status || 'The picture has stopped. Waiting for the camera…');
+    const state = this.root.dataset['state'];
+    if ((state !== 'playing' && state !== 'still') || performance.now() - this.#lastFrame < stale) return;
+    this.#show('connecting', this.#status || (state === 'still' ? 'Connecting…' : 'The picture has stopped. Waiting for the camera…'));
   }
 
   #say(text: string): void {
     this.#status = text;
-    if (text !== '' && this.root.dataset['state'] !== 'playing') this.#show('connecting', `The camera says: ${text}`);
+    if (text !== '' && this.root.dataset['state'] === 'connecting') this.#show('connecting', `The camera says: ${text}`);
   }
 
   #path(path: Path): void {

@@ -1,3 +1,4 @@
+import type { Bytes } from './bytes';
 import type { Frame } from './frame';
 import { Reorder } from './reorder';
 
@@ -9,6 +10,26 @@ export function codecString(accessUnit: Uint8Array): string | undefined {
     return 'avc1.' + Array.from(accessUnit.subarray(i + 4, i + 7), (b) => b.toString(16).padStart(2, '0')).join('');
   }
   return undefined;
+}
+
+/** Decodes one keyframe by itself. Rejects when this browser cannot. */
+export async function decodeKeyframe(accessUnit: Bytes): Promise<VideoFrame> {
+  const codec = codecString(accessUnit);
+  if (codec === undefined) throw new Error('decode keyframe: no SPS');
+  let picture: VideoFrame | undefined;
+  const decoder = new VideoDecoder({
+    output: (f) => {
+      picture?.close();
+      picture = f;
+    },
+    error: () => undefined, // flush rejects with it
+  });
+  decoder.configure({ codec, optimizeForLatency: true });
+  decoder.decode(new EncodedVideoChunk({ type: 'key', timestamp: 0, data: accessUnit }));
+  await decoder.flush();
+  decoder.close();
+  if (picture === undefined) throw new Error('decode keyframe: no picture');
+  return picture;
 }
 
 export interface DecoderEvents {

@@ -1,6 +1,7 @@
 import { Reader, toHex, type Bytes } from './bytes';
 import { unwrap, type Carrier } from './carrier';
 import { FrameError, FrameKey, ReplayWindow } from './sframe';
+import type { FrameSecret } from './track';
 
 // The plaintext of a video frame (doc/protocol.md, section 7):
 //
@@ -36,13 +37,8 @@ export function parseFrame(ctr: bigint, plaintext: Bytes): Frame {
 }
 
 /** What a receiver needs to open one track. */
-export interface TrackKey {
+export interface TrackKey extends FrameSecret {
   carrier: Carrier;
-  kid: bigint;
-  /** 64 bytes. */
-  baseKey: Bytes;
-  /** The SFrame metadata that binds frames to camera, viewer, session and track. */
-  binding: Bytes;
 }
 
 /** Opens the frames of one track, each once. */

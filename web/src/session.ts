@@ -1,14 +1,18 @@
-import { concat, fromBase64url, random, text, toBase64url, u8, utf8, type Bytes } from './bytes';
+import { concat, fromBase64url, random, text, toBase64url, utf8, type Bytes } from './bytes';
 import type { Carrier } from './carrier';
 import { Arrivals, type Message } from './arrivals';
 import { EnvelopeError, isForeign, openEnvelope, sealEnvelope, Type, type Pair } from './envelope';
+import { decodeKeyframe } from './decoder';
 import { Freshness } from './freshness';
 import { encSize, KEMKey } from './hpke';
 import { exporter, hash, info, kdf, sha256 } from './label';
 import { dayOf, pairMailbox, sessionMailbox, toCamera, toViewer, type Mailbox } from './mailbox';
 import { describePath, type Path } from './path';
 import { onData, onSignaling, RecordKey, type RecordMessage } from './record';
+import { FrameError } from './sframe';
 import { RelayError, type Grant, type Signaling } from './signaling';
+import { mayBePiece, Still } from './still';
+import { cameraTrack, stillTrack, videoTrack, type SessionSecret } from './track';
 import type { Start, WorkerEvent } from './workermessages';
 
 // The viewer's end of one session (doc/protocol.md, section 6).
@@ -45,6 +49,8 @@ export interface SessionEvents {
   track(stream: MediaStream): void;
   /** The vp8 carrier: draw and close this. */
   picture(frame: VideoFrame): void;
+  /** The picture that came behind the answer, before the stream: draw and close this, unless the stream has begun. */
+  first(frame: VideoFrame, live: boolean): void;
   /** One frame has opened (h264), or is about to be shown (vp8). */
   frame(live: boolean, carrier: Carrier): void;
   name(name: string): void;
@@ -85,6 +91,7 @@ export class Session {
   #openSignal!: RecordKey;
   #sendData: RecordKey | undefined;
   #openData!: RecordKey;
+  #first!: Still;
   #outbox = Promise.resolve();
   #arriving = Promise.resolve();
   #greeted = false;
@@ -142,7 +149,7 @@ export class Session {
     const description = await this.#pc.createOffer();
     await this.#pc.setLocalDescription(description);
     const offer = {
-      sdp: description.sdp, kem: toBase64url(kem.publicKey), random: toBase64url(viewerRandom), carriers: this.carriers,
+      first: true, sdp: description.sdp, kem: toBase64url(kem.publicKey), random: toBase64url(viewerRandom), carriers: this.carriers,
       challenge: toBase64url(this.#fresh.issue(performance.now(), Date.now())), turn: { urls: grant.urls, ...grant.camera }, agent: 'peephole web',
     };
     const sent = Date.now();
@@ -162,7 +169,7 @@ export class Session {
   async #arrived(m: Message, answered: (m: Message) => Promise<boolean>): Promise<void> {
     if (await this.#arrivals.again(m)) return;
     const first = this.#sendSignal === undefined;
-    if (!(await (first ? answered(m) : this.#record(m)))) return;
+    if (!(await (first ? answered(m) : mayBePiece(m.body) ? this.#piece(m) : this.#record(m)))) return;
     await this.#arrivals.opened(m);
     if (first) for (const held of this.#arrivals.release()) await this.#arrived(held, answered);
   }
@@ -247,10 +254,11 @@ export class Session {
     const transcript = await hash('session transcript', await sha256(offer.wire), await sha256(wire));
     const ikm = concat(offer.sessionExport, kemSecret, offer.viewerRandom, cameraRandom);
     const secret = await kdf(this.pair.secret, ikm, 'session secret', concat(this.#id, transcript), 32);
-    const track = u8(0);
-    const binding = await hash('frame binding', this.pair.peer.fingerprint, this.pair.self.bundle.fingerprint, this.#id, track);
-    const baseKey = await kdf(cameraRandom, secret, 'sframe', concat(u8(1), track), 64);
-    this.#worker.postMessage({ type: 'start', track: { carrier: a.carrier, kid: 0n, baseKey, binding } } satisfies Start);
+    const bound: SessionSecret = {
+      key: secret, id: this.#id, camera: this.pair.peer.fingerprint, viewer: this.pair.self.bundle.fingerprint, cameraRandom,
+    };
+    this.#worker.postMessage({ type: 'start', track: { carrier: a.carrier, ...(await cameraTrack(bound, videoTrack)) } } satisfies Start);
+    this.#first = await Still.create(await cameraTrack(bound, stillTrack));
     this.#openSignal = await RecordKey.derive(secret, onSignaling, toViewer);
     this.#openData = await RecordKey.derive(secret, onData, toViewer);
     this.#sendData = await RecordKey.derive(secret, onData, toCamera);
@@ -295,6 +303,25 @@ export class Session {
     // A candidate that cannot be used is not an error: ICE goes on with the others.
     await this.#pc.addIceCandidate({ candidate: m.candidate, sdpMid: m.mid ?? '0' }).catch(() => undefined);
     return true;
+  }
+
+  /** Takes a piece of the first picture. What is wrong with it is told, and of no consequence: the stream follows. */
+  async #piece({ body, reject }: Message): Promise<boolean> {
+    try {
+      const frame = await this.#first.add(body);
+      if (frame?.keyframe) void this.#showFirst(frame.accessUnit, frame.challenge);
+      return true;
+    } catch (e) {
+      if (e instanceof FrameError) reject();
+      this.events.rejected('frame');
+      return false;
+    }
+  }
+
+  async #showFirst(accessUnit: Bytes, challenge: string): Promise<void> {
+    // A browser that cannot decode it says so of the stream, too.
+    const picture = await decodeKeyframe(accessUnit).catch(() => undefined);
+    if (picture) this.events.first(picture, this.#fresh.live(challenge, performance.now(), Date.now()));
   }
 
   async #onData(wire: Bytes): Promise<void> {

@@ -13,7 +13,7 @@
 //   {"quiet": true}                     waits until it is gone
 //   {"empty": true}                     waits for the page that knows no camera
 //   {"tell": LINE, "hear": true}         prints LINE, waits for a line: the test does something in between
-//   {"sessions": N}                     stops and watches the first card N times, and reports each time to first frame, ms
+//   {"sessions": N}                     stops and watches the first card N times, and reports each time to first picture and to the stream's first frame, ms
 //   {"shot": FILE, "width": W, "height": H}
 import puppeteer from 'puppeteer-core';
 
@@ -54,7 +54,7 @@ function look() {
     alarm: card.querySelector('.alarm').hidden ? '' : card.querySelector('.alarm').textContent,
     path: card.querySelector('.path').textContent,
     why: card.querySelector('.why').textContent,
-    ...(card.dataset.state === 'playing' ? pixel(card) : {}),
+    ...(['still', 'playing'].includes(card.dataset.state) ? pixel(card) : {}),
   }));
 }
 
@@ -102,6 +102,7 @@ async function step(browser, page, s, result) {
     await until(page, 'stop', () => document.querySelector('.card').dataset.state === 'idle');
     await page.click('.card .watch');
     await until(page, 'watch again', () => document.querySelector('.card').dataset.state === 'playing');
+    result.first.push(Number(await page.evaluate(() => document.querySelector('.card').dataset.first ?? -1))); // -1: none before the stream
     result.ttff.push(Number(await page.evaluate(() => document.querySelector('.card').dataset.ttff)));
   }
   if (s.shot) {
@@ -145,7 +146,7 @@ async function newPage(browser, result) {
 }
 
 const browser = await puppeteer.launch({ headless: true, acceptInsecureCerts: want.trustAll ?? false, ...browsers[want.browser] });
-const result = { version: await browser.version(), errors: [], ttff: [] };
+const result = { version: await browser.version(), errors: [], first: [], ttff: [] };
 try {
   let page = await newPage(browser, result);
   for (const s of want.steps) page = await step(browser, page, s, result);

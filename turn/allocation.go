@@ -25,15 +25,15 @@ type binding struct {
 	flow    flow
 	name    string // username that made the allocation
 	key     []byte // long-term key of that username: a rotation of secrets does not end what lives
-	role    role
-	id      sessionID
+	user    username
 	session *session
+	rates   *rates
 }
 
 // peer returns the live allocation that b's may exchange packets with at this address, nil if there is none there. It
 // looks only among the other end of b's own session: there is nothing else it could find.
 func (b *binding) peer(at netip.AddrPort) *allocation {
-	for _, a := range b.session.end(b.role.other()) {
+	for _, a := range b.session.end(b.user.role.other()) {
 		if a.address == at {
 			return a
 		}
@@ -75,6 +75,10 @@ func (a *allocation) WriteTo(p []byte, to net.Addr) (int, error) {
 	}
 	if len(p) > maxMessage {
 		n.count(dropTooBig)
+		return len(p), nil
+	}
+	if !b.rates.pass(len(p), time.Since(a.relay.start)) {
+		n.count(dropRate)
 		return len(p), nil
 	}
 	k := a.relay.packets.Get().(*packet)

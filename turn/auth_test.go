@@ -12,11 +12,11 @@ import (
 // TestBadCredentials: each gets 401 with realm and nonce, is counted for its reason, and leaves nothing behind.
 func TestBadCredentials(t *testing.T) {
 	k, now := newKeys(t), time.Now()
-	old, err := k.Grant(now.Add(-time.Hour), time.Minute)
+	old, err := k.Grant("", now.Add(-time.Hour), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	just, err := k.Grant(now.Truncate(time.Second).Add(-time.Minute), time.Minute)
+	just, err := k.Grant("", now.Truncate(time.Second).Add(-time.Minute), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestRefreshCap(t *testing.T) {
 		MaxLifetime: time.Hour,
 		Now:         func() time.Time { return start.Add(time.Duration(ahead.Load())) },
 	})
-	g, err := s.config.Keys.Grant(start, time.Minute)
+	g, err := s.config.Keys.Grant("", start, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

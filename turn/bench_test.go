@@ -73,7 +73,7 @@ func BenchmarkGate(b *testing.B) {
 			b.Fatal(err)
 		}
 		f := flow{transport: "udp", client: a.address}
-		if err := r.bind(a.address.Addr(), binding{flow: f, role: role(i)}, sessionID{}); err != nil {
+		if err := r.bind(a.address.Addr(), binding{flow: f, user: username{role: role(i)}}); err != nil {
 			b.Fatal(err)
 		}
 		ends[i] = a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -21,7 +22,9 @@ func listenBindings(address string) (*net.UDPConn, error) {
 // AnswerBindings answers Binding requests, and nothing else, until conn is closed. By a second port like this a client sees
 // whether the NAT in front of it maps one socket alike for two destinations (RFC 5780, section 4.3), and by RESPONSE-PORT
 // whether that NAT lets in what comes from where nothing was sent (section 4.4).
-func AnswerBindings(conn *net.UDPConn) {
+func AnswerBindings(conn *net.UDPConn) { answerBindings(conn, newCredit(time.Now())) }
+
+func answerBindings(conn *net.UDPConn, credit *credit) {
 	var wait backoff
 	p := make([]byte, maxMessage)
 	for {
@@ -33,7 +36,7 @@ func AnswerBindings(conn *net.UDPConn) {
 			wait.after(nil)
 			continue
 		}
-		if answer, to := bindingAnswer(p[:n], from); answer != nil {
+		if answer, to := bindingAnswer(p[:n], from); answer != nil && credit.spend(to.Addr(), n, len(answer), time.Now()) {
 			_, _ = conn.WriteToUDPAddrPort(answer, to) // as lost as any datagram may be
 		}
 	}

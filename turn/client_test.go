@@ -38,7 +38,7 @@ func newKeys(t testing.TB) *Keys {
 
 func grant(t testing.TB, k *Keys) Grant {
 	t.Helper()
-	g, err := k.Grant(time.Now(), time.Minute)
+	g, err := k.Grant("", time.Now(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

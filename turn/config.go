@@ -35,6 +35,8 @@ type Config struct {
 	MaxConns       int // open TCP, open TLS and open shared connections; default 65,536 each
 	Queue          int // packets waiting for one client, each at most 1,600 bytes; default 256; more are dropped and counted
 
+	Limits Limits // beyond those; default: none
+
 	Now    func() time.Time // clock that judges expiry; default time.Now
 	Logger *slog.Logger     // default: none
 }
@@ -82,6 +84,7 @@ func (c Config) Validate() error {
 		{c.MaxAllocations < 1 || c.MaxAllocations > MaxAddresses, fmt.Sprintf("allocations not within 1 and %d", MaxAddresses)},
 		{c.MaxPerRole < 1 || c.MaxPerRole > 64, "allocations per role not within 1 and 64"},
 		{c.MaxConns < 1, "connections less than 1"},
+		{!c.Limits.valid(), "a negative limit"},
 		{c.Queue < 1 || c.Queue > 1<<16, "queue not within 1 and 65,536"},
 	} {
 		if rule.bad {

@@ -5,20 +5,23 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/pion/stun/v3"
 )
 
 // datagrams is the UDP socket, as pion reads and writes it.
 type datagrams struct {
 	net.PacketConn
 	realm    string
+	credit   *credit
 	counters *counters
 	current  request
 	closed   chan struct{} // closed by Close
 	ended    chan struct{} // closed when pion's read loop has been told so
 }
 
-func newDatagrams(c net.PacketConn, realm string, n *counters) *datagrams {
-	return &datagrams{PacketConn: c, realm: realm, counters: n, closed: make(chan struct{}), ended: make(chan struct{})}
+func newDatagrams(c net.PacketConn, realm string, credit *credit, n *counters) *datagrams {
+	return &datagrams{PacketConn: c, realm: realm, credit: credit, counters: n, closed: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // ReadFrom returns the next message that pion shall see, and an error only after Close: pion's read loop ends at any.
@@ -43,10 +46,24 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // WriteTo sends p, which answers the current request or is relayed.
 func (d *datagrams) WriteTo(p []byte, to net.Addr) (int, error) {
-	if _, err := d.PacketConn.WriteTo(d.current.answer(p, d.realm), to); err != nil {
+	out := d.current.answer(p, d.realm)
+	if class, ok := stunClass(out); ok && class != stun.ClassIndication && !d.affords(out, to) {
+		d.counters.count(dropUnproved)
+		return len(p), nil
+	}
+	if _, err := d.PacketConn.WriteTo(out, to); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// affords says whether the answer to the current request may be sent: always to who has shown a password.
+func (d *datagrams) affords(answer []byte, to net.Addr) bool {
+	size := len(answer)
+	if d.current.key != nil {
+		size = 0
+	}
+	return d.credit.spend(clientOf(to).Addr(), d.current.size, size, time.Now())
 }
 
 func (d *datagrams) Close() error {

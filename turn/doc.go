@@ -16,7 +16,10 @@
 //   - The other end's relayed address is the only peer that gets a permission or a channel; every other gets 403.
 //     That answer is a courtesy to ICE. The gate is [allocation.WriteTo], passed by every packet.
 //   - A second UDP port, if there is one, answers Binding requests to the address that asked and knows nothing of allocations.
-//   - Memory is bounded: allocations per session and in all, packets per queue, stream connections.
+//   - Memory is bounded: allocations per session, payer, source address and in all, packets per queue, stream connections. So is
+//     bandwidth; see [Limits].
+//   - Over UDP an address that has shown no password is sent hardly more bytes than came from it, so that nobody gains by
+//     asking in another's name; see [credit].
 //   - Credentials are good for minutes, for one session and one role; see [Keys].
 //
 // It must never open a socket for an allocation, write an address to the log above debug level, or import a sibling

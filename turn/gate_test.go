@@ -174,7 +174,7 @@ func TestQueue(t *testing.T) {
 	cam, view, third := open(camera), open(viewer), open(viewer)
 	for a, role := range map[*allocation]role{cam: camera, view: viewer} {
 		f := flow{"udp", netip.AddrPortFrom(netip.IPv6Loopback(), uint16(role))}
-		if err := r.bind(a.address.Addr(), binding{flow: f, role: role}, sessionID{1}); err != nil {
+		if err := r.bind(a.address.Addr(), binding{flow: f, user: username{role: role, session: sessionID{1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestQueue(t *testing.T) {
 	write(cam, view, 10)
 	write(view, cam, 10)
 	got := n.snapshot()
-	want := map[string]uint64{"queue_full": 2, "not_peer": 2, "unbound": 2, "too_big": 1, "malformed": 0}
+	want := map[string]uint64{"queue_full": 2, "not_peer": 2, "unbound": 2, "too_big": 1, "malformed": 0, "rate": 0, "unproved": 0}
 	if fmt.Sprint(got.Drops) != fmt.Sprint(want) || got.Packets != 3 || got.Bytes != 30 || got.Allocations != 1 {
 		t.Errorf("%+v", got)
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	labelKeyID      = "peephole turn key id v1"
 	labelCredential = "peephole turn credential v1"
+	labelPayer      = "peephole turn payer v1"
 )
 
 // MinSecret is the least length of a secret, in bytes.
@@ -44,8 +45,9 @@ type Keys struct {
 
 // key is what is derived from one secret.
 type key struct {
-	id  keyID
-	mac []byte
+	id    keyID
+	mac   []byte
+	payer []byte // makes payers' pseudonyms
 }
 
 // NewKeys takes the current secret and the one before it, nil if there is none; each at least MinSecret bytes long and
@@ -83,6 +85,9 @@ func deriveKey(secret []byte) (key, error) {
 	if k.mac, err = hkdf.Key(sha256.New, secret, nil, labelCredential, sha256.Size); err != nil {
 		return k, fmt.Errorf("derive credential key: %w", err)
 	}
+	if k.payer, err = hkdf.Key(sha256.New, secret, nil, labelPayer, sha256.Size); err != nil {
+		return k, fmt.Errorf("derive payers' key: %w", err)
+	}
 	return k, nil
 }
 
@@ -108,7 +113,7 @@ func (k *Keys) LogValue() slog.Value { return slog.StringValue("redacted") }
 
 // Credential is what one end gives to a TURN client. The password is a secret.
 type Credential struct {
-	Username string // expiry:session:role:keyid
+	Username string // expiry:session:role:payer:keyid
 	Password string // base64 of HMAC-SHA256 over the username
 }
 
@@ -126,15 +131,17 @@ type Grant struct {
 // LogValue keeps the credentials out of logs.
 func (g Grant) LogValue() slog.Value { return slog.StringValue("redacted") }
 
-// Grant makes the credentials of a new session, good for ttl from now, in whole seconds. It returns ErrTTL.
-func (k *Keys) Grant(now time.Time, ttl time.Duration) (Grant, error) {
+// Grant makes the credentials of a new session, good for ttl from now, in whole seconds. All sessions of one payer share its
+// limits; "" is nobody, whom none binds. The credentials name the payer by a pseudonym that changes with the secret. It returns
+// ErrTTL.
+func (k *Keys) Grant(payer string, now time.Time, ttl time.Duration) (Grant, error) {
 	if ttl < time.Second || ttl > MaxTTL {
 		return Grant{}, fmt.Errorf("%v is not within 1s and %v: %w", ttl, MaxTTL, ErrTTL)
 	}
 	k.mu.RLock()
 	current := k.current
 	k.mu.RUnlock()
-	c := username{expiry: now.Add(ttl).Unix(), role: camera, key: current.id}
+	c := username{expiry: now.Add(ttl).Unix(), role: camera, payer: current.pseudonym(payer), key: current.id}
 	rand.Read(c.session[:]) // never fails: crypto/rand ends the process rather than return an error
 	v := c
 	v.role = viewer
@@ -144,6 +151,17 @@ func (k *Keys) Grant(now time.Time, ttl time.Duration) (Grant, error) {
 		Viewer:  current.credential(v),
 		Expires: c.expires(),
 	}, nil
+}
+
+// pseudonym is how a payer is named. Two that fall together share their limits; that is all.
+func (k key) pseudonym(payer string) (id payerID) {
+	if payer == "" {
+		return id
+	}
+	mac := hmac.New(sha256.New, k.payer)
+	mac.Write([]byte(payer))
+	copy(id[:], mac.Sum(nil))
+	return id
 }
 
 func (k key) credential(u username) Credential {

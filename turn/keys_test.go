@@ -11,7 +11,7 @@ import (
 
 func TestGrant(t *testing.T) {
 	k, now := newKeys(t), time.Unix(1800000000, 5)
-	g, err := k.Grant(now, 10*time.Minute)
+	g, err := k.Grant("", now, 10*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +34,40 @@ func TestGrant(t *testing.T) {
 		t.Error("one session for two grants")
 	}
 	for _, ttl := range []time.Duration{0, -time.Minute, time.Second - 1, MaxTTL + 1} {
-		if _, err := k.Grant(now, ttl); !errors.Is(err, ErrTTL) {
+		if _, err := k.Grant("", now, ttl); !errors.Is(err, ErrTTL) {
 			t.Errorf("ttl %v: %v", ttl, err)
 		}
+	}
+}
+
+// TestPayers: sessions of one payer name the same pseudonym at both ends, those of others another, and it says nothing of the payer.
+func TestPayers(t *testing.T) {
+	k := newKeys(t)
+	payer := func(k *Keys, name string) payerID {
+		g, err := k.Grant(name, time.Now(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := parseUsername(g.Camera.Username)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := parseUsername(g.Viewer.Username); err != nil || v.payer != c.payer {
+			t.Errorf("the viewer's payer: %v, %v", v.payer, err)
+		}
+		return c.payer
+	}
+	if first := payer(k, "a"); first != payer(k, "a") {
+		t.Error("one payer has two pseudonyms")
+	}
+	if payer(k, "a") == payer(k, "b") {
+		t.Error("two payers have one pseudonym")
+	}
+	if payer(k, "") != (payerID{}) {
+		t.Error("nobody has a pseudonym")
+	}
+	if payer(k, "a") == payer(newKeys(t), "a") {
+		t.Error("a pseudonym does not depend on the secret")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Relayed addresses are from 198.18.0.0/15, which RFC 2544 set aside for benchmarks: never routed on the Internet and
@@ -47,13 +48,17 @@ func (s *session) end(r role) []*allocation {
 // relay holds every allocation of a server, and nothing else that could be sent to.
 type relay struct {
 	maxAllocations, maxPerRole, queue int
+	limits                            Limits
 	counters                          *counters
 	packets                           sync.Pool // of *packet
+	start                             time.Time // that paces are counted from
+	pace                              pace      // of all that is relayed
 
 	mu        sync.Mutex
 	addresses map[netip.Addr]*allocation // by relayed address; bound or about to be
 	flows     map[flow]*allocation       // bound
 	sessions  map[sessionID]*session     // with at least one allocation
+	shares    shares                     // of bound allocations
 	last      uint32                     // host part handed out last
 }
 
@@ -62,7 +67,10 @@ func newRelay(c Config, n *counters) *relay {
 		maxAllocations: c.MaxAllocations,
 		maxPerRole:     c.MaxPerRole,
 		queue:          c.Queue,
+		limits:         c.Limits,
 		counters:       n,
+		start:          time.Now(),
+		shares:         newShares(),
 		packets:        sync.Pool{New: func() any { return new(packet) }},
 		addresses:      make(map[netip.Addr]*allocation),
 		flows:          make(map[flow]*allocation),
@@ -101,11 +109,14 @@ func relayedIP(host uint32) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// room says whether one more allocation of this session and role may be made: nil, errQuota or errFull.
-func (r *relay) room(u username) error {
+// room says whether one more allocation of this session and role may be made from a client's address: nil, errQuota or errFull.
+func (r *relay) room(u username, client netip.Addr) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.sessions[u.session]; s != nil && len(s.end(u.role)) >= r.maxPerRole {
+		return errQuota
+	}
+	if !r.shares.room(u, client, r.limits) {
 		return errQuota
 	}
 	if len(r.addresses) >= r.maxAllocations {
@@ -117,27 +128,29 @@ func (r *relay) room(u username) error {
 // bind gives the allocation at ip to a session. All allocations of the other role can be reached, not only the newest:
 // the sender names the one it means, and a client that reloads or restarts ICE uses both for a while. It returns
 // errQuota, or net.ErrClosed if there is no such allocation, and then the allocation stays unbound.
-func (r *relay) bind(ip netip.Addr, b binding, id sessionID) error {
+func (r *relay) bind(ip netip.Addr, b binding) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.addresses[ip]
 	if a == nil || a.bound.Load() != nil {
 		return net.ErrClosed
 	}
-	s := r.sessions[id]
+	s := r.sessions[b.user.session]
 	if s == nil {
 		s = new(session)
 	}
-	end := s.end(b.role)
-	if len(end) >= r.maxPerRole {
+	end := s.end(b.user.role)
+	if len(end) >= r.maxPerRole || !r.shares.room(b.user, b.flow.client.Addr(), r.limits) {
 		return errQuota
 	}
-	b.session, b.id = s, id
+	b.session = s
+	b.rates = &rates{server: &r.pace, limits: &r.limits}
+	b.rates.payer, b.rates.address = r.shares.take(b.user, b.flow.client.Addr())
 	a.queue = make(chan *packet, r.queue)
 	a.bound.Store(&b)
 	more := append(end[:len(end):len(end)], a)
-	s.ends[b.role].Store(&more)
-	r.sessions[id] = s
+	s.ends[b.user.role].Store(&more)
+	r.sessions[b.user.session] = s
 	r.flows[b.flow] = a
 	r.counters.bound.Add(1)
 	r.gauge()
@@ -167,14 +180,15 @@ func (r *relay) release(a *allocation) {
 		delete(r.flows, b.flow)
 	}
 	var rest []*allocation
-	for _, other := range b.session.end(b.role) {
+	r.shares.give(b.user, b.flow.client.Addr())
+	for _, other := range b.session.end(b.user.role) {
 		if other != a {
 			rest = append(rest, other)
 		}
 	}
-	b.session.ends[b.role].Store(&rest)
+	b.session.ends[b.user.role].Store(&rest)
 	if len(b.session.end(camera))+len(b.session.end(viewer)) == 0 {
-		delete(r.sessions, b.id)
+		delete(r.sessions, b.user.session)
 	}
 	r.gauge()
 }

@@ -19,6 +19,7 @@ const (
 // that it should not. It is touched by its read loop only.
 type request struct {
 	method      stun.Method
+	size        int // in bytes
 	nonce       []byte
 	peerPort    int            // of the first XOR-PEER-ADDRESS
 	unsupported stun.ErrorCode // what an Allocate asks for and cannot have
@@ -63,6 +64,7 @@ func (r *request) read(p []byte) bool {
 		return true
 	}
 	r.method, r.unsupported, r.key, r.refusal, r.peerPort = m.Type.Method, 0, nil, 0, 0
+	r.size = len(p)
 	nonce, _ := m.Get(stun.AttrNonce)
 	r.nonce = append(r.nonce[:0], nonce...)
 	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil {

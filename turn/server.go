@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	pion "github.com/pion/turn/v4"
 )
@@ -23,6 +24,7 @@ type Server struct {
 	config     Config
 	counters   counters
 	relay      *relay
+	credit     *credit // of addresses that have proved nothing
 	transports []*transport
 	bindings   *net.UDPConn // answers Binding requests; nil: none
 	addresses  Addresses
@@ -47,7 +49,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{config: config.withDefaults(), closed: make(chan struct{})}
-	s.relay = newRelay(s.config, &s.counters)
+	s.relay, s.credit = newRelay(s.config, &s.counters), newCredit(time.Now())
 	if err := s.bind(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -63,7 +65,7 @@ func (s *Server) bind() error {
 	if u, ok := udp.(*net.UDPConn); ok { // the kernel gives what it allows
 		_, _ = u.SetReadBuffer(socketBuffer), u.SetWriteBuffer(socketBuffer)
 	}
-	s.addresses.UDP = s.add("udp", newDatagrams(udp, c.Realm, &s.counters), udp.LocalAddr())
+	s.addresses.UDP = s.add("udp", newDatagrams(udp, c.Realm, s.credit, &s.counters), udp.LocalAddr())
 	tcp, err := net.Listen("tcp", c.Address)
 	if err != nil {
 		return fmt.Errorf("listen for TCP: %w", err)
@@ -108,7 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var answering sync.WaitGroup
 	defer answering.Wait()
 	if s.bindings != nil {
-		answering.Go(func() { AnswerBindings(s.bindings) })
+		answering.Go(func() { answerBindings(s.bindings, s.credit) })
 	}
 	var started []*transport
 	var err error

@@ -13,7 +13,7 @@ type Stats struct {
 
 	AuthFailures map[string]uint64 // malformed, expired, unknown_key, bad_integrity, wrong_credentials, no_allocation
 	Refusals     map[string]uint64 // quota, peer, transport, connections
-	Drops        map[string]uint64 // queue_full, not_peer, unbound, too_big, malformed
+	Drops        map[string]uint64 // queue_full, not_peer, unbound, too_big, malformed, rate, unproved
 }
 
 // reason says why something was refused or dropped.
@@ -35,6 +35,8 @@ const (
 	dropUnbound
 	dropTooBig
 	dropMalformed
+	dropRate
+	dropUnproved
 	reasons // how many there are
 )
 
@@ -64,6 +66,6 @@ func (c *counters) snapshot() Stats {
 		Bytes:            c.bytes.Load(),
 		AuthFailures:     named(authMalformed, "malformed", "expired", "unknown_key", "bad_integrity", "wrong_credentials", "no_allocation"),
 		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections"),
-		Drops:            named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed"),
+		Drops:            named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed", "rate", "unproved"),
 	}
 }

@@ -122,7 +122,7 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 	}
 	u, err := parseUsername(name)
 	if err == nil {
-		err = t.relay.room(u)
+		err = t.relay.room(u, clientOf(client).Addr())
 	}
 	switch {
 	case err == nil:
@@ -160,8 +160,8 @@ func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.A
 	c, ip := clientOf(client), clientOf(relayed).Addr()
 	u, err := parseUsername(name)
 	if err == nil {
-		b := binding{flow: flow{t.name, c}, name: name, key: t.front.request(c).key, role: u.role}
-		err = t.relay.bind(ip, b, u.session)
+		b := binding{flow: flow{t.name, c}, name: name, key: t.front.request(c).key, user: u}
+		err = t.relay.bind(ip, b)
 	}
 	if err != nil {
 		t.counters.count(refusedQuota)

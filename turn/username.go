@@ -27,21 +27,23 @@ func (r role) other() role { return 1 - r }
 type (
 	sessionID [16]byte // random, names one session in one grant
 	keyID     [4]byte  // names the secret that made a credential
+	payerID   [6]byte  // whose limits bind the session; all zero: nobody's
 )
 
-// username is who a credential is for: `expiry:session:role:keyid`. Expiry is in Unix seconds, decimal; the session 16
-// bytes in base64url; the role c or v; the key id 4 bytes in hex.
+// username is who a credential is for: `expiry:session:role:payer:keyid`. Expiry is in Unix seconds, decimal; the session 16
+// bytes and the payer 6 bytes in base64url; the role c or v; the key id 4 bytes in hex.
 type username struct {
 	expiry  int64
 	session sessionID
 	role    role
+	payer   payerID
 	key     keyID
 }
 
 var errMalformed = errors.New("malformed username")
 
-// maxUsername bounds what parseUsername looks at: 11 digits, 22 + 1 + 8 characters and three colons.
-const maxUsername = 45
+// maxUsername bounds what parseUsername looks at: 11 digits, 22 + 1 + 8 + 8 characters and four colons.
+const maxUsername = 54
 
 // parseUsername reads the one spelling that username.text writes; anything else is errMalformed.
 func parseUsername(s string) (username, error) {
@@ -50,7 +52,7 @@ func parseUsername(s string) (username, error) {
 		return u, errMalformed
 	}
 	parts := strings.Split(s, ":")
-	if len(parts) != 4 {
+	if len(parts) != 5 {
 		return u, errMalformed
 	}
 	expiry, err := strconv.ParseUint(parts[0], 10, 40)
@@ -71,7 +73,12 @@ func parseUsername(s string) (username, error) {
 	default:
 		return u, errMalformed
 	}
-	key, err := hex.DecodeString(parts[3])
+	payer, err := base64.RawURLEncoding.Strict().DecodeString(parts[3])
+	if err != nil || len(payer) != len(u.payer) {
+		return u, errMalformed
+	}
+	copy(u.payer[:], payer)
+	key, err := hex.DecodeString(parts[4])
 	if err != nil || len(key) != len(u.key) {
 		return u, errMalformed
 	}
@@ -84,7 +91,8 @@ func parseUsername(s string) (username, error) {
 
 // text spells the username.
 func (u username) text() string {
-	return fmt.Sprintf("%d:%s:%c:%x", u.expiry, u.session.text(), roleLetters[u.role], u.key[:])
+	payer := base64.RawURLEncoding.EncodeToString(u.payer[:])
+	return fmt.Sprintf("%d:%s:%c:%s:%x", u.expiry, u.session.text(), roleLetters[u.role], payer, u.key[:])
 }
 
 func (s sessionID) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }

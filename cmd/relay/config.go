@@ -31,6 +31,7 @@ const (
 type config struct {
 	listen, turn, turnPublic string
 	turnTLS                  string
+	turnMbit                 uint
 	state                    string
 	publicURL                string
 	tlsCert, tlsKey          string
@@ -69,6 +70,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.turn, "turn", "127.0.0.1:3478", "`address` of TURN, UDP and TCP; port 0 takes free ones")
 	set.StringVar(&c.turnPublic, "turn-public", "", "`host:port` at which clients reach TURN (default: the -turn address, or the public URL's host)")
 	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
+	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s of payload; what goes beyond is dropped and counted. 0: no limit")
 	set.StringVar(&c.state, "state", "relay-state", "`folder` for what must survive a restart: the operator's key, the self-signed certificate")
 	set.StringVar(&c.publicURL, "public-url", "", "the `URL` that devices use: scheme, host and port, no path (default: made from -listen)")
 	set.StringVar(&c.tlsCert, "tls-cert", "", "certificate chain, a PEM `file`")
@@ -170,6 +172,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("-%w", server.CheckNode(c.node))
 	case c.state == "":
 		return errors.New("-state: want a folder")
+	case c.turnMbit > 1e7:
+		return fmt.Errorf("-turn-mbit %d: want 0 to 10000000", c.turnMbit)
 	}
 	if c.publicURL != "" {
 		return c.validateURL()

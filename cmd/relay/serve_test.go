@@ -303,7 +303,7 @@ func TestKeysAreRotated(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go s.rotate(ctx)
 		keyOf := func() string {
-			g, err := s.Grant(time.Now())
+			g, err := s.Grant("", time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

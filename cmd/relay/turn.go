@@ -21,6 +21,15 @@ const (
 	grantTTL = 30 * time.Minute
 )
 
+// turnLimits are what one household, and one address, may take of TURN. An address may be a carrier's, and thousands of households.
+var turnLimits = turn.Limits{
+	PayerAllocations:  4096,
+	ClientAllocations: 16384,
+	AllocationRate:    64e6 / 8, // twice the bit rate of the best cameras
+	PayerRate:         256e6 / 8,
+	ClientRate:        1e9 / 8,
+}
+
 // turnService is the TURN server with its keys, which are never written: after a restart sessions ask for new grants.
 // It is the signaling server's Granter.
 type turnService struct {
@@ -42,7 +51,9 @@ func newTURN(c *config, relayURL string, secure *tls.Config, shared net.Listener
 	if err != nil {
 		return nil, fmt.Errorf("make TURN keys: %w", err)
 	}
-	cfg := turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared, Logger: log}
+	limits := turnLimits
+	limits.ServerRate = int64(c.turnMbit) * 1e6 / 8
+	cfg := turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared, Limits: limits, Logger: log}
 	flags, at := "-turn", c.turn
 	if c.turnTLS != "" && c.turnTLS != noTURNTLS {
 		cfg.TLSAddress, cfg.TLS = c.turnTLS, withProtocols(secure, alpnTURN)
@@ -125,8 +136,8 @@ func (t *turnService) rotate(ctx context.Context) {
 }
 
 // Grant implements the signaling server's Granter.
-func (t *turnService) Grant(now time.Time) (signaling.Grant, error) {
-	g, err := t.keys.Grant(now, grantTTL)
+func (t *turnService) Grant(payer string, now time.Time) (signaling.Grant, error) {
+	g, err := t.keys.Grant(payer, now, grantTTL)
 	if err != nil {
 		return signaling.Grant{}, err
 	}

@@ -118,7 +118,7 @@ func granted(t *testing.T, c *evilcloud.Cloud, now time.Time) signaling.Grant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := keys.Grant(now, 10*time.Minute)
+	g, err := keys.Grant("", now, 10*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

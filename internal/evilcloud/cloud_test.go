@@ -49,7 +49,7 @@ func page(url string) bool {
 // A restarted cloud is where it was, with other keys.
 func TestRestart(t *testing.T) {
 	c := start(t, Config{Signaling: []string{"127.0.0.1:0", "127.0.0.2:0"}, TURN: []string{"127.0.0.1:0", "127.0.0.2:0"}})
-	before, err := c.nodes[0].Grant(time.Now())
+	before, err := c.nodes[0].Grant("", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestRestart(t *testing.T) {
 	if err := c.Restart(t.Context(), time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	after, err := c.nodes[0].Grant(time.Now())
+	after, err := c.nodes[0].Grant("", time.Now())
 	if err != nil || after.Viewer.Credential == before.Viewer.Credential || after.URLs[0] != before.URLs[0] {
 		t.Errorf("grants %v and %v, %v; want the same place and other keys", before.URLs, after.URLs, err)
 	}

@@ -70,7 +70,7 @@ func (n *node) openTURN() (err error) {
 		return err
 	}
 	n.turnAt = n.front.address()
-	first, err := n.grant(time.Now())
+	first, err := n.grant("", time.Now())
 	n.cloud.office.begin(n, first)
 	return err
 }
@@ -126,13 +126,13 @@ func (n *node) close() error {
 }
 
 // Grant implements server.Granter.
-func (n *node) Grant(now time.Time) (signaling.Grant, error) {
-	grant, err := n.grant(now)
+func (n *node) Grant(payer string, now time.Time) (signaling.Grant, error) {
+	grant, err := n.grant(payer, now)
 	return n.cloud.office.issue(n, grant), err
 }
 
-func (n *node) grant(now time.Time) (signaling.Grant, error) {
-	grant, err := n.keys.Grant(now, 10*time.Minute)
+func (n *node) grant(payer string, now time.Time) (signaling.Grant, error) {
+	grant, err := n.keys.Grant(payer, now, 10*time.Minute)
 	return signaling.Grant{
 		URLs: []string{"turn:" + n.turnAt + "?transport=udp"}, TTL: 600,
 		Viewer: signaling.Credentials{Username: grant.Viewer.Username, Credential: grant.Viewer.Password},

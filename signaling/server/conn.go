@@ -301,11 +301,12 @@ func (c *conn) grant(f signaling.GrantRequest, now time.Time) {
 		c.reply(f.ID, &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "this relay grants no ICE servers"})
 		return
 	}
-	if err := c.server.store.charge(f.Name, now); err != nil {
-		c.reply(f.ID, err)
+	payer, refused := c.server.store.charge(f.Name, now)
+	if refused != nil {
+		c.reply(f.ID, refused)
 		return
 	}
-	grant, err := c.server.cfg.Granter.Grant(now)
+	grant, err := c.server.cfg.Granter.Grant(payer, now)
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(grant)

@@ -29,7 +29,8 @@ import (
 
 // Granter makes both ends' credentials for one session on the relay's TURN server.
 type Granter interface {
-	Grant(now time.Time) (signaling.Grant, error)
+	// Grant is for a session that payer is charged for: whose limits bind it, "" for nobody's.
+	Grant(payer string, now time.Time) (signaling.Grant, error)
 }
 
 // Config is what an endpoint needs.

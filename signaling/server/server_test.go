@@ -142,7 +142,7 @@ func TestOwnerGivesMailboxUp(t *testing.T) {
 
 type granter struct{}
 
-func (granter) Grant(time.Time) (signaling.Grant, error) {
+func (granter) Grant(string, time.Time) (signaling.Grant, error) {
 	return signaling.Grant{URLs: []string{"turn:127.0.0.1:3478?transport=udp"}, TTL: 60, Viewer: signaling.Credentials{Username: "v"}}, nil
 }
 

@@ -248,18 +248,21 @@ func (s *store) next(name signaling.Name, from uint64, n int, now time.Time, set
 	return out
 }
 
-// charge takes one grant from whoever admitted the mailbox.
-func (s *store) charge(name signaling.Name, now time.Time) *signaling.Error {
+// charge takes one grant from whoever admitted the mailbox, and returns who that is, "" for one whom no limit binds.
+func (s *store) charge(name signaling.Name, now time.Time) (payer string, refused *signaling.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.boxes[name]
 	if b == nil || b.account == nil || b.pairing {
-		return errNotAdmitted
+		return "", errNotAdmitted
 	}
 	if !b.account.grant(now) {
-		return errQuota
+		return "", errQuota
 	}
-	return nil
+	if b.account.local {
+		return "", nil
+	}
+	return b.account.key, nil
 }
 
 // sweep forgets what has expired.

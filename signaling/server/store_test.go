@@ -134,11 +134,18 @@ func TestGrantsRenewEachHour(t *testing.T) {
 		after time.Duration
 		want  *signaling.Error
 	}{{0, nil}, {time.Minute, nil}, {time.Hour, errQuota}, {time.Hour + 1, nil}} {
-		if err := s.charge(name, begin.Add(tt.after)); err != tt.want {
-			t.Errorf("a grant after %v: %v, want %v", tt.after, err, tt.want)
+		who, err := s.charge(name, begin.Add(tt.after))
+		if err != tt.want || (who == "a") != (err == nil) {
+			t.Errorf("a grant after %v: %v, charged to %q, want %v", tt.after, err, who, tt.want)
 		}
 	}
-	if err := s.charge(signaling.Name{9}, begin); err != errNotAdmitted {
+	here := payer("b", 1)
+	here.local = true
+	mustOpen(t, s, signaling.Name{2}, here, begin)
+	if who, err := s.charge(signaling.Name{2}, begin); who != "" || err != nil {
+		t.Errorf("a grant on this machine: %v, charged to %q", err, who)
+	}
+	if _, err := s.charge(signaling.Name{9}, begin); err != errNotAdmitted {
 		t.Errorf("a grant on an unknown mailbox: %v", err)
 	}
 }

@@ -1,0 +1,159 @@
+package turn
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// TestCredit: answers to an address that proved nothing are no more than what came from it, but for a first burst and a trickle.
+func TestCredit(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	c := newCredit(start)
+	victim := netip.MustParseAddr("192.0.2.7")
+	flood := func(n, request, answer int, now time.Time) (received, answered int) {
+		for range n {
+			received += request
+			if c.spend(victim, request, answer, now) {
+				answered += answer
+			}
+		}
+		return received, answered
+	}
+	received, answered := flood(10_000, 28, 90, start)
+	if answered > received+creditBurst || answered < received-90 {
+		t.Errorf("%d bytes were answered to %d", answered, received)
+	}
+	if _, answered := flood(50, 20, 1000, start); answered > 1000 {
+		t.Errorf("%d bytes in large answers", answered)
+	}
+	later := start.Add(time.Minute)
+	received, answered = flood(1000, 1, 100, later)
+	if most := received + creditBurst + 60*creditRate; answered > most || answered < creditBurst-100 {
+		t.Errorf("a minute later %d bytes were answered to %d", answered, received)
+	}
+	if !c.spend(netip.MustParseAddr("2001:db8::1"), 28, 90, start) {
+		t.Error("somebody else is not answered")
+	}
+	if !c.spend(victim, 28, 28, start) {
+		t.Error("an answer no longer than its request is refused, with a clock that was set back")
+	}
+}
+
+// TestCreditNetwork: one IPv6 household is one, however many addresses it has, and a mapped address is the address.
+func TestCreditNetwork(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, tt := range []struct {
+		name, first, second string
+		shared              bool
+	}{
+		{"one /64", "2001:db8::1", "2001:db8::ffff:1", true},
+		{"two /64", "2001:db8::1", "2001:db8:0:1::1", false},
+		{"mapped", "192.0.2.1", "::ffff:192.0.2.1", true},
+		{"neighbours", "192.0.2.1", "192.0.2.2", false},
+		{"zone", "fe80::1%eth0", "fe80::2%eth1", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCredit(now)
+			if !c.spend(netip.MustParseAddr(tt.first), 0, creditBurst, now) {
+				t.Fatal("the first burst is refused")
+			}
+			if got := !c.spend(netip.MustParseAddr(tt.second), 0, 1, now); got != tt.shared {
+				t.Errorf("shared: %v", got)
+			}
+		})
+	}
+}
+
+// TestCreditTogether: what many spend at once is counted once and whole.
+func TestCreditTogether(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	c := newCredit(now)
+	var paid [8]int
+	var spending sync.WaitGroup
+	for i := range paid {
+		spending.Go(func() {
+			for range 1000 {
+				if c.spend(netip.IPv6Loopback(), 0, 1, now) {
+					paid[i]++
+				}
+			}
+		})
+	}
+	spending.Wait()
+	sum := 0
+	for _, n := range paid {
+		sum += n
+	}
+	if sum != creditBurst {
+		t.Errorf("%d bytes, want %d", sum, creditBurst)
+	}
+}
+
+func BenchmarkCredit(b *testing.B) {
+	now := time.Now()
+	c := newCredit(now)
+	from := netip.MustParseAddr("2001:db8::1")
+	for b.Loop() {
+		c.spend(from, 28, 90, now)
+	}
+}
+
+// TestNoAmplifier: who sends requests from somebody's address has that address sent hardly more than was sent in its name: nobody's
+// credentials are needed for an answer, and so an answer is owed to nobody. With credentials the address is proved, and all is answered.
+func TestNoAmplifier(t *testing.T) {
+	allocate, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binding, err := stun.Build(stun.TransactionID, stun.BindingRequest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		request *stun.Message
+		at      func(Addresses) netip.AddrPort
+	}{
+		"allocate":                {allocate, func(a Addresses) netip.AddrPort { return a.UDP }},
+		"binding":                 {binding, func(a Addresses) netip.AddrPort { return a.UDP }},
+		"binding, at second port": {binding, func(a Addresses) netip.AddrPort { return a.Binding }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, Config{BindingAddress: "127.0.0.1:0"})
+			victim, started := sink(t), time.Now()
+			sent, answered := 0, 0
+			p := make([]byte, maxMessage)
+			read := func(wait time.Duration) bool {
+				victim.SetReadDeadline(time.Now().Add(wait))
+				n, err := victim.Read(p)
+				answered += n
+				return err == nil
+			}
+			for range 2000 {
+				n, err := victim.WriteToUDPAddrPort(row.request.Raw, row.at(s.Addresses()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent += n
+				read(time.Millisecond)
+			}
+			for read(100 * time.Millisecond) {
+			}
+			most := sent + creditBurst + creditRate*(int(time.Since(started)/time.Second)+1)
+			if answered > most || answered == 0 {
+				t.Errorf("%d bytes were sent and %d answered, which should be %d at most", sent, answered, most)
+			}
+			if name == "allocate" && s.Stats().Drops["unproved"] == 0 {
+				t.Error("no answer was held back, and so nothing shown")
+			}
+			g := grant(t, s.config.Keys)
+			c := dial(t, s, "tcp", g.Camera) // the challenge is not withheld from who has proved the address by connecting
+			if code := c.allocate(); code != 0 {
+				t.Errorf("allocate: %d", code)
+			}
+		})
+	}
+}

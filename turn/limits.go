@@ -1,0 +1,106 @@
+package turn
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Limits bind what clients may hold and send beyond their own session's share, so that one household, one address or one flood
+// does not take what others need. 0 is no limit. A rate is in bytes of payload a second, after a burst of one second's worth; what
+// goes beyond is dropped and counted. An IPv6 client counts by its /64; a loopback address is bound by no limit of addresses, and
+// what was granted to "" by none of payers.
+type Limits struct {
+	PayerAllocations  int // alive, of all sessions that were granted to one payer
+	ClientAllocations int // alive, from one source address
+
+	AllocationRate int64 // sent by one allocation
+	PayerRate      int64 // sent by all allocations of a payer
+	ClientRate     int64 // sent from one source address
+	ServerRate     int64 // relayed by this server
+}
+
+func (l Limits) valid() bool {
+	return min(l.PayerAllocations, l.ClientAllocations) >= 0 && min(l.AllocationRate, l.PayerRate, l.ClientRate, l.ServerRate) >= 0
+}
+
+// share is what a payer or a client's address has of a server.
+type share struct {
+	allocations int // guarded by relay.mu
+	pace        pace
+}
+
+// shares are all that have something: made with their first allocation, and forgotten with the last.
+type shares struct {
+	payers  map[payerKey]*share
+	clients map[netip.Addr]*share // by network
+}
+
+// payerKey names a payer for as long as a secret lasts. With the next one it begins anew, so that while both hold, a payer may have
+// its limits twice.
+type payerKey struct {
+	payer payerID
+	key   keyID
+}
+
+func newShares() shares {
+	return shares{payers: make(map[payerKey]*share), clients: make(map[netip.Addr]*share)}
+}
+
+// room says whether a payer and a client's address may have one allocation more.
+func (s *shares) room(u username, client netip.Addr, l Limits) bool {
+	full := func(has *share, most int) bool { return has != nil && most > 0 && has.allocations >= most }
+	return !full(s.payers[payerKey{u.payer, u.key}], l.PayerAllocations) && !full(s.clients[network(client)], l.ClientAllocations)
+}
+
+// take counts an allocation, and returns whose it is: nil for nobody's.
+func (s *shares) take(u username, client netip.Addr) (payer, address *share) {
+	if u.payer != (payerID{}) {
+		payer = taken(s.payers, payerKey{u.payer, u.key})
+	}
+	if !client.IsLoopback() {
+		address = taken(s.clients, network(client))
+	}
+	return payer, address
+}
+
+func taken[K comparable](in map[K]*share, k K) *share {
+	s := in[k]
+	if s == nil {
+		s = new(share)
+		in[k] = s
+	}
+	s.allocations++
+	return s
+}
+
+// give takes back what take counted.
+func (s *shares) give(u username, client netip.Addr) {
+	given(s.payers, payerKey{u.payer, u.key})
+	given(s.clients, network(client))
+}
+
+func given[K comparable](in map[K]*share, k K) {
+	if s := in[k]; s != nil {
+		if s.allocations--; s.allocations == 0 {
+			delete(in, k)
+		}
+	}
+}
+
+// rates is what a packet from one allocation has to pass.
+type rates struct {
+	own            pace
+	payer, address *share // nil: none
+	server         *pace
+	limits         *Limits
+}
+
+// pass says whether n bytes may pass now, and counts them. What one limit refuses has been taken from those before it, which errs on
+// the strict side.
+func (r *rates) pass(n int, now time.Duration) bool {
+	l := r.limits
+	return r.own.take(n, l.AllocationRate, now) &&
+		(r.payer == nil || r.payer.pace.take(n, l.PayerRate, now)) &&
+		(r.address == nil || r.address.pace.take(n, l.ClientRate, now)) &&
+		r.server.take(n, l.ServerRate, now)
+}

@@ -1,0 +1,167 @@
+package turn
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// openAt allocates at a relay for a payer from an address, and says whether it may.
+func openAt(t *testing.T, r *relay, session, payer byte, client string) (*allocation, error) {
+	t.Helper()
+	u := username{session: sessionID{session}, role: camera, payer: payerID{payer}}
+	if err := r.room(u, netip.MustParseAddr(client)); err != nil {
+		return nil, err
+	}
+	a, err := r.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	at := netip.AddrPortFrom(netip.MustParseAddr(client), uint16(a.address.Addr().As4()[3]))
+	return a, r.bind(a.address.Addr(), binding{flow: flow{"udp", at}, user: u})
+}
+
+// TestLimitsOfAllocations: what one payer or one address has too many of is refused, nobody else's is, and what ends is free again.
+func TestLimitsOfAllocations(t *testing.T) {
+	const most = 3
+	for name, row := range map[string]struct {
+		limits      Limits
+		payer       byte
+		client      string
+		bound       bool
+		free        byte
+		freeAddress string
+	}{
+		"payer":            {Limits{PayerAllocations: most}, 1, "192.0.2.1", true, 2, "192.0.2.1"},
+		"nobody pays":      {Limits{PayerAllocations: most}, 0, "192.0.2.1", false, 0, ""},
+		"address":          {Limits{ClientAllocations: most}, 0, "192.0.2.1", true, 0, "192.0.2.2"},
+		"IPv6 household":   {Limits{ClientAllocations: most}, 0, "2001:db8::1", true, 0, "2001:db8:0:1::1"},
+		"loopback":         {Limits{ClientAllocations: most}, 0, "127.0.0.1", false, 0, ""},
+		"no limits at all": {Limits{}, 1, "192.0.2.1", false, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n counters
+			r := newRelay(Config{Limits: row.limits}.withDefaults(), &n)
+			var first *allocation
+			for i := range byte(most) {
+				a, err := openAt(t, r, i, row.payer, row.client)
+				if err != nil {
+					t.Fatal(err)
+				}
+				first = a
+			}
+			if _, err := openAt(t, r, 10, row.payer, row.client); (err == errQuota) != row.bound {
+				t.Errorf("one too many: %v", err)
+			}
+			if !row.bound {
+				return
+			}
+			if _, err := openAt(t, r, 11, row.free, row.freeAddress); err != nil {
+				t.Errorf("somebody else: %v", err)
+			}
+			first.Close()
+			if _, err := openAt(t, r, 12, row.payer, row.client); err != nil {
+				t.Errorf("in a place that is free again: %v", err)
+			}
+		})
+	}
+}
+
+// TestLimitsAreForgotten: nothing is kept of who has nothing.
+func TestLimitsAreForgotten(t *testing.T) {
+	var n counters
+	r := newRelay(Config{Limits: Limits{PayerAllocations: 1}}.withDefaults(), &n)
+	a, err := openAt(t, r, 1, 1, "192.0.2.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.shares.payers) != 1 || len(r.shares.clients) != 1 {
+		t.Errorf("%d payers, %d addresses", len(r.shares.payers), len(r.shares.clients))
+	}
+	a.Close()
+	if len(r.shares.payers) != 0 || len(r.shares.clients) != 0 {
+		t.Errorf("%d payers, %d addresses are left", len(r.shares.payers), len(r.shares.clients))
+	}
+}
+
+// TestPayersOfSessions: a real client of a payer that has what it may have is answered 486, and another payer's is not.
+func TestPayersOfSessions(t *testing.T) {
+	s := serve(t, Config{Limits: Limits{PayerAllocations: 1}})
+	for _, row := range []struct {
+		payer string
+		code  int
+	}{{"ticket 1", 0}, {"ticket 1", 486}, {"ticket 2", 0}, {"", 0}, {"", 0}} {
+		g, err := s.config.Keys.Grant(row.payer, time.Now(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := dial(t, s, "udp", g.Camera).allocate(); code != row.code {
+			t.Errorf("allocate for %q: %d, want %d", row.payer, code, row.code)
+		}
+	}
+}
+
+// TestRates: each limit alone lets pass what it says, counts what it drops, and binds whom it is for.
+func TestRates(t *testing.T) {
+	const rate, size = 10_000, 1000
+	for name, row := range map[string]struct {
+		limits  Limits
+		payer   byte
+		client  string
+		another int // packets that pass, of another payer at another address, once the first is at its limit
+	}{
+		"allocation": {Limits{AllocationRate: rate}, 1, "192.0.2.9", rate / size},
+		"payer":      {Limits{PayerRate: rate}, 2, "192.0.2.1", rate / size},
+		"address":    {Limits{ClientRate: rate}, 1, "192.0.2.9", rate / size},
+		"server":     {Limits{ServerRate: rate}, 2, "192.0.2.9", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n counters
+			r := newRelay(Config{Limits: row.limits}.withDefaults(), &n)
+			passed := func(a *allocation) (n int) {
+				for range 5 * rate / size {
+					if a.bound.Load().rates.pass(size, time.Minute) {
+						n++
+					}
+				}
+				return n
+			}
+			first, err := openAt(t, r, 1, 1, "192.0.2.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := openAt(t, r, 2, row.payer, row.client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := passed(first); got != rate/size {
+				t.Errorf("%d packets passed, want %d", got, rate/size)
+			}
+			if got := passed(other); got != row.another {
+				t.Errorf("%d packets of another passed, want %d", got, row.another)
+			}
+		})
+	}
+}
+
+// TestRateOnTheWay: a real client that sends more than it may loses it, counted, and nothing else.
+func TestRateOnTheWay(t *testing.T) {
+	s := serve(t, Config{Limits: Limits{AllocationRate: 1}}) // a byte, and not two: no clock can change that
+	cam, view := pair(t, s, "udp", "udp")
+	if code := view.permit(peerAt(cam.relayed)); code != 0 {
+		t.Fatal(code)
+	}
+	if code := cam.permit(peerAt(view.relayed)); code != 0 {
+		t.Fatal(code)
+	}
+	for _, data := range []string{"too long", "too long", "x"} {
+		cam.send(peerAt(view.relayed), data)
+	}
+	if got := view.receive(); got.data != "x" {
+		t.Errorf("%q passed", got.data)
+	}
+	if n := s.Stats(); n.Drops["rate"] != 2 || n.Packets != 1 {
+		t.Errorf("%d passed, %d dropped", n.Packets, n.Drops["rate"])
+	}
+}

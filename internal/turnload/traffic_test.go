@@ -1,0 +1,140 @@
+//go:build linux
+
+package turnload
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/turn"
+)
+
+// sessions is a load of clients for a server of ours.
+func sessions(t *testing.T, clients int) *Load {
+	t.Helper()
+	secret := make([]byte, turn.MinSecret)
+	keys, err := turn.NewKeys(secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+	grants := make([]turn.Grant, clients/2)
+	for i := range grants {
+		if grants[i], err = keys.Grant(time.Now(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Open(Config{Server: s.Addresses().UDP, Clients: clients, First: netip.MustParseAddr("127.3.0.250"), Credentials: func(i int) (string, string) {
+		if i%2 == 0 {
+			return grants[i/2].Camera.Username, grants[i/2].Camera.Password
+		}
+		return grants[i/2].Viewer.Username, grants[i/2].Viewer.Password
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	if err := l.Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// What is sent comes out where it belongs, by either means, and is counted.
+func TestTraffic(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		connect func(*Load) error
+	}{
+		{"channels", (*Load).Channels},
+		{"indications", (*Load).Permissions},
+		{"direct", func(l *Load) error { l.Direct(); return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := sessions(t, 20)
+			if err := tt.connect(l); err != nil {
+				t.Fatal(err)
+			}
+			marks := 0
+			delivered, all, err := l.Saturate(8, 10*time.Millisecond, 100*time.Millisecond, func() error { marks++; return nil })
+			if err != nil || marks != 2 || delivered == 0 || all.Delivered < delivered || all.Sent < all.Delivered || all.Astray+all.Reordered != 0 {
+				t.Errorf("saturated: %d delivered, %+v, %v", delivered, all, err)
+			}
+			all, late, err := l.Pace(8, 2000, 100*time.Millisecond)
+			if err != nil || all.Delivered == 0 || len(late) != all.Delivered || all.Astray+all.Reordered != 0 {
+				t.Errorf("paced: %+v, %d latencies, %v", all, len(late), err)
+			}
+			for _, d := range late {
+				if d <= 0 || d > time.Minute {
+					t.Fatalf("a packet took %v", d)
+				}
+			}
+		})
+	}
+}
+
+// A packet counts once, and only at the client that it is for.
+func TestCount(t *testing.T) {
+	const sender, receiver = 0, 1
+	message := func(l *Load, number uint32) []byte {
+		p := make([]byte, 4+Payload)
+		l.putBurst(p, sender, 1, number, 1)
+		return p
+	}
+	for _, tt := range []struct {
+		name    string
+		numbers []uint32
+		to      int
+		want    Traffic
+	}{
+		{"in order", []uint32{0, 1, 2}, receiver, Traffic{Delivered: 3}},
+		{"after a gap", []uint32{0, 200, 201}, receiver, Traffic{Delivered: 3}},
+		{"later than the next", []uint32{0, 2, 1, 3}, receiver, Traffic{Delivered: 4, Reordered: 1}},
+		{"twice", []uint32{0, 1, 1, 0}, receiver, Traffic{Delivered: 2, Astray: 2}},
+		{"to its sender", []uint32{0}, sender, Traffic{Astray: 1}},
+		{"to another session", []uint32{0}, 3, Traffic{Astray: 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := &Load{clients: make([]client, 4), flows: make([]flow, 4)}
+			for _, n := range tt.numbers {
+				l.count(message(l, n), tt.to, 0)
+			}
+			if l.traffic != tt.want {
+				t.Errorf("%+v, want %+v", l.traffic, tt.want)
+			}
+		})
+	}
+	l := &Load{clients: make([]client, 2), flows: make([]flow, 2), by: indications}
+	l.clients[receiver^1].relayed = netip.MustParseAddrPort("198.18.0.1:49153")
+	if l.count(message(&Load{clients: l.clients}, 0), receiver, 0); l.traffic.Astray != 1 {
+		t.Error("ChannelData counts where indications are asked for")
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	server, first := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddr("127.3.0.1")
+	for _, c := range []Config{
+		{Server: server, First: first, Clients: 3},
+		{Server: server, First: first},
+		{Server: netip.MustParseAddrPort("[::1]:9"), First: first, Clients: 2},
+	} {
+		if l, err := Open(c); err == nil {
+			l.Close()
+			t.Errorf("%+v is taken", c)
+		}
+	}
+}

@@ -11,7 +11,7 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build web deps test check race fuzz formal mixup nat-matrix bench ci clean
+.PHONY: help demo build web deps test check race fuzz formal mixup nat-matrix bench bench-turn ci clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +62,12 @@ nat-matrix: deps ## every kind of network with every other; writes doc/nat-matri
 
 bench: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+# QUICK=1 shows a few figures within a minute and writes nothing. ALLOCATIONS=16,400, BURSTS=8 and RUNS=3 measure less, or more.
+# COTURN='PATH [ARGUMENTS]' measures another coturn too.
+bench-turn: export BENCH_TURN ?= $(if $(QUICK),,$(CURDIR)/doc/turn-benchmark.md)
+bench-turn: deps ## our TURN server beside coturn and pion; writes doc/turn-benchmark.md (a quarter of an hour, as root)
+	go test -v -run '^$$' -bench TURN -benchtime 1x -timeout 2h ./internal/turnbench
 
 # CI=1 turns a skipped test into a failure. The tests come last, so that their count is the last line.
 ci: export CI = 1

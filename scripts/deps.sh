@@ -10,6 +10,7 @@ want=(
 	nftables iproute2                         # real NATs in network namespaces
 	spass                                     # the models in formal/
 	gcc libc6-dev                             # the race detector
+	coturn                                    # TURN clients that we did not write, and a server to measure ours beside
 )
 command -v node >/dev/null || want+=(nodejs)
 command -v npm >/dev/null || want+=(npm)
@@ -29,6 +30,10 @@ if [ "$(id -u)" -ne 0 ]; then
 		exit 1
 	fi
 	root=(sudo)
+fi
+if [[ " ${missing[*]} " == *" coturn "* ]]; then # for its programs: no TURN server is to run here because of it
+	"${root[@]}" mkdir -p /etc/systemd/system
+	"${root[@]}" ln -sf /dev/null /etc/systemd/system/coturn.service
 fi
 "${root[@]}" apt-get update -q
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"

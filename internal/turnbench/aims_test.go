@@ -1,0 +1,63 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// An aim is a ratio of ours to another brand that is to be reached at every point that it speaks of.
+type aim struct {
+	what  string
+	brand string
+	least float64
+	at    func(point) bool
+}
+
+var aims = []aim{
+	{"loopback, burst 8 and 16, to coturn", "coturn", 5, func(at point) bool { return at.Ground == "loopback" && at.Burst > 1 }},
+	{"loopback, burst 8 and 16, to pion", "pion", 7, func(at point) bool { return at.Ground == "loopback" && at.Burst > 1 }},
+	{"veth, burst 8 and 16, to coturn", "coturn", 4, func(at point) bool { return at.Ground == "veth" && at.Burst > 1 }},
+	{"burst 1, to coturn", "coturn", 2.5, func(at point) bool { return at.Burst == 1 }},
+}
+
+// reportAims sets what was aimed at beside what was reached. An aim is met only if it is at the worst point.
+func (r *result) reportAims(b *strings.Builder) {
+	b.WriteString("\n## Aims\n\nRatios of ours, the server on one core, over all numbers of allocations, by ChannelData and by indications.\n\n")
+	head(b, "aim", "at least", "reached: worst", "best", "met")
+	for _, a := range aims {
+		worst, best := math.Inf(1), 0.0
+		for _, at := range r.order {
+			if at.spread || !a.at(at) || r.relayed[at][a.brand] == nil {
+				continue
+			}
+			ratio := r.perCPU(at, r.brands[0].name) / r.perCPU(at, a.brand)
+			worst, best = min(worst, ratio), max(best, ratio)
+		}
+		if best > 0 {
+			row(b, a.what, fmt.Sprintf("%g times", a.least), fmt.Sprintf("%.2f", worst), fmt.Sprintf("%.2f", best), yes(worst >= a.least))
+		}
+	}
+	p99 := percentiles[1]
+	for _, at := range r.paces {
+		if r.paced[at]["coturn"] == nil {
+			continue
+		}
+		own, other := r.latency(at, r.brands[0].name, p99), r.latency(at, "coturn", p99)
+		row(b, fmt.Sprintf("%s, p99 latency at %s packets/s, to coturn's", at.Ground, thousands(at.Rate)),
+			"no more than "+micros(other), micros(own), micros(own), yes(own <= other))
+	}
+	x := r.idleOf(r.brands[0].name)
+	row(b, "user memory of an idle allocation", "at most 2,048 bytes", thousands(int(x.Heap)), thousands(int(x.Heap)), yes(x.Heap <= 2048))
+	row(b, "descriptors of an idle allocation", "0", fmt.Sprintf("%.2f", x.Descriptors), fmt.Sprintf("%.2f", x.Descriptors), yes(x.Descriptors < 0.01))
+	row(b, "allocations per second of processor time", "10,000", thousands(int(x.PerCPU)), thousands(int(x.PerCPU)), yes(x.PerCPU >= 10000))
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
+}

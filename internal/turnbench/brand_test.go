@@ -1,0 +1,158 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/turn"
+)
+
+// credentials are what a client shows, by its number.
+type credentials func(client int) (username, password string)
+
+// A brand is one make of TURN server.
+type brand struct {
+	name    string
+	version string
+	heap    bool // says how large its heap is, when asked by a line
+	command func(t testing.TB, at netip.AddrPort, cores int) (*exec.Cmd, credentials)
+}
+
+// brands are all that are to be had here, ours first. COTURN is the path of another coturn, with arguments of its own.
+func brands(t testing.TB) []brand {
+	t.Helper()
+	all := []brand{{name: "ours", heap: true, command: ours}}
+	if path, err := exec.LookPath("turnserver"); err == nil {
+		all = append(all, coturn(t, "coturn", path))
+	} else if os.Getenv("CI") != "" {
+		t.Fatal("missing: turnserver: run make deps")
+	} else {
+		t.Log("no coturn here: run make deps to compare with it")
+	}
+	all = append(all, brand{name: "pion", version: "v4", heap: true, command: pion})
+	if own := strings.Fields(os.Getenv("COTURN")); len(own) > 0 {
+		all = append(all, coturn(t, "coturn given", own[0], own[1:]...))
+	}
+	return all
+}
+
+// contestant is the program that serves as ours and as pion, built once a test process.
+var contestant = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "peephole-turnbench-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "contestant")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./turn/contestant")
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as bin/relay is built
+	return path, cmd.Run()
+})
+
+func TestMain(m *testing.M) {
+	_, _ = available() // before anything is pinned; divide says what is wrong
+	code := m.Run()
+	if path, err := contestant(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+func build(t testing.TB) string {
+	t.Helper()
+	path, err := contestant()
+	if err != nil {
+		t.Fatalf("build contestant: %v", err)
+	}
+	return path
+}
+
+func ours(t testing.TB, at netip.AddrPort, _ int) (*exec.Cmd, credentials) {
+	t.Helper()
+	secret := make([]byte, turn.MinSecret)
+	rand.Read(secret)
+	keys, err := turn.NewKeys(secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	grants := make(map[int]turn.Grant) // by session
+	return exec.Command(build(t), "ours", hex.EncodeToString(secret), at.String()), func(client int) (string, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		g, ok := grants[client/2]
+		if !ok {
+			g, _ = keys.Grant(time.Now(), time.Hour) // within what it takes
+			grants[client/2] = g
+		}
+		if client%2 == 0 {
+			return g.Camera.Username, g.Camera.Password
+		}
+		return g.Viewer.Username, g.Viewer.Password
+	}
+}
+
+const user, password = "load", "loadloadload"
+
+func everybody(int) (string, string) { return user, password }
+
+func pion(t testing.TB, at netip.AddrPort, _ int) (*exec.Cmd, credentials) {
+	t.Helper()
+	return exec.Command(build(t), "pion", user+":"+password, at.String()), everybody
+}
+
+// coturn is a coturn of any version, at its defaults, but for what it does not need here.
+func coturn(t testing.TB, name, path string, extra ...string) brand {
+	t.Helper()
+	out, err := exec.Command(path, "--version").CombinedOutput()
+	if err != nil && len(out) == 0 {
+		t.Fatalf("%s: %v", path, err)
+	}
+	lines := strings.Fields(string(out))
+	version := ""
+	if len(lines) > 0 {
+		version = lines[len(lines)-1]
+	}
+	return brand{name: name, version: version, command: func(t testing.TB, at netip.AddrPort, cores int) (*exec.Cmd, credentials) {
+		dir := t.TempDir()
+		args := append([]string{
+			"-n", "--no-tls", "--no-dtls", "--no-cli", "--no-stdout-log", "--simple-log", "--log-file=" + filepath.Join(dir, "log"),
+			"--pidfile=" + filepath.Join(dir, "pid"), "--userdb=" + filepath.Join(dir, "db"),
+			"--listening-ip=" + at.Addr().String(), "--listening-port=" + strconv.Itoa(int(at.Port())), "--relay-ip=" + at.Addr().String(),
+			"--min-port=10000", "--max-port=65535", "--allow-loopback-peers",
+			"--lt-cred-mech", "--user=" + user + ":" + password, "--realm=coturn", "--relay-threads=" + strconv.Itoa(cores),
+		}, extra...)
+		return exec.Command(path, args...), everybody
+	}}
+}
+
+// answers waits until a server answers a Binding request (RFC 8489, section 2.1).
+func (g ground) answers(t testing.TB, at netip.AddrPort) {
+	t.Helper()
+	var conn net.Conn
+	if err := g.load.Do(func() (err error) { conn, err = net.Dial("udp4", at.String()); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	request := []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 19: 1}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		_, _ = conn.Write(request) // refused as long as it does not listen
+		conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if n, err := conn.Read(make([]byte, 1500)); err == nil && n >= 20 {
+			return
+		}
+	}
+	t.Fatalf("nothing answers at %s within 30 s", at)
+}

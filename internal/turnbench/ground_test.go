@@ -1,0 +1,35 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/peephole-cam/peephole/internal/natlab"
+)
+
+// A ground is the network between the load and the servers.
+type ground struct {
+	name         string
+	load, server *natlab.End
+	first        netip.Addr // of the clients
+}
+
+// loopback is a namespace with nothing else in it: packets cross in pieces as large as they were sent (GSO).
+func loopback(t testing.TB, _ cores) ground {
+	e := natlab.Alone(t)
+	return ground{name: "loopback", load: e, server: e, first: netip.MustParseAddr("127.64.0.0")}
+}
+
+// veth is two namespaces joined by a cable, on which packets go one by one, each end receiving on its own side's core.
+func veth(t testing.TB, c cores) ground {
+	load, server := natlab.Cable(t)
+	if err := load.Hold(netip.MustParsePrefix("10.64.0.0/12"), server); err != nil {
+		t.Fatal(err)
+	}
+	pin(t, load.NAPI, c.load)
+	pin(t, os.Getpid(), c.load)
+	return ground{name: "veth", load: load, server: server, first: netip.MustParseAddr("10.64.0.0")}
+}

@@ -1,0 +1,85 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"testing"
+	"time"
+)
+
+// plan says how much is measured.
+type plan struct {
+	Allocations []int
+	Bursts      []int
+	Runs        int // of each, by turns
+	Warm        time.Duration
+	Measured    time.Duration
+	Rates       []int // packets/s at which latency is measured
+	Pace        time.Duration
+	Idle        int // allocations for the measure of memory and of allocations per second
+}
+
+// point is one kind of load.
+type point struct {
+	Ground      string
+	Allocations int
+	Channels    bool // else indications
+	Burst       int
+	spread      bool // the server is on two cores
+}
+
+// relayed is one run of a point on one server.
+type relayed struct {
+	PerCPU float64 // packets delivered per second of the server's processor time
+	PerSec float64 // packets delivered per second
+	Loss   float64 // share of those sent
+}
+
+// relaying measures all servers at all bursts, by turns, under one number of allocations.
+func (r *result) relaying(t testing.TB, g ground, c cores, p plan, allocations int, byChannels, spread bool) {
+	t.Helper()
+	on := c.one
+	if spread {
+		on = c.two
+	}
+	var servers []*server
+	for i, b := range r.brands {
+		s := g.start(t, b, on, i, allocations)
+		defer s.stop()
+		s.connect(t, byChannels)
+		servers = append(servers, s)
+	}
+	for range p.Runs {
+		for _, burst := range p.Bursts {
+			for _, s := range servers {
+				at := point{g.name, allocations, byChannels, burst, spread}
+				r.addRelayed(at, s.brand.name, s.saturate(t, p, burst))
+			}
+		}
+	}
+}
+
+// saturate is one run.
+func (s *server) saturate(t testing.TB, p plan, burst int) relayed {
+	t.Helper()
+	var cpu []time.Duration
+	var clock []time.Time
+	delivered, all, err := s.load.Saturate(burst, p.Warm, p.Measured, func() error {
+		used, err := s.meter.cpu()
+		cpu, clock = append(cpu, used), append(clock, time.Now())
+		return err
+	})
+	switch {
+	case err != nil:
+		t.Fatalf("%s: %v", s.brand.name, err)
+	case delivered == 0:
+		t.Fatalf("%s relays nothing: %+v", s.brand.name, all)
+	case all.Astray > 0:
+		t.Errorf("%s: %d packets went astray", s.brand.name, all.Astray)
+	}
+	return relayed{
+		PerCPU: float64(delivered) / (cpu[1] - cpu[0]).Seconds(),
+		PerSec: float64(delivered) / clock[1].Sub(clock[0]).Seconds(),
+		Loss:   1 - float64(all.Delivered)/float64(all.Sent),
+	}
+}

@@ -1,0 +1,182 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+const intro = `# The relay beside other TURN servers
+
+Written by %s. Measured on a machine with %s; %s. Such machines are noisy: read the ratios.
+
+![packets per second of the server's processor time](turn-benchmark.svg)
+
+## What is measured
+
+One load generator (internal/turnload) asks every server for the same: an allocation for each client with long-term credentials, a channel or a permission
+for its peer, then packets of 1,200 bytes from each client to the other of its session, client to relay to client, both ends relayed, both
+ways alike. Each client has an address of its own. A burst is so many packets of one flow at once. A packet counts where it comes out at the client that it was for, once.
+The generator keeps at most 512 packets under way, and 48 of a flow, so that a server is always at work and loses nothing for want of a buffer.
+
+The servers run by turns, %d runs each, all of them up all the time; figures are medians. Ours and pion are the same small program (turn/contestant) around turn.New and around
+pion/turn, coturn is at its defaults. *Loopback* is a namespace of its own, in which a burst crosses in one piece (GSO) and comes out in one for who asks for that (GRO). *veth*
+is a cable between two namespaces without segmentation offload, like a wire: packets cross one by one, and each end receives in a kernel thread on its own side's core.
+
+A server has one core to itself, the generator another. Its processor time is its process', work of the network stack in its name with it, and that of the kernel threads that work for it: the one that receives at
+its end of the cable, and its core's ksoftirqd. On loopback handing a packet over costs the sender: so the server pays for what it sends and the generator for what the server receives, with all servers alike.
+`
+
+// report is the result as a page of doc/.
+func (r *result) report(command string) string {
+	var b strings.Builder
+	var versions []string
+	for _, n := range r.brands {
+		if n.version != "" {
+			versions = append(versions, n.name+" "+n.version)
+		}
+	}
+	fmt.Fprintf(&b, intro, command, r.cores.machine, strings.Join(versions, ", "), r.plan.Runs)
+	r.reportAims(&b)
+	for _, ground := range []string{"loopback", "veth"} {
+		fmt.Fprintf(&b, "\n## Packets relayed over %s\n\nThousands of packets per second of the server's processor time, the server on one core.\n\n", ground)
+		r.reportRelayed(&b, func(at point) bool { return at.Ground == ground && !at.spread })
+	}
+	shared := "which the generator does not use"
+	if len(r.cores.two) > 1 && r.cores.two[0] == r.cores.load[0] {
+		shared = "one of which it shares with the generator, as there are no more"
+	}
+	fmt.Fprintf(&b, "\n## On two cores\n\nThe same with the server on two cores, %s.\n\n", shared)
+	r.reportRelayed(&b, func(at point) bool { return at.spread })
+	r.reportPaced(&b)
+	r.reportIdle(&b)
+	return b.String()
+}
+
+// row writes one row of a table.
+func row(b *strings.Builder, cells ...string) {
+	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
+}
+
+func head(b *strings.Builder, cells ...string) {
+	row(b, cells...)
+	fmt.Fprintf(b, "%s|\n", strings.Repeat("|---", len(cells)))
+}
+
+func (r *result) reportRelayed(b *strings.Builder, is func(point) bool) {
+	cells := []string{"over", "allocations", "by", "burst"}
+	for _, n := range r.brands {
+		cells = append(cells, n.name)
+	}
+	for _, n := range r.brands[1:] {
+		cells = append(cells, "ours to "+n.name)
+	}
+	head(b, append(cells, "packets/s of each", "lost")...)
+	for _, at := range r.order {
+		if !is(at) {
+			continue
+		}
+		by := "indications"
+		if at.Channels {
+			by = "ChannelData"
+		}
+		cells := []string{at.Ground, thousands(at.Allocations), by, fmt.Sprint(at.Burst)}
+		var ratios, rates, lost []string
+		for _, n := range r.brands {
+			cells = append(cells, fmt.Sprintf("%.0f", r.perCPU(at, n.name)/1000))
+			rates = append(rates, fmt.Sprintf("%.0fk", median(r.relayed[at][n.name], func(x relayed) float64 { return x.PerSec })/1000))
+			lost = append(lost, share(median(r.relayed[at][n.name], func(x relayed) float64 { return x.Loss })))
+		}
+		for _, n := range r.brands[1:] {
+			ratios = append(ratios, fmt.Sprintf("%.2f", r.perCPU(at, r.brands[0].name)/r.perCPU(at, n.name)))
+		}
+		row(b, append(append(cells, ratios...), strings.Join(rates, ", "), strings.Join(lost, ", "))...)
+	}
+}
+
+func (r *result) perCPU(at point, brand string) float64 {
+	return median(r.relayed[at][brand], func(x relayed) float64 { return x.PerCPU })
+}
+
+func (r *result) reportPaced(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## Latency\n\nFrom before a burst is sent until the kernel has a packet of it back, at a fixed rate, bursts of 8 between 16 allocations, %v each. What the server adds is the difference to *%s*, where the clients send to each other.\n\n", r.plan.Pace, direct)
+	head(b, "over", "packets/s", "server", "p50", "p99", "p999", "added p50", "added p99", "added p999", "lost")
+	for _, at := range r.paces {
+		names := []string{direct}
+		for _, n := range r.brands {
+			names = append(names, n.name)
+		}
+		for _, name := range names {
+			runs := r.paced[at][name]
+			if len(runs) == 0 {
+				continue
+			}
+			cells := []string{at.Ground, thousands(at.Rate), name}
+			var added []string
+			for _, of := range percentiles {
+				took := r.latency(at, name, of)
+				cells = append(cells, micros(took))
+				base := "–"
+				if r.paced[at][direct] != nil && name != direct {
+					base = micros(took - r.latency(at, direct, of))
+				}
+				added = append(added, base)
+			}
+			row(b, append(append(cells, added...), share(median(runs, func(x paced) float64 { return x.Loss })))...)
+		}
+	}
+}
+
+var percentiles = []func(paced) time.Duration{
+	func(x paced) time.Duration { return x.P50 },
+	func(x paced) time.Duration { return x.P99 },
+	func(x paced) time.Duration { return x.P999 },
+}
+
+// latency is the median of a percentile of all runs.
+func (r *result) latency(at pace, brand string, of func(paced) time.Duration) time.Duration {
+	return time.Duration(median(r.paced[at][brand], func(x paced) float64 { return float64(of(x)) }))
+}
+
+func (r *result) reportIdle(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## Allocations\n\n%s allocations made one after the other on a server that has just started, 32 at a time, each asked first without credentials; then left alone. The heap, stacks with it, is what lives after a collection.\n\n", thousands(r.plan.Idle))
+	head(b, "server", "allocations per second of processor time", "resident bytes of each", "heap bytes of each", "descriptors of each")
+	for _, n := range r.brands {
+		x := r.idleOf(n.name)
+		heap := "–"
+		if n.heap {
+			heap = thousands(int(x.Heap))
+		}
+		row(b, n.name, thousands(int(x.PerCPU)), thousands(int(x.Resident)), heap, fmt.Sprintf("%.2f", x.Descriptors))
+	}
+}
+
+func (r *result) idleOf(brand string) idle {
+	of := func(f func(idle) float64) float64 { return median(r.idle[brand], f) }
+	return idle{
+		PerCPU:      of(func(x idle) float64 { return x.PerCPU }),
+		Resident:    of(func(x idle) float64 { return x.Resident }),
+		Heap:        of(func(x idle) float64 { return x.Heap }),
+		Descriptors: of(func(x idle) float64 { return x.Descriptors }),
+	}
+}
+
+// thousands writes 12345 as 12,345.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1000) }
+
+func share(x float64) string {
+	if x == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%.2g %%", 100*x)
+}

@@ -1,0 +1,78 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"os"
+	"slices"
+	"testing"
+)
+
+// A result is all runs, by what was measured and by brand.
+type result struct {
+	brands  []brand
+	plan    plan
+	cores   cores
+	relayed map[point]map[string][]relayed
+	paced   map[pace]map[string][]paced
+	idle    map[string][]idle
+	order   []point
+	paces   []pace
+}
+
+func (r *result) addRelayed(at point, brand string, one relayed) {
+	if r.relayed[at] == nil {
+		r.relayed[at] = make(map[string][]relayed)
+		r.order = append(r.order, at)
+	}
+	r.relayed[at][brand] = append(r.relayed[at][brand], one)
+}
+
+func (r *result) addPaced(at pace, brand string, one paced) {
+	if r.paced[at] == nil {
+		r.paced[at] = make(map[string][]paced)
+		r.paces = append(r.paces, at)
+	}
+	r.paced[at][brand] = append(r.paced[at][brand], one)
+}
+
+// measure carries out a plan.
+func measure(t testing.TB, p plan) *result {
+	t.Helper()
+	c := divide(t)
+	r := &result{
+		brands: brands(t), plan: p, cores: c, relayed: make(map[point]map[string][]relayed),
+		paced: make(map[pace]map[string][]paced), idle: make(map[string][]idle),
+	}
+	build(t) // on all cores
+	pin(t, os.Getpid(), c.load)
+	for _, lay := range []func(testing.TB, cores) ground{loopback, veth} {
+		g := lay(t, c)
+		for _, allocations := range p.Allocations {
+			for _, byChannels := range []bool{true, false} {
+				r.relaying(t, g, c, p, allocations, byChannels, false)
+				t.Logf("%s, %d allocations, channels %v: done", g.name, allocations, byChannels)
+			}
+		}
+		r.relaying(t, g, c, p, min(16, slices.Max(p.Allocations)), true, true)
+		r.pacing(t, g, c.one, p)
+		if g.name == "loopback" {
+			r.idling(t, g, c.one, p)
+		}
+	}
+	return r
+}
+
+// median of one figure of all runs.
+func median[T any](runs []T, of func(T) float64) float64 {
+	if len(runs) == 0 {
+		return 0
+	}
+	var all []float64
+	for _, one := range runs {
+		all = append(all, of(one))
+	}
+	slices.Sort(all)
+	n := len(all)
+	return (all[(n-1)/2] + all[n/2]) / 2
+}

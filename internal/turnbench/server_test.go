@@ -1,0 +1,108 @@
+//go:build linux
+
+package turnbench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/peephole-cam/peephole/internal/turnload"
+)
+
+// A server is one that runs, and the load that it is under.
+type server struct {
+	brand brand
+	cmd   *exec.Cmd
+	meter meter
+	load  *turnload.Load
+	stop  func()
+
+	ask   io.Writer
+	heaps *bufio.Scanner
+}
+
+// start runs a brand's server on some cores and opens a load of clients for it. number tells servers at one time apart.
+func (g ground) start(t testing.TB, b brand, on []int, number, clients int) *server {
+	t.Helper()
+	at := netip.AddrPortFrom(g.server.Addr, uint16(3478+number))
+	cmd, shown := b.command(t, at, len(on))
+	cmd.Path, cmd.Args = "/usr/bin/taskset", append([]string{"taskset", "-c", list(on)}, cmd.Args...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{brand: b, cmd: cmd, ask: in}
+	var said strings.Builder
+	cmd.Stderr = &said
+	if b.heap {
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.heaps = bufio.NewScanner(out)
+	}
+	if err := g.server.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	s.stop = sync.OnceFunc(func() {
+		if s.load != nil {
+			s.load.Close()
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // was killed
+		if t.Failed() && said.Len() > 0 {
+			t.Logf("%s said: %s", b.name, said.String())
+		}
+	})
+	t.Cleanup(s.stop)
+	if b.heap && !s.heaps.Scan() {
+		t.Fatalf("%s did not start", b.name)
+	}
+	g.answers(t, at)
+	if g.server.NAPI != 0 {
+		pin(t, g.server.NAPI, on)
+	}
+	s.meter = newMeter(cmd.Process.Pid, g.server.NAPI, on)
+	err = g.load.Do(func() (err error) {
+		s.load, err = turnload.Open(turnload.Config{Server: at, Clients: clients, First: g.first, Credentials: shown})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// heap is how large the server's heap is, after a collection.
+func (s *server) heap() (int, error) {
+	if _, err := fmt.Fprintln(s.ask); err != nil {
+		return 0, err
+	}
+	if !s.heaps.Scan() {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return strconv.Atoi(s.heaps.Text())
+}
+
+// connect makes an allocation for every client, and lets each send to its peer: by channels, or by indications.
+func (s *server) connect(t testing.TB, byChannels bool) {
+	t.Helper()
+	err := s.load.Allocate()
+	switch {
+	case err != nil:
+	case byChannels:
+		err = s.load.Channels()
+	default:
+		err = s.load.Permissions()
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", s.brand.name, err)
+	}
+}

@@ -94,7 +94,7 @@ func ours(t testing.TB, at netip.AddrPort, _ int) (*exec.Cmd, credentials) {
 		defer mu.Unlock()
 		g, ok := grants[client/2]
 		if !ok {
-			g, _ = keys.Grant(time.Now(), time.Hour) // within what it takes
+			g, _ = keys.Grant("", time.Now(), time.Hour) // within what it takes
 			grants[client/2] = g
 		}
 		if client%2 == 0 {

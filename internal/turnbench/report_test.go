@@ -22,7 +22,7 @@ ways alike. Each client has an address of its own. A burst is so many packets of
 The generator keeps at most 512 packets under way, and 48 of a flow, so that a server is always at work and loses nothing for want of a buffer.
 
 The servers run by turns, %d runs each, all of them up all the time; figures are medians. Ours and pion are the same small program (turn/contestant) around turn.New and around
-pion/turn, coturn is at its defaults. *Loopback* is a namespace of its own, in which a burst crosses in one piece (GSO) and comes out in one for who asks for that (GRO). *veth*
+pion/turn, both without limits of bandwidth; coturn is at its defaults. *Loopback* is a namespace of its own, in which a burst crosses in one piece (GSO) and comes out in one for who asks for that (GRO). *veth*
 is a cable between two namespaces without segmentation offload, like a wire: packets cross one by one, and each end receives in a kernel thread on its own side's core.
 
 A server has one core to itself, the generator another. Its processor time is its process', work of the network stack in its name with it, and that of the kernel threads that work for it: the one that receives at

@@ -34,7 +34,7 @@ func sessions(t *testing.T, clients int) *Load {
 	})
 	grants := make([]turn.Grant, clients/2)
 	for i := range grants {
-		if grants[i], err = keys.Grant(time.Now(), time.Minute); err != nil {
+		if grants[i], err = keys.Grant("", time.Now(), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}

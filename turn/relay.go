@@ -50,9 +50,10 @@ type relay struct {
 	maxAllocations, maxPerRole, queue int
 	limits                            Limits
 	counters                          *counters
-	packets                           sync.Pool // of *packet
-	start                             time.Time // that paces are counted from
-	pace                              pace      // of all that is relayed
+	packets                           sync.Pool             // of *packet
+	start                             time.Time             // that paces are counted from
+	pace                              pace                  // of all that is relayed
+	draining                          atomic.Pointer[drain] // nil: no; set with mu held
 
 	mu        sync.Mutex
 	addresses map[netip.Addr]*allocation // by relayed address; bound or about to be
@@ -83,7 +84,7 @@ func newRelay(c Config, n *counters) *relay {
 func (r *relay) open() (*allocation, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.addresses) >= r.maxAllocations {
+	if len(r.addresses) >= r.maxAllocations || r.draining.Load() != nil {
 		return nil, errFull
 	}
 	for {
@@ -171,7 +172,13 @@ func (r *relay) drop(ip netip.Addr) {
 func (r *relay) release(a *allocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, ok := r.addresses[a.address.Addr()]; !ok {
+		return
+	}
 	delete(r.addresses, a.address.Addr())
+	if d := r.draining.Load(); d != nil && len(r.addresses) == 0 {
+		close(d.empty)
+	}
 	b := a.bound.Swap(nil)
 	if b == nil {
 		return

@@ -2,6 +2,7 @@ package turn
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/pion/stun/v3"
 )
@@ -25,6 +26,7 @@ type request struct {
 	unsupported stun.ErrorCode // what an Allocate asks for and cannot have
 	key         []byte         // authenticates the answer, once the request's credentials are known
 	refusal     stun.ErrorCode // what to answer instead of pion's error, 0 to leave that
+	alternate   netip.AddrPort // of refusal 300
 
 	in stun.Message // reused
 }
@@ -120,6 +122,9 @@ func (r *request) answer(p []byte, realm string) []byte {
 		code = stun.CodeBadRequest // a CreatePermission without a peer address
 	}
 	setters := []stun.Setter{&stun.Message{TransactionID: m.TransactionID}, m.Type, code}
+	if code == stun.CodeTryAlternate {
+		setters = append(setters, &stun.AlternateServer{IP: r.alternate.Addr().Unmap().AsSlice(), Port: int(r.alternate.Port())})
+	}
 	switch {
 	case code == stun.CodeUnauthorized: // RFC 8489 section 9.2.4
 		setters = append(setters, stun.NewRealm(realm), stun.Nonce(r.nonce))

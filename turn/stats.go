@@ -12,7 +12,7 @@ type Stats struct {
 	Bytes            uint64 // payload of those, without TURN's own headers
 
 	AuthFailures map[string]uint64 // malformed, expired, unknown_key, bad_integrity, wrong_credentials, no_allocation
-	Refusals     map[string]uint64 // quota, peer, transport, connections
+	Refusals     map[string]uint64 // quota, peer, transport, connections, draining
 	Drops        map[string]uint64 // queue_full, not_peer, unbound, too_big, malformed, rate, unproved
 }
 
@@ -30,6 +30,7 @@ const (
 	refusedPeer
 	refusedTransport
 	refusedConn
+	refusedDraining
 	dropQueueFull
 	dropNotPeer
 	dropUnbound
@@ -65,7 +66,7 @@ func (c *counters) snapshot() Stats {
 		Packets:          c.packets.Load(),
 		Bytes:            c.bytes.Load(),
 		AuthFailures:     named(authMalformed, "malformed", "expired", "unknown_key", "bad_integrity", "wrong_credentials", "no_allocation"),
-		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections"),
+		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections", "draining"),
 		Drops:            named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed", "rate", "unproved"),
 	}
 }

@@ -120,6 +120,11 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 		t.counters.count(refusedTransport)
 		return false
 	}
+	if d := t.relay.draining.Load(); d != nil {
+		r.refusal, r.alternate = d.refusal(clientOf(client).Addr())
+		t.counters.count(refusedDraining)
+		return false
+	}
 	u, err := parseUsername(name)
 	if err == nil {
 		err = t.relay.room(u, clientOf(client).Addr())

@@ -10,10 +10,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/signaling/server"
@@ -32,6 +34,8 @@ type config struct {
 	listen, turn, turnPublic string
 	turnTLS                  string
 	turnMbit                 uint
+	drain                    time.Duration
+	drainTo                  string
 	state                    string
 	publicURL                string
 	tlsCert, tlsKey          string
@@ -71,6 +75,8 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.turnPublic, "turn-public", "", "`host:port` at which clients reach TURN (default: the -turn address, or the public URL's host)")
 	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
 	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s of payload; what goes beyond is dropped and counted. 0: no limit")
+	set.DurationVar(&c.drain, "drain", 0, "how long TURN keeps its clients after SIGTERM, while signaling and new clients go elsewhere; 0: not at all")
+	set.StringVar(&c.drainTo, "drain-to", "", "`IP:PORT`s, with commas, of TURN where new clients are sent meanwhile")
 	set.StringVar(&c.state, "state", "relay-state", "`folder` for what must survive a restart: the operator's key, the self-signed certificate")
 	set.StringVar(&c.publicURL, "public-url", "", "the `URL` that devices use: scheme, host and port, no path (default: made from -listen)")
 	set.StringVar(&c.tlsCert, "tls-cert", "", "certificate chain, a PEM `file`")
@@ -170,10 +176,17 @@ func (c *config) validate() error {
 		return fmt.Errorf("-turn-tls %s without a certificate: give -tls-cert and -tls-key, or -tls-self-signed for development", c.turnTLS)
 	case c.node != "" && server.CheckNode(c.node) != nil:
 		return fmt.Errorf("-%w", server.CheckNode(c.node))
+	case c.drain < 0 || c.drain > 24*time.Hour:
+		return fmt.Errorf("-drain %v: want 0 to 24h", c.drain)
+	case c.drainTo != "" && c.drain == 0:
+		return errors.New("-drain-to sends clients elsewhere while this relay drains: say with -drain how long that is")
 	case c.state == "":
 		return errors.New("-state: want a folder")
 	case c.turnMbit > 1e7:
 		return fmt.Errorf("-turn-mbit %d: want 0 to 10000000", c.turnMbit)
+	}
+	if _, err := c.alternates(); err != nil {
+		return err
 	}
 	if c.publicURL != "" {
 		return c.validateURL()
@@ -182,6 +195,19 @@ func (c *config) validate() error {
 		return fmt.Errorf("-listen %s names no host: say how devices reach this relay with -public-url https://HOST[:PORT]", c.listen)
 	}
 	return nil
+}
+
+// alternates are the addresses of -drain-to.
+func (c *config) alternates() ([]netip.AddrPort, error) {
+	var all []netip.AddrPort
+	for _, word := range strings.FieldsFunc(c.drainTo, func(r rune) bool { return r == ',' }) {
+		a, err := netip.ParseAddrPort(word)
+		if err != nil || a.Port() == 0 {
+			return nil, fmt.Errorf("-drain-to %q: want IP:PORT, such as 192.0.2.1:3478 or [2001:db8::1]:3478", word)
+		}
+		all = append(all, a)
+	}
+	return all, nil
 }
 
 func (c *config) validateURL() error {

@@ -1,7 +1,7 @@
 // Command relay is the operator's server: signaling and TURN in one process. It carries what devices sealed and holds
 // no key that opens it; the code that opens things is not even linked (internal/archtest says so).
 //
-//	relay serve     serve until SIGINT or SIGTERM
+//	relay serve     serve until SIGINT or SIGTERM, and then drain
 //	relay ticket    issue a ticket that admits a camera's mailboxes
 //	relay version   print the version
 package main
@@ -30,6 +30,7 @@ relay serve -h and relay ticket -h list the flags.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the program, whatever it is at
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintf(os.Stderr, "relay: %v\n", err)
 		stop()

@@ -136,18 +136,21 @@ func (r *relay) close() {
 
 // serve runs all parts until ctx ends or one of them does; ready is called once they answer.
 func (r *relay) serve(ctx context.Context, ready func() error) error {
+	told := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	drained, end := r.drained(told, ctx)
+	defer end()
 	parts := map[string]func(context.Context) error{
 		"signaling": r.signaling.Run,
-		"turn":      r.turn.Run,
+		"turn":      func(context.Context) error { return r.turn.Run(drained) },
 		"http":      func(ctx context.Context) error { return r.serveHTTP(ctx, r.main, r.handler()) },
 	}
 	if r.shared != nil {
-		parts["port"] = r.shared.Run
+		parts["port"] = func(context.Context) error { return r.shared.Run(drained) }
 	}
 	if r.metrics != nil {
-		parts["metrics"] = func(ctx context.Context) error { return r.serveHTTP(ctx, r.metrics, r.metricsHandler()) }
+		parts["metrics"] = func(context.Context) error { return r.serveHTTP(drained, r.metrics, r.metricsHandler()) }
 	}
 	var running sync.WaitGroup
 	failed := make(chan error, len(parts)+1)
@@ -166,6 +169,28 @@ func (r *relay) serve(ctx context.Context, ready func() error) error {
 	running.Wait()
 	close(failed)
 	return <-failed // nil when nothing failed
+}
+
+// drained returns what ends some time after ctx: if told has ended, when TURN has drained; else a part has failed, and it ends at once.
+func (r *relay) drained(told, ctx context.Context) (drained context.Context, end func()) {
+	drained, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer stop()
+		<-ctx.Done()
+		if r.cfg.drain == 0 || told.Err() == nil {
+			return
+		}
+		waiting, cancel := context.WithTimeout(drained, r.cfg.drain)
+		defer cancel()
+		r.log.Info("draining", "allocations", r.turn.server.Stats().Allocations, "for", r.cfg.drain)
+		alternates, _ := r.cfg.alternates() // validated
+		if err := r.turn.server.Drain(waiting, alternates...); err != nil {
+			r.log.Warn("clients of TURN are cut off", "allocations", r.turn.server.Stats().Allocations)
+		}
+	}()
+	return drained, func() { <-done }
 }
 
 func (r *relay) announce(ctx context.Context, ready func() error) error {

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -46,6 +47,43 @@ func TestRelayRestarts(t *testing.T) {
 	}
 	plays(t, file)
 	plays(t, other)
+}
+
+// A relay that drains lets a relayed picture go on until its viewer has seen enough, and then ends by itself.
+func TestRelayDrains(t *testing.T) {
+	t.Parallel()
+	relay, url := startRelayAt(t, "127.0.0.1:0", "-drain", "10m")
+	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
+	v := newTerminal(t)
+	v.pair(t, sim.line(t, "pair sim-0 "))
+	file := filepath.Join(t.TempDir(), "relayed.h264")
+	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-relay-only", "-o", file)...)
+	eventually(t, "the picture moves", func() bool { return size(file) > 40_000 })
+	if err := relay.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	relay.await(t, "draining", 1)
+	sim.await(t, "the relay is shutting down", 1)
+	before := size(file)
+	eventually(t, "a picture through a relay that drains", func() bool { return size(file) > before+100_000 })
+	watching.stop()
+	w := outcome{stdout: <-watching.lines}.parse(t)
+	if code := watching.ProcessState.ExitCode(); code != 0 || w.Path != "relay" || w.Missing+w.Rejected+w.Delayed != 0 {
+		t.Errorf("exit %d, %+v; want a relayed session without a break", code, w)
+	}
+	eventually(t, "the relay ends", func() bool {
+		select {
+		case _, open := <-relay.lines:
+			return !open
+		default:
+			return false
+		}
+	})
+	relay.stop()
+	if code := relay.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the relay ended with %d", code)
+	}
+	plays(t, file)
 }
 
 // A camera waits for its relay.

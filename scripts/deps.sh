@@ -8,6 +8,7 @@ want=(
 	gstreamer1.0-tools gstreamer1.0-rtsp gir1.2-gst-rtsp-server-1.0 python3-gi
 	gstreamer1.0-plugins-{base,good,bad,ugly} # an RTSP server that we did not write
 	nftables iproute2                         # real NATs in network namespaces
+	miniupnpd-nftables                        # a home router that opens ports
 	spass                                     # the models in formal/
 	gcc libc6-dev                             # the race detector
 	coturn                                    # TURN clients that we did not write, and a server to measure ours beside

@@ -118,6 +118,8 @@ var vendors = []struct {
 	{"github.com/coder/websocket", []string{"signaling"}},
 	{"github.com/prometheus", []string{"internal/obs"}},
 	{"pgregory.net/rapid", []string{"internal/model", "session", "signaling"}}, // their tests
+	{"github.com/huin/goupnp", []string{"portmap"}},
+	{"github.com/jackpal/go-nat-pmp", []string{"portmap"}},
 }
 
 // exceptions are the imports that tests, and only tests, may make against a rule, each with its reason.

@@ -22,6 +22,11 @@ func Need(t testing.TB) {
 	default:
 		return
 	}
+	missing(t, what)
+}
+
+func missing(t testing.TB, what string) {
+	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatalf("missing: %s", what)
 	}

@@ -1,0 +1,277 @@
+package portmap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	lifetime    = 10 * time.Minute // of a mapping; a killed process leaves it for so long
+	maxMappings = 64               // at one time
+	releaseWait = time.Second      // for the router to take a mapping back
+	knownWait   = 2 * time.Second  // for one that has opened a port before
+	forgetAfter = 2 * time.Minute  // how long a router that opens no ports is not asked again
+	renewPause  = 10 * time.Second // between tries of a renewal
+)
+
+var (
+	// ErrNoRouter is returned where no router could be asked: this host has a public address, or no gateway that is known here.
+	ErrNoRouter = errors.New("no router that could open a port")
+	// ErrRefused is returned when the router opens no port, by any of the protocols.
+	ErrRefused = errors.New("the router opens no port")
+	// ErrInside is returned when the router's outside is not the world: it is behind another router.
+	ErrInside = errors.New("the router is behind another one")
+	// ErrBusy is returned when there are as many mappings as there may be.
+	ErrBusy = errors.New("too many ports are mapped")
+)
+
+// mapping is one port's.
+type mapping struct {
+	inside  netip.AddrPort
+	outside netip.AddrPort // as granted last; zero at first: the inside port is asked for
+	nonce   [12]byte       // PCP's proof that a renewal comes from who asked first
+}
+
+// lease is what a router grants.
+type lease struct {
+	outside netip.AddrPort
+	life    time.Duration
+}
+
+// protocol is a way to ask a router.
+type protocol interface {
+	// grant asks for a mapping, or for more time for one.
+	grant(ctx context.Context, m *mapping) (lease, error)
+	// release takes it back.
+	release(ctx context.Context, m *mapping) error
+}
+
+// named is a protocol that a router may speak.
+type named struct {
+	name string
+	wait time.Duration // for a router that may not speak it
+	open func(ctx context.Context, r route) (protocol, error)
+}
+
+// Mapper has ports mapped. It is safe for concurrent use, and one is enough for a process: what is learned about the router
+// by the first mapping serves the next.
+type Mapper struct {
+	log       *slog.Logger
+	route     func() (route, error)
+	protocols []named // best first
+
+	asking chan struct{} // one token: to find out what the router speaks
+
+	mu     sync.Mutex
+	open   int       // guarded by mu; mappings
+	router route     // guarded by mu; what the next two are about
+	speaks protocol  // guarded by mu; nil: not known, or nothing
+	deaf   time.Time // guarded by mu; when it was found to open no port
+}
+
+// New asks nobody yet.
+func New(log *slog.Logger) *Mapper {
+	return &Mapper{log: log, route: defaultRoute, protocols: protocols(), asking: make(chan struct{}, 1)}
+}
+
+func protocols() []named {
+	return []named{
+		{"PCP", 700 * time.Millisecond, openPCP},
+		{"NAT-PMP", 700 * time.Millisecond, openNATPMP},
+		{"UPnP", 5 * time.Second, openIGD},
+	}
+}
+
+// Map has the UDP port of inside mapped until ctx ends, and then takes the mapping back and returns nil; or it returns at once
+// why there is no mapping, and later if one could not be renewed. found is called, from the goroutine that called Map, with
+// the address at which the world reaches the port, and again if that changes.
+func (m *Mapper) Map(ctx context.Context, inside netip.AddrPort, found func(outside netip.AddrPort)) error {
+	r, err := m.route()
+	if err == nil && inside.Addr() != r.local {
+		err = ErrNoRouter
+	}
+	if err != nil {
+		return fmt.Errorf("map port: %w", err)
+	}
+	if !m.begin() {
+		return fmt.Errorf("map port: %w", ErrBusy)
+	}
+	defer m.end()
+	one := newMapping(inside)
+	var by protocol
+	defer func() {
+		if by != nil {
+			m.release(ctx, by, one)
+		}
+	}()
+	for ctx.Err() == nil {
+		var granted lease
+		if by, granted, err = m.first(ctx, r, one); err != nil {
+			break
+		}
+		if err = hold(ctx, by, one, granted, found); err == nil || errors.Is(err, ErrInside) {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("map port: %w", err)
+}
+
+// hold tells of a mapping and renews it, until ctx ends or the mapping has.
+func hold(ctx context.Context, by protocol, one *mapping, granted lease, found func(netip.AddrPort)) error {
+	told := netip.AddrPort{}
+	for ctx.Err() == nil {
+		one.outside = granted.outside
+		if !public(granted.outside.Addr()) {
+			return ErrInside
+		}
+		if granted.outside != told {
+			told = granted.outside
+			found(told)
+		}
+		var err error
+		if granted, err = renew(ctx, by, one, granted.life); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Mapper) begin() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.open >= maxMappings {
+		return false
+	}
+	m.open++
+	return true
+}
+
+func (m *Mapper) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open--
+}
+
+// known says what the router was found to speak; deaf: lately, nothing.
+func (m *Mapper) known(r route) (by protocol, deaf bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.router != r {
+		return nil, false
+	}
+	return m.speaks, !m.deaf.IsZero() && time.Since(m.deaf) < forgetAfter
+}
+
+func (m *Mapper) learn(r route, by protocol) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.router, m.speaks, m.deaf = r, by, time.Time{}
+	if by == nil {
+		m.deaf = time.Now()
+	}
+}
+
+func (m *Mapper) forget(r route) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.router == r {
+		m.speaks, m.deaf = nil, time.Time{}
+	}
+}
+
+// first gets the first grant, by what the router is known to speak or else by each protocol in turn. by, unless nil, has to be
+// asked to take back what it may have granted, also beside an error.
+func (m *Mapper) first(ctx context.Context, r route, one *mapping) (by protocol, granted lease, err error) {
+	by, deaf := m.known(r)
+	if by != nil {
+		if granted, err = within(ctx, knownWait, func(ctx context.Context) (lease, error) { return by.grant(ctx, one) }); err == nil || ctx.Err() != nil {
+			return by, granted, err
+		}
+		m.forget(r) // it may have been restarted, and speak at another port now
+	}
+	if deaf {
+		return nil, lease{}, ErrRefused
+	}
+	select { // one at a time finds out, and those that waited see what was found
+	case m.asking <- struct{}{}:
+		defer func() { <-m.asking }()
+	case <-ctx.Done():
+		return nil, lease{}, ctx.Err()
+	}
+	switch by, deaf = m.known(r); {
+	case deaf:
+		return nil, lease{}, ErrRefused
+	case by != nil:
+		granted, err = within(ctx, knownWait, func(ctx context.Context) (lease, error) { return by.grant(ctx, one) })
+		return by, granted, err
+	}
+	return m.tryAll(ctx, r, one)
+}
+
+func (m *Mapper) tryAll(ctx context.Context, r route, one *mapping) (by protocol, granted lease, err error) {
+	for _, p := range m.protocols {
+		granted, err = within(ctx, p.wait, func(ctx context.Context) (lease, error) {
+			if by, err = p.open(ctx, r); err != nil {
+				by = nil
+				return lease{}, err
+			}
+			return by.grant(ctx, one)
+		})
+		if err == nil {
+			m.log.Info("the router opens ports", "protocol", p.name)
+			m.learn(r, by)
+			return by, granted, nil
+		}
+		if ctx.Err() != nil {
+			return by, lease{}, ctx.Err()
+		}
+		m.log.Debug("map port", "protocol", p.name, "err", err)
+	}
+	m.learn(r, nil)
+	return nil, lease{}, ErrRefused
+}
+
+func within(ctx context.Context, d time.Duration, f func(context.Context) (lease, error)) (lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return f(ctx)
+}
+
+// renew waits until half of a lease is over and gets another, trying until the first has ended. When ctx ends it returns
+// no error and no lease.
+func renew(ctx context.Context, by protocol, one *mapping, life time.Duration) (lease, error) {
+	end := time.Now().Add(life)
+	pause := min(life, lifetime) / 2 // a router that restarts forgets, and does not say so
+	for {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return lease{}, nil
+		case <-timer.C:
+		}
+		granted, err := within(ctx, min(5*time.Second, time.Until(end)), func(ctx context.Context) (lease, error) { return by.grant(ctx, one) })
+		if err == nil || ctx.Err() != nil {
+			return granted, nil
+		}
+		if pause = min(renewPause, life/8); time.Now().Add(pause).After(end) {
+			return lease{}, err
+		}
+	}
+}
+
+func (m *Mapper) release(ctx context.Context, by protocol, one *mapping) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
+	defer cancel()
+	if err := by.release(ctx, one); err != nil {
+		m.log.Debug("take mapping back", "err", err)
+	}
+}

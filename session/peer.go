@@ -95,8 +95,12 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	// it takes more than a bad line to lose them all.
 	s.SetICETimeouts(stallAfter, 10*time.Second, stallAfter/5)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
+	var udp *headStart
+	if cfg.turn != nil && cfg.network == nil {
+		udp = newHeadStart(cfg.turn.URLs)
+	}
 	if cfg.network == nil {
-		network, err := newTurnNet()
+		network, err := newTurnNet(udp)
 		if err != nil {
 			return s, err
 		}
@@ -104,7 +108,7 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	}
 	s.SetNet(cfg.network)
 	if cfg.turn != nil {
-		s.SetICEProxyDialer(newTURNDialer(ctx, cfg.turn.URLs, cfg.trust))
+		s.SetICEProxyDialer(newTURNDialer(ctx, cfg.turn.URLs, cfg.trust, udp))
 	}
 	s.LoggerFactory = loggers{cfg.log, p}
 	return s, nil

@@ -31,11 +31,12 @@ type turnDialer struct {
 	ctx    context.Context // ends the making of connections, not connections
 	secure map[string]bool // host:port of the servers to be reached over TLS
 	tls    *tls.Config     // whom they are trusted by; nil: the system's roots
+	udp    *headStart
 	proxy  func(*http.Request) (*url.URL, error)
 }
 
-func newTURNDialer(ctx context.Context, urls []string, trust *tls.Config) *turnDialer {
-	d := &turnDialer{ctx: ctx, secure: make(map[string]bool), tls: trust, proxy: http.ProxyFromEnvironment}
+func newTURNDialer(ctx context.Context, urls []string, trust *tls.Config, udp *headStart) *turnDialer {
+	d := &turnDialer{ctx: ctx, secure: make(map[string]bool), tls: trust, udp: udp, proxy: http.ProxyFromEnvironment}
 	for _, u := range urls {
 		if rest, ok := strings.CutPrefix(u, "turns:"); ok {
 			address, _, _ := strings.Cut(rest, "?")
@@ -52,23 +53,36 @@ func newTURNDialer(ctx context.Context, urls []string, trust *tls.Config) *turnD
 func (d *turnDialer) Dial(network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, turnDialWait)
 	defer cancel()
+	if d.udp.wait(ctx, udpHeadStart) {
+		return nil, errNotNeeded
+	}
+	began := time.Now()
+	conn, err := d.connect(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("dial TURN server: %w", err)
+	}
+	// Connecting took a round trip or more, which an allocation over UDP takes two of: a distant relay may be about to grant it.
+	if d.udp.wait(ctx, 2*time.Since(began)-udpHeadStart) {
+		conn.Close()
+		return nil, errNotNeeded
+	}
+	return turnConn{conn}, nil
+}
+
+func (d *turnDialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	if !d.secure[address] {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, fmt.Errorf("dial TURN server: %w", err)
-		}
-		return turnConn{conn}, nil
+		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
 	conn, err := d.reach(ctx, network, address)
 	if err != nil {
-		return nil, fmt.Errorf("dial TURN server: %w", err)
+		return nil, err
 	}
 	secure, err := d.handshake(ctx, conn, address)
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("dial TURN server: %w", err)
+		return nil, err
 	}
-	return turnConn{secure}, nil
+	return secure, nil
 }
 
 func (d *turnDialer) handshake(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {

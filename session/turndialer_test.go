@@ -17,13 +17,22 @@ import (
 	"time"
 )
 
-// tlsServer is one that says which protocol a client named; httptest's certificate is for example.com and 127.0.0.1.
-func tlsServer(t *testing.T) (address string, trust *tls.Config) {
+// tlsConfigs are a server's and a client's; httptest's certificate is for example.com and 127.0.0.1.
+func tlsConfigs(t *testing.T) (server, trust *tls.Config) {
 	t.Helper()
 	borrowed := httptest.NewUnstartedServer(nil)
 	borrowed.StartTLS()
-	t.Cleanup(borrowed.Close)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: borrowed.TLS.Certificates, NextProtos: []string{alpnTURN}})
+	borrowed.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(borrowed.Certificate())
+	return &tls.Config{Certificates: borrowed.TLS.Certificates, NextProtos: []string{alpnTURN}}, &tls.Config{RootCAs: roots}
+}
+
+// tlsServer is one that says which protocol a client named.
+func tlsServer(t *testing.T) (address string, trust *tls.Config) {
+	t.Helper()
+	server, trust := tlsConfigs(t)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,9 +50,7 @@ func tlsServer(t *testing.T) (address string, trust *tls.Config) {
 			c.Close()
 		}
 	}()
-	roots := x509.NewCertPool()
-	roots.AddCert(borrowed.Certificate())
-	return l.Addr().String(), &tls.Config{RootCAs: roots}
+	return l.Addr().String(), trust
 }
 
 // proxy is an HTTP proxy that connects to one server, whatever name it is asked for.
@@ -118,7 +125,7 @@ func TestTURNDialerTrusts(t *testing.T) {
 		{"another's name", "turns:localhost:%s?transport=tcp", "localhost", trust, false},
 		{"without TLS", "turn:127.0.0.1:%s?transport=tcp", "127.0.0.1", trust, false},
 	} {
-		d := newTURNDialer(t.Context(), []string{"turn:127.0.0.1:1?transport=udp", fmt.Sprintf(tt.url, port)}, tt.trust)
+		d := newTURNDialer(t.Context(), []string{"turn:127.0.0.1:1?transport=udp", fmt.Sprintf(tt.url, port)}, tt.trust, nil)
 		d.proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 		got, err := says(d, net.JoinHostPort(tt.host, port))
 		if ok := err == nil && got == alpnTURN+"\n"; ok != tt.ok {
@@ -135,7 +142,7 @@ func TestTURNDialerTrusts(t *testing.T) {
 
 // What needs TLS is told by host and port as pion spells them.
 func TestTURNDialerKnowsItsServers(t *testing.T) {
-	d := newTURNDialer(t.Context(), []string{"turns:relay.example:443?transport=tcp", "turns:[2001:db8::1]:444", "turns:plain.example", "turns:[2001:db8::2]", "turn:relay.example:3478"}, nil)
+	d := newTURNDialer(t.Context(), []string{"turns:relay.example:443?transport=tcp", "turns:[2001:db8::1]:444", "turns:plain.example", "turns:[2001:db8::2]", "turn:relay.example:3478"}, nil, nil)
 	for address, want := range map[string]bool{
 		"relay.example:443": true, "[2001:db8::1]:444": true, "plain.example:5349": true, "[2001:db8::2]:5349": true, "relay.example:3478": false,
 	} {
@@ -149,7 +156,7 @@ func TestTURNDialerKnowsItsServers(t *testing.T) {
 func TestTURNDialerThroughProxy(t *testing.T) {
 	address, trust := tlsServer(t)
 	through := func(p proxy) *turnDialer {
-		d := newTURNDialer(t.Context(), []string{"turns:example.com:443?transport=tcp"}, trust)
+		d := newTURNDialer(t.Context(), []string{"turns:example.com:443?transport=tcp"}, trust, nil)
 		d.proxy = p.choose
 		return d
 	}
@@ -190,7 +197,7 @@ func TestTURNDialerEnds(t *testing.T) {
 		"proxy":     proxy{URL: &url.URL{Scheme: "http", Host: address}}.choose,
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		d := newTURNDialer(ctx, []string{"turns:" + address}, nil)
+		d := newTURNDialer(ctx, []string{"turns:" + address}, nil, nil)
 		d.proxy = p
 		ended := make(chan error, 1)
 		go func() { _, err := d.Dial("tcp4", address); ended <- err }()

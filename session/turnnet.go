@@ -20,14 +20,17 @@ var errNoWayOut = errors.New("the relay reaches relayed addresses only")
 // section 9.2): a permission for an address that is not a relayed one. pion asks for it anew with each check of such a pair,
 // and its agent does nothing else until the answer is there. With a distant relay the media would stutter for as long as the
 // session lasts, and with a relay that has gone a direct path would stand still too. turnDialer's connections do the same.
-type turnNet struct{ transport.Net }
+type turnNet struct {
+	transport.Net
+	udp *headStart
+}
 
-func newTurnNet() (turnNet, error) {
+func newTurnNet(udp *headStart) (turnNet, error) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		return turnNet{}, fmt.Errorf("open network: %w", err)
 	}
-	return turnNet{n}, nil
+	return turnNet{n, udp}, nil
 }
 
 // ListenPacket makes the socket of a TURN client over UDP.
@@ -36,10 +39,19 @@ func (n turnNet) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return turnPacketConn{conn}, nil
+	return turnPacketConn{conn, n.udp}, nil
 }
 
-type turnPacketConn struct{ net.PacketConn }
+type turnPacketConn struct {
+	net.PacketConn
+	udp *headStart
+}
+
+func (c turnPacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.PacketConn.ReadFrom(b)
+	c.udp.hear(b[:n])
+	return n, from, err
+}
 
 func (c turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if futile(b) {

@@ -17,7 +17,7 @@ func (a peerAddress) AddTo(m *stun.Message) error {
 
 // A permission that the relay refuses is not asked for; everything else passes.
 func TestTURNNetRefuses(t *testing.T) {
-	network, err := newTurnNet()
+	network, err := newTurnNet(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestTURNNetRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	stream, err := newTURNDialer(t.Context(), nil, nil).Dial("tcp4", listener.Addr().String())
+	stream, err := newTURNDialer(t.Context(), nil, nil, nil).Dial("tcp4", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/peephole-cam/peephole/internal/natlab"
@@ -78,4 +79,23 @@ func came(packets []natlab.Packet, camera *natlab.Host) (direct, overUDP int) {
 		}
 	}
 	return direct, overUDP
+}
+
+// Where UDP reaches the relay, a relayed session goes over it and over nothing else, though TCP and TLS are there too.
+func TestRelayedOverUDP(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, natlab.PortRestricted, natlab.SymmetricRandom)
+	wire := s.person.Record()
+	for range 4 {
+		w, code := s.once(t, "40")
+		if code != 0 || w.Path != "relay" || !strings.HasPrefix(w.Why, "relayed: ") {
+			t.Errorf("exit %d, %+v; want a session relayed over UDP", code, w)
+		}
+	}
+	for _, p := range wire.Packets() {
+		if p.Protocol == natlab.TCP && (p.Src.Port() == 3478 || p.Dst.Port() == 3478) {
+			t.Error("the viewer went to TURN by TCP too")
+			break
+		}
+	}
 }

@@ -1,7 +1,7 @@
 // Package camera is the camera's side of Peephole: it keeps the camera's identity and roster, pairs viewers while
 // its set-up window is open, and serves sessions to those who are on the roster.
 //
-// It connects outbound only. It promises that a picture goes to nobody but a paired viewer, sealed to that viewer, and
+// It connects outbound, and lets others in only by ICE, and only while one of them watches. It promises that a picture goes to nobody but a paired viewer, sealed to that viewer, and
 // that a viewer removed from the roster is cut off at once.
 package camera
 
@@ -36,6 +36,7 @@ type Config struct {
 	PairWindow time.Duration // how long after the start an unowned camera can be paired; 0: not at all
 	PairMore   bool          // open the set-up window although the camera has an owner
 	Stream     session.Stream
+	PortMapper session.PortMapper // nil: no port of the household's router is opened
 	Logger     *slog.Logger
 
 	OnCode   func(pairing.Code)      // a code to show; the one before is void

@@ -45,10 +45,12 @@ type CameraConfig struct {
 	TLS       *tls.Config // whom TURN servers over TLS are trusted by; nil: the system's roots
 	Loopback  bool
 	Logger    *slog.Logger
-	OnLive    func()          // the viewer is connected. May be nil
-	OnStall   func()          // for a while nothing has arrived from the viewer. May be nil
-	OnPath    func(Path)      // as OnReject; also at the session's end
-	OnReject  func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
+
+	PortMapper PortMapper      // nil: no port is opened
+	OnLive     func()          // the viewer is connected. May be nil
+	OnStall    func()          // for a while nothing has arrived from the viewer. May be nil
+	OnPath     func(Path)      // as OnReject; also at the session's end
+	OnReject   func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
 
 	network transport.Net // tests have one of their own
 }
@@ -181,7 +183,7 @@ func (c *Camera) connect(ctx context.Context) error {
 	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger}
 	c.work.Go(func() { c.readRTCP(ctx, rtp) })
 	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
-		c.do(ctx, func() error { return c.sendCandidate(candidate) })
+		c.do(ctx, func() error { return c.candidate(ctx, candidate) })
 	})
 	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		c.do(ctx, func() error { return c.stateChanged(ctx, s) })
@@ -320,10 +322,22 @@ func (c *Camera) dataArrived(wire []byte) error {
 	return nil
 }
 
-func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
+// candidate takes one of this end's; nil: there are no more, but for those of opened ports.
+func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) error {
 	if candidate == nil {
 		c.explainer.gathered()
 	}
+	if c.cfg.PortMapper != nil && !c.offer.RelayOnly && !c.cfg.Loopback && opens(candidate) {
+		c.work.Go(func() {
+			openPort(ctx, c.cfg.PortMapper, *candidate, c.cfg.Logger, func(m *webrtc.ICECandidate) {
+				c.do(ctx, func() error { return c.sendCandidate(m) })
+			})
+		})
+	}
+	return c.sendCandidate(candidate)
+}
+
+func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
 	wire, err := c.records.signaling.out.seal(candidateMessage(outgoing(candidate)))
 	if err != nil {
 		return err

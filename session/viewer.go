@@ -58,6 +58,7 @@ type ViewerConfig struct {
 	Carriers   []media.Carrier   // best first
 	RelayOnly  bool              // show the camera and its network no address of ours but the relay's
 	Loopback   bool              // gather loopback candidates too
+	PortMapper PortMapper        // nil: no port is opened
 	Watch      WatchID           // the same for all sessions of one person's watching; zero: none
 	Addresses  bool              // put addresses into explanations too: for the eyes of the person at this device
 	Agent      string
@@ -192,7 +193,7 @@ func (v *Viewer) connect(ctx context.Context) error {
 		return fmt.Errorf("add video transceiver: %w", err)
 	}
 	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
-		v.do(ctx, func() error { return v.sendCandidate(c) })
+		v.do(ctx, func() error { return v.candidate(ctx, c) })
 	})
 	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		v.do(ctx, func() error { return v.stateChanged(s) })
@@ -251,10 +252,22 @@ func (v *Viewer) stall(stalled bool) {
 	}
 }
 
-func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
+// candidate takes one of this end's; nil: there are no more, but for those of opened ports.
+func (v *Viewer) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
 	if c == nil {
 		v.explainer.gathered()
 	}
+	if v.cfg.PortMapper != nil && !v.cfg.RelayOnly && !v.cfg.Loopback && opens(c) {
+		v.tracks.Go(func() {
+			openPort(ctx, v.cfg.PortMapper, *c, v.cfg.Logger, func(m *webrtc.ICECandidate) {
+				v.do(ctx, func() error { return v.sendCandidate(m) })
+			})
+		})
+	}
+	return v.sendCandidate(c)
+}
+
+func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
 	init := outgoing(c)
 	if v.records == nil {
 		v.pending = append(v.pending, init)

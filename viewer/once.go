@@ -68,6 +68,7 @@ func (v *Viewer) watchThrough(ctx context.Context, client *signaling.Client, rec
 	cfg.Pair, cfg.Signal = record.Pair, client
 	cfg.TURN = &session.TURN{URLs: grant.URLs, Username: grant.Viewer.Username, Credential: grant.Viewer.Credential}
 	cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: grant.Camera.Username, Credential: grant.Camera.Credential}
+	cfg.PortMapper = v.cfg.PortMapper
 	cfg.Carriers = []media.Carrier{media.H264Carrier, media.VP8Carrier}
 	cfg.RelayOnly, cfg.Loopback, cfg.TLS, cfg.Agent, cfg.Logger = relayOnly, signaling.Loopback(record.RelayURL), v.cfg.TLS, "peephole viewer", v.cfg.Logger
 	s, err := session.NewViewer(cfg)

@@ -28,6 +28,8 @@ type Config struct {
 	State  string      // directory of the identity and the paired cameras, made with mode 0700
 	TLS    *tls.Config // nil: the system's roots
 	Logger *slog.Logger
+
+	PortMapper session.PortMapper // nil: no port of the router here is opened
 }
 
 // Viewer is one viewer and its cameras.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/peephole-cam/peephole/internal/obs"
+	"github.com/peephole-cam/peephole/portmap"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/viewer"
@@ -59,6 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	fs.Usage = func() { fmt.Fprint(stderr, usage); fs.PrintDefaults() }
 	state := fs.String("state", defaultState(), "`directory` of keys and paired cameras; made with mode 0700")
 	certificate := fs.String("relay-cert", "", "PEM `file` to trust for the relay instead of the system's roots (a self-signed relay)")
+	noPortMap := fs.Bool("no-portmap", false, "never ask the router here to open a port, by PCP, NAT-PMP or UPnP; else one is open while you watch")
 	var logFlags obs.LogFlags
 	logFlags.Register(fs)
 	if err := fs.Parse(args); err != nil {
@@ -83,7 +85,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if *state == "" {
 		return errors.New("no home directory to keep keys in: say -state DIR, before the command")
 	}
-	v, err := viewer.Open(viewer.Config{State: *state, TLS: tls, Logger: log})
+	cfg := viewer.Config{State: *state, TLS: tls, Logger: log}
+	if !*noPortMap {
+		cfg.PortMapper = portmap.New(log)
+	}
+	v, err := viewer.Open(cfg)
 	if v == nil {
 		return err
 	}

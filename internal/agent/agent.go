@@ -27,6 +27,8 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/portmap"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -38,6 +40,7 @@ type Flags struct {
 	Ticket     string
 	PairWindow time.Duration
 	PairMore   bool
+	NoPortMap  bool
 	Log        obs.LogFlags
 }
 
@@ -49,6 +52,7 @@ func (f *Flags) Register(fs *flag.FlagSet, state string) {
 	fs.StringVar(&f.Ticket, "ticket", "", "`file` with the relay operator's ticket, where the relay asks for one")
 	fs.DurationVar(&f.PairWindow, "pair-window", 10*time.Minute, "how long after the start an unowned camera can be paired; 0 closes the window")
 	fs.BoolVar(&f.PairMore, "pair-more", false, "open the set-up window although the camera has an owner, to pair another viewer")
+	fs.BoolVar(&f.NoPortMap, "no-portmap", false, "never ask the router here to open a port, by PCP, NAT-PMP or UPnP; else one is open for each session, while it lasts")
 	f.Log.Register(fs)
 }
 
@@ -63,6 +67,7 @@ type Camera struct {
 type Agent struct {
 	flags  Flags
 	log    *slog.Logger
+	ports  session.PortMapper // nil: none
 	tls    *tls.Config
 	ticket []byte
 
@@ -84,6 +89,9 @@ func New(f Flags, stdout, stderr io.Writer) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{flags: f, log: log, out: stdout}
+	if !f.NoPortMap {
+		a.ports = portmap.New(log)
+	}
 	if a.tls, err = signaling.TrustFile(f.RelayCert); err != nil {
 		return nil, err
 	}
@@ -144,7 +152,7 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 	var feed *media.Feed
 	device, err := camera.New(camera.Config{
 		State: c.State, Name: c.Name, RelayURL: a.flags.Relay, Ticket: a.ticket, TLS: a.tls,
-		PairWindow: a.flags.PairWindow, PairMore: a.flags.PairMore, Stream: lazy{&feed}, Logger: log,
+		PairWindow: a.flags.PairWindow, PairMore: a.flags.PairMore, Stream: lazy{&feed}, PortMapper: a.ports, Logger: log,
 		OnCode:   func(code pairing.Code) { a.show(c.Name, code) },
 		OnPaired: func(viewer string) { a.printf("paired %s with viewer %s\n", c.Name, viewer) },
 		OnRefuse: func(err error) { log.Warn("pairing refused", "err", err) },

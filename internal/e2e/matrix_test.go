@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,9 +20,9 @@ import (
 )
 
 // once watches one time for some frames and returns what watch -json says.
-func (s *scene) once(t testing.TB, frames string) (w watched, code int) {
+func (s *scene) once(t testing.TB, frames string, args ...string) (w watched, code int) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries(t), "viewer"), append(s.flags, "watch", "sim-0", "-json", "-frames", frames)...)
+	cmd := exec.Command(filepath.Join(binaries(t), "viewer"), slices.Concat(s.flags, []string{"watch", "sim-0", "-json", "-frames", frames}, args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

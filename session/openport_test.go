@@ -1,0 +1,128 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// opening is a router that opens every port, at one address after the other, until it is told to end.
+type opening struct {
+	asked   []netip.AddrPort
+	outside []netip.AddrPort
+	ended   bool
+}
+
+func (o *opening) Map(ctx context.Context, inside netip.AddrPort, found func(netip.AddrPort)) error {
+	o.asked = append(o.asked, inside)
+	for _, a := range o.outside {
+		found(a)
+	}
+	if len(o.outside) == 0 {
+		return errors.New("refused")
+	}
+	<-ctx.Done()
+	o.ended = true
+	return nil
+}
+
+func hostCandidate(address string) *webrtc.ICECandidate {
+	return &webrtc.ICECandidate{Foundation: "7", Priority: 2130706431, Address: address, Protocol: webrtc.ICEProtocolUDP, Port: 50000,
+		Typ: webrtc.ICECandidateTypeHost, Component: 1}
+}
+
+// An opened port is told of as a server reflexive candidate that names nothing inside.
+func TestMappedCandidate(t *testing.T) {
+	m := candidateMessage(outgoing(mapped(*hostCandidate("192.168.1.2"), netip.MustParseAddrPort("203.0.113.7:50001"))))
+	const want = "candidate:mapped7 1 udp 1694498559 203.0.113.7 50001 typ srflx raddr 0.0.0.0 rport 9"
+	if m.Type != "candidate" || m.Candidate != want {
+		t.Errorf("got  %q\nwant %q", m.Candidate, want)
+	}
+}
+
+// No router is asked for what no router could open.
+func TestOpens(t *testing.T) {
+	relayed, stream := hostCandidate("192.168.1.2"), hostCandidate("192.168.1.2")
+	relayed.Typ, stream.Protocol = webrtc.ICECandidateTypeRelay, webrtc.ICEProtocolTCP
+	for _, tt := range []struct {
+		name string
+		c    *webrtc.ICECandidate
+		want bool
+	}{
+		{"at home", hostCandidate("192.168.1.2"), true},
+		{"at home, larger", hostCandidate("10.1.2.3"), true},
+		{"at a carrier's", hostCandidate("100.64.7.8"), true},
+		{"public", hostCandidate("203.0.113.9"), false},
+		{"IPv6", hostCandidate("fd00::2"), false},
+		{"a name", hostCandidate("x.local"), false},
+		{"relayed", relayed, false},
+		{"TCP", stream, false},
+		{"the end", nil, false},
+	} {
+		if got := opens(tt.c); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+// Each end has its port opened while the session lasts and tells the other of it; not one that hides its address, or has its relay on
+// this machine.
+func TestPortIsOpened(t *testing.T) {
+	first, second := netip.MustParseAddrPort("203.0.113.7:50001"), netip.MustParseAddrPort("203.0.113.8:50002")
+	for _, tt := range []struct {
+		name      string
+		relayOnly bool
+		loopback  bool
+		outside   []netip.AddrPort
+		asked     int
+		sent      int
+	}{
+		{"opened", false, false, []netip.AddrPort{first}, 1, 2},
+		{"moved", false, false, []netip.AddrPort{first, second}, 1, 3},
+		{"refused", false, false, nil, 1, 1},
+		{"hidden", true, false, []netip.AddrPort{first}, 0, 1},
+		{"on this machine", false, true, []netip.AddrPort{first}, 0, 1},
+	} {
+		keys := (&secret{key: make([]byte, 32)}).recordKeys
+		for _, end := range []string{"camera", "viewer"} {
+			ctx, cancel := context.WithCancel(t.Context())
+			router := &opening{outside: tt.outside}
+			box := newOutbox(nil, signaling.Mailbox{}, quiet())
+			events := make(chan func() error, 8)
+			var err error
+			wait := func() {}
+			if end == "camera" {
+				c := &Camera{cfg: CameraConfig{PortMapper: router, Loopback: tt.loopback, Logger: quiet()}, offer: &offer{RelayOnly: tt.relayOnly}, events: events, outbox: box,
+					records: keys(envelope.ToViewer)}
+				err, wait = c.candidate(ctx, hostCandidate("192.168.1.2")), c.work.Wait
+			} else {
+				v := &Viewer{cfg: ViewerConfig{PortMapper: router, Loopback: tt.loopback, RelayOnly: tt.relayOnly, Logger: quiet()}, events: events, outbox: box,
+					records: keys(envelope.ToCamera)}
+				err, wait = v.candidate(ctx, hostCandidate("192.168.1.2")), v.tracks.Wait
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range tt.sent - 1 {
+				if err := (<-events)(); err != nil {
+					t.Error(err)
+				}
+			}
+			cancel()
+			wait()
+			if len(router.asked) != tt.asked || len(box.queue) != tt.sent || len(events) > 0 || tt.asked > 0 && router.ended != (tt.outside != nil) {
+				t.Errorf("%s, %s: asked for %v, %d candidates sent, ended %v", end, tt.name, router.asked, len(box.queue), router.ended)
+			}
+			if tt.asked > 0 && !strings.HasPrefix(router.asked[0].String(), "192.168.1.2:50000") {
+				t.Errorf("%s, %s: asked for %v", end, tt.name, router.asked)
+			}
+		}
+	}
+}

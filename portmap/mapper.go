@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	lifetime    = 10 * time.Minute // of a mapping; a killed process leaves it for so long
-	maxMappings = 64               // at one time
-	releaseWait = time.Second      // for the router to take a mapping back
-	knownWait   = 2 * time.Second  // for one that has opened a port before
-	forgetAfter = 2 * time.Minute  // how long a router that opens no ports is not asked again
-	renewPause  = 10 * time.Second // between tries of a renewal
+	lifetime    = 10 * time.Minute       // of a mapping; a killed process leaves it for so long
+	maxMappings = 64                     // at one time
+	releaseWait = time.Second            // for the router to take a mapping back
+	strayWait   = 200 * time.Millisecond // the same, of one that it was asked for and may never grant
+	knownWait   = 2 * time.Second        // for one that has opened a port before
+	forgetAfter = 2 * time.Minute        // how long a router that opens no ports is not asked again
+	renewPause  = 10 * time.Second       // between tries of a renewal
 )
 
 var (
@@ -269,7 +270,11 @@ func renew(ctx context.Context, by protocol, one *mapping, life time.Duration) (
 }
 
 func (m *Mapper) release(ctx context.Context, by protocol, one *mapping) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
+	wait := releaseWait
+	if !one.outside.IsValid() {
+		wait = strayWait
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 	defer cancel()
 	if err := by.release(ctx, one); err != nil {
 		m.log.Debug("take mapping back", "err", err)

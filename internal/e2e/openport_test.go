@@ -24,6 +24,7 @@ func TestRouterOpensPort(t *testing.T) {
 		{"the camera's, by PCP", natlab.PortRestricted, natlab.SymmetricRandom, []natlab.Control{natlab.PCP}, false, nil, nil, "direct"},
 		{"the camera's, by UPnP", natlab.PortRestricted, natlab.SymmetricRandom, []natlab.Control{natlab.UPnP}, false, nil, nil, "direct"},
 		{"the viewer's", natlab.SymmetricRandom, natlab.PortRestricted, []natlab.Control{natlab.PCP, natlab.UPnP}, true, nil, nil, "direct"},
+		{"the camera's, of two symmetric ones", natlab.SymmetricRandom, natlab.SymmetricRandom, []natlab.Control{natlab.PCP}, false, nil, nil, "direct"},
 		{"not the viewer's", natlab.SymmetricRandom, natlab.PortRestricted, []natlab.Control{natlab.PCP, natlab.UPnP}, true, []string{"-no-portmap"}, nil, "relay"},
 		{"hidden", natlab.PortRestricted, natlab.SymmetricRandom, []natlab.Control{natlab.PCP, natlab.UPnP}, false, nil, []string{"-relay-only"}, "relay"},
 	} {
@@ -42,7 +43,34 @@ func TestRouterOpensPort(t *testing.T) {
 			if code != 0 || w.Path != tt.want || w.Rejected+w.Missing != 0 {
 				t.Errorf("exit %d, %+v, want path %q", code, w, tt.want)
 			}
+			if n := s.person.Network(); tt.here && n.OpenedPorts() != 0 {
+				t.Error("the viewer has ended, and a port is open still")
+			}
 			t.Logf("%s, %s to %s: %.0f ms to the first frame: %s", w.Path, w.LocalCandidate, w.RemoteCandidate, w.TTFF, w.Why)
 		})
+	}
+}
+
+// The port is open while somebody watches, and not any longer: the camera gives it back when the session ends, however it ends, and when it
+// is told to stop in the midst of one.
+func TestPortIsGivenBack(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, natlab.SymmetricRandom, natlab.SymmetricRandom)
+	router := s.home.Network()
+	router.OpenPorts(natlab.PCP)
+	opened := func() bool { return router.OpenedPorts() > 0 }
+	closed := func() bool { return router.OpenedPorts() == 0 }
+	for _, end := range []struct {
+		name string
+		by   func(watching *process)
+	}{
+		{"the viewer leaves", func(watching *process) { watching.stop() }},
+		{"the viewer crashes", func(watching *process) { watching.kill() }},
+		{"the camera is told to stop", func(*process) { s.cams.stop() }},
+	} {
+		watching := startBy(t, s.person.Start, "viewer", append(s.flags, "watch", "sim-0", "-json")...)
+		eventually(t, "a port is open", opened)
+		end.by(watching)
+		eventually(t, "no port is open: "+end.name, closed)
 	}
 }

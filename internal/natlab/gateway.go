@@ -51,8 +51,27 @@ table inet ports {
 	said, err := cmd.StderrPipe()
 	n.lab.must(err)
 	n.lab.must(n.router.start(cmd))
-	n.lab.must(awaitLine(said, "miniupnpd", len(ways)))
+	read := make(chan struct{})
+	n.lab.ending = append(n.lab.ending, func() {
+		_ = cmd.Process.Kill()
+		<-read
+		_ = cmd.Wait()
+	})
+	err = awaitLine(said, "miniupnpd", len(ways))
+	go func() { // so that it is not held up, until it ends
+		defer close(read)
+		_, _ = io.Copy(io.Discard, said)
+	}()
+	n.lab.must(err)
 	return outside
+}
+
+// OpenedPorts counts the ports that the router holds open now for those who asked.
+func (n *Network) OpenedPorts() int {
+	n.lab.t.Helper()
+	rules, err := n.router.run("", "nft", "list", "chain", "inet", "ports", "prerouting")
+	n.lab.must(err)
+	return strings.Count(rules, "dnat ")
 }
 
 func portSettings(outside netip.Addr, ways []Control) string {
@@ -69,7 +88,7 @@ func portSettings(outside netip.Addr, ways []Control) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// awaitLine reads until a program listens n times, and goes on reading so that it is not held up.
+// awaitLine reads until a program listens n times.
 func awaitLine(r io.Reader, program string, n int) error {
 	lines := bufio.NewScanner(r)
 	var all []string
@@ -82,6 +101,5 @@ func awaitLine(r io.Reader, program string, n int) error {
 	if n > 0 {
 		return fmt.Errorf("%s ended: %s", program, strings.Join(all, "; "))
 	}
-	go func() { _, _ = io.Copy(io.Discard, r) }() // until it ends
 	return nil
 }

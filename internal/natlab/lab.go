@@ -18,6 +18,7 @@ type Lab struct {
 	networks []*Network
 	hosts    []*Host
 	captures []*capture
+	ending   []func() // end what was started beside, before all else
 }
 
 // New makes an empty internet, which is gone when the test ends.
@@ -45,6 +46,9 @@ func (l *Lab) must(err error) {
 
 // close takes everything down, hosts first: their processes are killed.
 func (l *Lab) close() {
+	for _, end := range l.ending {
+		end()
+	}
 	for _, c := range l.captures {
 		c.close()
 	}

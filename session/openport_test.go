@@ -97,7 +97,7 @@ func TestPortIsOpened(t *testing.T) {
 			box := newOutbox(nil, signaling.Mailbox{}, quiet())
 			events := make(chan func() error, 8)
 			var err error
-			wait := func() {}
+			var wait func()
 			if end == "camera" {
 				c := &Camera{cfg: CameraConfig{PortMapper: router, Loopback: tt.loopback, Logger: quiet()}, offer: &offer{RelayOnly: tt.relayOnly}, events: events, outbox: box,
 					records: keys(envelope.ToViewer)}

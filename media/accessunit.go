@@ -11,3 +11,14 @@ type AccessUnit struct {
 	PTS      time.Duration // presentation time on the feed's own clock, never falling
 	Captured time.Time     // when it arrived here, the nearest known to when it was captured
 }
+
+// Reference reports whether other pictures may be predicted from this one (nal_ref_idc; H.264, 7.4.1): without one that is no
+// reference, all others can be decoded.
+func (u AccessUnit) Reference() bool {
+	for _, nal := range nalUnits(u.Data) {
+		if isVCL(nalType(nal)) {
+			return nal[0]&0x60 != 0
+		}
+	}
+	return true
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 )
 
 const (
@@ -21,8 +22,25 @@ type Broadcast struct {
 	mu          sync.Mutex // guards all below, and the subscriptions' fields
 	group       []AccessUnit
 	groupBytes  int
+	groups      Groups
 	subscribers map[*Subscription]struct{}
 	closed      bool
+}
+
+// Groups is what a stream's groups of pictures are like.
+type Groups struct {
+	Bytes  int           // of the present one, so far
+	Began  time.Time     // when its keyframe was captured; zero: there is none
+	Last   int           // bytes of the one before; 0: there was none
+	Length time.Duration // how long that one lasted
+}
+
+// Rate is the stream's bit rate over the last whole group of pictures and the present one; 0: unknown.
+func (g Groups) Rate() float64 {
+	if g.Length <= 0 {
+		return 0
+	}
+	return float64(g.Last) * 8 / g.Length.Seconds()
 }
 
 // NewBroadcast returns a Broadcast without subscribers.
@@ -48,7 +66,9 @@ func (b *Broadcast) Send(unit AccessUnit) {
 	}
 	if unit.Keyframe {
 		b.group, b.groupBytes = nil, 0
+		b.groups = b.groups.next(unit.Captured)
 	}
+	b.groups.Bytes += len(unit.Data)
 	if unit.Keyframe || len(b.group) > 0 {
 		b.group = append(b.group, unit)
 		b.groupBytes += len(unit.Data)
@@ -66,7 +86,7 @@ func (b *Broadcast) Send(unit AccessUnit) {
 func (b *Broadcast) Reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.group, b.groupBytes = nil, 0
+	b.group, b.groupBytes, b.groups = nil, 0, Groups{}
 	for s := range b.subscribers {
 		s.waiting = true
 	}
@@ -94,6 +114,15 @@ func (b *Broadcast) Subscribe() *Subscription {
 	}
 	b.subscribers[s] = struct{}{}
 	return s
+}
+
+// next is called at a keyframe.
+func (g Groups) next(captured time.Time) Groups {
+	n := Groups{Began: captured}
+	if !g.Began.IsZero() {
+		n.Last, n.Length = g.Bytes, captured.Sub(g.Began)
+	}
+	return n
 }
 
 // push is called with the Broadcast's mu held.
@@ -160,6 +189,27 @@ func (s *Subscription) take() (unit AccessUnit, ok bool, err error) {
 		return AccessUnit{}, false, net.ErrClosed
 	}
 	return AccessUnit{}, false, nil
+}
+
+// Groups tells of the stream's groups of pictures, as they were sent to all.
+func (s *Subscription) Groups() Groups {
+	s.from.mu.Lock()
+	defer s.from.mu.Unlock()
+	return s.from.groups
+}
+
+// Skip forgets what waits before the newest keyframe that waits. It reports whether there is one.
+func (s *Subscription) Skip() bool {
+	s.from.mu.Lock()
+	defer s.from.mu.Unlock()
+	for n := len(s.queue) - 1; n >= 0; n-- {
+		if s.queue[n].Keyframe {
+			clear(s.queue[:n])
+			s.queue, s.dropped = s.queue[n:], s.dropped+n
+			return true
+		}
+	}
+	return false
 }
 
 // Dropped counts the access units that this subscriber lost by being slow, or by waiting for a first keyframe.

@@ -90,6 +90,68 @@ func TestBroadcastBounds(t *testing.T) {
 	}
 }
 
+// Who is late goes on at the newest keyframe that waits, if there is one.
+func TestSubscriptionSkips(t *testing.T) {
+	b := NewBroadcast()
+	s := b.Subscribe()
+	for n := range 9 {
+		b.Send(unit(n, n%20 == 0))
+	}
+	if queued(b.Subscribe()); !s.Skip() || s.Dropped() != 0 {
+		t.Error("the keyframe in front was passed over")
+	}
+	if _, err := s.Next(t.Context()); err != nil || s.Skip() {
+		t.Errorf("skipped although no keyframe waits; %v", err)
+	}
+	for n := 9; n < 50; n++ {
+		b.Send(unit(n, n%20 == 0))
+	}
+	if !s.Skip() || s.Dropped() != 39 {
+		t.Errorf("%d access units left out, want 39", s.Dropped())
+	}
+	if got := queued(s); len(got) != 10 || got[0] != 40 {
+		t.Errorf("after that come %v", got)
+	}
+}
+
+// The stream's rate is that of its last whole group of pictures.
+func TestGroups(t *testing.T) {
+	b := NewBroadcast()
+	s := b.Subscribe()
+	if g := s.Groups(); g.Rate() != 0 || !g.Began.IsZero() {
+		t.Errorf("before the first picture: %+v", g)
+	}
+	begin := time.Unix(1000, 0)
+	for n := range 26 { // 100 bytes every 100 ms
+		b.Send(AccessUnit{Data: make([]byte, 100), Keyframe: n%10 == 0, Captured: begin.Add(time.Duration(n) * 100 * time.Millisecond)})
+	}
+	g := s.Groups()
+	if want := (Groups{Bytes: 600, Began: begin.Add(2 * time.Second), Last: 1000, Length: time.Second}); g != want || g.Rate() != 8000 {
+		t.Errorf("%+v, %v bit/s; want %+v", g, g.Rate(), want)
+	}
+	if b.Reset(); s.Groups() != (Groups{}) {
+		t.Error("a stream that died has groups of pictures")
+	}
+}
+
+func TestReference(t *testing.T) {
+	for _, tt := range []struct {
+		unit string
+		want bool
+	}{
+		{"\x00\x00\x00\x01\x65\x88", true},
+		{"\x00\x00\x00\x01\x41\x9a", true},
+		{"\x00\x00\x01\x01\x9a", false},
+		{"\x00\x00\x00\x01\x09\x10\x00\x00\x00\x01\x06\x05\x00\x00\x01\x01\x9a", false}, // behind an access unit delimiter and SEI
+		{"\x00\x00\x00\x01\x06\x05", true},                                              // no picture: nothing is known
+		{"", true},
+	} {
+		if got := (AccessUnit{Data: []byte(tt.unit)}).Reference(); got != tt.want {
+			t.Errorf("%x: %v, want %v", tt.unit, got, tt.want)
+		}
+	}
+}
+
 func TestSubscriptionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBroadcast()

@@ -144,6 +144,8 @@ func TestDepacketizerTorn(t *testing.T) {
 	}
 }
 
+const ms = time.Millisecond
+
 // packets returns count frames as RTP packets; frame n is sealed as its number, 2000 bytes long.
 func packets(carrier Carrier, count int, seq uint16) (all []*rtp.Packet) {
 	for n := range count {
@@ -192,14 +194,7 @@ func TestAssemblerLoss(t *testing.T) {
 			var got []byte
 			var gaps []byte
 			total := 0
-			for _, p := range packets(carrier, 30, 1) {
-				if n := p.Timestamp / 6000; n == 10 && p.Marker || n == 20 {
-					continue // the end of one frame, the whole of another
-				}
-				if p.Marker {
-					time.Sleep(66 * time.Millisecond) // fake time: frames come at their rate
-				}
-				frames, lost := a.Push(p)
+			take := func(frames []Frame, lost int) {
 				total += lost
 				for _, frame := range frames {
 					got = append(got, frame.Sealed[0])
@@ -208,11 +203,100 @@ func TestAssemblerLoss(t *testing.T) {
 					}
 				}
 			}
+			for _, p := range packets(carrier, 30, 1) {
+				if n := p.Timestamp / 6000; n == 10 && p.Marker || n == 20 {
+					continue // the end of one frame, the whole of another
+				}
+				if p.Marker {
+					time.Sleep(66 * time.Millisecond) // fake time: frames come at their rate
+				}
+				take(a.Push(p))
+			}
+			if !a.Waiting() {
+				t.Errorf("%v: nothing is waited for", carrier)
+			}
+			time.Sleep(patienceMost)
+			take(a.Expire())
 			if len(got) != 28 || !bytes.Equal(gaps, []byte{11, 21}) || total != 3 {
 				t.Errorf("%v: frames %v, gaps before %v, %d lost", carrier, got, gaps, total)
 			}
 		}
 	})
+}
+
+// A packet that is sent again in time fills its hole, and nothing of the stream is missing, however many others came meanwhile.
+func TestAssemblerTakesWhatIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, carrier := range carriers {
+			a := NewAssembler(carrier)
+			all := packets(carrier, 300, 65000) // wraps
+			missing := make(map[uint16]*rtp.Packet)
+			next, asked := 0, 0
+			take := func(frames []Frame, lost int) {
+				for _, f := range frames {
+					if f.Gap || f.Timestamp != uint32(next)*6000 {
+						t.Fatalf("%v: frame %d: gap %v, timestamp %d", carrier, next, f.Gap, f.Timestamp)
+					}
+					next++
+				}
+				if lost > 0 {
+					t.Fatalf("%v: %d packets given up", carrier, lost)
+				}
+			}
+			for i, p := range all {
+				if i%7 == 3 && i < 560 {
+					missing[p.SequenceNumber] = p
+					continue
+				}
+				take(a.Push(p))
+				time.Sleep(ms)
+				for _, number := range a.Missing() {
+					if missing[number] == nil {
+						t.Fatalf("%v: asked for %d, which came", carrier, number)
+					}
+					if asked++; asked%3 == 0 { // two of three askings are lost
+						take(a.Push(missing[number]))
+						delete(missing, number)
+					}
+				}
+			}
+			for n := 0; a.Waiting() && n < 1000; n++ {
+				time.Sleep(10 * ms)
+				take(a.Expire())
+				for _, number := range a.Missing() {
+					take(a.Push(missing[number]))
+				}
+			}
+			if next != 300 {
+				t.Errorf("%v: %d frames of 300", carrier, next)
+			}
+		}
+	})
+}
+
+// What is behind a hole is bounded, and a sender that leaves out many numbers is followed at once.
+func TestAssemblerRoom(t *testing.T) {
+	a := NewAssembler(VP8Carrier)
+	all := packets(VP8Carrier, 2*assemblerRoom, 0)
+	frames := 0
+	for i, p := range all {
+		if i == 1 {
+			continue
+		}
+		got, _ := a.Push(p)
+		frames += len(got)
+		if len(a.waiting) > assemblerRoom || len(a.holes.open) > assemblerRoom {
+			t.Fatalf("%d packets wait, %d are missing", len(a.waiting), len(a.holes.open))
+		}
+	}
+	if frames < assemblerRoom {
+		t.Errorf("%d frames", frames)
+	}
+	last := *all[len(all)-1]
+	last.SequenceNumber += 2 * assemblerRoom
+	if a.Push(&last); a.Waiting() {
+		t.Error("thousands of packets are asked for")
+	}
 }
 
 func TestAssemblerSenderBeginsAnew(t *testing.T) {
@@ -246,7 +330,7 @@ func FuzzDepacketizer(f *testing.F) {
 			seq += 1 + uint16(flags>>4) - uint16(flags>>1&3)
 			a.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: seq, Marker: flags&1 == 1}, Payload: stream[2 : 2+size]})
 			stream = stream[2+size:]
-			if len(a.waiting) > reorderWindow+1 {
+			if len(a.waiting) > assemblerRoom+1 {
 				t.Fatalf("%d packets wait", len(a.waiting))
 			}
 		}

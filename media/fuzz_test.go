@@ -38,7 +38,7 @@ func FuzzPacketize(f *testing.F) {
 				t.Fatalf("%s: %d bytes come out as %d frames", carrier, len(sealed), len(got))
 			}
 			frames := push(sealed, key, int(lost))
-			for range reorderWindow { // until the lost one is given up
+			for range assemblerRoom { // until the lost one is given up
 				frames = append(frames, push([]byte{7}, false, -1)...)
 			}
 			for _, f := range frames {
@@ -46,8 +46,8 @@ func FuzzPacketize(f *testing.F) {
 					t.Fatalf("%s: with a packet lost, %x comes out", carrier, f.Sealed)
 				}
 			}
-			if len(frames) < reorderWindow {
-				t.Fatalf("%s: of %d frames behind a lost packet %d come out", carrier, reorderWindow, len(frames))
+			if len(frames) < assemblerRoom {
+				t.Fatalf("%s: of %d frames behind a lost packet %d come out", carrier, assemblerRoom, len(frames))
 			}
 		}
 	})

@@ -164,11 +164,12 @@ func (c *Camera) Run(ctx context.Context) error {
 var errLeft = errors.New("the viewer left")
 
 func (c *Camera) connect(ctx context.Context) error {
-	p, err := newPeer(ctx, peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, trust: c.cfg.TLS, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, network: c.cfg.network, log: c.cfg.Logger})
+	pacer := newPacer()
+	p, err := newPeer(ctx, peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, trust: c.cfg.TLS, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, feedback: pacer.report, network: c.cfg.network, log: c.cfg.Logger})
 	if err != nil {
 		return err
 	}
-	track, err := webrtc.NewTrackLocalStaticRTP(codec(c.carrier).RTPCodecCapability, "video", "peephole")
+	track, err := newTrack(c.carrier)
 	var rtp *webrtc.RTPSender
 	if err == nil {
 		rtp, err = p.pc.AddTrack(track)
@@ -180,7 +181,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrOffer, errors.Join(err, p.pc.Close()))
 	}
 	c.peer = p
-	c.sender = &sender{track: track, carrier: c.carrier, stream: c.cfg.Stream, log: c.cfg.Logger}
+	c.sender = newSender(track, pacer, c.carrier, c.cfg.Stream, c.cfg.Logger)
 	c.work.Go(func() { c.readRTCP(ctx, rtp) })
 	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
 		c.do(ctx, func() error { return c.candidate(ctx, candidate) })
@@ -217,8 +218,13 @@ func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 			return
 		}
 		for _, p := range packets {
-			if _, ok := p.(*rtcp.PictureLossIndication); ok && c.carrier == media.H264Carrier {
-				c.do(ctx, func() error { c.sender.again(); return nil })
+			switch p := p.(type) {
+			case *rtcp.TransportLayerNack:
+				c.sender.miss(p)
+			case *rtcp.PictureLossIndication:
+				if c.carrier == media.H264Carrier {
+					c.do(ctx, func() error { c.sender.again(); return nil })
+				}
 			}
 		}
 	}
@@ -377,7 +383,7 @@ func (c *Camera) tellPackets() {
 
 // tellTrouble says once what changed about the picture's troubles.
 func (c *Camera) tellTrouble() error {
-	var trouble string
+	trouble := c.sender.lack.String()
 	if state := c.cfg.Stream.State(); !state.Live {
 		trouble = state.String()
 	}

@@ -3,7 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -12,35 +14,50 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
+// pollEvery is how often pion is asked while packets are missing: it hands out one that was sent again only when it is asked for the next.
+const pollEvery = 10 * time.Millisecond
+
 // opener turns the packets of a track into opened frames.
 type opener struct {
-	carrier   media.Carrier
-	receiver  *sframe.Receiver
-	binding   []byte
-	fresh     *freshness
-	onFrame   func(Frame)
-	reject    func(what string, err error)
-	onMissing func() // a keyframe is needed to go on
-	next      uint64 // the lowest counter that may still be shown
+	carrier  media.Carrier
+	receiver *sframe.Receiver
+	binding  []byte
+	fresh    *freshness
+	onFrame  func(Frame)
+	reject   func(what string, err error)
+	onLost   func(numbers []uint16) // packets are to be sent again
+	next     uint64                 // the lowest counter that may still be shown
 }
 
 // run reads the track until it ends.
 func (o *opener) run(ctx context.Context, track *webrtc.TrackRemote) error {
 	assembler := media.NewAssembler(o.carrier)
 	for ctx.Err() == nil {
+		var until time.Time
+		if assembler.Waiting() {
+			until = time.Now().Add(pollEvery)
+		}
+		if err := track.SetReadDeadline(until); err != nil {
+			return fmt.Errorf("set read deadline: %w", err)
+		}
 		packet, _, err := track.ReadRTP()
-		if errors.Is(err, io.EOF) {
+		var frames []media.Frame
+		var failure net.Error
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case errors.As(err, &failure) && failure.Timeout():
+			frames, _ = assembler.Expire()
+		case err != nil:
 			return err
+		default:
+			frames, _ = assembler.Push(packet)
 		}
-		frames, lost := assembler.Push(packet)
 		for _, f := range frames {
 			o.open(f)
 		}
-		if lost > 0 {
-			o.onMissing()
+		if numbers := assembler.Missing(); len(numbers) > 0 {
+			o.onLost(numbers)
 		}
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -20,14 +22,18 @@ import (
 // stallAfter is how long nothing may arrive before the other end counts as out of reach for now.
 const stallAfter = 700 * time.Millisecond
 
+// reportEvery is how often a viewer's end says which packets arrived, and when.
+const reportEvery = 50 * time.Millisecond
+
 // peerConfig is what both ends need for their end of the connection.
 type peerConfig struct {
 	carriers  []media.Carrier // what may be negotiated, best first
 	turn      *TURN
 	trust     *tls.Config // of TURN servers over TLS; nil: the system's roots
 	relayOnly bool
-	loopback  bool          // also gather loopback candidates: both ends are on one machine
-	network   transport.Net // nil: the machine's
+	loopback  bool                         // also gather loopback candidates: both ends are on one machine
+	feedback  func(*rtcp.TransportLayerCC) // takes what the other end says of this one's packets; nil: this one sends no media
+	network   transport.Net                // nil: the machine's
 	log       *slog.Logger
 }
 
@@ -44,13 +50,16 @@ type peer struct {
 func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 	engine := &webrtc.MediaEngine{}
 	for _, c := range cfg.carriers {
-		if err := engine.RegisterCodec(codec(c), webrtc.RTPCodecTypeVideo); err != nil {
-			return nil, fmt.Errorf("register codec: %w", err)
+		for _, parameters := range []webrtc.RTPCodecParameters{codec(c), retransmission(codec(c))} {
+			if err := engine.RegisterCodec(parameters, webrtc.RTPCodecTypeVideo); err != nil {
+				return nil, fmt.Errorf("register codec: %w", err)
+			}
 		}
 	}
 	interceptors := &interceptor.Registry{}
-	if err := webrtc.ConfigureNack(engine, interceptors); err != nil {
-		return nil, fmt.Errorf("configure nack: %w", err)
+	// The viewer's end reports; the camera's numbers its packets itself (track).
+	if err := webrtc.ConfigureTWCCSenderWithOptions(engine, interceptors, twcc.SendInterval(reportEvery)); err != nil {
+		return nil, fmt.Errorf("configure transport-wide feedback: %w", err)
 	}
 	if err := webrtc.ConfigureRTCPReports(interceptors); err != nil {
 		return nil, fmt.Errorf("configure rtcp reports: %w", err)
@@ -84,6 +93,8 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	s.SetDTLSInsecureSkipHelloVerify(true)
 	// When the other end says goodbye, the session closes the connection, as it does in every other case, and not pion beside it.
 	s.DisableCloseByDTLS(true)
+	// A lost packet of the handshake is no reason to show nothing for a second.
+	s.SetDTLSRetransmissionInterval(200 * time.Millisecond)
 	// pion waits 2 s before it accepts a relayed pair. Take it at once, and move to a better one when its checks pass.
 	s.SetRelayAcceptanceMinWait(0)
 	s.SetSrflxAcceptanceMinWait(0)
@@ -109,6 +120,9 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	s.SetNet(cfg.network)
 	if cfg.turn != nil {
 		s.SetICEProxyDialer(newTURNDialer(ctx, cfg.turn.URLs, cfg.trust, udp))
+	}
+	if cfg.feedback != nil {
+		s.BufferFactory = buffers(cfg.feedback)
 	}
 	s.LoggerFactory = loggers{cfg.log, p}
 	return s, nil
@@ -145,7 +159,7 @@ func stunURLs(turn []string) (stun []string) {
 }
 
 func codec(c media.Carrier) webrtc.RTPCodecParameters {
-	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: webrtc.TypeRTCPFBTransportCC}}
 	if c == media.VP8Carrier {
 		return webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: webrtc.MimeTypeVP8, ClockRate: clockRate, RTCPFeedback: feedback}}
@@ -153,4 +167,10 @@ func codec(c media.Carrier) webrtc.RTPCodecParameters {
 	return webrtc.RTPCodecParameters{PayloadType: 102, RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeH264, ClockRate: clockRate, RTCPFeedback: feedback,
 		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"}}
+}
+
+// retransmission is the stream beside a codec's in which its packets are sent again (RFC 4588).
+func retransmission(of webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: of.PayloadType + 1, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeRTX, ClockRate: clockRate, SDPFmtpLine: fmt.Sprintf("apt=%d", of.PayloadType)}}
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/sframe"
@@ -18,22 +19,30 @@ import (
 )
 
 const (
-	// A viewer who joins gets a whole group of pictures at once. Between bursts of burstBytes the sender pauses, so that
-	// the group does not overrun the socket buffers on the way.
-	burstBytes = 32 << 10
-	burstPause = 2 * time.Millisecond
 	// restartEvery limits how often a viewer can ask for the group of pictures again.
 	restartEvery = 500 * time.Millisecond
+	// A picture that is behind by behindSome and is no reference is left out; behind by behindMuch, all are up to a keyframe that waits
+	// already; behind by behindMost, all are up to the next keyframe, whenever it comes: what is shown must be live.
+	behindSome = 150 * time.Millisecond
+	behindMuch = 300 * time.Millisecond
+	behindMost = LiveFor * 4 / 5
 )
 
-// sender seals access units and writes them to the track.
+// sender seals access units and writes them to the track, at the path's pace. What the path does not carry it leaves out before it is
+// sealed, so that whatever is sent can be decoded.
 type sender struct {
-	track   *webrtc.TrackLocalStaticRTP
+	track   *track
+	pacer   *pacer
 	carrier media.Carrier
 	stream  Stream
 	log     *slog.Logger
 	answers atomic.Pointer[challenge]          // the viewer's last
 	cancel  atomic.Pointer[context.CancelFunc] // ends the present subscription
+	groups  atomic.Pointer[media.Groups]       // of the present subscription
+	keyed   atomic.Int64                       // when the last keyframe left, Unix nanoseconds
+	lack    lack
+	packets chan packet // to transmit
+	missed  chan uint16 // sequence numbers that the viewer misses
 
 	restarted time.Time // owned by the session's goroutine
 
@@ -43,7 +52,19 @@ type sender struct {
 	sealed    []byte // reused
 	header    rtp.Header
 	stamped   bool // header.Timestamp is an earlier frame's
-	burst     int
+}
+
+// packet is one of a frame.
+type packet struct {
+	header  rtp.Header
+	payload []byte
+}
+
+// missedMost is how many packets that a viewer misses wait to be sent again. What is more it will ask for again.
+const missedMost = 512
+
+func newSender(t *track, p *pacer, c media.Carrier, stream Stream, log *slog.Logger) *sender {
+	return &sender{track: t, pacer: p, carrier: c, stream: stream, log: log, packets: make(chan packet), missed: make(chan uint16, missedMost)}
 }
 
 func (s *sender) seal(key *secret, first blob) error {
@@ -64,21 +85,47 @@ func (s *sender) answerTo(b blob) {
 	}
 }
 
-// again sends the current group of pictures once more, at most every restartEvery. The session's goroutine calls it.
+// again sends the current group of pictures once more for a viewer who has lost the thread, if that gives a picture sooner than the
+// next keyframe will. The session's goroutine calls it.
 func (s *sender) again() {
-	if cancel := s.cancel.Load(); cancel != nil && time.Since(s.restarted) > restartEvery {
-		s.restarted = time.Now()
-		(*cancel)()
+	cancel := s.cancel.Load()
+	if cancel == nil || time.Since(s.restarted) <= restartEvery || !s.worthIt() {
+		return
 	}
+	s.restarted = time.Now()
+	(*cancel)()
+}
+
+// worthIt says whether a group of pictures that is sent again would have come, and the viewer be up to date, before the next
+// keyframe. It would not where one is on its way just now, nor over a line that hardly carries the stream.
+func (s *sender) worthIt() bool {
+	groups := s.groups.Load()
+	if groups == nil {
+		return true
+	}
+	if time.Since(time.Unix(0, s.keyed.Load())) < s.pacer.roundTrip()+restartEvery {
+		return false
+	}
+	spare := s.pacer.rate() - groups.Rate()
+	next := groups.Length - time.Since(groups.Began)
+	return groups.Length == 0 || spare > 0 && float64(groups.Bytes)*8/spare < next.Seconds()
 }
 
 // run sends until ctx ends or the stream does. It subscribes anew for a viewer who has lost the thread.
 func (s *sender) run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if !s.track.reported() {
+		s.pacer.goBlind()
+	}
+	work.Go(func() { s.transmit(ctx) })
 	s.header = rtp.Header{Version: 2}
 	for ctx.Err() == nil {
 		following, cancel := context.WithCancel(ctx)
 		s.cancel.Store(&cancel)
-		err := s.follow(following)
+		err := s.follow(ctx, following)
 		cancel()
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -86,13 +133,93 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-func (s *sender) follow(ctx context.Context) error {
-	subscription := s.stream.Subscribe()
-	defer subscription.Close()
+// transmit sends packets when they may leave, those that are missed first, until ctx ends.
+func (s *sender) transmit(ctx context.Context) {
 	for {
-		unit, err := subscription.Next(ctx)
+		var p packet
+		var err error
+		select {
+		case number := <-s.missed:
+			err = s.repair(ctx, number)
+		default:
+			select {
+			case number := <-s.missed:
+				err = s.repair(ctx, number)
+			case p = <-s.packets:
+				var number uint16
+				if number, err = s.pacer.wait(ctx, len(p.payload)); err == nil {
+					err = s.track.send(p, number)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("send packet", "err", err)
+		}
+	}
+}
+
+// repair sends a packet again, if it still can be.
+func (s *sender) repair(ctx context.Context, number uint16) error {
+	p, copies := s.track.again(number, s.pacer.underway)
+	for range copies {
+		wide, err := s.pacer.wait(ctx, len(p.payload))
 		if err != nil {
 			return err
+		}
+		if err := s.track.repair(p, wide); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// miss takes a viewer's list of missing packets.
+func (s *sender) miss(nack *rtcp.TransportLayerNack) {
+	for _, pair := range nack.Nacks {
+		for _, number := range pair.PacketList() {
+			select {
+			case s.missed <- number:
+			default:
+				return
+			}
+		}
+	}
+}
+
+// follow sends the stream from the current group of pictures on, until following ends or the stream does. A frame that has begun is
+// sent whole.
+func (s *sender) follow(ctx, following context.Context) error {
+	subscription := s.stream.Subscribe()
+	defer subscription.Close()
+	skipping := false
+	began := time.Duration(0) // how far behind the group of pictures was that the subscription began with
+	for {
+		unit, err := subscription.Next(following)
+		if err != nil {
+			return err
+		}
+		groups := subscription.Groups()
+		s.groups.Store(&groups)
+		if began == 0 {
+			began = time.Since(unit.Captured)
+		}
+		late := time.Since(unit.Captured)
+		optional := false
+		switch {
+		case late > behindMuch && subscription.Skip():
+			skipping = true
+		case unit.Keyframe:
+			skipping = false
+		case late > max(behindMost, began):
+			skipping = true
+		default:
+			optional = late > behindSome && !unit.Reference()
+		}
+		if skipping || optional {
+			s.lack.left(time.Now(), s.pacer.measured(), groups.Rate())
+			continue
 		}
 		if err := s.send(ctx, unit); err != nil {
 			s.log.Debug("send frame", "err", err)
@@ -108,14 +235,21 @@ func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {
 	}
 	s.sealed = sealed
 	s.stamp()
+	if unit.Keyframe {
+		s.keyed.Store(time.Now().UnixNano())
+	}
 	payloads := s.carrier.Packetize(unit.Keyframe, sealed)
 	for i, payload := range payloads {
 		s.header.SequenceNumber++
 		s.header.Marker = i == len(payloads)-1
-		if err := s.track.WriteRTP(&rtp.Packet{Header: s.header, Payload: payload}); err != nil {
-			return fmt.Errorf("write packet: %w", err)
+		select {
+		case s.packets <- packet{s.header, payload}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		s.pace(ctx, len(payload))
+	}
+	if unit.Keyframe {
+		s.keyed.Store(time.Now().UnixNano())
 	}
 	return nil
 }
@@ -136,17 +270,4 @@ func (s *sender) stamp() {
 		now = least
 	}
 	s.header.Timestamp, s.stamped = now, true
-}
-
-func (s *sender) pace(ctx context.Context, sent int) {
-	if s.burst += sent; s.burst < burstBytes {
-		return
-	}
-	s.burst = 0
-	pause := time.NewTimer(burstPause)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-	}
 }

@@ -2,26 +2,26 @@ package session
 
 import (
 	"context"
-	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/rtp"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/sframe"
 	"github.com/peephole-cam/peephole/media"
 )
 
-// newSender is a sender whose track leads nowhere yet.
-func newSender(t *testing.T, s *secret, first challenge) *sender {
+// testSender is a sender whose track leads nowhere yet.
+func testSender(t *testing.T, s *secret, first challenge) *sender {
 	t.Helper()
-	track, err := webrtc.NewTrackLocalStaticRTP(codec(media.H264Carrier).RTPCodecCapability, "video", "peephole")
+	track, err := newTrack(media.H264Carrier)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sender := &sender{track: track, carrier: media.H264Carrier, log: slog.New(slog.DiscardHandler)}
+	sender := newSender(track, newPacer(), media.H264Carrier, nil, quiet())
 	if err := sender.seal(s, first[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +58,16 @@ func TestOldPicturesCarryNoChallenge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := testSecret(t)
 		first := challenge{1}
-		sender := newSender(t, s, first)
+		sender := testSender(t, s, first)
 		receiver, err := sframe.NewReceiver(s.cameraBaseKey(videoTrack), kid(identity.Camera, videoTrack))
 		if err != nil {
 			t.Fatal(err)
 		}
+		go func() {
+			for range sender.packets { // nobody transmits
+			}
+		}()
+		defer close(sender.packets)
 		captured := time.Now()
 		carried := func() challenge {
 			t.Helper()
@@ -113,4 +118,133 @@ func TestAskingAgainIsLimited(t *testing.T) {
 			t.Errorf("%d effects after a pause, want 2", n)
 		}
 	})
+}
+
+// A group of pictures is sent again only where it gives a picture sooner than the next keyframe, and not while a keyframe is underway.
+func TestAgainOnlyWhereItHelps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		time.Sleep(time.Second)
+		half := media.Groups{Bytes: 125_000, Began: begin, Last: 250_000, Length: 2 * time.Second} // 1 Mbit/s, every two seconds
+		for _, tt := range []struct {
+			name   string
+			groups media.Groups
+			rate   float64
+			keyed  time.Duration // ago
+			want   bool
+		}{
+			{"a wide line", half, 8e6, 10 * time.Second, true},
+			{"a line that takes longer than the rest of the group", half, 1.9e6, 10 * time.Second, false},
+			{"a line that carries less than the stream", half, 0.9e6, 10 * time.Second, false},
+			{"a keyframe has just left", half, 8e6, 500 * ms, false},
+			{"nothing is known of the stream", media.Groups{}, 1e5, 10 * time.Second, true},
+		} {
+			s := newSender(nil, newPacer(), media.H264Carrier, nil, quiet())
+			s.pacer.estimator.rate = tt.rate
+			s.groups.Store(&tt.groups)
+			s.keyed.Store(time.Now().Add(-tt.keyed).UnixNano())
+			if s.worthIt() != tt.want {
+				t.Errorf("%s: sent again %v, want %v", tt.name, !tt.want, tt.want)
+			}
+		}
+		s := newSender(nil, newPacer(), media.H264Carrier, nil, quiet())
+		if !s.worthIt() {
+			t.Error("a viewer for whom there was nothing yet gets nothing")
+		}
+	})
+}
+
+// stalled is a sender whose stream comes at its rate and whose path stands still for a time; it gives what was sent.
+func stalled(t *testing.T, units []media.AccessUnit, every, still time.Duration) (sent []byte) {
+	t.Helper()
+	track, err := newTrack(media.H264Carrier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := testSecret(t)
+	b := media.NewBroadcast()
+	s := newSender(track, newPacer(), media.H264Carrier, stream{b, media.State{Live: true}}, quiet())
+	if err := s.seal(secret, make(blob, challengeSize)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := s.follow(ctx, ctx); err == nil {
+			t.Error("the stream came to an end")
+		}
+	})
+	work.Go(func() {
+		receiver, err := sframe.NewReceiver(secret.cameraBaseKey(videoTrack), kid(identity.Camera, videoTrack))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		assembler := media.NewAssembler(media.H264Carrier)
+		for p := range s.packets {
+			frames, _ := assembler.Push(&rtp.Packet{Header: p.header, Payload: p.payload})
+			for _, f := range frames {
+				plain, _, err := receiver.Open(nil, secret.binding(videoTrack), f.Sealed)
+				if err != nil {
+					t.Errorf("open frame: %v", err)
+					continue
+				}
+				if sent = append(sent, plain[len(plain)-1]); len(sent) == 3 {
+					time.Sleep(still)
+				}
+			}
+		}
+	})
+	for _, u := range units {
+		u.Captured = time.Now()
+		b.Send(u)
+		time.Sleep(every)
+	}
+	time.Sleep(still)
+	cancel()
+	synctest.Wait()
+	close(s.packets)
+	work.Wait()
+	return sent
+}
+
+// What cannot be sent in time is left out in an order that keeps the rest decodable: pictures that are no reference first, then the rest of
+// a group of pictures; and what is sent again begins with a keyframe.
+func TestSenderLeavesOut(t *testing.T) {
+	var units []media.AccessUnit
+	for n := range 60 {
+		u := media.AccessUnit{Data: []byte{0, 0, 0, 1, 0x61, byte(n)}, Keyframe: n%20 == 0}
+		if n%2 == 1 {
+			u.Data[4] = 0x01 // nal_ref_idc 0
+		}
+		units = append(units, u)
+	}
+	const every = 40 * ms
+	decodable := func(sent []byte) (left int) {
+		last := byte(0)
+		for _, n := range sent[1:] {
+			for m := last + 1; m < n && n%20 != 0; m++ {
+				if m%2 == 0 {
+					t.Errorf("%d came without %d: %v", n, m, sent)
+				}
+			}
+			last = n
+		}
+		return len(units) - len(sent)
+	}
+	for _, tt := range []struct {
+		still       time.Duration
+		least, most int // left out
+	}{
+		{0, 0, 0},
+		{280 * ms, 1, 4},   // some that are no reference
+		{900 * ms, 10, 24}, // up to the keyframe that waits
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sent := stalled(t, units, every, tt.still)
+			if left := decodable(sent); left < tt.least || left > tt.most {
+				t.Errorf("stalled for %v: %d left out, want %d to %d: %v", tt.still, left, tt.least, tt.most, sent)
+			}
+		})
+	}
 }

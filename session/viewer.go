@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -221,9 +222,18 @@ func (v *Viewer) watch(ctx context.Context, track *webrtc.TrackRemote) {
 		o.reject = func(what string, err error) {
 			v.do(ctx, func() error { v.reject(what, err); return nil })
 		}
-		o.onMissing = func() { v.do(ctx, func() error { return v.sendData(message{Type: "keyframe"}) }) }
+		whole := &chain{onFrame: o.onFrame, onMissing: func() {
+			v.do(ctx, func() error { return v.sendData(message{Type: "keyframe"}) })
+		}}
+		o.onFrame = whole.take
+		o.onLost = func(numbers []uint16) {
+			nack := &rtcp.TransportLayerNack{MediaSSRC: uint32(track.SSRC()), Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)}
+			if err := v.peer.pc.WriteRTCP([]rtcp.Packet{nack}); err != nil {
+				v.cfg.Logger.Debug("ask for packets", "err", err)
+			}
+		}
 		if err := o.run(ctx, track); err != nil && ctx.Err() == nil {
-			v.cfg.Logger.Debug("read track", "err", err)
+			v.do(ctx, func() error { return fmt.Errorf("%w: read track: %w", ErrLost, err) })
 		}
 	default:
 		v.cfg.Logger.Debug("track without a secret, or a second track: not read")

@@ -1,0 +1,35 @@
+package session
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Nothing is passed on that a decoder could not decode, and a keyframe is asked for while there is none, twice a second.
+func TestChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var passed []uint64
+		asked := 0
+		c := chain{onFrame: func(f Frame) { passed = append(passed, f.CTR) }, onMissing: func() { asked++ }}
+		take := func(key bool, numbers ...uint64) {
+			for _, n := range numbers {
+				c.take(Frame{CTR: n, Keyframe: key && n == numbers[0]})
+				time.Sleep(40 * ms)
+			}
+		}
+		take(false, 0, 1)
+		take(true, 2, 3, 4)
+		if want := []uint64{2, 3, 4}; !slices.Equal(passed, want) || asked != 1 {
+			t.Errorf("passed %v, want %v; asked %d times", passed, want, asked)
+		}
+		time.Sleep(time.Second)
+		take(false, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25)
+		take(true, 30, 31)
+		take(true, 33)
+		if want := []uint64{2, 3, 4, 30, 31, 33}; !slices.Equal(passed, want) || asked != 3 {
+			t.Errorf("passed %v, want %v; asked %d times", passed, want, asked)
+		}
+	})
+}

@@ -1,0 +1,252 @@
+package session
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/transport/v5"
+	"github.com/pion/transport/v5/deadline"
+)
+
+// quality is what a line does to the packets of one direction. Rate counts bytes as IPv4 does.
+type quality struct {
+	delay  time.Duration // one way
+	jitter time.Duration // up to so much more, packet by packet; the order stays
+	loss   float64       // share of the packets that are lost, each by a chance of its own
+	rate   int           // bit/s; 0: without limit
+	queue  time.Duration // the longest wait for the rate; what would wait longer is dropped
+}
+
+// line is one direction between two hosts. It keeps the order of packets.
+type line struct {
+	mu         sync.Mutex
+	quality    quality      // guarded by mu
+	free       time.Time    // guarded by mu; when what waits for the rate is sent
+	random     *rand.Rand   // guarded by mu
+	sent       int          // guarded by mu; bytes, headers included, lost ones too
+	overflowed int          // guarded by mu; packets
+	tap        func([]byte) // guarded by mu; sees what begins its way; may be nil
+	queue      chan parcel
+}
+
+type parcel struct {
+	data     []byte
+	from, to netip.AddrPort
+	due      time.Time
+}
+
+func newLine(q quality, seed uint64) *line {
+	return &line{quality: q, random: rand.New(rand.NewPCG(seed, 0)), queue: make(chan parcel, 1<<14)}
+}
+
+func (l *line) set(q quality) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quality = q
+}
+
+// counted is how many bytes were sent and how many packets overflowed so far: some of pion's goroutines outlive a session by a moment.
+func (l *line) counted() (sent, overflowed int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sent, l.overflowed
+}
+
+// push takes a packet that begins its way.
+func (l *line) push(p parcel) {
+	const headers = 28 // IPv4 and UDP
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := len(p.data) + headers
+	l.sent += size
+	if l.tap != nil {
+		l.tap(p.data)
+	}
+	now := time.Now()
+	begin := now
+	if l.free.After(now) {
+		begin = l.free
+	}
+	if l.quality.rate > 0 {
+		if begin.Sub(now) > l.quality.queue {
+			l.overflowed++
+			return
+		}
+		begin = begin.Add(time.Duration(size) * 8 * time.Second / time.Duration(l.quality.rate))
+		l.free = begin
+	}
+	if l.random.Float64() < l.quality.loss { // after the queue: it has used the rate
+		return
+	}
+	p.due = begin.Add(l.quality.delay)
+	if l.quality.jitter > 0 {
+		p.due = p.due.Add(time.Duration(l.random.Int64N(int64(l.quality.jitter))))
+	}
+	select {
+	case l.queue <- p:
+	default:
+		l.overflowed++
+	}
+}
+
+// run delivers until done.
+func (l *line) run(done <-chan struct{}, deliver func(parcel)) {
+	for {
+		select {
+		case p := <-l.queue:
+			wait := time.NewTimer(time.Until(p.due))
+			select {
+			case <-wait.C:
+				deliver(p)
+			case <-done:
+				wait.Stop()
+				return
+			}
+		case <-done:
+			return
+		}
+	}
+}
+
+// host is a machine with one address at one end of two lines. Only what ICE's host candidates need is there.
+type host struct {
+	transport.Net
+	address netip.Addr
+	out     *line
+
+	mu    sync.Mutex
+	conns map[netip.AddrPort]*lineConn // guarded by mu
+	port  uint16                       // guarded by mu; the last one given
+}
+
+func newHost(address string, out *line) *host {
+	return &host{address: netip.MustParseAddr(address), out: out, conns: make(map[netip.AddrPort]*lineConn), port: 40000}
+}
+
+var errNotHere = errors.New("not on this line")
+
+func (h *host) Interfaces() ([]*transport.Interface, error) {
+	i := transport.NewInterface(net.Interface{Index: 1, MTU: 1500, Name: "line0", Flags: net.FlagUp})
+	i.AddAddress(&net.IPNet{IP: h.address.AsSlice(), Mask: net.CIDRMask(24, 32)})
+	return []*transport.Interface{i}, nil
+}
+
+func (h *host) ResolveUDPAddr(_, address string) (*net.UDPAddr, error) {
+	a, err := netip.ParseAddrPort(address)
+	return net.UDPAddrFromAddrPort(a), err
+}
+
+func (h *host) ListenUDP(_ string, local *net.UDPAddr) (transport.UDPConn, error) {
+	if ip, _ := netip.AddrFromSlice(local.IP); ip.Unmap() != h.address {
+		return nil, errNotHere
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.port++
+	c := &lineConn{host: h, at: netip.AddrPortFrom(h.address, h.port), queue: make(chan parcel, 1<<12), closed: make(chan struct{}), patience: deadline.New()}
+	h.conns[c.at] = c
+	return c, nil
+}
+
+// deliver takes what comes over the line.
+func (h *host) deliver(p parcel) {
+	h.mu.Lock()
+	c := h.conns[p.to]
+	h.mu.Unlock()
+	if c == nil {
+		return
+	}
+	select {
+	case c.queue <- p:
+	default:
+	}
+}
+
+// lineConn is a socket of a host.
+type lineConn struct {
+	transport.UDPConn
+	host     *host
+	at       netip.AddrPort
+	queue    chan parcel
+	closed   chan struct{}
+	once     sync.Once
+	patience *deadline.Deadline
+}
+
+func (c *lineConn) LocalAddr() net.Addr                { return net.UDPAddrFromAddrPort(c.at) }
+func (c *lineConn) SetReadDeadline(t time.Time) error  { c.patience.Set(t); return nil }
+func (c *lineConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
+func (c *lineConn) SetWriteDeadline(_ time.Time) error { return nil }
+
+func (c *lineConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case p := <-c.queue:
+		return copy(b, p.data), net.UDPAddrFromAddrPort(p.from), nil
+	case <-c.patience.Done():
+		return 0, nil, os.ErrDeadlineExceeded
+	case <-c.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (c *lineConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	default:
+	}
+	a := to.(*net.UDPAddr).AddrPort()
+	c.host.out.push(parcel{data: append([]byte(nil), b...), from: c.at, to: netip.AddrPortFrom(a.Addr().Unmap(), a.Port())})
+	return len(b), nil
+}
+
+func (c *lineConn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.host.mu.Lock()
+		defer c.host.mu.Unlock()
+		delete(c.host.conns, c.at)
+	})
+	return nil
+}
+
+// The line is what the tests over it say: it has its delay, loses its share, carries its rate and no more, and keeps no more than
+// its queue.
+func TestLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1222 // 1250 with headers: 100 packets are a million bits
+		l := newLine(quality{delay: 70 * ms, rate: 1_000_000, queue: 500 * ms}, 1)
+		var arrived []time.Time
+		done := make(chan struct{})
+		var work sync.WaitGroup
+		work.Go(func() { l.run(done, func(parcel) { arrived = append(arrived, time.Now()) }) })
+		send := func(packets int) (took time.Duration) {
+			arrived = nil
+			begin := time.Now()
+			for range packets {
+				l.push(parcel{data: make([]byte, size)})
+			}
+			time.Sleep(time.Minute)
+			return arrived[len(arrived)-1].Sub(begin)
+		}
+		if took := send(50); took != 570*ms || len(arrived) != 50 {
+			t.Errorf("%d of 50 packets came within %v, want 570ms", len(arrived), took)
+		}
+		if took := send(100); took != 580*ms || l.overflowed != 49 {
+			t.Errorf("the last of 100 packets came after %v and %d overflowed; want 580ms and 49", took, l.overflowed)
+		}
+		l.set(quality{loss: 0.2})
+		if took := send(10_000); took != 0 || len(arrived) < 7800 || len(arrived) > 8200 {
+			t.Errorf("%d of 10000 packets came within %v, want about 8000 at once", len(arrived), took)
+		}
+		close(done)
+		work.Wait()
+	})
+}

@@ -1,0 +1,146 @@
+package session
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/media"
+)
+
+// negotiated is what pion tells a track when there is an answer; what the track then sends ends here.
+type negotiated struct {
+	media, repair webrtc.SSRC
+	extension     int
+	sent          []rtp.Packet
+}
+
+func (n *negotiated) CodecParameters() []webrtc.RTPCodecParameters {
+	c := codec(media.H264Carrier)
+	c.PayloadType = 45
+	other := retransmission(webrtc.RTPCodecParameters{PayloadType: 96})
+	return []webrtc.RTPCodecParameters{other, c, retransmission(c)}
+}
+
+func (n *negotiated) HeaderExtensions() []webrtc.RTPHeaderExtensionParameter {
+	if n.extension == 0 {
+		return nil
+	}
+	return []webrtc.RTPHeaderExtensionParameter{{URI: "urn:other", ID: 1}, {URI: transportCC, ID: n.extension}}
+}
+
+func (n *negotiated) SSRC() webrtc.SSRC                       { return n.media }
+func (n *negotiated) SSRCRetransmission() webrtc.SSRC         { return n.repair }
+func (n *negotiated) SSRCForwardErrorCorrection() webrtc.SSRC { return 0 }
+func (n *negotiated) WriteStream() webrtc.TrackLocalWriter    { return n }
+func (n *negotiated) ID() string                              { return "id" }
+func (n *negotiated) RTCPReader() interceptor.RTCPReader      { return nil }
+func (n *negotiated) Write([]byte) (int, error)               { panic("not used") }
+
+func (n *negotiated) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	n.sent = append(n.sent, rtp.Packet{Header: h.Clone(), Payload: bytes.Clone(payload)})
+	return len(payload), nil
+}
+
+func bound(t *testing.T, n *negotiated) *track {
+	t.Helper()
+	track, err := newTrack(media.H264Carrier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := track.Bind(n); err != nil || c.PayloadType != 45 {
+		t.Fatalf("bound to %d, %v", c.PayloadType, err)
+	}
+	return track
+}
+
+// A packet that is sent again goes out in the stream of retransmissions, as RFC 4588 says, under a new transport-wide number, and
+// holds the same payload.
+func TestTrackRetransmits(t *testing.T) {
+	n := &negotiated{media: 7, repair: 8, extension: 3}
+	track := bound(t, n)
+	original := packet{rtp.Header{Version: 2, Marker: true, SequenceNumber: 65535, Timestamp: 99}, []byte("sealed")}
+	if err := track.send(original, 500); err != nil {
+		t.Fatal(err)
+	}
+	p, copies := track.again(65535, func(uint16) bool { t.Error("asked about a packet that was sent once"); return true })
+	if copies != 1 {
+		t.Fatalf("%d copies of a packet that was lost once", copies)
+	}
+	if err := track.repair(p, 501); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		ssrc    uint32
+		pt      uint8
+		number  uint16
+		payload []byte
+	}{{7, 45, 500, []byte("sealed")}, {8, 46, 501, append(binary.BigEndian.AppendUint16(nil, 65535), "sealed"...)}} {
+		got := n.sent[i]
+		if got.SSRC != want.ssrc || got.PayloadType != want.pt || !got.Marker || got.Timestamp != 99 || !bytes.Equal(got.Payload, want.payload) ||
+			binary.BigEndian.Uint16(got.GetExtension(3)) != want.number {
+			t.Errorf("packet %d: %+v", i, got)
+		}
+	}
+	if n.sent[1].SequenceNumber != 1 {
+		t.Errorf("the first retransmission has the number %d", n.sent[1].SequenceNumber)
+	}
+	if _, copies := track.again(65535, func(number uint16) bool { return number == 501 }); copies != 0 {
+		t.Error("a packet that is underway goes out again")
+	}
+	if _, copies := track.again(65535, func(uint16) bool { return false }); copies != 2 {
+		t.Errorf("%d copies of a packet that was lost twice", copies)
+	}
+}
+
+// What is not kept, too old, asked for without end, or of a stream without retransmissions does not go out again.
+func TestTrackDoesNotRetransmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := func(uint16) bool { return false }
+		n := &negotiated{media: 7, repair: 8}
+		track := bound(t, n)
+		if track.reported() {
+			t.Error("reports are expected without an extension for them")
+		}
+		for number := range uint16(keptPackets + 1) {
+			if err := track.send(packet{rtp.Header{SequenceNumber: number}, []byte{1}}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for number, want := range map[uint16]int{0: 0, 1: 1, keptPackets: 1, keptPackets + 1: 0} {
+			if _, copies := track.again(number, lost); copies != want {
+				t.Errorf("packet %d: %d copies, want %d", number, copies, want)
+			}
+		}
+		total := 0
+		for range 100 {
+			p, copies := track.again(5, lost)
+			for range copies {
+				total++
+				if err := track.repair(p, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if total > againMost+1 {
+			t.Errorf("one packet went out again %d times", total)
+		}
+		time.Sleep(keptFor + 1)
+		if _, copies := track.again(6, lost); copies != 0 {
+			t.Error("a packet goes out again that nobody waits for")
+		}
+		without := bound(t, &negotiated{media: 7})
+		if err := without.send(packet{rtp.Header{SequenceNumber: 1}, []byte{1}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, copies := without.again(1, lost); copies != 0 {
+			t.Error("a packet goes out again in its own stream")
+		}
+	})
+}

@@ -234,6 +234,7 @@ func TestLine(t *testing.T) {
 				l.push(parcel{data: make([]byte, size)})
 			}
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			return arrived[len(arrived)-1].Sub(begin)
 		}
 		if took := send(50); took != 570*ms || len(arrived) != 50 {

@@ -61,6 +61,13 @@ func serve(t testing.TB, c Config, prepare ...func(*Server)) *Server {
 	for _, f := range prepare {
 		f(s)
 	}
+	run(t, s)
+	return s
+}
+
+// run runs a server until the test ends, and then wants nothing left of it.
+func run(t testing.TB, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx) }()
@@ -78,7 +85,6 @@ func serve(t testing.TB, c Config, prepare ...func(*Server)) *Server {
 			t.Errorf("left behind: %+v", n)
 		}
 	})
-	return s
 }
 
 // client is a TURN client that does nothing by itself and shows every answer.
@@ -118,9 +124,14 @@ func dial(t testing.TB, s *Server, transport string, cred Credential) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return speak(t, conn, cred)
+}
+
+// speak makes a client of a connection.
+func speak(t testing.TB, conn net.Conn, cred Credential) *client {
 	t.Cleanup(func() { conn.Close() })
 	c := &client{t: t, conn: conn, cred: cred, realm: "peephole"}
-	if transport != "udp" {
+	if _, datagrams := conn.(net.PacketConn); !datagrams {
 		c.in = bufio.NewReader(conn)
 	}
 	return c

@@ -95,6 +95,9 @@ func (h *Host) Start(cmd *exec.Cmd) error {
 	return nil
 }
 
+// Do calls f on the host: sockets that f opens are the host's. f must not start goroutines that open some, nor end its own.
+func (h *Host) Do(f func() error) error { return h.ns.do(f) }
+
 // ListenPacket is net.ListenPacket on the host. The address must be a literal.
 func (h *Host) ListenPacket(network, address string) (conn net.PacketConn, err error) {
 	err = h.ns.do(func() (err error) {

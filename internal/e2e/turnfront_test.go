@@ -129,7 +129,7 @@ func (f *turnFront) client(addr netip.AddrPort, packet []byte) (c *turnClient, f
 	var name stun.Username
 	m := &stun.Message{Raw: packet}
 	if c.name == "" && stun.IsMessage(packet) && m.Decode() == nil && name.GetFrom(m) == nil {
-		if parts := strings.Split(name.String(), ":"); len(parts) == 4 {
+		if parts := strings.Split(name.String(), ":"); len(parts) == 5 {
 			c.name, c.viewer = name.String(), parts[2] == "v"
 		}
 	}

@@ -19,6 +19,7 @@ type Traffic struct {
 // flow is what one client sends to its peer.
 type flow struct {
 	sent uint32 // number of the next packet
+	base uint32 // number of the first that is counted
 	seen uint64 // the last 64 packets before high that came, the newest in bit 0
 	high uint32 // number after the highest that came
 	open int    // packets under way
@@ -112,10 +113,13 @@ func (l *Load) Pace(burst, rate int, length time.Duration) (Traffic, []time.Dura
 	return l.traffic, out, l.socket.stamps(false)
 }
 
-// reset begins to count anew.
+// reset begins to count anew: what was sent before and comes yet is no matter.
 func (l *Load) reset() {
 	l.traffic = Traffic{}
 	l.forget()
+	for i := range l.flows {
+		l.flows[i].base = l.flows[i].sent
+	}
 }
 
 // forget gives up on all that is under way.
@@ -193,6 +197,9 @@ func (l *Load) count(message []byte, client int, at int64) {
 	}
 	f := &l.flows[client^1]
 	number := binary.BigEndian.Uint32(p[8:])
+	if int32(number-f.base) < 0 {
+		return
+	}
 	switch ahead := int32(number - f.high); {
 	case ahead >= 64:
 		f.seen, f.high = 1, number+1

@@ -118,7 +118,14 @@ func TestCount(t *testing.T) {
 			}
 		})
 	}
-	l := &Load{clients: make([]client, 2), flows: make([]flow, 2), by: indications}
+	l := &Load{clients: make([]client, 2), flows: make([]flow, 2)}
+	l.flows[sender].sent = 7
+	l.reset()
+	l.count(message(l, 6), receiver, 0)
+	if l.count(message(l, 7), receiver, 0); l.traffic != (Traffic{Delivered: 1}) {
+		t.Errorf("%+v, want what was sent before not to count", l.traffic)
+	}
+	l = &Load{clients: make([]client, 2), flows: make([]flow, 2), by: indications}
 	l.clients[receiver^1].relayed = netip.MustParseAddrPort("198.18.0.1:49153")
 	if l.count(message(&Load{clients: l.clients}, 0), receiver, 0); l.traffic.Astray != 1 {
 		t.Error("ChannelData counts where indications are asked for")

@@ -11,7 +11,7 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build web deps test check race fuzz formal mixup nat-matrix bench bench-turn ci clean
+.PHONY: help demo build web deps test check race fuzz formal xdp mixup nat-matrix bench bench-turn ci clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,6 +50,9 @@ fuzz: ## every fuzz target for FUZZTIME, all together for FUZZBUDGET seconds at 
 formal: deps ## the models of the protocol, the sound and the broken ones
 	@formal/run.sh
 
+xdp: deps ## build turn/xdp's program again and compare it with the committed one
+	@scripts/xdp.sh check
+
 # The households and, of them, those that watch live through TURN.
 HOUSEHOLDS ?= 13000
 SAMPLE     ?= 200
@@ -71,7 +74,7 @@ bench-turn: deps ## our TURN server beside coturn and pion; writes doc/turn-benc
 
 # CI=1 turns a skipped test into a failure. The tests come last, so that their count is the last line.
 ci: export CI = 1
-ci: check race fuzz formal test ## everything, as .ci/run does
+ci: check race fuzz formal xdp test ## everything, as .ci/run does
 
 clean: ## remove what was built and the demo's state
 	rm -rf $(BIN) .demo web/node_modules

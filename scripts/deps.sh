@@ -9,6 +9,7 @@ want=(
 	gstreamer1.0-plugins-{base,good,bad,ugly} # an RTSP server that we did not write
 	nftables iproute2                         # real NATs in network namespaces
 	miniupnpd-nftables                        # a home router that opens ports
+	clang llvm libbpf-dev                     # turn/xdp's program is built again, and compared
 	spass                                     # the models in formal/
 	gcc libc6-dev                             # the race detector
 	coturn                                    # TURN clients that we did not write, and a server to measure ours beside

@@ -116,6 +116,7 @@ var vendors = []struct {
 	{"github.com/quic-go", []string{"fanout", "signaling/server"}}, // the HTTP/3 endpoint is signaling/server's
 	{"github.com/nats-io", []string{"signaling/bus"}},
 	{"github.com/coder/websocket", []string{"signaling"}},
+	{"github.com/cilium/ebpf", []string{"turn/xdp", "internal/natlab"}},
 	{"github.com/prometheus", []string{"internal/obs"}},
 	{"pgregory.net/rapid", []string{"internal/model", "session", "signaling"}}, // their tests
 	{"github.com/huin/goupnp", []string{"portmap"}},
@@ -124,7 +125,8 @@ var vendors = []struct {
 
 // exceptions are the imports that tests, and only tests, may make against a rule, each with its reason.
 var exceptions = map[[2]string]string{
-	{"turn", "internal/natlab"}: "what leaves the server's machine is watched on a wire",
+	{"turn/xdp", "internal/natlab"}: "the program is attached to a cable",
+	{"turn", "internal/natlab"}:     "what leaves the server's machine is watched on a wire",
 }
 
 func excepted(dir, imp string, test bool) bool {

@@ -1,0 +1,329 @@
+package xdp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/internal/natlab"
+)
+
+const (
+	patience = 10 * time.Second
+	port     = 3478
+)
+
+// ground is a server's machine and its clients', joined by a cable, with the program attached at the server's end. What the
+// program passes on comes to a socket there.
+type ground struct {
+	t       *testing.T
+	f       *Forwarder
+	server  *net.UDPConn
+	at      netip.Addr // the server's
+	a, b, c *net.UDPConn
+	people  map[*net.UDPConn]Client
+}
+
+func newGround(t *testing.T) *ground {
+	t.Helper()
+	left, right := natlab.Cable(t)
+	left.Express(t)
+	if err := left.Hold(netip.MustParsePrefix("10.64.0.0/24"), right); err != nil {
+		t.Fatal(err)
+	}
+	g := &ground{t: t, at: right.Addr, people: make(map[*net.UDPConn]Client)}
+	listen := func(e *natlab.End, address string) (conn *net.UDPConn) {
+		if err := e.Do(func() error {
+			c, err := net.ListenPacket("udp4", address)
+			if err == nil {
+				conn = c.(*net.UDPConn)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	g.server = listen(right, netip.AddrPortFrom(right.Addr, port).String())
+	if err := right.Do(func() (err error) {
+		g.f, err = Attach(Config{Interface: right.Device, Port: port, Clients: 8})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i, conn := range []**net.UDPConn{&g.a, &g.b, &g.c} {
+		*conn = listen(left, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(1 + i)}), uint16(5000+i)).String())
+		client, err := g.f.AddClient()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.people[*conn] = client
+	}
+	return g
+}
+
+func address(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// join routes what x sends on one channel to y on another, and back.
+func (g *ground) join(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint16, paces ...Pace) {
+	g.t.Helper()
+	for _, way := range []struct {
+		from, to       *net.UDPConn
+		channel, other uint16
+	}{{x, y, channel, other}, {y, x, other, channel}} {
+		err := g.f.Set(Channel{address(way.from), way.channel}, Route{
+			Server: g.at, Via: g.at, To: Channel{address(way.to), way.other}, Sender: g.people[way.from], Receiver: g.people[way.to], Paces: paces,
+		})
+		if err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}
+
+// channelData is a message as RFC 8656, section 12.4, draws it.
+func channelData(channel uint16, data string) []byte {
+	b := binary.BigEndian.AppendUint16(nil, channel)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
+	return append(b, data...)
+}
+
+func (g *ground) send(from *net.UDPConn, p []byte) {
+	g.t.Helper()
+	if _, err := from.WriteToUDPAddrPort(p, netip.AddrPortFrom(g.at, port)); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// comes waits for a packet, which must be this one.
+func (g *ground) comes(to *net.UDPConn, from netip.AddrPort, want []byte) {
+	g.t.Helper()
+	p := make([]byte, 2048)
+	to.SetReadDeadline(time.Now().Add(patience))
+	n, at, err := to.ReadFromUDPAddrPort(p)
+	if err != nil || !bytes.Equal(p[:n], want) || at != from {
+		g.t.Fatalf("%x from %v, %v; want %x from %v", p[:n], at, err, want, from)
+	}
+}
+
+// meet has both ends send once, which the server's socket sees: from then on the program knows them.
+func (g *ground) meet(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint16) {
+	g.t.Helper()
+	g.send(x, channelData(channel, "first"))
+	g.comes(g.server, address(x), channelData(channel, "first"))
+	g.send(y, channelData(other, "second"))
+	g.comes(x, netip.AddrPortFrom(g.at, port), channelData(channel, "second"))
+}
+
+// TestForward: what one end sends on its channel comes to the other on the other's, byte for byte, from the server's own address, and the
+// server's sockets see none of it.
+func TestForward(t *testing.T) {
+	g := newGround(t)
+	g.join(g.a, 0x4001, g.b, 0x4777)
+	g.meet(g.a, 0x4001, g.b, 0x4777)
+	server := netip.AddrPortFrom(g.at, port)
+	for _, size := range []int{0, 1, 3, 4, 18, 19, 1200, 1468} {
+		data := string(bytes.Repeat([]byte{byte(size), 0xff, 0}, size)[:size])
+		g.send(g.a, channelData(0x4001, data))
+		g.comes(g.b, server, channelData(0x4777, data))
+		g.send(g.b, channelData(0x4777, data))
+		g.comes(g.a, server, channelData(0x4001, data))
+	}
+	n, err := g.f.Counts()
+	if want := uint64(17); err != nil || n.Packets != want || n.Limited != 0 {
+		t.Errorf("%+v, %v; want %d packets", n, err, want)
+	}
+	g.quiet(g.server)
+}
+
+// quiet fails if a packet waits at a socket other than the one that it is now sent.
+func (g *ground) quiet(c *net.UDPConn) {
+	g.t.Helper()
+	g.send(g.c, []byte("fence"))
+	if c == g.server {
+		g.comes(c, address(g.c), []byte("fence"))
+		return
+	}
+	g.comes(g.server, address(g.c), []byte("fence")) // what was before it has been dealt with
+	c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	p := make([]byte, 2048)
+	if n, from, err := c.ReadFromUDPAddrPort(p); !errors.Is(err, os.ErrDeadlineExceeded) {
+		g.t.Errorf("%x from %v, %v", p[:n], from, err)
+	}
+}
+
+// TestPassedOn: whatever is not the plain case reaches the server's socket as it was sent.
+func TestPassedOn(t *testing.T) {
+	g := newGround(t)
+	g.join(g.a, 0x4001, g.b, 0x4777)
+	g.meet(g.a, 0x4001, g.b, 0x4777)
+	for name, p := range map[string][]byte{
+		"another channel":           channelData(0x4002, "data"),
+		"padded":                    append(channelData(0x4001, "dat"), 0),
+		"a length beyond the end":   channelData(0x4001, "data")[:6],
+		"half a header":             {0x40, 1},
+		"a byte":                    {0x40},
+		"STUN":                      {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"two messages":              append(channelData(0x4001, "data"), channelData(0x4001, "data")...),
+		"no channel":                channelData(0x8001, "data"),
+		"fragments of a large one":  channelData(0x4001, string(make([]byte, 2000))),
+		"nothing behind the header": append(channelData(0x4001, ""), 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g.t = t
+			g.send(g.a, p)
+			g.comesWhole(g.server, p)
+		})
+	}
+	t.Run("a stranger's", func(t *testing.T) {
+		g.t = t
+		g.send(g.c, channelData(0x4001, "data"))
+		g.comes(g.server, address(g.c), channelData(0x4001, "data"))
+	})
+	g.t = t
+	g.quiet(g.b)
+}
+
+func (g *ground) comesWhole(to *net.UDPConn, want []byte) {
+	g.t.Helper()
+	p := make([]byte, 4096)
+	to.SetReadDeadline(time.Now().Add(patience))
+	n, _, err := to.ReadFromUDPAddrPort(p)
+	if err != nil || !bytes.Equal(p[:n], want) {
+		g.t.Errorf("%d bytes, %v; want %d", n, err, len(want))
+	}
+}
+
+// TestAnotherAddressOfTheServer: a route holds for the address at which the sender is known to reach the server, and for no other.
+func TestAnotherAddressOfTheServer(t *testing.T) {
+	g := newGround(t)
+	g.join(g.a, 0x4001, g.b, 0x4777)
+	g.meet(g.a, 0x4001, g.b, 0x4777)
+	err := g.f.Set(Channel{address(g.a), 0x4001}, Route{
+		Server: netip.MustParseAddr("10.9.0.77"), Via: g.at, To: Channel{address(g.b), 0x4777}, Sender: g.people[g.a], Receiver: g.people[g.b],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.send(g.a, channelData(0x4001, "data"))
+	g.comes(g.server, address(g.a), channelData(0x4001, "data"))
+}
+
+// TestDelete: with its route gone a channel is the server's again, and deleting twice is no error.
+func TestDelete(t *testing.T) {
+	g := newGround(t)
+	g.join(g.a, 0x4001, g.b, 0x4777)
+	g.meet(g.a, 0x4001, g.b, 0x4777)
+	for range 2 {
+		if err := g.f.Delete(Channel{address(g.a), 0x4001}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.send(g.a, channelData(0x4001, "data"))
+	g.comes(g.server, address(g.a), channelData(0x4001, "data"))
+	g.send(g.b, channelData(0x4777, "back")) // this way still stands
+	g.comes(g.a, netip.AddrPortFrom(g.at, port), channelData(0x4001, "back"))
+	if err := g.f.RemoveClient(g.people[g.a]); err != nil {
+		t.Fatal(err)
+	}
+	g.send(g.b, channelData(0x4777, "who?"))
+	g.comes(g.server, address(g.b), channelData(0x4777, "who?"))
+}
+
+// TestPace: what goes beyond a limit is dropped and counted, and reaches nobody.
+func TestPace(t *testing.T) {
+	g := newGround(t)
+	wide, err := g.f.AddPace(1e9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrow, err := g.f.AddPace(1) // a byte, and not two
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.join(g.a, 0x4001, g.b, 0x4777, wide)
+	g.meet(g.a, 0x4001, g.b, 0x4777)
+	server := netip.AddrPortFrom(g.at, port)
+	for range 50 {
+		g.send(g.a, channelData(0x4001, "within its limit"))
+		g.comes(g.b, server, channelData(0x4777, "within its limit"))
+	}
+	g.join(g.a, 0x4001, g.b, 0x4777, wide, narrow)
+	g.send(g.a, channelData(0x4001, "beyond"))
+	g.send(g.a, channelData(0x4001, "x"))
+	g.comes(g.b, server, channelData(0x4777, "x"))
+	if n, err := g.f.Counts(); err != nil || n.Limited != 1 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	g.quiet(g.server)
+}
+
+// TestRoom: there is room for what was asked for, and a place that was given back is had again.
+func TestRoom(t *testing.T) {
+	g := newGround(t)
+	var last Client
+	for range 5 {
+		c, err := g.f.AddClient()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = c
+	}
+	if _, err := g.f.AddClient(); !errors.Is(err, ErrFull) {
+		t.Errorf("a ninth client: %v", err)
+	}
+	if err := g.f.RemoveClient(last); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := g.f.AddClient(); err != nil || c != last {
+		t.Errorf("in its place: %d, %v", c, err)
+	}
+	six := netip.MustParseAddr("2001:db8::1")
+	if err := g.f.Set(Channel{address(g.a), 0x4001}, Route{Server: g.at, Via: six, To: Channel{address(g.b), 0x4001}}); !errors.Is(err, ErrFamily) {
+		t.Errorf("a route between families: %v", err)
+	}
+	if err := g.f.Set(Channel{address(g.a), 0x4001}, Route{Server: g.at, Via: g.at, To: Channel{address(g.b), 0x4001}, Paces: make([]Pace, 5)}); !errors.Is(err, ErrFull) {
+		t.Errorf("five limits: %v", err)
+	}
+}
+
+// TestAttachTwice: who has an interface keeps it, and what cannot be attached says why.
+func TestAttachTwice(t *testing.T) {
+	left, _ := natlab.Cable(t)
+	err := left.Do(func() error {
+		f, err := Attach(Config{Interface: left.Device, Port: port, Clients: 1})
+		if err != nil {
+			return err
+		}
+		if _, err := Attach(Config{Interface: left.Device, Port: port, Clients: 1}); err == nil || errors.Is(err, ErrUnsupported) {
+			t.Errorf("a second time: %v", err)
+		}
+		if _, err := Attach(Config{Interface: "lo", Port: port, Clients: 1}); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("to the loopback: %v", err)
+		}
+		if _, err := Attach(Config{Interface: "nowhere0", Port: port, Clients: 1}); err == nil {
+			t.Error("to an interface that is not there")
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		again, err := Attach(Config{Interface: left.Device, Port: port, Clients: 1})
+		if err != nil {
+			return err
+		}
+		return again.Close()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -186,12 +186,12 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
 	var id session.WatchID
 	cfg.OnLive = func() { v.live(id, one) }
 	cfg.OnStall = v.camera.client.Hurry
-	var why string // session by session: the path goes into the log when it changes
+	said := make(map[string]bool) // there are few sentences, and a path that goes to and fro is to fill no log
 	cfg.OnPath = func(p session.Path) {
-		if p.Why != why {
+		if !said[p.Why] {
 			log.Info("path", "rung", p.Rung(), "why", p.Why)
 		}
-		why = p.Why
+		said[p.Why] = true
 	}
 	s, err := session.NewCamera(cfg)
 	if err != nil {

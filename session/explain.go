@@ -12,6 +12,7 @@ type Explain struct {
 	RelayOnly bool      `json:"relay_only"` // the viewer asked to hide its address
 	Own       End       `json:"own"`
 	Other     End       `json:"other"`
+	Age       float64   `json:"age_ms"` // since the session's start
 	Checks    []Checks  `json:"checks"`
 	Selected  *Selected `json:"selected"` // nil: no path yet
 	Rungs     []Reached `json:"rungs"`    // in the order in which they came

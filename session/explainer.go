@@ -164,6 +164,7 @@ func (x *explainer) take(s statistics) error {
 // explain adds what the agent said to what is known.
 func (x *explainer) explain(s statistics) Explain {
 	s.fill(&x.known)
+	x.known.Age = milliseconds(time.Since(x.start).Seconds())
 	own := &x.known.Own
 	switch {
 	case x.open || own.Relay == "udp" || own.some("srflx4", "srflx6"):

@@ -18,8 +18,12 @@ const (
 	ReasonNotYet       Reason = "not_yet"            // candidates or checks are still under way
 )
 
-// enough checks have been sent of a pair, when nothing has come back, to call it a silence: more than a second's.
-const enough = 4
+// It is a silence when nothing has come back of so many checks a pair, more than a second's. An end that leaves the choice to the
+// other (RFC 8445, section 7.1) stops earlier, when it has a path: after that age of the session.
+const (
+	enoughChecks = 4
+	enoughAge    = 5000 // ms
+)
 
 // whyNot goes up the ladder from the selected rung; without one, from its foot.
 func (e *Explain) whyNot() []Missed {
@@ -42,7 +46,7 @@ func (e *Explain) reason(r Rung) Reason {
 			sent, answered, pairs = sent+c.Sent, answered+c.Answered, pairs+c.Pairs
 		}
 	}
-	quiet := pairs > 0 && sent >= enough*uint64(pairs)
+	quiet := pairs > 0 && (sent >= enoughChecks*uint64(pairs) || sent > 0 && e.Age >= enoughAge)
 	switch {
 	case e.RelayOnly && !r.relayed():
 		return ReasonRelayOnly

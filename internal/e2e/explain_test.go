@@ -1,0 +1,46 @@
+//go:build linux
+
+package e2e
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/peephole-cam/peephole/internal/natlab"
+)
+
+var anAddress = regexp.MustCompile(`\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f]*::`)
+
+// Between real networks, the person at the terminal and the camera's log say which path it is and why not a better one.
+func TestSessionsExplainThemselves(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		camera, viewer   natlab.Kind
+		says, cameraSays string // which way to the relay is taken is another matter
+	}{
+		{natlab.Open, natlab.Firewall, "direct: both have public addresses", `rung=direct why="direct: both have public addresses"`},
+		{natlab.PortRestricted, natlab.PortRestricted, "direct: through a hole punched in the routers between", `rung=direct why="direct: through a hole`},
+		{natlab.DualStack, natlab.DualStack, "direct over IPv6", `rung=ipv6 why="direct over IPv6"`},
+		{natlab.SymmetricRandom, natlab.SymmetricRandom, ": both networks use symmetric NAT", ": both networks use symmetric NAT"},
+		{natlab.PortRestricted, natlab.SymmetricRandom, ": this network uses symmetric NAT", ": the viewer's network uses symmetric NAT"},
+		{natlab.SymmetricRandom, natlab.PortRestricted, ": the camera's network uses symmetric NAT", ": this network uses symmetric NAT"},
+		{natlab.PortRestricted, natlab.UDPBlocked, ": this network blocks UDP", ": the viewer's network blocks UDP"},
+		{natlab.UDPBlocked, natlab.PortRestricted, ": the camera's network blocks UDP", ": this network blocks UDP"},
+		{natlab.Only443, natlab.UDPBlocked, ": both networks block UDP", ": both networks block UDP"},
+		{natlab.IPv6Only, natlab.PortRestricted, ": this network has IPv4 alone, and the camera's network IPv6", ": this network has IPv6 alone, and the viewer's network IPv4"},
+	} {
+		t.Run(tt.camera.Name+" and "+tt.viewer.Name, func(t *testing.T) {
+			s := newScene(t, tt.camera, tt.viewer)
+			watching := startBy(t, s.person.Start, "viewer", append(s.flags, "watch", "sim-0")...)
+			watching.await(t, tt.says, 1)
+			s.cams.await(t, tt.cameraSays, 1)
+			watching.stop()
+			t.Logf("the viewer said:\n%s", watching.said())
+			for who, said := range map[string]string{"viewer": watching.said(), "camera": s.cams.said()} {
+				if found := anAddress.FindString(said); found != "" {
+					t.Errorf("the %s says an address, %s:\n%s", who, found, said)
+				}
+			}
+		})
+	}
+}

@@ -33,6 +33,7 @@ type Config struct {
 	RelayURL   string        // home relay
 	Ticket     []byte        // of the relay's operator; nil where everyone is admitted
 	TLS        *tls.Config   // nil: the system's roots
+	RelayOnly  bool          // show viewers and their networks no address of this camera but the relay's
 	PairWindow time.Duration // how long after the start an unowned camera can be paired; 0: not at all
 	PairMore   bool          // open the set-up window although the camera has an owner
 	Stream     session.Stream

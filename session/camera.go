@@ -43,6 +43,7 @@ type CameraConfig struct {
 	Name      string
 	Stream    Stream
 	TLS       *tls.Config // whom TURN servers over TLS are trusted by; nil: the system's roots
+	RelayOnly bool        // show the viewer and its network no address of ours but the relay's; it may ask for that too
 	Loopback  bool
 	Logger    *slog.Logger
 
@@ -163,9 +164,12 @@ func (c *Camera) Run(ctx context.Context) error {
 // errLeft ends Run when the viewer has said goodbye.
 var errLeft = errors.New("the viewer left")
 
+// hides says whether this end is to show no address of its own: either end may ask for that.
+func (c *Camera) hides() bool { return c.cfg.RelayOnly || c.offer.RelayOnly }
+
 func (c *Camera) connect(ctx context.Context) error {
 	pacer := newPacer()
-	p, err := newPeer(ctx, peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, trust: c.cfg.TLS, relayOnly: c.offer.RelayOnly, loopback: c.cfg.Loopback, feedback: pacer.report, network: c.cfg.network, log: c.cfg.Logger})
+	p, err := newPeer(ctx, peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, trust: c.cfg.TLS, relayOnly: c.hides(), loopback: c.cfg.Loopback, feedback: pacer.report, network: c.cfg.network, log: c.cfg.Logger})
 	if err != nil {
 		return err
 	}
@@ -194,7 +198,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		c.do(ctx, func() error { return c.dataArrived(m.Data) })
 	})
 	p.pc.SCTP().OnClose(func(error) { c.do(ctx, func() error { return errLeft }) }) // without a word
-	x := newExplainer("camera", p, c.offer.TURN, c.offer.RelayOnly)
+	x := newExplainer("camera", p, c.offer.TURN, hiding{viewer: c.offer.RelayOnly, camera: c.cfg.RelayOnly})
 	x.onPath, x.work, x.do = c.cfg.OnPath, &c.work, func(f func() error) { c.do(ctx, f) }
 	x.tell = func(n network) error { return c.sendData(message{Type: "network", Network: &n}) }
 	c.explainer = x
@@ -239,7 +243,7 @@ func (c *Camera) answer() error {
 	if err := c.peer.pc.SetLocalDescription(description); err != nil {
 		return fmt.Errorf("set local description: %w", err)
 	}
-	wire, secret, err := reply(c.cfg, c.offer, answer{SDP: description.SDP, Carrier: c.carrier.String()})
+	wire, secret, err := reply(c.cfg, c.offer, answer{SDP: description.SDP, Carrier: c.carrier.String(), RelayOnly: c.cfg.RelayOnly})
 	if err != nil {
 		return err
 	}
@@ -333,7 +337,7 @@ func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) 
 	if candidate == nil {
 		c.explainer.gathered()
 	}
-	if c.cfg.PortMapper != nil && !c.offer.RelayOnly && !c.cfg.Loopback && opens(candidate) {
+	if c.cfg.PortMapper != nil && !c.hides() && !c.cfg.Loopback && opens(candidate) {
 		c.work.Go(func() {
 			openPort(ctx, c.cfg.PortMapper, *candidate, c.cfg.Logger, func(m *webrtc.ICECandidate) {
 				c.do(ctx, func() error { return c.sendCandidate(m) })

@@ -67,6 +67,8 @@ type answer struct {
 	Random  blob   `json:"random"` // [32]
 	Carrier string `json:"carrier,omitempty"`
 	Name    string `json:"name"`
+
+	RelayOnly bool `json:"relay_only,omitempty"` // the camera shows no address of its own, and wants none of the viewer's
 }
 
 // Refusal is why a camera does not start a session: the body of a refuse envelope.

@@ -18,6 +18,8 @@ type Explain struct {
 	Rungs     []Reached `json:"rungs"`    // in the order in which they came
 	WhyNot    []Missed  `json:"why_not"`  // the rungs better than the selected one, best first
 
+	CameraRelayOnly bool `json:"camera_relay_only"` // the camera did
+
 	Addresses *Addresses `json:"addresses,omitempty"`
 }
 

@@ -46,11 +46,14 @@ type explainer struct {
 	last    Path            // what onPath was told
 }
 
-func newExplainer(role string, p *peer, turn *TURN, relayOnly bool) *explainer {
+// hiding is who asked to show no address but the relay's.
+type hiding struct{ viewer, camera bool }
+
+func newExplainer(role string, p *peer, turn *TURN, hides hiding) *explainer {
 	x := &explainer{peer: p, start: time.Now(), probed: true, read: make(chan statistics, 1)}
 	unknown := End{Mapping: nat.UnknownMapping, UDP: udpUnknown, Candidates: map[string]int{}}
-	x.known = Explain{Role: role, RelayOnly: relayOnly, Own: unknown, Other: unknown, Checks: []Checks{}, Rungs: []Reached{}}
-	if turn != nil && !relayOnly { // who hides its address asks nobody but by TURN
+	x.known = Explain{Role: role, RelayOnly: hides.viewer, CameraRelayOnly: hides.camera, Own: unknown, Other: unknown, Checks: []Checks{}, Rungs: []Reached{}}
+	if turn != nil && hides == (hiding{}) { // who hides its address asks nobody but by TURN
 		x.urls, x.probed = turn.URLs, false
 	}
 	return x
@@ -74,6 +77,9 @@ func (x *explainer) run(ctx context.Context) {
 		})
 	})
 }
+
+// cameraHides: the camera's answer says so.
+func (x *explainer) cameraHides() { x.known.CameraRelayOnly = true }
 
 // listened: this end's hello has been sent, and what follows it will be heard.
 func (x *explainer) listened() {

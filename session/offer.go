@@ -158,8 +158,11 @@ func (v *Viewer) answered(a *answer, wire []byte) error {
 	if v.cfg.OnName != nil {
 		v.cfg.OnName(Printable(a.Name))
 	}
+	if v.cameraHides = a.RelayOnly; v.cameraHides {
+		v.explainer.cameraHides()
+	}
 	for _, c := range v.pending {
-		if err := v.sendRecord(candidateMessage(c)); err != nil {
+		if err := v.sendCandidate(c); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,7 @@ type Reason string
 
 // The reasons.
 const (
-	ReasonRelayOnly    Reason = "relay_only"         // the viewer asked to hide its address
+	ReasonRelayOnly    Reason = "relay_only"         // one end asked to hide its address
 	ReasonUDPOwn       Reason = "udp_blocked_own"    // this end's network lets no UDP out
 	ReasonUDPOther     Reason = "udp_blocked_other"  //
 	ReasonWorks        Reason = "works"              // it answers: the media is about to move, or another was nominated first
@@ -48,7 +48,7 @@ func (e *Explain) reason(r Rung) Reason {
 	}
 	quiet := pairs > 0 && (sent >= enoughChecks*uint64(pairs) || sent > 0 && e.Age >= enoughAge)
 	switch {
-	case e.RelayOnly && !r.relayed():
+	case (e.RelayOnly || e.CameraRelayOnly) && !r.relayed():
 		return ReasonRelayOnly
 	case own.UDP == udpBlocked && (r == Direct || r == RelayUDP):
 		return ReasonUDPOwn

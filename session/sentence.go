@@ -45,10 +45,7 @@ func (e *Explain) relayedFor(there string) string {
 	}
 	switch why {
 	case ReasonRelayOnly:
-		if e.Role == "camera" {
-			return "the viewer asked to hide its address"
-		}
-		return "you asked to hide your address"
+		return e.hidden()
 	case ReasonUDPOwn:
 		if e.Other.UDP == udpBlocked {
 			return "both networks block UDP"
@@ -70,6 +67,19 @@ func (e *Explain) relayedFor(there string) string {
 		return "a direct way has been found and is about to be taken"
 	}
 	return "no direct way between the two networks has been found so far"
+}
+
+// hidden says who asked to hide behind the relay.
+func (e *Explain) hidden() string {
+	switch {
+	case e.Role == "camera" && e.RelayOnly:
+		return "the viewer asked to hide its address"
+	case e.Role == "camera":
+		return "this camera hides its address"
+	case e.RelayOnly:
+		return "you asked to hide your address"
+	}
+	return "the camera hides its address"
 }
 
 // apart says why two ends have no address in common to try.

@@ -127,6 +127,7 @@ type house struct {
 	inbox    signaling.Name
 	onReject func(Rejection) // the camera's
 	onPath   func(Path)      // the camera's
+	hides    bool            // the camera does
 	camera   chan error      // how the camera's end ended
 	viewer   ViewerConfig
 }
@@ -149,7 +150,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 			t.Errorf("open offer: %v", err)
 			return true
 		}
-		*camera = CameraConfig{Pair: ours, Signal: h, Offer: opened, OfferWire: wire, Name: "front door", Stream: s, Loopback: true, Logger: log, OnReject: h.onReject, OnPath: h.onPath}
+		*camera = CameraConfig{Pair: ours, Signal: h, Offer: opened, OfferWire: wire, Name: "front door", Stream: s, Loopback: true, Logger: log, OnReject: h.onReject, OnPath: h.onPath, RelayOnly: h.hides}
 		work.Go(func() {
 			c, err := NewCamera(*camera)
 			if err == nil {

@@ -33,6 +33,26 @@ func newTurnNet(udp *headStart) (turnNet, error) {
 	return turnNet{n, udp}, nil
 }
 
+// ListenUDP makes the socket of a host candidate.
+func (n turnNet) ListenUDP(network string, at *net.UDPAddr) (transport.UDPConn, error) {
+	conn, err := n.Net.ListenUDP(network, at)
+	if err != nil {
+		return nil, err
+	}
+	return hostConn{conn}, nil
+}
+
+// hostConn sends nothing to relayed addresses. ICE would try them from here too; they mean nothing outside the relay, and whoever has
+// the addresses in the world would learn this end's.
+type hostConn struct{ transport.UDPConn }
+
+func (c hostConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if a, ok := to.(*net.UDPAddr); ok && relayedAddresses.Contains(a.AddrPort().Addr().Unmap()) {
+		return len(b), nil
+	}
+	return c.UDPConn.WriteTo(b, to)
+}
+
 // ListenPacket makes the socket of a TURN client over UDP.
 func (n turnNet) ListenPacket(network, address string) (net.PacketConn, error) {
 	conn, err := n.Net.ListenPacket(network, address)

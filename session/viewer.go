@@ -93,14 +93,17 @@ type Viewer struct {
 
 	explainer *explainer
 	arrivals  arrivals
-	records   *recordKeys               // nil until the answer has opened
-	pending   []webrtc.ICECandidateInit // ours, gathered before there was an answer
+	records   *recordKeys            // nil until the answer has opened
+	pending   []*webrtc.ICECandidate // ours, gathered before there was an answer
 	connected bool
 	greeted   bool // the camera's hello has opened
-	outbox    *outbox
-	first     *assembly    // of the first picture
-	opener    chan *opener // holds the frame opener once there is a secret
-	tracks    sync.WaitGroup
+
+	cameraHides bool // the camera shows no address but the relay's
+
+	outbox *outbox
+	first  *assembly    // of the first picture
+	opener chan *opener // holds the frame opener once there is a secret
+	tracks sync.WaitGroup
 
 	showing   sync.Mutex // held while OnFrame is called
 	streaming bool       // guarded by showing; a frame of the stream has been shown
@@ -207,7 +210,7 @@ func (v *Viewer) connect(ctx context.Context) error {
 		v.do(ctx, func() error { return v.dataArrived(m.Data) })
 	})
 	p.pc.SCTP().OnClose(func(error) { v.do(ctx, func() error { return ErrLost }) }) // the camera has gone without a word
-	x := newExplainer("viewer", p, v.cfg.TURN, v.cfg.RelayOnly)
+	x := newExplainer("viewer", p, v.cfg.TURN, hiding{viewer: v.cfg.RelayOnly})
 	x.addresses, x.onPath, x.work, x.do = v.cfg.Addresses, v.cfg.OnPath, &v.tracks, func(f func() error) { v.do(ctx, f) }
 	x.tell = func(n network) error { return v.sendData(message{Type: "network", Network: &n}) }
 	v.explainer = x
@@ -278,12 +281,19 @@ func (v *Viewer) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
 }
 
 func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
-	init := outgoing(c)
 	if v.records == nil {
-		v.pending = append(v.pending, init)
+		v.pending = append(v.pending, c)
 		return nil
 	}
-	return v.sendRecord(candidateMessage(init))
+	if v.useless(c) {
+		return nil
+	}
+	return v.sendRecord(candidateMessage(outgoing(c)))
+}
+
+// useless says whether a candidate is an address of ours that a camera which hides its own does not use: it is not to know it either.
+func (v *Viewer) useless(c *webrtc.ICECandidate) bool {
+	return c != nil && v.cameraHides && c.Typ != webrtc.ICECandidateTypeRelay
 }
 
 func (v *Viewer) sendRecord(m message) error {

@@ -38,6 +38,7 @@ type Flags struct {
 	Relay      string
 	RelayCert  string
 	Ticket     string
+	RelayOnly  bool
 	PairWindow time.Duration
 	PairMore   bool
 	NoPortMap  bool
@@ -50,6 +51,7 @@ func (f *Flags) Register(fs *flag.FlagSet, state string) {
 	fs.StringVar(&f.Relay, "relay", "", "home relay's `URL`: https://HOST[:PORT], or http://127.0.0.1:PORT on this machine")
 	fs.StringVar(&f.RelayCert, "relay-cert", "", "PEM `file` to trust for the relay instead of the system's roots (a self-signed relay)")
 	fs.StringVar(&f.Ticket, "ticket", "", "`file` with the relay operator's ticket, where the relay asks for one")
+	fs.BoolVar(&f.RelayOnly, "relay-only", false, "go through the relay's TURN server always, so that nobody who watches learns this network's address")
 	fs.DurationVar(&f.PairWindow, "pair-window", 10*time.Minute, "how long after the start an unowned camera can be paired; 0 closes the window")
 	fs.BoolVar(&f.PairMore, "pair-more", false, "open the set-up window although the camera has an owner, to pair another viewer")
 	fs.BoolVar(&f.NoPortMap, "no-portmap", false, "never ask the router here to open a port, by PCP, NAT-PMP or UPnP; else one is open for each session, while it lasts")
@@ -151,7 +153,7 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 	log := a.log.With("camera", c.Name)
 	var feed *media.Feed
 	device, err := camera.New(camera.Config{
-		State: c.State, Name: c.Name, RelayURL: a.flags.Relay, Ticket: a.ticket, TLS: a.tls,
+		State: c.State, Name: c.Name, RelayURL: a.flags.Relay, Ticket: a.ticket, TLS: a.tls, RelayOnly: a.flags.RelayOnly,
 		PairWindow: a.flags.PairWindow, PairMore: a.flags.PairMore, Stream: lazy{&feed}, PortMapper: a.ports, Logger: log,
 		OnCode:   func(code pairing.Code) { a.show(c.Name, code) },
 		OnPaired: func(viewer string) { a.printf("paired %s with viewer %s\n", c.Name, viewer) },

@@ -24,8 +24,8 @@ type scene struct {
 	flags                   []string // of every viewer command
 }
 
-// newScene pairs a viewer behind one kind of network with a camera behind another.
-func newScene(t testing.TB, camera, viewer natlab.Kind) *scene {
+// newScene pairs a viewer behind one kind of network with a camera behind another, and with arguments of its own.
+func newScene(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
 	t.Helper()
 	natlab.Need(t)
 	s := &scene{lab: natlab.New(t)}
@@ -35,7 +35,7 @@ func newScene(t testing.TB, camera, viewer natlab.Kind) *scene {
 	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab", "-tls-self-signed", "-state", state}
 	s.startRelay(t)
 	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
-	s.cams = startBy(t, s.home.Start, "camera-sim", append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...)...)
+	s.cams = startBy(t, s.home.Start, "camera-sim", append(append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...), args...)...)
 	s.flags = append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, trust...)
 	link := s.cams.line(t, "pair sim-0 ")
 	pairing := startBy(t, s.person.Start, "viewer", append(s.flags, "pair", link)...)

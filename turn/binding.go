@@ -42,6 +42,15 @@ func answerBindings(conn *net.UDPConn, credit *credit) {
 	}
 }
 
+// pad makes the answer to a padded request as long as that (RFC 5780, section 7.6): a client sees by it which sizes get through both ways.
+func pad(answer, request *stun.Message) {
+	const header = 4
+	room := (len(request.Raw) - len(answer.Raw) - header) &^ 3
+	if request.Contains(stun.AttrPadding) && room >= 0 {
+		answer.Add(stun.AttrPadding, make([]byte, room))
+	}
+}
+
 // bindingAnswer is what answers a Binding request, and where it goes; nil to anything else. By RESPONSE-PORT (RFC 5780,
 // section 7.5) the answer goes to another port of the address that asked, and to no other address. It is then never longer
 // than the request, so that nobody who forges that address gains by it.
@@ -60,6 +69,7 @@ func bindingAnswer(p []byte, from netip.AddrPort) ([]byte, netip.AddrPort) {
 	if err != nil {
 		return nil, from
 	}
+	pad(answer, &m)
 	port, err := m.Get(stun.AttrResponsePort)
 	if err != nil {
 		return answer.Raw, from

@@ -35,6 +35,8 @@ func TestBindingPort(t *testing.T) {
 		at      *net.UDPConn
 	}{
 		{"plain", nil, asking},
+		{"padded", []stun.Setter{padding(1200)}, asking},
+		{"padded as far as can be", []stun.Setter{padding(1472 - 24)}, asking},
 		{"to another port", []stun.Setter{to, padding(8)}, other},
 		{"to port 0, and then plain", []stun.Setter{attribute(stun.AttrResponsePort, 0, 0), padding(8)}, nil},
 		{"to half a port, and then plain", []stun.Setter{attribute(stun.AttrResponsePort, 1), padding(8)}, nil},
@@ -54,6 +56,9 @@ func TestBindingPort(t *testing.T) {
 			}
 			if mapped.String() != asking.LocalAddr().String() {
 				t.Errorf("mapped address %s, want %s", mapped, asking.LocalAddr())
+			}
+			if padded := sent.Contains(stun.AttrPadding); padded && len(sent.Raw) >= 36 && len(got.Raw) != len(sent.Raw) {
+				t.Errorf("%d bytes answer %d that were padded", len(got.Raw), len(sent.Raw))
 			}
 			if tt.at == other && len(got.Raw) > len(sent.Raw) {
 				t.Errorf("%d bytes answer %d", len(got.Raw), len(sent.Raw))

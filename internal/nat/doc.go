@@ -4,6 +4,8 @@
 // reaches it from where it has sent nothing says what the NAT lets in ([Socket.Filtering]); and whether a second socket
 // reaches it at its outside address says whether the NAT hairpins ([Socket.Hairpins]).
 //
-// It promises to send to the addresses that it is given, and in the last test to its own outside one, a few packets of less
-// than 100 bytes each, and that an answer it did not ask for changes nothing. It must never log an address.
+// [Socket.Largest] says how large a packet gets to a server and back.
+//
+// It promises to send to the addresses that it is given, and to test a hairpin to its own outside one, a few packets of less
+// than 100 bytes each (to measure their size, some dozens of up to 1,500), and that an answer it did not ask for changes nothing. It must never log an address.
 package nat

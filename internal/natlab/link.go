@@ -15,12 +15,14 @@ type Quality struct {
 	Loss  float64       // share of the packets that are lost, 0 to 1, each by a chance of its own
 	Rate  int           // bit/s, IP headers included; 0: without limit
 	Queue time.Duration // longest wait for the rate; what would wait longer is dropped; 0: 200 ms
+	MTU   int           // largest packet in bytes; a larger one is lost without a word; 0: an Ethernet's
 }
 
 // Counts is what became of the packets of one direction.
 type Counts struct {
 	Delivered  int
 	Lost       int // by Quality.Loss
+	Oversized  int // by Quality.MTU
 	Overflowed int // by Quality.Queue
 	Dark       int // while the line was down
 }
@@ -142,6 +144,9 @@ func (d *direction) push(p []byte) {
 	switch {
 	case d.dark:
 		d.counts.Dark++
+		return
+	case q.MTU > 0 && len(p) > q.MTU:
+		d.counts.Oversized++
 		return
 	case d.random.Float64() < q.Loss:
 		d.counts.Lost++

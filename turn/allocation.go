@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -13,111 +13,84 @@ import (
 // the payload of a packet.
 const maxMessage = 1599
 
-// packet is a payload on its way from one allocation to another.
-type packet struct {
-	from *net.UDPAddr
-	n    int
-	data [maxMessage]byte
-}
-
 // binding says whose an allocation is. It does not change.
 type binding struct {
 	flow    flow
-	name    string // username that made the allocation
-	key     []byte // long-term key of that username: a rotation of secrets does not end what lives
+	to      netip.AddrPort // the client as the socket knows it, with its zone
+	local   netip.Addr     // where the client reaches us, and expects answers from; invalid where the socket knows it
+	stream  *stream        // nil: a UDP client
+	name    string         // username that made the allocation
+	key     []byte         // long-term key of that username: a rotation of secrets does not end what lives
 	user    username
 	session *session
 	rates   *rates
+	host    uint32 // of the allocation
 }
 
-// peer returns the live allocation that b's may exchange packets with at this address, nil if there is none there. It
-// looks only among the other end of b's own session: there is nothing else it could find.
+// peer returns the live allocation that b's may exchange packets with at this address, nil if there is none there.
 func (b *binding) peer(at netip.AddrPort) *allocation {
+	if at.Port() != relayedPort {
+		return nil
+	}
+	return b.end(hostOf(at.Addr()))
+}
+
+// end returns the live allocation that b's may exchange packets with by the host part of its relayed address, nil if there
+// is none. It looks only among the other end of b's own session: there is nothing else it could find.
+func (b *binding) end(host uint32) *allocation {
 	for _, a := range b.session.end(b.user.role.other()) {
-		if a.address == at {
+		if a.host == host {
 			return a
 		}
 	}
 	return nil
 }
 
-// allocation is the relayed side of one TURN allocation, in the place of the UDP socket that other servers have there.
-// It is a net.PacketConn for pion: WriteTo takes what the client sends to a peer, ReadFrom yields what peers sent.
+// allocation is the relayed side of one TURN allocation, in the place of the UDP socket that other servers have there. It is a
+// net.PacketConn for pion, which never comes to use it: packets take the way of relay.forward.
 type allocation struct {
 	relay   *relay
 	address netip.AddrPort // the relayed transport address
-	udp     *net.UDPAddr   // the same, never changed
-	queue   chan *packet   // made by bind, before bound is set
+	host    uint32         // its host part, from 1
 	bound   atomic.Pointer[binding]
+	routes  atomic.Pointer[routes]
+	closed  atomic.Bool
+	onClose func() // set before pion has it
 
-	done  chan struct{}
-	close sync.Once
+	key  clientKey // of the table, over UDP
+	next atomic.Pointer[allocation]
 }
 
-// WriteTo is the gate: a packet goes to an allocation of the other role in the same session, or nowhere. An
-// IPv4-mapped spelling of a relayed address is not that address. A drop is counted and not an error, as with UDP.
-func (a *allocation) WriteTo(p []byte, to net.Addr) (int, error) {
-	n := a.relay.counters
-	b := a.bound.Load()
-	if b == nil {
-		n.count(dropUnbound)
-		return len(p), nil
-	}
-	udp, ok := to.(*net.UDPAddr)
-	if !ok {
-		n.count(dropNotPeer)
-		return len(p), nil
-	}
-	peer := b.peer(udp.AddrPort())
-	if peer == nil {
-		n.count(dropNotPeer)
-		return len(p), nil
-	}
-	if len(p) > maxMessage {
-		n.count(dropTooBig)
-		return len(p), nil
-	}
-	if !b.rates.pass(len(p), time.Since(a.relay.start)) {
-		n.count(dropRate)
-		return len(p), nil
-	}
-	k := a.relay.packets.Get().(*packet)
-	k.from, k.n = a.udp, copy(k.data[:], p)
-	select {
-	case peer.queue <- k:
-		n.packets.Add(1)
-		n.bytes.Add(uint64(len(p)))
-	default:
-		a.relay.packets.Put(k)
-		n.count(dropQueueFull)
-	}
+// WriteTo drops p: pion is shown no packet that it could relay.
+func (a *allocation) WriteTo(p []byte, _ net.Addr) (int, error) {
+	a.relay.counters.count(dropNotPeer)
 	return len(p), nil
 }
 
-// ReadFrom waits for a packet from a peer. It returns net.ErrClosed after Close.
-func (a *allocation) ReadFrom(p []byte) (int, net.Addr, error) {
-	select {
-	case k := <-a.queue:
-		n, from := copy(p, k.data[:k.n]), k.from
-		a.relay.packets.Put(k)
-		return n, from, nil
-	case <-a.done:
-		return 0, nil, net.ErrClosed
+// ReadFrom never returns while the allocation lives. pion calls it from a goroutine that it starts for each allocation, with a
+// buffer, and that would do nothing else but wait here: nobody waits for it, and so it ends. Once the allocation is closed it is
+// told so, since then pion deletes it.
+func (a *allocation) ReadFrom([]byte) (int, net.Addr, error) {
+	if !a.closed.Load() {
+		runtime.Goexit()
 	}
+	return 0, nil, net.ErrClosed
 }
 
 // Close frees the address and takes the allocation out of its session. It returns nil, always: pion would leave its
 // other allocations open at an error.
 func (a *allocation) Close() error {
-	a.close.Do(func() {
+	if a.closed.CompareAndSwap(false, true) {
 		a.relay.release(a)
-		close(a.done)
-	})
+		if a.onClose != nil {
+			a.onClose()
+		}
+	}
 	return nil
 }
 
 // LocalAddr returns the relayed transport address.
-func (a *allocation) LocalAddr() net.Addr { return a.udp }
+func (a *allocation) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(a.address) }
 
 // SetDeadline is not supported; pion sets none here.
 func (a *allocation) SetDeadline(time.Time) error { return errors.ErrUnsupported }

@@ -33,12 +33,14 @@ type Config struct {
 	MaxAllocations int // alive in this process; default 65,536, at most MaxAddresses
 	MaxPerRole     int // alive per session and role; default 16: one for each way to this server, and those it left behind by reloading or ICE restart
 	MaxConns       int // open TCP, open TLS and open shared connections; default 65,536 each
-	Queue          int // packets waiting for one client, each at most 1,600 bytes; default 256; more are dropped and counted
+	Queue          int // packets waiting for one TCP or TLS client, each at most 1,600 bytes; default 256; more are dropped and counted
 
 	Limits Limits // beyond those; default: none
 
 	Now    func() time.Time // clock that judges expiry; default time.Now
 	Logger *slog.Logger     // default: none
+
+	sockets socketKind // what tests leave out of what the kernel offers
 }
 
 // MaxAddresses is how many relayed addresses there are.

@@ -1,69 +1,130 @@
 package turn
 
 import (
-	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pion/stun/v3"
 )
 
-// datagrams is the UDP socket, as pion reads and writes it.
+// waitingRequests bounds how many requests wait for pion, which takes them one by one.
+const waitingRequests = 1024
+
+// datagram is a request that came over UDP.
+type datagram struct {
+	from  netip.AddrPort
+	local netip.Addr // where it was sent to; invalid where the socket knows it
+	n     int
+	data  [maxMessage]byte
+}
+
+// datagrams is the UDP port as pion reads and writes it: of all that arrives it is shown the requests.
 type datagrams struct {
-	net.PacketConn
+	sockets  sockets
+	relay    *relay
 	realm    string
 	credit   *credit
 	counters *counters
+	requests chan *datagram
+	pool     sync.Pool
 	current  request
+	at       *datagram     // the current request, once there is one
 	closed   chan struct{} // closed by Close
 	ended    chan struct{} // closed when pion's read loop has been told so
+	served   chan struct{} // closed when nothing is read any more
 }
 
-func newDatagrams(c net.PacketConn, realm string, credit *credit, n *counters) *datagrams {
-	return &datagrams{PacketConn: c, realm: realm, credit: credit, counters: n, closed: make(chan struct{}), ended: make(chan struct{})}
+func newDatagrams(s sockets, r *relay, realm string, credit *credit) *datagrams {
+	return &datagrams{
+		sockets:  s,
+		relay:    r,
+		realm:    realm,
+		credit:   credit,
+		counters: r.counters,
+		requests: make(chan *datagram, waitingRequests),
+		pool:     sync.Pool{New: func() any { return new(datagram) }},
+		closed:   make(chan struct{}),
+		ended:    make(chan struct{}),
+		served:   make(chan struct{}),
+	}
+}
+
+// serve reads from the sockets until Close.
+func (d *datagrams) serve() {
+	d.sockets.serve(d.relay, d)
+	close(d.served)
+}
+
+// take hands a message up that is not to be relayed, if it may be a request.
+func (d *datagrams) take(p []byte, from netip.AddrPort, local netip.Addr) {
+	class, _ := stunClass(p)
+	switch {
+	case len(p) > maxMessage:
+		d.counters.count(dropTooBig)
+		return
+	case !stunWhole(p) || class != stun.ClassRequest && class != stun.ClassIndication:
+		d.counters.count(dropMalformed)
+		return
+	case class == stun.ClassIndication: // such as Binding, by which a client keeps its NAT's mapping
+		return
+	}
+	m := d.pool.Get().(*datagram)
+	m.from, m.local, m.n = from, local, copy(m.data[:], p)
+	select {
+	case d.requests <- m:
+	default:
+		d.pool.Put(m)
+		d.counters.count(dropRequests)
+	}
 }
 
 // ReadFrom returns the next message that pion shall see, and an error only after Close: pion's read loop ends at any.
 func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
-	var wait backoff
+	if d.at != nil {
+		d.pool.Put(d.at)
+		d.at = nil
+	}
 	for {
-		n, from, err := d.PacketConn.ReadFrom(p)
-		switch {
-		case errors.Is(err, net.ErrClosed) || err != nil && !wait.after(d.closed):
+		select {
+		case <-d.closed:
 			close(d.ended)
 			return 0, nil, net.ErrClosed
-		case err != nil:
-		case n > maxMessage:
-			d.counters.count(dropTooBig)
-		case !d.current.read(p[:n]):
+		case m := <-d.requests:
+			if d.current.read(m.data[:m.n]) {
+				d.at = m
+				return copy(p, m.data[:m.n]), net.UDPAddrFromAddrPort(m.from), nil
+			}
+			d.pool.Put(m)
 			d.counters.count(dropMalformed)
-		default:
-			return n, from, nil
 		}
 	}
 }
 
-// WriteTo sends p, which answers the current request or is relayed.
-func (d *datagrams) WriteTo(p []byte, to net.Addr) (int, error) {
+// WriteTo sends p, which answers the current request: pion has nothing else to send.
+func (d *datagrams) WriteTo(p []byte, _ net.Addr) (int, error) {
+	if d.at == nil {
+		return 0, net.ErrClosed
+	}
 	out := d.current.answer(p, d.realm)
-	if class, ok := stunClass(out); ok && class != stun.ClassIndication && !d.affords(out, to) {
+	if !d.affords(out, d.at.from) {
 		d.counters.count(dropUnproved)
 		return len(p), nil
 	}
-	if _, err := d.PacketConn.WriteTo(out, to); err != nil {
+	if err := d.sockets.answer(out, d.at.from, d.at.local); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
 // affords says whether the answer to the current request may be sent: always to who has shown a password.
-func (d *datagrams) affords(answer []byte, to net.Addr) bool {
+func (d *datagrams) affords(answer []byte, to netip.AddrPort) bool {
 	size := len(answer)
 	if d.current.key != nil {
 		size = 0
 	}
-	return d.credit.spend(clientOf(to).Addr(), d.current.size, size, time.Now())
+	return d.credit.spend(to.Addr(), d.current.size, size, time.Now())
 }
 
 func (d *datagrams) Close() error {
@@ -73,30 +134,36 @@ func (d *datagrams) Close() error {
 	default:
 	}
 	close(d.closed)
-	return d.PacketConn.Close()
+	d.sockets.stop()
+	return nil
 }
 
+// LocalAddr is the port's. All sockets are pion's one.
+func (d *datagrams) LocalAddr() net.Addr { return d.sockets.local() }
+
+// SetDeadline does nothing; pion sets none.
+func (d *datagrams) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (d *datagrams) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (d *datagrams) SetWriteDeadline(time.Time) error { return nil }
+
 func (d *datagrams) request(netip.AddrPort) *request { return &d.current }
+
+func (d *datagrams) reach(b *binding) {
+	b.to = b.flow.client
+	if d.at != nil {
+		b.to, b.local = d.at.from, d.at.local
+	}
+}
 
 func (d *datagrams) settle(netip.AddrPort, bool) {}
 
 func (d *datagrams) over() <-chan struct{} { return d.ended }
 
-func (d *datagrams) wait() { <-d.ended }
-
-// backoff waits longer and longer, 5 ms to 1 s, between tries of what failed and may work again, such as accepting a
-// connection when no descriptor is left.
-type backoff time.Duration
-
-// after waits and returns true, or returns false as soon as stop is closed.
-func (b *backoff) after(stop <-chan struct{}) bool {
-	*b = min(max(2*(*b), backoff(5*time.Millisecond)), backoff(time.Second))
-	timer := time.NewTimer(time.Duration(*b))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-stop:
-		return false
-	}
+func (d *datagrams) wait() {
+	<-d.ended
+	<-d.served
 }

@@ -29,7 +29,9 @@ func FuzzStream(f *testing.F) {
 	f.Add(message(0x0016, "00120000"), uint16(20))
 	f.Add(append(append([]byte{0x40, 0, 0x07, 0xc0}, make([]byte, 0x7c0)...), binding...), uint16(1999))
 	f.Fuzz(func(t *testing.T, said []byte, room uint16) {
-		l := &streams{counters: &counters{}, realm: "peephole"}
+		var n counters
+		l := &streams{counters: &n, realm: "peephole", relay: newRelay(Config{MaxAllocations: 1}.withDefaults(), &n)}
+		l.outlets.New = func() any { return new(kept) }
 		c := script{in: bytes.NewReader(said)}
 		s := &stream{Conn: c, listener: l, client: netip.AddrPort{}, in: bufio.NewReader(c)}
 		p := make([]byte, int(room)%2000)

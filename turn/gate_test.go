@@ -160,51 +160,6 @@ func TestGateAlone(t *testing.T) {
 	}
 }
 
-// TestQueue: a queue that nobody empties is bounded, and what does not fit is counted; so is what has no session.
-func TestQueue(t *testing.T) {
-	var n counters
-	r := newRelay(Config{Queue: 3}.withDefaults(), &n)
-	open := func(role role) *allocation {
-		a, err := r.open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a
-	}
-	cam, view, third := open(camera), open(viewer), open(viewer)
-	for a, role := range map[*allocation]role{cam: camera, view: viewer} {
-		f := flow{"udp", netip.AddrPortFrom(netip.IPv6Loopback(), uint16(role))}
-		if err := r.bind(a.address.Addr(), binding{flow: f, user: username{role: role, session: sessionID{1}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write := func(from, to *allocation, size int) {
-		if n, err := from.WriteTo(make([]byte, size), to.udp); n != size || err != nil {
-			t.Errorf("WriteTo: %d, %v", n, err)
-		}
-	}
-	for range 5 {
-		write(cam, view, 10)
-	}
-	write(cam, view, maxMessage+1)
-	write(third, view, 10)
-	write(cam, third, 10)
-	view.Close()
-	view.Close()
-	write(cam, view, 10)
-	write(view, cam, 10)
-	got := n.snapshot()
-	want := map[string]uint64{"queue_full": 2, "not_peer": 2, "unbound": 2, "too_big": 1, "malformed": 0, "rate": 0, "unproved": 0}
-	if fmt.Sprint(got.Drops) != fmt.Sprint(want) || got.Packets != 3 || got.Bytes != 30 || got.Allocations != 1 {
-		t.Errorf("%+v", got)
-	}
-	cam.Close()
-	third.Close()
-	if len(r.addresses)+len(r.flows)+len(r.sessions) != 0 {
-		t.Errorf("left behind: %v %v %v", r.addresses, r.flows, r.sessions)
-	}
-}
-
 // TestLastPlace: when two transports gave away the same last place, the later allocation is closed at once.
 func TestLastPlace(t *testing.T) {
 	s, err := New(Config{Address: "127.0.0.1:0", Keys: newKeys(t), MaxPerRole: 1})
@@ -219,7 +174,7 @@ func TestLastPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		from := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1000 + i}
-		tr.created(from, nil, "", name, "", a.udp, 0)
+		tr.created(from, nil, "", name, "", a.LocalAddr(), 0)
 		if bound := a.bound.Load() != nil; bound != (i == 0) {
 			t.Errorf("allocation %d: bound %v", i, bound)
 		}

@@ -23,6 +23,11 @@ func (l Limits) valid() bool {
 	return min(l.PayerAllocations, l.ClientAllocations) >= 0 && min(l.AllocationRate, l.PayerRate, l.ClientRate, l.ServerRate) >= 0
 }
 
+// limitRates says whether there is any limit of rates.
+func (l *Limits) limitRates() bool {
+	return l.AllocationRate|l.PayerRate|l.ClientRate|l.ServerRate != 0
+}
+
 // share is what a payer or a client's address has of a server.
 type share struct {
 	allocations int // guarded by relay.mu

@@ -47,13 +47,13 @@ func (s *session) end(r role) []*allocation {
 
 // relay holds every allocation of a server, and nothing else that could be sent to.
 type relay struct {
-	maxAllocations, maxPerRole, queue int
-	limits                            Limits
-	counters                          *counters
-	packets                           sync.Pool             // of *packet
-	start                             time.Time             // that paces are counted from
-	pace                              pace                  // of all that is relayed
-	draining                          atomic.Pointer[drain] // nil: no; set with mu held
+	maxAllocations, maxPerRole int
+	limits                     Limits
+	counters                   *counters
+	start                      time.Time             // that paces are counted from
+	pace                       pace                  // of all that is relayed
+	draining                   atomic.Pointer[drain] // nil: no; set with mu held
+	table                      *table                // of bound UDP clients; changed with mu held
 
 	mu        sync.Mutex
 	addresses map[netip.Addr]*allocation // by relayed address; bound or about to be
@@ -67,12 +67,11 @@ func newRelay(c Config, n *counters) *relay {
 	return &relay{
 		maxAllocations: c.MaxAllocations,
 		maxPerRole:     c.MaxPerRole,
-		queue:          c.Queue,
 		limits:         c.Limits,
 		counters:       n,
 		start:          time.Now(),
 		shares:         newShares(),
-		packets:        sync.Pool{New: func() any { return new(packet) }},
+		table:          newTable(c.MaxAllocations),
 		addresses:      make(map[netip.Addr]*allocation),
 		flows:          make(map[flow]*allocation),
 		sessions:       make(map[sessionID]*session),
@@ -96,9 +95,8 @@ func (r *relay) open() (*allocation, error) {
 		a := &allocation{
 			relay:   r,
 			address: netip.AddrPortFrom(ip, relayedPort),
-			done:    make(chan struct{}),
+			host:    r.last,
 		}
-		a.udp = net.UDPAddrFromAddrPort(a.address)
 		r.addresses[ip] = a
 		return a, nil
 	}
@@ -144,15 +142,19 @@ func (r *relay) bind(ip netip.Addr, b binding) error {
 	if len(end) >= r.maxPerRole || !r.shares.room(b.user, b.flow.client.Addr(), r.limits) {
 		return errQuota
 	}
-	b.session = s
+	b.session, b.host = s, a.host
 	b.rates = &rates{server: &r.pace, limits: &r.limits}
 	b.rates.payer, b.rates.address = r.shares.take(b.user, b.flow.client.Addr())
-	a.queue = make(chan *packet, r.queue)
 	a.bound.Store(&b)
 	more := append(end[:len(end):len(end)], a)
 	s.ends[b.user.role].Store(&more)
 	r.sessions[b.user.session] = s
 	r.flows[b.flow] = a
+	if b.stream == nil {
+		r.table.add(a, b.flow.client)
+	} else {
+		b.stream.allocation.Store(a)
+	}
 	r.counters.bound.Add(1)
 	r.gauge()
 	return nil
@@ -186,6 +188,11 @@ func (r *relay) release(a *allocation) {
 	if r.flows[b.flow] == a {
 		delete(r.flows, b.flow)
 	}
+	if b.stream == nil {
+		r.table.remove(a)
+	} else {
+		b.stream.allocation.CompareAndSwap(a, nil)
+	}
 	var rest []*allocation
 	r.shares.give(b.user, b.flow.client.Addr())
 	for _, other := range b.session.end(b.user.role) {
@@ -216,8 +223,31 @@ func (r *relay) at(f flow) *binding {
 	return nil
 }
 
+// allocation returns the one that has this relayed address, nil if there is none.
+func (r *relay) allocation(relayed net.Addr) *allocation {
+	u, ok := relayed.(*net.UDPAddr)
+	if !ok {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.addresses[u.AddrPort().Addr().Unmap()]
+}
+
+// relayedHost is the host part of a peer's relayed address, 0 for an address that is none.
+func relayedHost(peer net.Addr) uint32 {
+	u, ok := peer.(*net.UDPAddr)
+	if !ok || u.Port != relayedPort {
+		return 0
+	}
+	return hostOf(u.AddrPort().Addr())
+}
+
 // generator is the relay as pion asks it for relayed addresses.
-type generator struct{ relay *relay }
+type generator struct {
+	relay *relay
+	live  *sync.WaitGroup // counts those that pion has not closed
+}
 
 func (g generator) Validate() error { return nil }
 
@@ -230,7 +260,9 @@ func (g generator) AllocatePacketConn(_ string, port int) (net.PacketConn, net.A
 	if err != nil {
 		return nil, nil, err
 	}
-	return a, a.udp, nil
+	g.live.Add(1)
+	a.onClose = g.live.Done
+	return a, a.LocalAddr(), nil
 }
 
 // AllocateConn would be RFC 6062, connections to peers over TCP: there are none.

@@ -25,6 +25,7 @@ type Server struct {
 	counters   counters
 	relay      *relay
 	credit     *credit // of addresses that have proved nothing
+	sockets    sockets
 	transports []*transport
 	bindings   *net.UDPConn // answers Binding requests; nil: none
 	addresses  Addresses
@@ -62,15 +63,13 @@ func (s *Server) bind() error {
 	if err != nil {
 		return fmt.Errorf("listen for UDP: %w", err)
 	}
-	if u, ok := udp.(*net.UDPConn); ok { // the kernel gives what it allows
-		_, _ = u.SetReadBuffer(socketBuffer), u.SetWriteBuffer(socketBuffer)
-	}
-	s.addresses.UDP = s.add("udp", newDatagrams(udp, c.Realm, s.credit, &s.counters), udp.LocalAddr())
+	s.sockets = openSockets(udp.(*net.UDPConn), c, &s.counters)
+	s.addresses.UDP = s.add("udp", newDatagrams(s.sockets, s.relay, c.Realm, s.credit), s.sockets.local())
 	tcp, err := net.Listen("tcp", c.Address)
 	if err != nil {
 		return fmt.Errorf("listen for TCP: %w", err)
 	}
-	s.addresses.TCP = s.add("tcp", newStreams(tcp, c, nil, &s.counters), tcp.Addr())
+	s.addresses.TCP = s.add("tcp", newStreams(tcp, c, nil, s.relay, s.sockets), tcp.Addr())
 	if c.BindingAddress != "" {
 		if s.bindings, err = listenBindings(c.BindingAddress); err != nil {
 			return fmt.Errorf("listen for Binding requests: %w", err)
@@ -82,10 +81,10 @@ func (s *Server) bind() error {
 		if err != nil {
 			return fmt.Errorf("listen for TLS: %w", err)
 		}
-		s.addresses.TLS = s.add("tls", newStreams(secure, c, c.TLS, &s.counters), secure.Addr())
+		s.addresses.TLS = s.add("tls", newStreams(secure, c, c.TLS, s.relay, s.sockets), secure.Addr())
 	}
 	if c.Shared != nil {
-		s.add("shared", newStreams(c.Shared, c, nil, &s.counters), c.Shared.Addr())
+		s.add("shared", newStreams(c.Shared, c, nil, s.relay, s.sockets), c.Shared.Addr())
 	}
 	return nil
 }
@@ -131,6 +130,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, t := range started {
 		t.wait()
 	}
+	s.sockets.free() // only now nobody sends any more
 	return err
 }
 
@@ -141,21 +141,24 @@ func (t *transport) start() error {
 	switch f := t.front.(type) {
 	case *datagrams:
 		c.PacketConnConfigs = []pion.PacketConnConfig{
-			{PacketConn: f, RelayAddressGenerator: generator{t.relay}, PermissionHandler: permit},
+			{PacketConn: f, RelayAddressGenerator: generator{t.relay, &t.live}, PermissionHandler: permit},
 		}
 	case *streams:
 		c.ListenerConfigs = []pion.ListenerConfig{
-			{Listener: f, RelayAddressGenerator: generator{t.relay}, PermissionHandler: permit},
+			{Listener: f, RelayAddressGenerator: generator{t.relay, &t.live}, PermissionHandler: permit},
 		}
 	}
 	_, err := pion.NewServer(c) // ends when its socket is closed
+	if f, ok := t.front.(*datagrams); ok && err == nil {
+		go f.serve()
+	}
 	return err
 }
 
 // Close ends Run, which waits for the rest; or frees the sockets of a server that was never run.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	ending := s.ending
+	ending, ran := s.ending, s.ran
 	s.ran, s.ending = true, true
 	s.mu.Unlock()
 	if ending {
@@ -170,6 +173,9 @@ func (s *Server) Close() error {
 	}
 	if s.bindings != nil {
 		errs = append(errs, s.bindings.Close())
+	}
+	if !ran && s.sockets != nil {
+		s.sockets.free()
 	}
 	return errors.Join(errs...)
 }

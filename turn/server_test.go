@@ -211,7 +211,7 @@ func TestRefusedAllocates(t *testing.T) {
 	if n := addressesInUse(s); n != 0 {
 		t.Errorf("%d addresses left behind", n)
 	}
-	if c, _, err := (generator{s.relay}).AllocateConn("tcp4", 0); c != nil || !errors.Is(err, errors.ErrUnsupported) {
+	if c, _, err := (generator{relay: s.relay}).AllocateConn("tcp4", 0); c != nil || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("AllocateConn: %v, %v", c, err)
 	}
 }

@@ -8,12 +8,12 @@ type Stats struct {
 	Sessions         int64  // gauge: with at least one allocation
 	Connections      int64  // gauge: open TCP and TLS connections
 	AllocationsTotal uint64 // allocations ever bound
-	Packets          uint64 // handed to the other end's queue
+	Packets          uint64 // sent to the other end's client, or handed to its queue
 	Bytes            uint64 // payload of those, without TURN's own headers
 
 	AuthFailures map[string]uint64 // malformed, expired, unknown_key, bad_integrity, wrong_credentials, no_allocation
 	Refusals     map[string]uint64 // quota, peer, transport, connections, draining
-	Drops        map[string]uint64 // queue_full, not_peer, unbound, too_big, malformed, rate, unproved
+	Drops        map[string]uint64 // why a packet went nowhere: see the reasons
 }
 
 // reason says why something was refused or dropped.
@@ -31,14 +31,19 @@ const (
 	refusedTransport
 	refusedConn
 	refusedDraining
-	dropQueueFull
-	dropNotPeer
+	dropQueueFull // a TCP or TLS client does not read
+	dropNotPeer   // of the session, or no longer
 	dropUnbound
 	dropTooBig
 	dropMalformed
 	dropRate
 	dropUnproved
-	reasons // how many there are
+	dropNoAllocation // from a client that has none
+	dropNoChannel    // to a channel that is not bound
+	dropNoPermission // at one end or the other
+	dropSend         // the kernel would not take it
+	dropRequests     // a request, while too many wait
+	reasons          // how many there are
 )
 
 // counters is what Stats is taken from.
@@ -67,6 +72,7 @@ func (c *counters) snapshot() Stats {
 		Bytes:            c.bytes.Load(),
 		AuthFailures:     named(authMalformed, "malformed", "expired", "unknown_key", "bad_integrity", "wrong_credentials", "no_allocation"),
 		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections", "draining"),
-		Drops:            named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed", "rate", "unproved"),
+		Drops: named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed", "rate", "unproved",
+			"no_allocation", "no_channel", "no_permission", "send", "requests_full"),
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -30,23 +29,29 @@ type streams struct {
 	tls      *tls.Config // nil: plain TCP
 	realm    string
 	max      int
+	queue    int // messages that may wait for a client
+	relay    *relay
+	outlets  sync.Pool // of outlet
 	counters *counters
 	log      *slog.Logger
 	closed   chan struct{}  // closed by Close
 	ended    chan struct{}  // closed when pion's accept loop has been told so
-	open     sync.WaitGroup // connections that pion has not closed yet
+	open     sync.WaitGroup // connections that pion has not closed yet, and writers
 
 	mu    sync.Mutex
 	conns map[netip.AddrPort]*stream // by client; none is added once closed is
 }
 
-func newStreams(l net.Listener, c *Config, tlsConfig *tls.Config, n *counters) *streams {
+func newStreams(l net.Listener, c *Config, tlsConfig *tls.Config, r *relay, s sockets) *streams {
 	return &streams{
 		Listener: l,
 		tls:      tlsConfig,
 		realm:    c.Realm,
 		max:      c.MaxConns,
-		counters: n,
+		queue:    c.Queue,
+		relay:    r,
+		outlets:  sync.Pool{New: func() any { return s.outlet() }},
+		counters: r.counters,
 		log:      c.Logger,
 		closed:   make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -131,6 +136,8 @@ func (l *streams) request(client netip.AddrPort) *request {
 	return new(request) // the connection has just gone
 }
 
+func (l *streams) reach(b *binding) { b.stream = l.at(b.flow.client) }
+
 func (l *streams) settle(client netip.AddrPort, has bool) {
 	if s := l.at(client); s != nil {
 		s.settle(has)
@@ -144,48 +151,115 @@ func (l *streams) wait() {
 	l.open.Wait()
 }
 
-// stream is one client's connection. Each Read returns one whole message, so that pion handles every message before the
-// next is read, as it does with datagrams.
+// stream is one client's connection. It relays what it reads, and each Read returns one request, so that pion handles every
+// request before the next message is read, as it does with datagrams.
 type stream struct {
 	net.Conn
-	listener *streams
-	client   netip.AddrPort
-	in       *bufio.Reader
-	current  request
-	idle     atomic.Int64 // a time.Duration
-	close    sync.Once
+	listener   *streams
+	client     netip.AddrPort
+	in         *bufio.Reader
+	out        outlet // nil while nothing is to be sent
+	queue      queue
+	allocation atomic.Pointer[allocation]
+	current    request
+	idle       atomic.Int64 // a time.Duration
+	close      sync.Once
 }
 
 // Read returns the next message that pion shall see.
 func (s *stream) Read(p []byte) (int, error) {
-	for {
-		if err := s.SetReadDeadline(time.Now().Add(time.Duration(s.idle.Load()))); err != nil {
-			return 0, err
-		}
-		header, err := s.in.Peek(4)
+	n := s.listener.counters
+	for taken := 0; ; {
+		message, err := s.next(&taken)
 		if err != nil {
 			return 0, err
+		}
+		switch {
+		case len(message) > len(p):
+			n.count(dropTooBig)
+		case s.listener.relay.forward(s.allocation.Load(), message, s.outlet()):
+		case s.current.read(message):
+			return copy(p, message), s.skip(&taken)
+		default:
+			n.count(dropMalformed)
+		}
+	}
+}
+
+// next returns the next message that is not too long, as it lies in the buffer. taken is how much of the buffer has been
+// returned before: that stays where it is for as long as the next is there too, so that several are sent at once.
+func (s *stream) next(taken *int) ([]byte, error) {
+	for {
+		header, err := s.peek(taken, 4)
+		if err != nil {
+			return nil, err
 		}
 		n, err := frameLength(header)
 		if err != nil {
 			s.listener.counters.count(dropMalformed)
-			return 0, err
+			return nil, err
 		}
-		if n > maxMessage || n > len(p) {
+		if n > maxMessage {
 			s.listener.counters.count(dropTooBig)
+			if err := s.skip(taken); err != nil {
+				return nil, err
+			}
+			if err := s.hurry(); err != nil {
+				return nil, err
+			}
 			if _, err := s.in.Discard(n); err != nil {
-				return 0, err
+				return nil, err
 			}
 			continue
 		}
-		if _, err := io.ReadFull(s.in, p[:n]); err != nil {
-			return 0, err
-		}
-		if s.current.read(p[:n]) {
-			return n, nil
-		}
-		s.listener.counters.count(dropMalformed)
+		message, err := s.peek(taken, n)
+		*taken += n
+		return message, err
 	}
+}
+
+// peek returns the next n bytes behind what is taken. If they have to be waited for, what is taken is sent first.
+func (s *stream) peek(taken *int, n int) ([]byte, error) {
+	if s.in.Buffered() < *taken+n {
+		if err := s.skip(taken); err != nil {
+			return nil, err
+		}
+		if s.in.Buffered() < n {
+			if err := s.hurry(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	p, err := s.in.Peek(*taken + n)
+	if err != nil {
+		return nil, err
+	}
+	return p[*taken:], nil
+}
+
+// hurry says for how long the client may be silent.
+func (s *stream) hurry() error {
+	return s.SetReadDeadline(time.Now().Add(time.Duration(s.idle.Load())))
+}
+
+// outlet is lent until skip: most streams are idle, and an outlet is large.
+func (s *stream) outlet() outlet {
+	if s.out == nil {
+		s.out = s.listener.outlets.Get().(outlet)
+	}
+	return s.out
+}
+
+// skip sends and is done with what was taken.
+func (s *stream) skip(taken *int) error {
+	if s.out != nil {
+		s.out.flush()
+		s.listener.outlets.Put(s.out)
+		s.out = nil
+	}
+	_, err := s.in.Discard(*taken)
+	*taken = 0
+	return err
 }
 
 // frameLength returns the length of the message that starts with these 4 bytes, padding included: STUN frames itself
@@ -238,6 +312,7 @@ func (s *stream) abort() {
 func (s *stream) Close() error {
 	s.close.Do(func() {
 		s.abort()
+		s.queue.end()
 		s.listener.mu.Lock()
 		delete(s.listener.conns, s.client)
 		s.listener.mu.Unlock()

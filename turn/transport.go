@@ -19,13 +19,15 @@ type transport struct {
 	counters *counters
 	front    front
 	permit   func(client net.Addr, peer net.IP) bool // permitted, except where a test opens it
-	live     sync.WaitGroup                          // allocations for which pion has a goroutine
+	live     sync.WaitGroup                          // allocations that pion has not closed yet
 }
 
 // front is the listening side of a transport.
 type front interface {
 	// request returns the request that pion is at for a client.
 	request(netip.AddrPort) *request
+	// reach says how a client is reached that has just been granted an allocation.
+	reach(*binding)
 	// settle says whether a client has an allocation now.
 	settle(client netip.AddrPort, has bool)
 	// over is closed when pion's loop on the listener has been told that it is closed.
@@ -60,6 +62,18 @@ func (t *transport) pionConfig() pion.ServerConfig {
 			OnAuth:              t.authenticated,
 			OnAllocationCreated: t.created,
 			OnAllocationDeleted: t.deleted,
+			OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) { t.routed(relayed, peer, true) },
+			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) { t.routed(relayed, peer, false) },
+			OnChannelCreated: func(_, _ net.Addr, _, _, _ string, relayed, peer net.Addr, channel uint16) {
+				if a := t.relay.allocation(relayed); a != nil {
+					a.open(relayedHost(peer), channel)
+				}
+			},
+			OnChannelDeleted: func(_, _ net.Addr, _, _, _ string, relayed, _ net.Addr, channel uint16) {
+				if a := t.relay.allocation(relayed); a != nil {
+					a.shut(channel)
+				}
+			},
 		},
 	}
 }
@@ -161,11 +175,11 @@ func (t *transport) permitted(client net.Addr, peer net.IP) bool {
 // created binds a new allocation to its session. Where that fails, since another transport was faster to the last
 // place, the allocation is closed at once.
 func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.Addr, _ int) {
-	t.live.Add(1)
 	c, ip := clientOf(client), clientOf(relayed).Addr()
 	u, err := parseUsername(name)
 	if err == nil {
 		b := binding{flow: flow{t.name, c}, name: name, key: t.front.request(c).key, user: u}
+		t.front.reach(&b)
 		err = t.relay.bind(ip, b)
 	}
 	if err != nil {
@@ -180,7 +194,15 @@ func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.A
 func (t *transport) deleted(client, _ net.Addr, _, _, _ string) {
 	c := clientOf(client)
 	t.front.settle(c, t.relay.at(flow{t.name, c}) != nil)
-	t.live.Done()
+}
+
+// routed is told that a permission was made, or that it ended.
+func (t *transport) routed(relayed net.Addr, peer net.IP, on bool) {
+	a := t.relay.allocation(relayed)
+	ip, ok := netip.AddrFromSlice(peer)
+	if host := hostOf(ip); a != nil && ok && host != 0 {
+		a.permit(host, on)
+	}
 }
 
 // wait returns when pion has ended all that it started for the transport.

@@ -4,6 +4,7 @@ package turnload
 
 import (
 	"encoding/binary"
+	"fmt"
 	"time"
 )
 
@@ -36,8 +37,8 @@ const (
 const stall = 20 * time.Millisecond
 
 // Saturate keeps packets under way between all clients, in bursts of one flow, the flows in turn: first for the time of
-// warm, then for that of measured, at whose beginning and end it calls mark. It returns how many were delivered between
-// the two calls, and what became of all.
+// warm, then for that of measured, at whose beginning and end it calls mark. Each lasts longer where too little came for the
+// server to have been at work within it. It returns how many were delivered between the two calls, and what became of all.
 func (l *Load) Saturate(burst int, warm, measured time.Duration, mark func() error) (delivered int, all Traffic, err error) {
 	l.reset()
 	for _, phase := range []time.Duration{warm, measured} {
@@ -56,8 +57,11 @@ func (l *Load) Saturate(burst int, warm, measured time.Duration, mark func() err
 
 // keepUp is Saturate for a while.
 func (l *Load) keepUp(burst int, length time.Duration) error {
-	begin := time.Now()
-	for now, arrived := begin, begin; now.Sub(begin) < length; now = time.Now() {
+	begin, enough := time.Now(), l.traffic.Delivered+2*openInAll
+	for now, arrived := begin, begin; now.Sub(begin) < length || l.traffic.Delivered < enough; now = time.Now() {
+		if now.Sub(begin) > length+patience {
+			return fmt.Errorf("%d packets delivered in %v: %w", l.traffic.Delivered, now.Sub(begin), ErrRefused)
+		}
 		if err := l.fill(burst, now); err != nil {
 			return err
 		}
@@ -222,9 +226,9 @@ func (l *Load) count(message []byte, client int, at int64) {
 	}
 }
 
-// drain takes what is still under way, until nothing comes any more.
+// drain takes what is still under way, until nothing comes any more. A server from which nothing came yet gets more time.
 func (l *Load) drain() error {
-	for last := time.Now(); l.open > 0 && time.Since(last) < 100*time.Millisecond; {
+	for last := time.Now(); l.open > 0 && (time.Since(last) < 200*time.Millisecond || l.traffic.Delivered == 0 && time.Since(last) < patience); {
 		n, err := l.take()
 		if err != nil {
 			return err

@@ -59,6 +59,8 @@ type allocation struct {
 
 	key  clientKey // of the table, over UDP
 	next atomic.Pointer[allocation]
+
+	kernel *kernelEnd // guarded by relay.mu; nil: the kernel does not know it
 }
 
 // WriteTo drops p: pion is shown no packet that it could relay.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,18 +46,39 @@ func grant(t testing.TB, k *Keys) Grant {
 	return g
 }
 
-// serve runs a server on loopback until the test ends. Zero fields of c get what tests need.
+// ground is where a server and its clients are. Each calls what opens its sockets.
+type ground struct {
+	server, clients func(open func() error) error
+}
+
+// grounds are those that are not plain loopback, by server. settle makes one, where the tests are not to run over loopback.
+var (
+	grounds sync.Map // of *Server
+	settle  = func(testing.TB, *Config) *ground { return nil }
+)
+
+// serve runs a server, on loopback unless settle knows better, until the test ends. Zero fields of c get what tests need.
 func serve(t testing.TB, c Config, prepare ...func(*Server)) *Server {
 	t.Helper()
-	if c.Address == "" {
-		c.Address = "127.0.0.1:0"
-	}
 	if c.Keys == nil {
 		c.Keys = newKeys(t)
 	}
-	s, err := New(c)
-	if err != nil {
+	g := settle(t, &c)
+	if c.Address == "" {
+		c.Address = "127.0.0.1:0"
+	}
+	var s *Server
+	open := func() (err error) { s, err = New(c); return err }
+	if g != nil {
+		inside := open
+		open = func() error { return g.server(inside) }
+	}
+	if err := open(); err != nil {
 		t.Fatal(err)
+	}
+	if g != nil {
+		grounds.Store(s, g)
+		t.Cleanup(func() { grounds.Delete(s) })
 	}
 	for _, f := range prepare {
 		f(s)
@@ -109,17 +131,25 @@ type received struct {
 func dial(t testing.TB, s *Server, transport string, cred Credential) *client {
 	t.Helper()
 	var conn net.Conn
-	var err error
-	a := s.Addresses()
-	switch transport {
-	case "udp":
-		conn, err = net.Dial("udp", a.UDP.String())
-	case "tcp":
-		conn, err = net.Dial("tcp", a.TCP.String())
-	case "shared":
-		conn, err = net.Dial("tcp", s.config.Shared.Addr().String())
-	case "tls":
-		conn, err = tls.Dial("tcp", a.TLS.String(), &tls.Config{InsecureSkipVerify: true})
+	open := func() (err error) {
+		a := s.Addresses()
+		switch transport {
+		case "udp":
+			conn, err = net.Dial("udp", a.UDP.String())
+		case "tcp":
+			conn, err = net.Dial("tcp", a.TCP.String())
+		case "shared":
+			conn, err = net.Dial("tcp", s.config.Shared.Addr().String())
+		case "tls":
+			conn, err = tls.Dial("tcp", a.TLS.String(), &tls.Config{InsecureSkipVerify: true})
+		}
+		return err
+	}
+	err := error(nil)
+	if g, ok := grounds.Load(s); ok && transport != "shared" { // that listener is the test's own
+		err = g.(*ground).clients(open)
+	} else {
+		err = open()
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -37,6 +37,10 @@ type Config struct {
 
 	Limits Limits // beyond those; default: none
 
+	// XDP is a network interface, by its name, where ChannelData between UDP clients are forwarded before the kernel's network stack sees
+	// them; see package turn/xdp for what that needs. Clients that come through another interface are served without. Empty: nowhere.
+	XDP string
+
 	Now    func() time.Time // clock that judges expiry; default time.Now
 	Logger *slog.Logger     // default: none
 

@@ -36,6 +36,9 @@
 //
 // A stream's reader takes the same way from relay.forward on. Nothing on it allocates or locks, but a queue once a round. A worker
 // never waits with something in hand: it sends what it read and reads again, and so takes more at a time the more there is.
+// Where the operator asks for it, the kernel does the same for ChannelData between UDP clients before they reach a socket
+// ([Config.XDP], kernel.go, package turn/xdp).
+//
 // What the kernel lacks is found out at the start and said in the log; without any of it, one [plainSocket] does it all.
 //
 // pion starts a goroutine for each allocation, to read what peers send. It has nothing to do here, nobody waits for it, and

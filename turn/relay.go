@@ -53,6 +53,7 @@ type relay struct {
 	start                      time.Time             // that paces are counted from
 	pace                       pace                  // of all that is relayed
 	draining                   atomic.Pointer[drain] // nil: no; set with mu held
+	kernel                     *kernel               // nil: none
 	table                      *table                // of bound UDP clients; changed with mu held
 
 	mu        sync.Mutex
@@ -201,6 +202,9 @@ func (r *relay) release(a *allocation) {
 		}
 	}
 	b.session.ends[b.user.role].Store(&rest)
+	if r.kernel != nil {
+		r.kernel.leave(a, b)
+	}
 	if len(b.session.end(camera))+len(b.session.end(viewer)) == 0 {
 		delete(r.sessions, b.user.session)
 	}

@@ -76,6 +76,9 @@ func (a *allocation) reroute(meant func(*route) bool, fresh route, change func(*
 	change(&now[i])
 	now = slices.Clip(slices.DeleteFunc(now, func(e route) bool { return e.channel == 0 && (e.peer == 0 || !e.permitted) }))
 	a.routes.Store(&now)
+	if k := a.relay.kernel; k != nil {
+		k.refresh(a)
+	}
 }
 
 func (a *allocation) routed() routes {

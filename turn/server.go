@@ -10,6 +10,8 @@ import (
 	"time"
 
 	pion "github.com/pion/turn/v4"
+
+	"github.com/peephole-cam/peephole/turn/xdp"
 )
 
 // socketBuffer is asked of the kernel for each direction of the UDP socket, in bytes: a keyframe of every client may
@@ -18,6 +20,9 @@ const socketBuffer = 4 << 20
 
 // ErrRun is returned by Run when it was called before, or after Close.
 var ErrRun = errors.New("server ran already or is closed")
+
+// ErrXDP is returned by New, wrapped in the reason, where Config.XDP asks for what cannot be had.
+var ErrXDP = errors.New("no XDP")
 
 // Server is a TURN server.
 type Server struct {
@@ -43,7 +48,7 @@ type Addresses struct {
 	Binding  netip.AddrPort // the UDP port that answers Binding requests alone; zero if there is none
 }
 
-// New binds the sockets and serves nothing: what arrives waits until Run. It returns ErrConfig, or why a socket could not
+// New binds the sockets and serves nothing: what arrives waits until Run. It returns ErrConfig, ErrXDP, or why a socket could not
 // be bound; else the server owns Config.Shared. Close the server if it is never run.
 func New(config Config) (*Server, error) {
 	if err := config.Validate(); err != nil {
@@ -64,6 +69,9 @@ func (s *Server) bind() error {
 		return fmt.Errorf("listen for UDP: %w", err)
 	}
 	s.sockets = openSockets(udp.(*net.UDPConn), c, &s.counters)
+	if err := s.openKernel(); err != nil {
+		return err
+	}
 	s.addresses.UDP = s.add("udp", newDatagrams(s.sockets, s.relay, c.Realm, s.credit), s.sockets.local())
 	tcp, err := net.Listen("tcp", c.Address)
 	if err != nil {
@@ -86,6 +94,25 @@ func (s *Server) bind() error {
 	if c.Shared != nil {
 		s.add("shared", newStreams(c.Shared, c, nil, s.relay, s.sockets), c.Shared.Addr())
 	}
+	return nil
+}
+
+// openKernel has the kernel forward what it can, where that was asked for.
+func (s *Server) openKernel() error {
+	if s.config.XDP == "" {
+		return nil
+	}
+	at := s.sockets.local().AddrPort()
+	f, err := xdp.Attach(xdp.Config{Interface: s.config.XDP, Port: at.Port(), Clients: s.config.MaxAllocations})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrXDP, err)
+	}
+	var local netip.Addr // of a wildcard address each client's binding says which
+	if !at.Addr().IsUnspecified() {
+		local = at.Addr()
+	}
+	s.relay.kernel = newKernel(f, local, s.config.Limits, s.config.Logger)
+	s.config.Logger.Info("TURN forwards ChannelData by XDP", "interface", s.config.XDP)
 	return nil
 }
 
@@ -131,7 +158,7 @@ func (s *Server) Run(ctx context.Context) error {
 		t.wait()
 	}
 	s.sockets.free() // only now nobody sends any more
-	return err
+	return errors.Join(err, s.relay.closeKernel())
 }
 
 // start hands the transport to a pion server, which serves from then on.
@@ -176,6 +203,7 @@ func (s *Server) Close() error {
 	}
 	if !ran && s.sockets != nil {
 		s.sockets.free()
+		errs = append(errs, s.relay.closeKernel())
 	}
 	return errors.Join(errs...)
 }
@@ -200,4 +228,10 @@ func (s *Server) URLs(host, certified string) []string {
 }
 
 // Stats returns the server's counters as they are now.
-func (s *Server) Stats() Stats { return s.counters.snapshot() }
+func (s *Server) Stats() Stats {
+	n := s.counters.snapshot()
+	in := s.relay.inKernel()
+	n.Packets, n.Bytes, n.Kernel = n.Packets+in.Packets, n.Bytes+in.Bytes, in.Packets
+	n.Drops["rate"] += in.Limited
+	return n
+}

@@ -10,6 +10,7 @@ type Stats struct {
 	AllocationsTotal uint64 // allocations ever bound
 	Packets          uint64 // sent to the other end's client, or handed to its queue
 	Bytes            uint64 // payload of those, without TURN's own headers
+	Kernel           uint64 // of the packets, those that XDP forwarded
 
 	AuthFailures map[string]uint64 // malformed, expired, unknown_key, bad_integrity, wrong_credentials, no_allocation
 	Refusals     map[string]uint64 // quota, peer, transport, connections, draining

@@ -34,6 +34,7 @@ type config struct {
 	listen, turn, turnPublic string
 	turnTLS                  string
 	turnMbit                 uint
+	turnXDP                  string
 	drain                    time.Duration
 	drainTo                  string
 	state                    string
@@ -74,6 +75,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.turn, "turn", "127.0.0.1:3478", "`address` of TURN, UDP and TCP; port 0 takes free ones")
 	set.StringVar(&c.turnPublic, "turn-public", "", "`host:port` at which clients reach TURN (default: the -turn address, or the public URL's host)")
 	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
+	set.StringVar(&c.turnXDP, "turn-xdp", "", "`interface`, such as eth0, where the kernel itself forwards what TURN relays between UDP clients (Linux; root, or CAP_NET_ADMIN and CAP_BPF)")
 	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s of payload; what goes beyond is dropped and counted. 0: no limit")
 	set.DurationVar(&c.drain, "drain", 0, "how long TURN keeps its clients after SIGTERM, while signaling and new clients go elsewhere; 0: not at all")
 	set.StringVar(&c.drainTo, "drain-to", "", "`IP:PORT`s, with commas, of TURN where new clients are sent meanwhile")

@@ -43,6 +43,7 @@ func turnMetrics(m *obs.Metrics, stats func() turn.Stats) {
 	m.Gauge("peephole_turn_sessions", "Sessions with an allocation now.", nil, func() float64 { return float64(stats().Sessions) })
 	m.Gauge("peephole_turn_connections", "TCP and TLS connections now.", nil, func() float64 { return float64(stats().Connections) })
 	m.Counter("peephole_turn_allocations_total", "Allocations made.", nil, func() float64 { return float64(stats().AllocationsTotal) })
+	m.Counter("peephole_turn_kernel_packets_total", "Packets relayed that XDP forwarded.", nil, func() float64 { return float64(stats().Kernel) })
 	m.Counter("peephole_turn_packets_total", "Packets relayed.", nil, func() float64 { return float64(stats().Packets) })
 	m.Counter("peephole_turn_bytes_total", "Bytes relayed, without TURN's own headers.", nil, func() float64 { return float64(stats().Bytes) })
 	now := stats()

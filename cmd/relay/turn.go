@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -53,13 +54,16 @@ func newTURN(c *config, relayURL string, secure *tls.Config, shared net.Listener
 	}
 	limits := turnLimits
 	limits.ServerRate = int64(c.turnMbit) * 1e6 / 8
-	cfg := turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared, Limits: limits, Logger: log}
+	cfg := turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared, Limits: limits, XDP: c.turnXDP, Logger: log}
 	flags, at := "-turn", c.turn
 	if c.turnTLS != "" && c.turnTLS != noTURNTLS {
 		cfg.TLSAddress, cfg.TLS = c.turnTLS, withProtocols(secure, alpnTURN)
 		flags, at = "-turn or -turn-tls", c.turn+" and "+c.turnTLS
 	}
 	server, err := turn.New(cfg)
+	if errors.Is(err, turn.ErrXDP) {
+		return nil, fmt.Errorf("-turn-xdp %s: %w; without -turn-xdp everything works, with more work for the processor", c.turnXDP, err)
+	}
 	if err != nil { // perhaps for the second port alone, which is not worth failing for
 		cfg.BindingAddress = ""
 		if server, err = turn.New(cfg); err == nil {

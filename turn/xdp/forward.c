@@ -3,7 +3,7 @@
 // ChannelData of one client of a TURN server becomes ChannelData for another client of it, where the network card hands packets over and
 // before the kernel's network stack sees them. Everything else, and whatever is unusual in any way, goes on to the server's process.
 //
-//	Ethernet | IPv4, no options, or IPv6, no extensions | UDP to the server's port | channel [2] length [2] | data
+//	Ethernet | IPv4, no options, or IPv6, no extensions | UDP to the server's port | channel [2] length [2] | data, padding
 //	MACs       addresses, TTL                             ports, checksum            channel                  unchanged
 //
 // All numbers in maps are in network byte order, but for indices, costs and times.
@@ -162,11 +162,12 @@ static __always_inline __u64 swap16(__u16 was, __u16 is)
 	return (__u64)(__u16)~was + is;
 }
 
-// data is whether what UDP carries is one ChannelData message, whole, and nothing else. Padding, which UDP needs none of, is unusual.
+// data is whether what UDP carries is one ChannelData message, whole, and nothing else but the padding that it may have.
 static __always_inline int data(struct udphdr *udp, __be16 *head, __u32 length, void *end)
 {
+	__u32 least = bpf_ntohs(head[1]) + 12;
 	return end - (void *)udp >= length && udp->dest == port && (head[0] & bpf_htons(0xc000)) == bpf_htons(0x4000) &&
-	       bpf_ntohs(udp->len) == length && bpf_ntohs(head[1]) + 12 == length;
+	       bpf_ntohs(udp->len) == length && length >= least && length < least + 4;
 }
 
 // rewrite is what both families have in common; sum is the change that the addresses made.

@@ -7,7 +7,7 @@ import (
 
 var (
 	// ErrUnsupported is returned where this system, or this network card, cannot do it.
-	ErrUnsupported = errors.New("no XDP here")
+	ErrUnsupported = errors.New("not supported")
 	// ErrFull is returned when there are as many clients, limits or routes as were asked for.
 	ErrFull = errors.New("no room left")
 	// ErrFamily is returned for a route whose addresses are not of one family.

@@ -139,8 +139,10 @@ func TestForward(t *testing.T) {
 		g.send(g.b, channelData(0x4777, data))
 		g.comes(g.a, server, channelData(0x4001, data))
 	}
+	g.send(g.a, append(channelData(0x4001, "padded"), 1, 2))
+	g.comes(g.b, server, append(channelData(0x4777, "padded"), 1, 2))
 	n, err := g.f.Counts()
-	if want := uint64(17); err != nil || n.Packets != want || n.Limited != 0 {
+	if want := uint64(18); err != nil || n.Packets != want || n.Limited != 0 {
 		t.Errorf("%+v, %v; want %d packets", n, err, want)
 	}
 	g.quiet(g.server)
@@ -168,16 +170,15 @@ func TestPassedOn(t *testing.T) {
 	g.join(g.a, 0x4001, g.b, 0x4777)
 	g.meet(g.a, 0x4001, g.b, 0x4777)
 	for name, p := range map[string][]byte{
-		"another channel":           channelData(0x4002, "data"),
-		"padded":                    append(channelData(0x4001, "dat"), 0),
-		"a length beyond the end":   channelData(0x4001, "data")[:6],
-		"half a header":             {0x40, 1},
-		"a byte":                    {0x40},
-		"STUN":                      {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-		"two messages":              append(channelData(0x4001, "data"), channelData(0x4001, "data")...),
-		"no channel":                channelData(0x8001, "data"),
-		"fragments of a large one":  channelData(0x4001, string(make([]byte, 2000))),
-		"nothing behind the header": append(channelData(0x4001, ""), 1),
+		"another channel":          channelData(0x4002, "data"),
+		"more than padding":        append(channelData(0x4001, "data"), 0, 0, 0, 0),
+		"a length beyond the end":  channelData(0x4001, "data")[:6],
+		"half a header":            {0x40, 1},
+		"a byte":                   {0x40},
+		"STUN":                     {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"two messages":             append(channelData(0x4001, "data"), channelData(0x4001, "data")...),
+		"no channel":               channelData(0x8001, "data"),
+		"fragments of a large one": channelData(0x4001, string(make([]byte, 2000))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g.t = t

@@ -218,7 +218,7 @@ func TestCameraRejects(t *testing.T) {
 			t.Errorf("%s: %d and %d are told, want %d", tt.name, len(e.person), len(e.relay), tt.want)
 		}
 	}
-	if err := c.dataArrived(strange); err != nil || len(e.person) != 4 {
+	if err := c.dataArrived(t.Context(), strange); err != nil || len(e.person) != 4 {
 		t.Errorf("a stranger's record on the data channel: %v, %q", err, e.person)
 	}
 }

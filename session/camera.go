@@ -70,6 +70,7 @@ type Camera struct {
 	peer      *peer
 	sender    *sender
 	explainer *explainer
+	puncher   *puncher
 	records   *recordKeys // nil until there is a secret
 	arrivals  arrivals
 	greeted   bool
@@ -195,13 +196,14 @@ func (c *Camera) connect(ctx context.Context) error {
 	})
 	p.data.OnOpen(func() { c.do(ctx, func() error { return c.greet() }) })
 	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
-		c.do(ctx, func() error { return c.dataArrived(m.Data) })
+		c.do(ctx, func() error { return c.dataArrived(ctx, m.Data) })
 	})
 	p.pc.SCTP().OnClose(func(error) { c.do(ctx, func() error { return errLeft }) }) // without a word
 	x := newExplainer("camera", p, c.offer.TURN, hiding{viewer: c.offer.RelayOnly, camera: c.cfg.RelayOnly})
 	x.onPath, x.work, x.do = c.cfg.OnPath, &c.work, func(f func() error) { c.do(ctx, f) }
 	x.tell = func(n network) error { return c.sendData(message{Type: "network", Network: &n}) }
 	c.explainer = x
+	c.puncher = newPuncher(x, c.sendData, c.cfg.Logger)
 	x.run(ctx)
 	return nil
 }
@@ -306,7 +308,7 @@ func (c *Camera) reject(err error) bool {
 	return true
 }
 
-func (c *Camera) dataArrived(wire []byte) error {
+func (c *Camera) dataArrived(ctx context.Context, wire []byte) error {
 	m, err := c.records.data.in.open(wire)
 	if err != nil {
 		c.reject(err)
@@ -326,6 +328,8 @@ func (c *Camera) dataArrived(wire []byte) error {
 		c.sender.again()
 	case "network":
 		c.explainer.heard(m.Network)
+	case "punch":
+		c.puncher.heard(ctx, m.Punch)
 	case "bye":
 		return errLeft
 	}

@@ -29,21 +29,23 @@ type explainer struct {
 	onPath    func(Path)          // may be nil
 	do        func(func() error)  // hands a function to Run's goroutine
 	work      *sync.WaitGroup     // what may outlive a call
+	able      bool                // this end can guess ports
 
-	start   time.Time
-	urls    []string        // of the relay
-	ready   bool            // the other end listens: this end's hello is on its way
-	known   Explain         // but for what the agent is asked
-	probed  bool            // the relay was asked over UDP
-	open    bool            // and answered
-	asking  bool            // the agent is being asked
-	again   bool            // and shall be once more
-	read    chan statistics // its answer
-	seen    statistics      // the last
-	looked  time.Time       // when it was asked last
-	changed time.Time       // when the selected pair last did
-	sent    network         // what the other end was told
-	last    Path            // what onPath was told
+	start     time.Time
+	urls      []string        // of the relay
+	ready     bool            // the other end listens: this end's hello is on its way
+	known     Explain         // but for what the agent is asked
+	probed    bool            // the relay was asked over UDP
+	open      bool            // and answered
+	asking    bool            // the agent is being asked
+	again     bool            // and shall be once more
+	read      chan statistics // its answer
+	seen      statistics      // the last
+	looked    time.Time       // when it was asked last
+	changed   time.Time       // when the selected pair last did
+	sent      network         // what the other end was told
+	otherAble bool            // the other end can guess ports
+	last      Path            // what onPath was told
 }
 
 // hiding is who asked to show no address but the relay's.
@@ -107,7 +109,7 @@ func (x *explainer) heard(n *network) {
 		return
 	}
 	p, other := n.plausible(), &x.known.Other
-	other.Mapping, other.UDP, other.Relay = p.Mapping, p.UDP, p.Relay
+	other.Mapping, other.UDP, other.Relay, x.otherAble = p.Mapping, p.UDP, p.Relay, p.Punch
 	x.look()
 }
 
@@ -156,7 +158,7 @@ func (x *explainer) take(s statistics) error {
 		x.last = newPath(e)
 		x.onPath(x.last)
 	}
-	now := network{Mapping: e.Own.Mapping, UDP: e.Own.UDP, Relay: e.Own.Relay}
+	now := network{Mapping: e.Own.Mapping, UDP: e.Own.UDP, Relay: e.Own.Relay, Punch: x.able}
 	if e.Selected != nil && e.Selected.Rung.relayed() {
 		now.Relay = cmp.Or(s.ours[s.local].relayWay, now.Relay)
 	}

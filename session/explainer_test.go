@@ -135,10 +135,10 @@ func testExplained(t *testing.T, role string, paths []Path, addresses bool) {
 // What the other end says of its network is taken as far as it is known here.
 func TestNetworkIsPlausible(t *testing.T) {
 	for _, tt := range []struct{ said, want network }{
-		{network{}, network{nat.UnknownMapping, "unknown", ""}},
-		{network{nat.AddressDependent, "blocked", "tls"}, network{nat.AddressDependent, "blocked", "tls"}},
-		{network{"<b>", "of course", "pigeon"}, network{nat.UnknownMapping, "unknown", ""}},
-		{network{nat.NoMapping, "open", ""}, network{nat.NoMapping, "open", ""}},
+		{network{}, network{nat.UnknownMapping, "unknown", "", false}},
+		{network{nat.AddressDependent, "blocked", "tls", false}, network{nat.AddressDependent, "blocked", "tls", false}},
+		{network{"<b>", "of course", "pigeon", false}, network{nat.UnknownMapping, "unknown", "", false}},
+		{network{nat.NoMapping, "open", "", true}, network{nat.NoMapping, "open", "", true}},
 	} {
 		if got := tt.said.plausible(); got != tt.want {
 			t.Errorf("%+v is taken as %+v, want %+v", tt.said, got, tt.want)
@@ -146,7 +146,7 @@ func TestNetworkIsPlausible(t *testing.T) {
 		x := explainer{asking: true}
 		x.heard(&tt.said)
 		x.heard(nil)
-		if got := (network{x.known.Other.Mapping, x.known.Other.UDP, x.known.Other.Relay}); got != tt.want {
+		if got := (network{x.known.Other.Mapping, x.known.Other.UDP, x.known.Other.Relay, x.otherAble}); got != tt.want {
 			t.Errorf("%+v is heard as %+v, want %+v", tt.said, got, tt.want)
 		}
 	}

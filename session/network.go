@@ -16,6 +16,7 @@ type network struct {
 	Mapping nat.Mapping `json:"mapping"`
 	UDP     string      `json:"udp"`
 	Relay   string      `json:"relay,omitempty"` // its way to the relay: the one in use, else the best
+	Punch   bool        `json:"punch,omitempty"` // it can guess ports
 }
 
 // plausible is n without what this version does not know.

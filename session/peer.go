@@ -16,6 +16,7 @@ import (
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/peephole-cam/peephole/internal/punch"
 	"github.com/peephole-cam/peephole/media"
 )
 
@@ -42,6 +43,7 @@ type peer struct {
 	pc   *webrtc.PeerConnection
 	data *webrtc.DataChannel
 
+	sockets    *punch.Sockets // nil: ports are not guessed
 	packets    packets
 	candidates int // of the other end, taken so far; owned by the session's goroutine
 }
@@ -65,7 +67,10 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 		return nil, fmt.Errorf("configure rtcp reports: %w", err)
 	}
 	p := new(peer)
-	settings, err := settings(ctx, cfg, &p.packets)
+	if cfg.turn != nil && cfg.network == nil && !cfg.relayOnly && !cfg.loopback {
+		p.sockets = punch.NewSockets()
+	}
+	settings, err := settings(ctx, cfg, p)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +89,7 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 	return p, nil
 }
 
-func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEngine, error) {
+func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	// AES-GCM costs a seventh of AES-CM with HMAC-SHA1 here, and is in every browser.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
@@ -111,7 +116,7 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 		udp = newHeadStart(cfg.turn.URLs)
 	}
 	if cfg.network == nil {
-		network, err := newTurnNet(udp)
+		network, err := newTurnNet(udp, p.sockets)
 		if err != nil {
 			return s, err
 		}
@@ -124,7 +129,7 @@ func settings(ctx context.Context, cfg peerConfig, p *packets) (webrtc.SettingEn
 	if cfg.feedback != nil {
 		s.BufferFactory = buffers(cfg.feedback)
 	}
-	s.LoggerFactory = loggers{cfg.log, p}
+	s.LoggerFactory = loggers{cfg.log, &p.packets}
 	return s, nil
 }
 

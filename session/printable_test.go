@@ -28,10 +28,10 @@ func TestCameraCannotPlayWithTheTerminal(t *testing.T) {
 	var said []string
 	v := &Viewer{records: theirs, greeted: true, cfg: ViewerConfig{OnStatus: func(s Status) { said = append(said, s.Code, s.Text) }}}
 	wire := sealed(t, ours.data.out, message{Type: "status", Code: bad, Text: bad})
-	if err := v.dataArrived(wire); err != nil {
+	if err := v.dataArrived(t.Context(), wire); err != nil {
 		t.Fatal(err)
 	}
-	err := v.dataArrived(sealed(t, ours.data.out, message{Type: "bye", Reason: bad}))
+	err := v.dataArrived(t.Context(), sealed(t, ours.data.out, message{Type: "bye", Reason: bad}))
 	if !errors.Is(err, ErrEnded) {
 		t.Fatalf("bye: %v", err)
 	}

@@ -42,7 +42,8 @@ type message struct {
 	Text      string `json:"text,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 
-	Network *network `json:"network,omitempty"`
+	Network *network   `json:"network,omitempty"`
+	Punch   *punchSide `json:"punch,omitempty"`
 }
 
 // recordKey is one direction of one channel. The nonce is iv XOR counter (TLS 1.3, RFC 8446 section 5.3): the key

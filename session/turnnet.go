@@ -9,6 +9,8 @@ import (
 	"github.com/pion/stun/v3"
 	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/stdnet"
+
+	"github.com/peephole-cam/peephole/internal/punch"
 )
 
 // relayedAddresses are those of all relayed transport addresses, doc/protocol.md section 5.3.
@@ -22,15 +24,16 @@ var errNoWayOut = errors.New("the relay reaches relayed addresses only")
 // session lasts, and with a relay that has gone a direct path would stand still too. turnDialer's connections do the same.
 type turnNet struct {
 	transport.Net
-	udp *headStart
+	udp     *headStart
+	sockets *punch.Sockets // those of the agent, so that a hole can be made behind one; nil: none can
 }
 
-func newTurnNet(udp *headStart) (turnNet, error) {
+func newTurnNet(udp *headStart, sockets *punch.Sockets) (turnNet, error) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		return turnNet{}, fmt.Errorf("open network: %w", err)
 	}
-	return turnNet{n, udp}, nil
+	return turnNet{n, udp, sockets}, nil
 }
 
 // ListenUDP makes the socket of a host candidate.
@@ -38,6 +41,9 @@ func (n turnNet) ListenUDP(network string, at *net.UDPAddr) (transport.UDPConn, 
 	conn, err := n.Net.ListenUDP(network, at)
 	if err != nil {
 		return nil, err
+	}
+	if udp, ok := conn.(*net.UDPConn); ok && n.sockets != nil && (at == nil || !at.IP.IsMulticast()) {
+		conn = n.sockets.Wrap(udp)
 	}
 	return hostConn{conn}, nil
 }

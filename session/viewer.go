@@ -92,6 +92,7 @@ type Viewer struct {
 	events    chan func() error // run by Run's goroutine, which owns all that follows
 
 	explainer *explainer
+	puncher   *puncher
 	arrivals  arrivals
 	records   *recordKeys            // nil until the answer has opened
 	pending   []*webrtc.ICECandidate // ours, gathered before there was an answer
@@ -172,6 +173,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 			v.sendChallenge()
 			v.tellPackets()
 			v.explainer.tick()
+			v.puncher.tick(ctx, v.explainer)
 		case <-patience.C:
 			if v.records == nil {
 				err = ErrNoAnswer
@@ -207,13 +209,14 @@ func (v *Viewer) connect(ctx context.Context) error {
 	})
 	p.data.OnOpen(func() { v.do(ctx, func() error { return v.greet() }) })
 	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
-		v.do(ctx, func() error { return v.dataArrived(m.Data) })
+		v.do(ctx, func() error { return v.dataArrived(ctx, m.Data) })
 	})
 	p.pc.SCTP().OnClose(func(error) { v.do(ctx, func() error { return ErrLost }) }) // the camera has gone without a word
 	x := newExplainer("viewer", p, v.cfg.TURN, hiding{viewer: v.cfg.RelayOnly})
 	x.addresses, x.onPath, x.work, x.do = v.cfg.Addresses, v.cfg.OnPath, &v.tracks, func(f func() error) { v.do(ctx, f) }
 	x.tell = func(n network) error { return v.sendData(message{Type: "network", Network: &n}) }
 	v.explainer = x
+	v.puncher = newPuncher(x, v.sendData, v.cfg.Logger)
 	x.run(ctx)
 	return nil
 }
@@ -305,7 +308,7 @@ func (v *Viewer) sendRecord(m message) error {
 	return nil
 }
 
-func (v *Viewer) dataArrived(wire []byte) error {
+func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 	if v.records == nil {
 		return nil
 	}
@@ -328,6 +331,8 @@ func (v *Viewer) dataArrived(wire []byte) error {
 		}
 	case "network":
 		v.explainer.heard(m.Network)
+	case "punch":
+		v.puncher.heard(ctx, m.Punch)
 	case "bye":
 		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}

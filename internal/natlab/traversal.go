@@ -17,3 +17,16 @@ func Traversable(a, b Kind) bool {
 	// Who has another port for each peer comes from one that nobody knows; the other one's filter must not mind it.
 	return steadyA && steadyB || steadyA && a.Behaviour.Filtering != AddressAndPortDependent || steadyB && b.Behaviour.Filtering != AddressAndPortDependent
 }
+
+// Guessable reports whether theory lets them talk all the same, where they are not Traversable, by guessing ports (internal/punch): of a NAT whose
+// mappings are many, one can be met by chance, or foreseen where they are counted up, as long as the other end's address is one or can be
+// foreseen too. Over IPv4 of their own alone: nobody looks for a NAT64's prefix.
+func Guessable(a, b Kind) bool {
+	if Traversable(a, b) || !a.UDP || !b.UDP || !a.IPv4 || !b.IPv4 {
+		return false
+	}
+	foreseen := func(k Kind) bool {
+		return k.Behaviour.Mapping == EndpointIndependent || k.Behaviour.Ports == Sequential
+	}
+	return a.Behaviour.Mapping == EndpointIndependent || b.Behaviour.Mapping == EndpointIndependent || foreseen(a) && foreseen(b)
+}

@@ -1,0 +1,53 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/peephole-cam/peephole/internal/natlab"
+)
+
+// untilGuessed is how many frames come until ports have been guessed, and a hole found, or not: 20 s of them.
+const untilGuessed = "300"
+
+// Where a NAT has another port for each peer, the session begins on the relay and moves to a hole that was found by guessing, and no frame is lost on
+// the way.
+func TestPortsAreGuessed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ camera, viewer natlab.Kind }{
+		{natlab.SymmetricRandom, natlab.PortRestricted},
+		{natlab.PortRestricted, natlab.SymmetricSequential},
+		{natlab.SymmetricSequential, natlab.SymmetricSequential},
+	} {
+		t.Run(tt.camera.Name+" and "+tt.viewer.Name, func(t *testing.T) {
+			if !natlab.Guessable(tt.camera, tt.viewer) {
+				t.Fatal("theory says otherwise")
+			}
+			w, code := newScene(t, tt.camera, tt.viewer).once(t, untilGuessed)
+			rungs := w.Explain.Rungs
+			if code != 0 || w.Path != "direct" || w.Rejected+w.Missing+w.Delayed != 0 || len(rungs) != 2 || rungs[0].Rung != "relay-udp" || rungs[1].Rung != "direct" {
+				t.Fatalf("exit %d, %+v; want a session that moves from the relay to a hole", code, w)
+			}
+			t.Logf("relayed after %.0f ms, direct after %.0f ms: %s", rungs[0].At, rungs[1].At, w.Why)
+		})
+	}
+}
+
+// Who hides behind the relay guesses nothing: what leaves either network goes to the relay.
+func TestHiddenGuessesNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, natlab.PortRestricted, natlab.SymmetricSequential)
+	wires := []*natlab.Recording{s.home.Network().Record(), s.person.Network().Record()}
+	if w, code := s.once(t, "100", "-relay-only"); code != 0 || w.Path != "relay" {
+		t.Errorf("exit %d, %+v", code, w)
+	}
+	for _, wire := range wires {
+		for _, p := range wire.Packets() {
+			if p.Out && p.Dst.Addr() != s.relayHost.IPv4() && p.Dst.Addr() != (netip.Addr{}) {
+				t.Fatalf("a packet went to %s", p.Dst)
+			}
+		}
+	}
+}

@@ -19,8 +19,11 @@ type Run struct {
 	sent int // for tests; read it when Do has returned
 }
 
+// spreading has a token for each spreader of this process: their sockets are many.
+var spreading = make(chan struct{}, maxSpreaders)
+
 // Do sends what the role of this end asks for, until a hole is found, or the budget is spent, or ctx ends. It returns the address at which the
-// socket of Own reaches the other end. Errors: ErrNoHole.
+// socket of Own reaches the other end. Errors: ErrNoHole, ErrBusy.
 func (r *Run) Do(ctx context.Context) (netip.AddrPort, error) {
 	ctx, cancel := context.WithTimeout(ctx, runFor)
 	defer cancel()
@@ -33,7 +36,13 @@ func (r *Run) Do(ctx context.Context) (netip.AddrPort, error) {
 		defer r.Own.conn.listen(nil)
 		peer, ok = r.seek(ctx, came)
 	case spreader:
-		peer, ok = r.spread(ctx, came)
+		select {
+		case spreading <- struct{}{}:
+			peer, ok = r.spread(ctx, came)
+			<-spreading
+		default:
+			return netip.AddrPort{}, fmt.Errorf("punch: %w", ErrBusy)
+		}
 	}
 	if !ok {
 		return netip.AddrPort{}, fmt.Errorf("punch: %w", ErrNoHole)

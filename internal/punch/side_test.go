@@ -1,6 +1,7 @@
 package punch
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 )
@@ -131,6 +132,25 @@ func TestCountsMeet(t *testing.T) {
 		if meet != 1 {
 			t.Errorf("drift %v: they meet %d times", drift, meet)
 		}
+	}
+}
+
+// A process opens no more sockets than those of some runs.
+func TestSpreadersAreBounded(t *testing.T) {
+	plain, _ := loopback(t)
+	c := NewSockets().Wrap(plain)
+	defer c.Close()
+	for range maxSpreaders {
+		spreading <- struct{}{}
+	}
+	defer func() {
+		for range maxSpreaders {
+			<-spreading
+		}
+	}()
+	r := Run{Own: Way{side("203.0.113.8:50000", Random, 0), c}, Other: side("203.0.113.7:50000", Steady, 0)}
+	if _, err := r.Do(t.Context()); !errors.Is(err, ErrBusy) || r.sent > 0 {
+		t.Errorf("%v, %d sent", err, r.sent)
 	}
 }
 

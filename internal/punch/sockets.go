@@ -20,6 +20,8 @@ var (
 	ErrSilent = errors.New("no answer from a STUN server")
 	// ErrNoHole is returned when a run has found none.
 	ErrNoHole = errors.New("no hole was found")
+	// ErrBusy is returned when as many runs have many sockets open as there may be.
+	ErrBusy = errors.New("too many runs")
 )
 
 // Sockets are those of one ICE agent.

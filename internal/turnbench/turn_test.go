@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// full is what make bench-turn measures: about a quarter of an hour.
+// full is what make bench-turn measures: about ten minutes.
 var full = plan{
 	Allocations: []int{2, 16, 400, 10000},
 	Bursts:      []int{1, 8, 16},
 	Runs:        5,
-	Warm:        100 * time.Millisecond,
-	Measured:    500 * time.Millisecond,
+	Warm:        50 * time.Millisecond,
+	Measured:    300 * time.Millisecond,
 	Rates:       []int{20000, 100000},
-	Pace:        2 * time.Second,
+	Pace:        time.Second,
 	Idle:        10000,
 }
 

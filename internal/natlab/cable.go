@@ -65,7 +65,7 @@ func Cable(t testing.TB) (left, right *End) {
 
 // plug sets an end's device up.
 func (e *End) plug() error {
-	if err := e.ns.do(func() error { return setGRO(e.Device) }); err != nil {
+	if err := e.ns.do(func() error { return setOffloads(e.Device) }); err != nil {
 		return err
 	}
 	err := e.ns.ip(
@@ -103,24 +103,25 @@ func (e *End) thread() error {
 	return fmt.Errorf("find the thread of %s: %w", e.Device, os.ErrNotExist)
 }
 
-// setGRO turns generic receive offload on, as network cards' drivers have it, which also makes veth use NAPI
-// (ETHTOOL_SGRO of linux/ethtool.h).
-func setGRO(device string) error {
+// setOffloads turns generic receive offload on, as network cards' drivers have it, and TCP's segmentation offload off: only a veth
+// without the one that sends to a veth with the other leaves the receiving to NAPI, and does not do it itself.
+func setOffloads(device string) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open socket: %w", err)
 	}
 	defer syscall.Close(fd)
-	const siocEthtool, ethtoolSGRO = 0x8946, 0x2c
-	value := [2]uint32{ethtoolSGRO, 1}
-	request := struct {
-		name [16]byte
-		data *[2]uint32
-		_    [16]byte
-	}{data: &value}
-	copy(request.name[:15], device)
-	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), siocEthtool, uintptr(unsafe.Pointer(&request))); e != 0 {
-		return fmt.Errorf("turn receive offload on: %w", e)
+	const siocEthtool, ethtoolSTSO, ethtoolSGRO = 0x8946, 0x1f, 0x2c // linux/sockios.h, linux/ethtool.h
+	for _, value := range [][2]uint32{{ethtoolSTSO, 0}, {ethtoolSGRO, 1}} {
+		request := struct {
+			name [16]byte
+			data *[2]uint32
+			_    [16]byte
+		}{data: &value}
+		copy(request.name[:15], device)
+		if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), siocEthtool, uintptr(unsafe.Pointer(&request))); e != 0 {
+			return fmt.Errorf("set offload %#x: %w", value[0], e)
+		}
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ func TestCable(t *testing.T) {
 	}
 	listen(left, &a, "10.64.7.9:7000")
 	listen(right, &b, right.Addr.String()+":7000")
+	before := map[*End]int{left: timeslices(t, left.NAPI), right: timeslices(t, right.NAPI)}
 	if _, err := a.WriteTo([]byte("hello"), b.LocalAddr()); err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +46,26 @@ func TestCable(t *testing.T) {
 		t.Errorf("got %q back, %v", p[:n], err)
 	}
 	for _, e := range []*End{left, right} {
+		if ran := timeslices(t, e.NAPI) - before[e]; ran == 0 {
+			t.Errorf("the thread of %s received nothing", e.Device)
+		}
 		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", e.NAPI))
 		if err != nil || !bytes.HasPrefix(comm, []byte("napi/"+e.Device)) {
 			t.Errorf("%s receives in thread %d, %q, %v", e.Device, e.NAPI, comm, err)
 		}
 	}
+}
+
+// timeslices is how often a thread has run.
+func timeslices(t *testing.T, tid int) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", tid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ran, waited int
+	if _, err := fmt.Sscan(string(text), &ran, &waited, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -33,8 +33,9 @@ const (
 	openInAll   = 512
 )
 
-// stall is how long nothing may arrive before all that is under way counts as lost.
-const stall = 20 * time.Millisecond
+// stall is how long nothing may arrive before all that is under way counts as lost: longer than a server waits for its turn on a
+// busy machine, or it would be sent more than it has room for.
+const stall = 200 * time.Millisecond
 
 // Saturate keeps packets under way between all clients, in bursts of one flow, the flows in turn: first for the time of
 // warm, then for that of measured, at whose beginning and end it calls mark. Each lasts longer where too little came for the

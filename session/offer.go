@@ -158,8 +158,8 @@ func (v *Viewer) answered(a *answer, wire []byte) error {
 	if v.cfg.OnName != nil {
 		v.cfg.OnName(Printable(a.Name))
 	}
-	if v.cameraHides = a.RelayOnly; v.cameraHides {
-		v.explainer.cameraHides()
+	if a.RelayOnly {
+		v.hideToo()
 	}
 	for _, c := range v.pending {
 		if err := v.sendCandidate(c); err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -124,5 +125,37 @@ func TestPortIsOpened(t *testing.T) {
 				t.Errorf("%s, %s: asked for %v", end, tt.name, router.asked)
 			}
 		}
+	}
+}
+
+// A port that was opened before the camera's answer is given back when that says that the camera hides.
+func TestPortIsClosedForOneThatHides(t *testing.T) {
+	router := &opening{outside: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.7:50001")}}
+	ports, closePorts := context.WithCancel(t.Context())
+	v := &Viewer{cfg: ViewerConfig{PortMapper: router, Logger: quiet()}, events: make(chan func() error, 8), outbox: newOutbox(nil, signaling.Mailbox{}, quiet()),
+		explainer: &explainer{}, closePorts: closePorts}
+	if err := v.candidate(ports, hostCandidate("192.168.1.2")); err != nil {
+		t.Fatal(err)
+	}
+	v.hideToo()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		v.tracks.Wait()
+	}()
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		closePorts()
+		t.Fatal("the port stays open")
+	}
+	v.records = (&secret{key: make([]byte, 32)}).recordKeys(envelope.ToCamera)
+	for len(v.events) > 0 {
+		if err := (<-v.events)(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !router.ended || len(v.outbox.queue) != 0 || len(router.asked) != 1 {
+		t.Errorf("asked for %v, ended %v, %d candidates sent", router.asked, router.ended, len(v.outbox.queue))
 	}
 }

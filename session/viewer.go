@@ -99,7 +99,8 @@ type Viewer struct {
 	connected bool
 	greeted   bool // the camera's hello has opened
 
-	cameraHides bool // the camera shows no address but the relay's
+	cameraHides bool   // the camera shows no address but the relay's
+	closePorts  func() // gives opened ports back before the session's end
 
 	outbox *outbox
 	first  *assembly    // of the first picture
@@ -198,8 +199,10 @@ func (v *Viewer) connect(ctx context.Context) error {
 		p.pc.Close()
 		return fmt.Errorf("add video transceiver: %w", err)
 	}
+	ports, closePorts := context.WithCancel(ctx)
+	v.closePorts = closePorts
 	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
-		v.do(ctx, func() error { return v.candidate(ctx, c) })
+		v.do(ctx, func() error { return v.candidate(ports, c) })
 	})
 	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		v.do(ctx, func() error { return v.stateChanged(s) })
@@ -292,6 +295,13 @@ func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
 		return nil
 	}
 	return v.sendRecord(candidateMessage(outgoing(c)))
+}
+
+// hideToo does what a camera that hides its address is owed: it gets none of ours, and no port of our router's is open for it.
+func (v *Viewer) hideToo() {
+	v.cameraHides = true
+	v.closePorts()
+	v.explainer.cameraHides()
 }
 
 // useless says whether a candidate is an address of ours that a camera which hides its own does not use: it is not to know it either.

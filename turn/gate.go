@@ -182,10 +182,8 @@ type ingress struct {
 func (i *ingress) datagrams(p []byte, size int, from netip.AddrPort, local netip.Addr) {
 	a := i.relay.table.find(from)
 	for datagram := range segments(p, size) {
-		if i.relay.forward(a, datagram, i.out) {
-			continue
+		if !i.relay.forward(a, datagram, i.out) {
+			i.requests.take(datagram, from, local)
 		}
-		i.out.flush() // what a client sends is handled in turn
-		i.requests.take(datagram, from, local)
 	}
 }

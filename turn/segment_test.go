@@ -84,7 +84,11 @@ func FuzzForward(f *testing.F) {
 // sentTo returns the data that a message carries to an allocation, nil if it does not.
 func sentTo(p []byte, to *allocation) []byte {
 	if p[0] == 0x40 && p[1] == 0 {
-		return p[4:][:int(p[2])<<8|int(p[3])]
+		n := int(p[2])<<8 | int(p[3])
+		if n > len(p)-4 {
+			return nil
+		}
+		return p[4:][:n]
 	}
 	m := &stun.Message{Raw: bytes.Clone(p)}
 	var peer stun.XORMappedAddress

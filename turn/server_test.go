@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -85,6 +86,21 @@ func TestIPv6Client(t *testing.T) {
 	cam.send(peerAt(view.relayed), "picture")
 	if got := view.receive(); got.data != "picture" || cam.relayed.IP.To4() == nil {
 		t.Errorf("viewer got %+v from %v", got, cam.relayed)
+	}
+}
+
+// TestIdleGoroutines: an allocation has no goroutine.
+func TestIdleGoroutines(t *testing.T) {
+	s := serve(t, Config{})
+	dial(t, s, "udp", grant(t, s.config.Keys).Camera).fence()
+	before := runtime.NumGoroutine()
+	const allocations = 40
+	for range allocations / 2 {
+		pair(t, s, "udp", "udp")
+	}
+	await(t, func() bool { return runtime.NumGoroutine() < before+allocations/4 })
+	if n := s.Stats().Allocations; n != allocations {
+		t.Errorf("%d allocations", n)
 	}
 }
 

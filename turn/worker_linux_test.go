@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v3"
 	"golang.org/x/sys/unix"
 )
 
@@ -190,6 +191,58 @@ func TestUnsegmented(t *testing.T) {
 		if n := b.socket.counters.snapshot(); n.Packets != 8 || n.Bytes != 40 || n.Drops["send"] != 0 {
 			t.Errorf("after %v: %+v", e, n)
 		}
+	}
+}
+
+// TestFullBatch: a batch that has no room left is sent, and nothing of it is written over while it waits.
+func TestFullBatch(t *testing.T) {
+	good := sink(t)
+	at := good.LocalAddr().(*net.UDPAddr).AddrPort()
+	for name, row := range map[string]struct{ clients, packets int }{
+		"of clients":          {3 * batchGroups / 2, 3 * batchGroups / 2},
+		"of heads":            {8, batchHeads + 50},
+		"of segments":         {1, groupSegments + 20},
+		"of clients by turns": {batchGroups + 1, 3*batchGroups + 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := good.SetReadBuffer(1 << 20); err != nil {
+				t.Fatal(err)
+			}
+			var all []netip.AddrPort
+			for range row.clients {
+				all = append(all, at)
+			}
+			b, to := batchTo(t, all...)
+			for i := range row.packets {
+				head := b.head()
+				writeData(head, uint32(i), 4)
+				b.send(to[i%len(to)], packet{head: head[:], body: binary.BigEndian.AppendUint32(nil, uint32(i)), payload: 4})
+			}
+			b.flush()
+			good.SetReadDeadline(time.Now().Add(patience))
+			seen, p := make(map[uint32]bool), make([]byte, 100)
+			for range row.packets {
+				n, err := good.Read(p)
+				if err != nil || n != dataHeader+4 {
+					t.Fatalf("%d bytes, %v, after %d packets", n, err, len(seen))
+				}
+				var from stun.XORMappedAddress
+				m := stun.Message{Raw: p[:n]}
+				if err := m.Decode(); err != nil {
+					t.Fatal(err)
+				}
+				if err := from.GetFromAs(&m, stun.AttrXORPeerAddress); err != nil {
+					t.Fatal(err)
+				}
+				i := binary.BigEndian.Uint32(p[dataHeader:])
+				if seen[i] = true; !from.IP.Equal(relayedIP(i).AsSlice()) {
+					t.Errorf("packet %d has the head of %v", i, from)
+				}
+			}
+			if len(seen) != row.packets {
+				t.Errorf("%d packets arrived, want %d", len(seen), row.packets)
+			}
+		})
 	}
 }
 

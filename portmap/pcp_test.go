@@ -17,15 +17,17 @@ func fakeRoute(last byte) route {
 	return route{gateway: netip.AddrFrom4([4]byte{127, 53, 51, last}), local: netip.MustParseAddr("127.0.0.1")}
 }
 
-// playPCP answers at the router's control port: each request with what answer makes of it; nil: not at all.
-func playPCP(t *testing.T, r route, answer func(request []byte) []byte) {
+// playPCP answers at the router's control port, until the test ends or stop is called: each request with what answer makes of it; nil: not
+// at all.
+func playPCP(t *testing.T, r route, answer func(request []byte) []byte) (stop func()) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", netip.AddrPortFrom(r.gateway, controlPort).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
-	t.Cleanup(func() { conn.Close(); <-done })
+	stop = func() { conn.Close(); <-done }
+	t.Cleanup(stop)
 	go func() {
 		defer close(done)
 		b := make([]byte, 2000)
@@ -39,6 +41,7 @@ func playPCP(t *testing.T, r route, answer func(request []byte) []byte) {
 			}
 		}
 	}()
+	return stop
 }
 
 // granted is a proper answer.
@@ -123,7 +126,7 @@ func TestPCPAnswers(t *testing.T) {
 func TestNATPMPAfterPCP(t *testing.T) {
 	r := fakeRoute(100)
 	var heard []string
-	playPCP(t, r, func(b []byte) []byte {
+	stop := playPCP(t, r, func(b []byte) []byte {
 		heard = append(heard, hex.EncodeToString(b[:2]))
 		switch {
 		case b[0] != 0:
@@ -142,6 +145,7 @@ func TestNATPMPAfterPCP(t *testing.T) {
 		}
 		cancel()
 	})
+	stop()                                                                           // only now what it heard is ours to read
 	if got := strings.Join(heard, " "); err != nil || got != "0201 0000 0001 0001" { // the last takes it back
 		t.Errorf("%v; the router heard %s", err, got)
 	}

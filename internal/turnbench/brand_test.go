@@ -27,13 +27,18 @@ type brand struct {
 	name    string
 	version string
 	heap    bool // says how large its heap is, when asked by a line
-	command func(t testing.TB, at netip.AddrPort, cores int) (*exec.Cmd, credentials)
+	ours    bool
+	express bool // takes packets by XDP, at a device
+	command func(t testing.TB, at netip.AddrPort, device string, cores int) (*exec.Cmd, credentials)
 }
 
 // brands are all that are to be had here, ours first. COTURN is the path of another coturn, with arguments of its own.
 func brands(t testing.TB) []brand {
 	t.Helper()
-	all := []brand{{name: "ours", heap: true, command: ours}}
+	all := []brand{
+		{name: "ours", ours: true, heap: true, command: ours},
+		{name: "ours with XDP", ours: true, heap: true, express: true, command: ours},
+	}
 	if path, err := exec.LookPath("turnserver"); err == nil {
 		all = append(all, coturn(t, "coturn", path))
 	} else if os.Getenv("CI") != "" {
@@ -79,7 +84,7 @@ func build(t testing.TB) string {
 	return path
 }
 
-func ours(t testing.TB, at netip.AddrPort, _ int) (*exec.Cmd, credentials) {
+func ours(t testing.TB, at netip.AddrPort, device string, _ int) (*exec.Cmd, credentials) {
 	t.Helper()
 	secret := make([]byte, turn.MinSecret)
 	rand.Read(secret)
@@ -89,7 +94,11 @@ func ours(t testing.TB, at netip.AddrPort, _ int) (*exec.Cmd, credentials) {
 	}
 	var mu sync.Mutex
 	grants := make(map[int]turn.Grant) // by session
-	return exec.Command(build(t), "ours", hex.EncodeToString(secret), at.String()), func(client int) (string, string) {
+	args := []string{"ours", hex.EncodeToString(secret), at.String()}
+	if device != "" {
+		args = append(args, device)
+	}
+	return exec.Command(build(t), args...), func(client int) (string, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		g, ok := grants[client/2]
@@ -108,7 +117,7 @@ const user, password = "load", "loadloadload"
 
 func everybody(int) (string, string) { return user, password }
 
-func pion(t testing.TB, at netip.AddrPort, _ int) (*exec.Cmd, credentials) {
+func pion(t testing.TB, at netip.AddrPort, _ string, _ int) (*exec.Cmd, credentials) {
 	t.Helper()
 	return exec.Command(build(t), "pion", user+":"+password, at.String()), everybody
 }
@@ -125,7 +134,7 @@ func coturn(t testing.TB, name, path string, extra ...string) brand {
 	if len(lines) > 0 {
 		version = lines[len(lines)-1]
 	}
-	return brand{name: name, version: version, command: func(t testing.TB, at netip.AddrPort, cores int) (*exec.Cmd, credentials) {
+	return brand{name: name, version: version, command: func(t testing.TB, at netip.AddrPort, _ string, cores int) (*exec.Cmd, credentials) {
 		dir := t.TempDir()
 		args := append([]string{
 			"-n", "--no-tls", "--no-dtls", "--no-cli", "--no-stdout-log", "--simple-log", "--log-file=" + filepath.Join(dir, "log"),

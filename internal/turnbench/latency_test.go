@@ -22,7 +22,7 @@ func (r *result) pacing(t testing.TB, g ground, on []int, p plan) {
 	t.Helper()
 	const allocations, burst = 16, 8
 	var servers []*server
-	for i, b := range r.brands {
+	for i, b := range r.at(g) {
 		s := g.start(t, b, on, i, allocations)
 		defer s.stop()
 		s.connect(t, true)

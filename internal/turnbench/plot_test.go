@@ -14,7 +14,7 @@ const (
 	marginTop, gap          = 70, 84
 )
 
-var colours = []string{"#1b7f3b", "#b26a00", "#1565c0", "#8e24aa"}
+var colours = []string{"#1b7f3b", "#7cb342", "#b26a00", "#1565c0", "#8e24aa", "#00838f"}
 
 // plot draws packets per second of processor time by ChannelData as an SVG: a panel for each ground, a group of bars for each load.
 func (r *result) plot() string {
@@ -25,7 +25,7 @@ func (r *result) plot() string {
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", plotWidth, height)
 	fmt.Fprintf(&b, `<text x="%d" y="24" font-size="16" font-weight="600">Thousands of packets relayed per second of the server's processor time</text>`+"\n", marginLeft)
 	for i, n := range r.brands {
-		x := marginLeft + i*150
+		x := marginLeft + i*160
 		fmt.Fprintf(&b, `<rect x="%d" y="36" width="12" height="12" fill="%s"/><text x="%d" y="47">%s %s</text>`+"\n", x, colours[i], x+18, n.name, n.version)
 	}
 	for i, ground := range grounds {
@@ -62,6 +62,9 @@ func (r *result) panel(b *strings.Builder, ground string, top int) {
 	for i, p := range at {
 		left := marginLeft + group*(float64(i)+0.1)
 		for j, n := range r.brands {
+			if r.relayed[p][n.name] == nil {
+				continue
+			}
 			v := r.perCPU(p, n.name) / 1000
 			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s, %s allocations, burst %d: %.0f</title></rect>`+"\n",
 				left+float64(j)*bar, y(v), bar-1, float64(top+panelHeight)-y(v), colours[j], n.name, thousands(p.Allocations), p.Burst, v)

@@ -43,7 +43,7 @@ func (r *result) relaying(t testing.TB, g ground, c cores, p plan, allocations i
 		on = c.two
 	}
 	var servers []*server
-	for i, b := range r.brands {
+	for i, b := range r.at(g) {
 		s := g.start(t, b, on, i, allocations)
 		defer s.stop()
 		s.connect(t, byChannels)

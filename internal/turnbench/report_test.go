@@ -4,6 +4,7 @@ package turnbench
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,14 +20,16 @@ Written by %s. Measured on a machine with %s; %s. Such machines are noisy: read 
 One load generator (internal/turnload) asks every server for the same: an allocation for each client with long-term credentials, a channel or a permission
 for its peer, then packets of 1,200 bytes from each client to the other of its session, client to relay to client, both ends relayed, both
 ways alike. Each client has an address of its own. A burst is so many packets of one flow at once. A packet counts where it comes out at the client that it was for, once.
-The generator keeps at most 512 packets under way, and 48 of a flow, so that a server is always at work and loses nothing for want of a buffer.
+The generator keeps at most 192 packets under way, and 48 of a flow, so that a server is always at work and loses nothing for want of a buffer.
 
-The servers run by turns, %d runs each, all of them up all the time; figures are medians. Ours and pion are the same small program (turn/contestant) around turn.New and around
+The servers run by turns, %d runs each, all of them up all the time; figures are medians. Ours, with XDP too, and pion are the same small program (turn/contestant) around turn.New and around
 pion/turn, both without limits of bandwidth; coturn is at its defaults. *Loopback* is a namespace of its own, in which a burst crosses in one piece (GSO) and comes out in one for who asks for that (GRO). *veth*
 is a cable between two namespaces without segmentation offload, like a wire: packets cross one by one, and each end receives in a kernel thread on its own side's core.
+With XDP the server has a cable of its own, since a program that is attached costs all that passes.
 
 A server has one core to itself, the generator another. Its processor time is its process', work of the network stack in its name with it, and that of the kernel threads that work for it: the one that receives at
-its end of the cable, and its core's ksoftirqd. On loopback handing a packet over costs the sender: so the server pays for what it sends and the generator for what the server receives, with all servers alike.
+its end of the cable, and its core's ksoftirqd. (A kernel that accounts for interrupts apart, with IRQ_TIME_ACCOUNTING, leaves part of a sender's work out of its
+process' time; Debian's and this one do not.) On loopback handing a packet over costs the sender: so the server pays for what it sends and the generator for what the server receives, with all servers alike.
 `
 
 // report is the result as a page of doc/.
@@ -66,34 +69,63 @@ func head(b *strings.Builder, cells ...string) {
 }
 
 func (r *result) reportRelayed(b *strings.Builder, is func(point) bool) {
-	cells := []string{"over", "allocations", "by", "burst"}
-	for _, n := range r.brands {
-		cells = append(cells, n.name)
+	var points []point
+	for _, at := range r.order {
+		if is(at) {
+			points = append(points, at)
+		}
 	}
-	for _, n := range r.brands[1:] {
-		cells = append(cells, "ours to "+n.name)
+	shown := slices.DeleteFunc(slices.Clone(r.brands), func(n brand) bool {
+		return !slices.ContainsFunc(points, func(at point) bool { return r.relayed[at][n.name] != nil })
+	})
+	cells := []string{"over", "allocations", "by", "burst"}
+	var ratios [][2]string
+	for _, n := range shown {
+		cells = append(cells, n.name)
+		for _, own := range shown {
+			if own.ours && !n.ours {
+				ratios = append(ratios, [2]string{own.name, n.name})
+			}
+		}
+	}
+	for _, of := range ratios {
+		cells = append(cells, of[0]+" to "+of[1])
 	}
 	head(b, append(cells, "packets/s of each", "lost")...)
-	for _, at := range r.order {
-		if !is(at) {
+	for _, at := range points {
+		row(b, append([]string{at.Ground, thousands(at.Allocations), at.by(), fmt.Sprint(at.Burst)}, r.relayedCells(at, shown, ratios)...)...)
+	}
+}
+
+// by is how the packets of a point are carried.
+func (at point) by() string {
+	if at.Channels {
+		return "ChannelData"
+	}
+	return "indications"
+}
+
+// relayedCells is the figures of one row: by brand, then the ratios, then what is alike for all.
+func (r *result) relayedCells(at point, brands []brand, ratios [][2]string) (cells []string) {
+	var rates, lost []string
+	for _, n := range brands {
+		runs := r.relayed[at][n.name]
+		if runs == nil {
+			cells, rates, lost = append(cells, "–"), append(rates, "–"), append(lost, "–")
 			continue
 		}
-		by := "indications"
-		if at.Channels {
-			by = "ChannelData"
-		}
-		cells := []string{at.Ground, thousands(at.Allocations), by, fmt.Sprint(at.Burst)}
-		var ratios, rates, lost []string
-		for _, n := range r.brands {
-			cells = append(cells, fmt.Sprintf("%.0f", r.perCPU(at, n.name)/1000))
-			rates = append(rates, fmt.Sprintf("%.0fk", median(r.relayed[at][n.name], func(x relayed) float64 { return x.PerSec })/1000))
-			lost = append(lost, share(median(r.relayed[at][n.name], func(x relayed) float64 { return x.Loss })))
-		}
-		for _, n := range r.brands[1:] {
-			ratios = append(ratios, fmt.Sprintf("%.2f", r.perCPU(at, r.brands[0].name)/r.perCPU(at, n.name)))
-		}
-		row(b, append(append(cells, ratios...), strings.Join(rates, ", "), strings.Join(lost, ", "))...)
+		cells = append(cells, fmt.Sprintf("%.0f", r.perCPU(at, n.name)/1000))
+		rates = append(rates, fmt.Sprintf("%.0fk", median(runs, func(x relayed) float64 { return x.PerSec })/1000))
+		lost = append(lost, share(median(runs, func(x relayed) float64 { return x.Loss })))
 	}
+	for _, of := range ratios {
+		if r.relayed[at][of[0]] == nil || r.relayed[at][of[1]] == nil {
+			cells = append(cells, "–")
+			continue
+		}
+		cells = append(cells, fmt.Sprintf("%.2f", r.perCPU(at, of[0])/r.perCPU(at, of[1])))
+	}
+	return append(cells, strings.Join(rates, ", "), strings.Join(lost, ", "))
 }
 
 func (r *result) perCPU(at point, brand string) float64 {
@@ -144,6 +176,9 @@ func (r *result) reportIdle(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## Allocations\n\n%s allocations made one after the other on a server that has just started, 32 at a time, each asked first without credentials; then left alone. The heap, stacks with it, is what lives after a collection.\n\n", thousands(r.plan.Idle))
 	head(b, "server", "allocations per second of processor time", "resident bytes of each", "heap bytes of each", "descriptors of each")
 	for _, n := range r.brands {
+		if r.idle[n.name] == nil {
+			continue
+		}
 		x := r.idleOf(n.name)
 		heap := "–"
 		if n.heap {

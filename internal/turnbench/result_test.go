@@ -20,6 +20,16 @@ type result struct {
 	paces   []pace
 }
 
+// at is the brands that can run on a ground.
+func (r *result) at(g ground) (all []brand) {
+	for _, b := range r.brands {
+		if !b.express || g.express != nil {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
 func (r *result) addRelayed(at point, brand string, one relayed) {
 	if r.relayed[at] == nil {
 		r.relayed[at] = make(map[string][]relayed)

@@ -31,8 +31,13 @@ type server struct {
 // start runs a brand's server on some cores and opens a load of clients for it. number tells servers at one time apart.
 func (g ground) start(t testing.TB, b brand, on []int, number, clients int) *server {
 	t.Helper()
+	device := ""
+	if b.express {
+		g = *g.express
+		device = g.server.Device
+	}
 	at := netip.AddrPortFrom(g.server.Addr, uint16(3478+number))
-	cmd, shown := b.command(t, at, len(on))
+	cmd, shown := b.command(t, at, device, len(on))
 	cmd.Path, cmd.Args = "/usr/bin/taskset", append([]string{"taskset", "-c", list(on)}, cmd.Args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {

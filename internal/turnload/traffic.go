@@ -27,10 +27,10 @@ type flow struct {
 }
 
 // How many packets may be under way: few enough to stay within the smallest socket buffer that a server of any make
-// gives its relayed addresses (coturn: 128 KiB), enough to keep every server at work.
+// gives its relayed addresses (coturn: 128 KiB), and within a veth's ring of 256; enough to keep every server at work.
 const (
 	openPerFlow = 48
-	openInAll   = 512
+	openInAll   = 192
 )
 
 // stall is how long nothing may arrive before all that is under way counts as lost: longer than a server waits for its turn on a

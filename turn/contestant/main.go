@@ -1,7 +1,7 @@
 // Command contestant is a TURN server for make bench-turn to measure: ours, or pion/turn as it comes. It serves UDP
 // until its standard input ends. It must never be shipped: its secrets are on its command line.
 //
-//	contestant ours SECRET ADDRESS             with credentials made under the secret, in hex
+//	contestant ours SECRET ADDRESS [DEVICE]    with credentials made under the secret, in hex; with XDP at the device
 //	contestant pion USER:PASSWORD ADDRESS      one socket for each core, as pion's own examples have it
 //
 // It prints the address that it serves at, and for every line of its standard input its heap in use after a collection,
@@ -35,14 +35,14 @@ func main() {
 }
 
 func run(args []string, in io.Reader, out io.Writer) error {
-	if len(args) != 3 {
-		return errors.New("want: contestant ours|pion SECRET ADDRESS")
+	if len(args) != 3 && (len(args) != 4 || args[0] != "ours") {
+		return errors.New("want: contestant ours|pion SECRET ADDRESS [DEVICE]")
 	}
-	serve := map[string]func(secret, address string, serving func(net.Addr)) error{"ours": ours, "pion": plain}[args[0]]
+	serve := map[string]func(args []string, serving func(net.Addr)) error{"ours": ours, "pion": plain}[args[0]]
 	if serve == nil {
 		return fmt.Errorf("unknown server %q: want ours or pion", args[0])
 	}
-	return serve(args[1], args[2], func(at net.Addr) {
+	return serve(args[1:], func(at net.Addr) {
 		fmt.Fprintln(out, at)
 		lines := bufio.NewScanner(in)
 		for lines.Scan() {
@@ -60,8 +60,8 @@ func heap() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-func ours(secret, address string, serving func(net.Addr)) error {
-	raw, err := hex.DecodeString(secret)
+func ours(args []string, serving func(net.Addr)) error {
+	raw, err := hex.DecodeString(args[0])
 	if err != nil {
 		return fmt.Errorf("read secret: %w", err)
 	}
@@ -69,7 +69,11 @@ func ours(secret, address string, serving func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
-	s, err := turn.New(turn.Config{Address: address, Keys: keys})
+	c := turn.Config{Address: args[1], Keys: keys}
+	if len(args) > 2 {
+		c.XDP = args[2]
+	}
+	s, err := turn.New(c)
 	if err != nil {
 		return err
 	}
@@ -82,8 +86,9 @@ func ours(secret, address string, serving func(net.Addr)) error {
 }
 
 // plain is pion/turn with nothing of ours.
-func plain(secret, address string, serving func(net.Addr)) error {
-	user, password, _ := strings.Cut(secret, ":")
+func plain(args []string, serving func(net.Addr)) error {
+	address := args[1]
+	user, password, _ := strings.Cut(args[0], ":")
 	const realm = "pion"
 	key := pion.GenerateAuthKey(user, realm, password)
 	host, _, err := net.SplitHostPort(address)

@@ -96,18 +96,22 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 func parseConfig(args []string, stderr io.Writer) (config, error) {
 	var c config
 	set, file := c.flags(stderr)
+	return c, c.parse(set, file, args)
+}
+
+func (c *config) parse(set *flag.FlagSet, file *string, args []string) error {
 	if err := set.Parse(args); err != nil {
-		return c, err
+		return err
 	}
 	if set.NArg() > 0 {
-		return c, fmt.Errorf("unexpected argument %q; see relay serve -h", set.Arg(0))
+		return fmt.Errorf("unexpected argument %q; see relay serve -h", set.Arg(0))
 	}
 	if *file != "" {
 		if err := readFile(*file, set); err != nil {
-			return c, fmt.Errorf("read config file %s: %w", *file, err)
+			return fmt.Errorf("read config file %s: %w", *file, err)
 		}
 	}
-	return c, c.validate()
+	return c.validate()
 }
 
 func readFile(path string, set *flag.FlagSet) error {

@@ -2,6 +2,7 @@
 // no key that opens it; the code that opens things is not even linked (internal/archtest says so).
 //
 //	relay serve     serve until SIGINT or SIGTERM, and then drain
+//	relay doctor    examine a running relay, and say what to change
 //	relay ticket    issue a ticket that admits a camera's mailboxes
 //	relay version   print the version
 package main
@@ -21,6 +22,7 @@ import (
 const usage = `Peephole's relay carries sealed messages and packets between cameras and viewers, and can open none of them.
 
   relay serve [flags]    serve until Ctrl-C
+  relay doctor [flags]   examine a running relay, and say what to change
   relay ticket [flags]   issue a ticket for one household's camera (for relay serve -admission ticket)
   relay version          print the version
 
@@ -48,6 +50,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch args[0] {
 	case "serve":
 		err = serveCommand(ctx, args[1:], stdout, stderr)
+	case "doctor":
+		err = doctorCommand(ctx, args[1:], stdout, stderr)
 	case "ticket":
 		err = ticketCommand(args[1:], stdout, stderr)
 	case "version", "-version", "--version":

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/peephole-cam/peephole/internal/doctor"
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
@@ -210,6 +211,7 @@ func (r *relay) announce(ctx context.Context, ready func() error) error {
 func (r *relay) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+signaling.Path, r.signaling)
+	mux.Handle("GET "+doctor.ServersPath, r.servers())
 	mux.Handle("GET /", r.pages)
 	if loopback(r.cfg.listen) {
 		r.observe(mux)

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -115,6 +116,19 @@ func TestPages(t *testing.T) {
 	}
 	if r, err := http.Post(s.url+"/", "text/plain", nil); err != nil || r.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %v %v", r, err)
+	}
+}
+
+// Everybody may know which servers there are; credentials are for grants.
+func TestServersAreTold(t *testing.T) {
+	s := serveRelay(t)
+	r, body := get(t, http.DefaultClient, s.url+"/v1/servers")
+	var said map[string][]string
+	if err := json.Unmarshal([]byte(body), &said); err != nil || r.StatusCode != http.StatusOK || r.Header.Get("Date") == "" || r.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d, %v: %q", r.StatusCode, err, body)
+	}
+	if len(said) != 1 || len(said["urls"]) < 3 || !strings.HasPrefix(said["urls"][0], "turn:127.0.0.1:") {
+		t.Errorf("said %q", said)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,6 +28,8 @@ const usage = `viewer: watch the cameras you are paired with
   viewer [flags] list [-json]               the cameras you are paired with
   viewer [flags] watch NAME [-frames N] [-duration D] [-o FILE.h264|-] [-relay-only] [-json]
   viewer [flags] snapshot NAME -o FILE.jpg
+  viewer [flags] doctor [-relay URL] [-json] [-addresses]
+                                            test the way to the relay, and say what to change
   viewer [flags] forget NAME                end the pairing on this device
 
 It exits with 0 only when what was asked for arrived whole.
@@ -50,6 +53,8 @@ func main() {
 // command is what every subcommand works with.
 type command struct {
 	viewer         *viewer.Viewer
+	tls            *tls.Config     // whom relays are trusted by; nil: the system's roots
+	ports          *portmap.Mapper // nil: no router is asked
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
@@ -68,6 +73,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	commands := map[string]func(*command, context.Context, []string) error{
 		"pair": (*command).pair, "list": (*command).list, "watch": (*command).watch, "snapshot": (*command).snapshot, "forget": (*command).forget,
+		"doctor": (*command).doctor,
 	}
 	do := commands[fs.Arg(0)]
 	if do == nil {
@@ -78,16 +84,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	tls, err := signaling.TrustFile(*certificate)
+	trust, err := signaling.TrustFile(*certificate)
 	if err != nil {
 		return err
 	}
 	if *state == "" {
 		return errors.New("no home directory to keep keys in: say -state DIR, before the command")
 	}
-	cfg := viewer.Config{State: *state, TLS: tls, Logger: log}
+	cfg := viewer.Config{State: *state, TLS: trust, Logger: log}
+	var ports *portmap.Mapper
 	if !*noPortMap {
-		cfg.PortMapper = portmap.New(log)
+		ports = portmap.New(log)
+		cfg.PortMapper = ports
 	}
 	v, err := viewer.Open(cfg)
 	if v == nil {
@@ -96,7 +104,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		log.Error("some cameras cannot be watched", "err", err)
 	}
-	return do(&command{v, stdin, stdout, stderr}, ctx, fs.Args()[1:])
+	return do(&command{v, trust, ports, stdin, stdout, stderr}, ctx, fs.Args()[1:])
 }
 
 // arguments parses a subcommand's flags, which may stand before or behind its one positional argument.

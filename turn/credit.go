@@ -27,23 +27,37 @@ func newCredit(now time.Time) *credit {
 	return &credit{seed: maphash.MakeSeed(), start: now, slots: make([]atomic.Uint64, creditSlots)}
 }
 
+// creditLeast is hardly more than the longest answer to who has proved nothing.
+const creditLeast = 100
+
+// spent says whether an address has so little left that its requests are not worth a look. It counts nothing.
+func (c *credit) spent(to netip.Addr, now time.Time) bool {
+	was := c.at(to).Load()
+	return int64(uint32(was>>32))-creditRate*c.since(was, now) > creditBurst-creditLeast
+}
+
+// at is an address' slot.
+func (c *credit) at(a netip.Addr) *atomic.Uint64 {
+	return &c.slots[maphash.Comparable(c.seed, network(a))%creditSlots]
+}
+
+// since is how many seconds a slot has not changed.
+func (c *credit) since(was uint64, now time.Time) int64 {
+	return max(int64(now.Sub(c.start)/time.Second)-int64(uint32(was)), 0)
+}
+
 // spend says whether an answer of so many bytes may go to an address that sent a request of received bytes, and counts both.
 func (c *credit) spend(to netip.Addr, received, answer int, now time.Time) bool {
-	at := &c.slots[maphash.Comparable(c.seed, network(to))%creditSlots]
-	seconds := uint32(max(now.Sub(c.start)/time.Second, 0))
+	at := c.at(to)
 	for {
 		was := at.Load()
-		owed, since := int64(uint32(was>>32)), uint32(was)
-		owed -= int64(received)
-		if seconds > since {
-			owed -= creditRate * int64(seconds-since)
-		}
-		owed = max(owed, 0)
+		since := c.since(was, now)
+		owed := max(int64(uint32(was>>32))-int64(received)-creditRate*since, 0)
 		pays := owed+int64(answer) <= creditBurst
 		if pays {
 			owed += int64(answer)
 		}
-		if at.CompareAndSwap(was, uint64(owed)<<32|uint64(max(seconds, since))) {
+		if at.CompareAndSwap(was, uint64(owed)<<32|uint64(uint32(was)+uint32(since))) {
 			return pays
 		}
 	}

@@ -43,6 +43,84 @@ func TestCredit(t *testing.T) {
 	}
 }
 
+// TestFloodIsDroppedEarly: once an address has nothing left, its requests without credentials no longer reach pion, and with
+// them they do; neither do another's suffer.
+func TestFloodIsDroppedEarly(t *testing.T) {
+	var n counters
+	r := newRelay(Config{}.withDefaults(), &n)
+	d := newDatagrams(nil, r, "peephole", newCredit(time.Now().Add(-time.Hour)))
+	victim, other := netip.MustParseAddrPort("192.0.2.7:9"), netip.MustParseAddrPort("192.0.2.8:9")
+	if !d.credit.spend(victim.Addr(), 0, creditBurst, time.Now()) {
+		t.Fatal("the first burst is refused")
+	}
+	key := stun.NewLongTermIntegrity("user", "peephole", "password")
+	for name, row := range map[string]struct {
+		from    netip.AddrPort
+		setters []stun.Setter
+		up      int
+	}{
+		"allocate":                       {victim, []stun.Setter{stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP}, 0},
+		"binding":                        {victim, []stun.Setter{stun.BindingRequest}, 0},
+		"allocate, with credentials":     {victim, []stun.Setter{stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP, key}, 1},
+		"allocate, from another address": {other, []stun.Setter{stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP}, 1},
+	} {
+		m, err := stun.Build(append([]stun.Setter{stun.TransactionID}, row.setters...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.take(m.Raw, row.from, netip.Addr{})
+		if got := len(d.requests); got != row.up {
+			t.Errorf("%s: %d requests went up, want %d", name, got, row.up)
+		}
+		for len(d.requests) > 0 {
+			<-d.requests
+		}
+	}
+	if got := n.snapshot().Drops["unproved"]; got != 2 {
+		t.Errorf("%d were counted", got)
+	}
+}
+
+// BenchmarkFlood is the time that a datagram takes in this process, without the kernel's: of what is relayed, and of what is sent by who
+// only wants to be a burden.
+func BenchmarkFlood(b *testing.B) {
+	var n counters
+	r := newRelay(Config{}.withDefaults(), &n)
+	d := newDatagrams(nil, r, "peephole", newCredit(time.Now()))
+	cam, view := bound(b, r, 1, camera), bound(b, r, 1, viewer)
+	cam.open(view.host, 0x4000)
+	view.open(cam.host, 0x4000)
+	stranger := netip.MustParseAddrPort("192.0.2.7:9")
+	d.credit.spend(stranger.Addr(), 0, creditBurst, time.Now().Add(time.Hour))
+	request, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP)
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := append([]byte{0x40, 0, 0x04, 0xb0}, make([]byte, 1200)...)
+	for _, row := range []struct {
+		name string
+		from netip.AddrPort
+		p    []byte
+	}{
+		{"relayed", cam.bound.Load().flow.client, data},
+		{"channel of nobody", stranger, data},
+		{"channel that is not bound", cam.bound.Load().flow.client, append([]byte{0x41, 0, 0x04, 0xb0}, make([]byte, 1200)...)},
+		{"length beyond the end", cam.bound.Load().flow.client, data[:1000]},
+		{"noise", stranger, append([]byte{0xff}, data[1:]...)},
+		{"half of STUN", stranger, request.Raw[:20]},
+		{"request without credentials", stranger, request.Raw},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			out := &kept{}
+			in := ingress{relay: r, requests: d, out: out}
+			for b.Loop() {
+				in.datagrams(row.p, len(row.p), row.from, netip.Addr{})
+				out.packets = out.packets[:0]
+			}
+		})
+	}
+}
+
 // TestCreditNetwork: one IPv6 household is one, however many addresses it has, and a mapped address is the address.
 func TestCreditNetwork(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

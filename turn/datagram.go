@@ -69,6 +69,9 @@ func (d *datagrams) take(p []byte, from netip.AddrPort, local netip.Addr) {
 		return
 	case class == stun.ClassIndication: // such as Binding, by which a client keeps its NAT's mapping
 		return
+	case !claims(p) && d.credit.spent(from.Addr(), time.Now()): // it would not be answered: it shall cost no more than this
+		d.counters.count(dropUnproved)
+		return
 	}
 	m := d.pool.Get().(*datagram)
 	m.from, m.local, m.n = from, local, copy(m.data[:], p)

@@ -12,10 +12,11 @@ const (
 	channelHeader = 4
 	magicCookie   = 0x2112A442
 
-	typeSend = 0x0016
-	typeData = 0x0017
-	attrPeer = 0x0012 // XOR-PEER-ADDRESS
-	attrData = 0x0013
+	typeSend      = 0x0016
+	typeData      = 0x0017
+	attrIntegrity = 0x0008 // MESSAGE-INTEGRITY
+	attrPeer      = 0x0012 // XOR-PEER-ADDRESS
+	attrData      = 0x0013
 
 	// dataHeader is the length of a Data indication up to its data: STUN header, XOR-PEER-ADDRESS of an IPv4 peer, and the
 	// head of DATA, which comes last.
@@ -26,6 +27,17 @@ const (
 func stunWhole(p []byte) bool {
 	return len(p) >= stunHeader && p[0]&0xc0 == 0 && binary.BigEndian.Uint32(p[4:]) == magicCookie &&
 		len(p) == stunHeader+int(binary.BigEndian.Uint16(p[2:])) && len(p)%4 == 0
+}
+
+// claims says whether a whole STUN message has a MESSAGE-INTEGRITY, of which nothing more is said.
+func claims(p []byte) bool {
+	for at := stunHeader; at+4 <= len(p); {
+		if binary.BigEndian.Uint16(p[at:]) == attrIntegrity {
+			return true
+		}
+		at += 4 + padded(int(binary.BigEndian.Uint16(p[at+2:])))
+	}
+	return false
 }
 
 // sendIndication reads a Send indication: who it is for, and where in p the data are. The first attribute of a kind counts.

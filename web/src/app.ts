@@ -1,4 +1,5 @@
 import { Card } from './card';
+import { Device } from './device';
 import { element } from './element';
 import type { Identity } from './identity';
 import { PairDialog } from './pairdialog';
@@ -27,6 +28,7 @@ class App {
   readonly #empty = element(document, '#empty', HTMLElement);
   readonly #cards = new Map<string, Card>();
   readonly #dialog: PairDialog;
+  readonly #device = new Device(() => this.#chosen());
 
   constructor(
     private readonly store: Store,
@@ -38,8 +40,33 @@ class App {
       button.addEventListener('click', () => this.#dialog.open());
       button.disabled = false;
     }
+    const hide = element(document, '#hide-address', HTMLInputElement);
+    hide.addEventListener('change', () => (this.#device.relayOnly = hide.checked));
+    hide.checked = this.#device.relayOnly;
+    hide.disabled = false;
+    document.addEventListener('click', (e) => closeMenus(e.target as Node));
+    this.#follow();
     // A link that is opened while the page is open only changes the hash.
     addEventListener('hashchange', () => this.pairByAddress());
+  }
+
+  /** Tells the cards what the browser tells of the device. */
+  #follow(): void {
+    const each = (f: (c: Card) => void) => () => this.#cards.forEach(f);
+    document.addEventListener('visibilitychange', each((c) => c.visible(!document.hidden)));
+    addEventListener('online', each((c) => c.moved()));
+    const { connection } = navigator as { connection?: EventTarget & { type?: string } }; // not in Firefox and Safari
+    let type = connection?.type;
+    connection?.addEventListener('change', () => {
+      const same = connection.type === type; // where it is told at all; estimates change all the time, and may be of another network
+      type = connection.type;
+      this.#cards.forEach((c) => (same ? c.hurry() : c.moved()));
+    });
+  }
+
+  #chosen(): void {
+    element(document, '#hide-address', HTMLInputElement).checked = this.#device.relayOnly;
+    this.#cards.forEach((c) => c.restart());
   }
 
   async show(): Promise<void> {
@@ -56,7 +83,7 @@ class App {
 
   #add(c: Camera): Card {
     this.#cards.get(c.id)?.remove();
-    const card = new Card(c, this.self, { rename: (x) => void this.#rename(x), forget: (x) => void this.#forget(x) });
+    const card = new Card(c, this.self, this.#device, { rename: (x) => void this.#rename(x), forget: (x) => void this.#forget(x) });
     this.#cards.set(c.id, card);
     this.#list.append(card.root);
     card.start();
@@ -92,6 +119,11 @@ class App {
     this.#empty.hidden = this.#cards.size > 0;
     this.#list.hidden = this.#cards.size === 0;
   }
+}
+
+/** Closes the menus that were not clicked into. */
+function closeMenus(clicked: Node): void {
+  for (const menu of document.querySelectorAll<HTMLDetailsElement>('details.more[open]')) menu.open = menu.contains(clicked);
 }
 
 /** Takes a pairing link out of the address bar, so that it stays in no history; undefined where there is none. */

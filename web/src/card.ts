@@ -1,20 +1,22 @@
 import { Alarm } from './alarm';
+import type { Device } from './device';
 import { element } from './element';
-import type { Path } from './path';
-import { sentences, Session, SessionError } from './session';
 import type { Identity } from './identity';
+import { Screen } from './screen';
+import { Session } from './session';
+import { sentences } from './sessionevents';
 import { Signaling } from './signaling';
 import { pairOf, type Camera } from './store';
+import { Watching, type View } from './watching';
+import { Why } from './why';
 
 // One camera on the page: its picture, what is known of it, and what a person can do.
 
-const firstRetry = 500;
-const maxRetry = 8_000;
 /** A picture that has not moved for this long is covered: never a stale one. Milliseconds. */
 const stale = 3_000;
 
-/** still: the first picture is on the screen, and the stream on its way. */
-type State = 'idle' | 'connecting' | 'still' | 'playing' | 'failed';
+/** still: the first picture is on the screen, and the stream on its way. paused: the page is hidden. */
+type State = 'idle' | 'connecting' | 'still' | 'playing' | 'paused' | 'failed';
 
 export interface CardActions {
   rename(c: Camera): void;
@@ -23,36 +25,33 @@ export interface CardActions {
 
 export class Card {
   readonly root: HTMLElement;
-  readonly #video: HTMLVideoElement;
-  readonly #canvas: HTMLCanvasElement;
-  #session: Session | undefined;
+  readonly #screen: Screen;
+  readonly #why: Why;
+  #watching: Watching | undefined;
   #signaling: Signaling | undefined;
-  #wanted = false;
-  #retry = firstRetry;
   #began = 0;
   #lastFrame = 0;
   #streaming = false;
   #status = '';
+  #trouble = '';
   readonly #alarm = new Alarm();
   readonly #watchdog: ReturnType<typeof setInterval>;
 
   constructor(
     private readonly camera: Camera,
     private readonly self: Identity,
+    private readonly device: Device,
     actions: CardActions,
   ) {
     const template = element(document, '#card', HTMLTemplateElement).content.cloneNode(true) as DocumentFragment;
     this.root = element(template, '.card', HTMLElement);
     this.root.dataset['camera'] = camera.id;
-    this.#video = element(this.root, '.screen video', HTMLVideoElement);
-    this.#canvas = element(this.root, '.screen canvas', HTMLCanvasElement);
+    this.#screen = new Screen(element(this.root, '.screen', HTMLElement), `Picture of ${camera.name}`);
+    this.#why = new Why(element(this.root, '.why', HTMLDetailsElement));
     this.#find('h2').textContent = camera.name;
-    this.#video.setAttribute('aria-label', `Picture of ${camera.name}`);
-    this.#canvas.setAttribute('aria-label', `Picture of ${camera.name}`);
     this.#find('.facts').textContent = `Camera ${camera.id}\nPaired ${new Date(camera.pairedAt).toLocaleDateString()}\nRelay ${new URL(camera.relayURL).host}`;
-    this.#on('.watch', () => (this.#wanted ? this.stop() : this.start()));
+    this.#on('.watch', () => (this.#watching ? this.stop() : this.start()));
     this.#on('.retry', () => this.start());
-    this.#on('.path', () => this.#togglePath());
     this.#on('.full', () => void element(this.root, '.screen', HTMLElement).requestFullscreen?.());
     this.#on('.rename', () => actions.rename(camera));
     this.#on('.forget', () => actions.forget(camera));
@@ -61,22 +60,48 @@ export class Card {
   }
 
   start(): void {
-    if (this.#session) return;
-    this.#wanted = true;
+    if (this.#watching) return;
     this.#find('.watch').textContent = 'Stop';
-    this.#show('connecting', 'Connecting…');
-    void this.#run();
+    this.#begin();
+    const host = new URL(this.camera.relayURL).host;
+    const signaling = (this.#signaling ??= new Signaling(this.camera.relayURL, (connected) => {
+      if (!connected && this.#state === 'connecting') this.#show('connecting', `Cannot reach the relay at ${host}. Trying again.`);
+    }));
+    const { relayOnly } = this.device;
+    this.#watching = new Watching(signaling, this.#view(), async (watch, events) => {
+      return new Session(await pairOf(this.self, this.camera), signaling, events, { watch, relayOnly });
+    });
+    this.#watching.start(document.hidden);
   }
 
   stop(): void {
-    this.#wanted = false;
-    this.#session?.close();
-    this.#session = undefined;
-    this.#signaling?.close();
-    this.#signaling = undefined;
-    this.#find('.watch').textContent = 'Watch';
-    this.#blank();
+    this.#end();
+    this.#screen.blank();
+    this.#why.clear();
     this.#show('idle', 'Not watching');
+  }
+
+  /** The person chose otherwise how to be reached: what goes on, goes on in the new way. */
+  restart(): void {
+    if (!this.#watching) return;
+    this.stop();
+    this.start();
+  }
+
+  /** The page can be seen, or not any more. */
+  visible(visible: boolean): void {
+    if (visible) this.#watching?.show();
+    else this.#watching?.hide();
+  }
+
+  /** This device may be in another network. */
+  moved(): void {
+    this.#watching?.moved();
+  }
+
+  /** It may be, and the relay out of reach. */
+  hurry(): void {
+    if (this.#watching) this.#signaling?.hurry();
   }
 
   /** Ends the card: the page shows it no more. */
@@ -86,90 +111,59 @@ export class Card {
     this.root.remove();
   }
 
-  async #run(): Promise<void> {
-    const host = new URL(this.camera.relayURL).host;
-    this.#signaling ??= new Signaling(this.camera.relayURL, (connected) => {
-      if (!connected && this.root.dataset['state'] === 'connecting') this.#show('connecting', `Cannot reach the relay at ${host}. Trying again.`);
-    });
-    const session = new Session(await pairOf(this.self, this.camera), this.#signaling, {
-      track: (stream) => this.#play(stream),
-      picture: (frame) => this.#draw(frame),
-      first: (frame, live) => this.#first(session, frame, live),
-      frame: (live) => this.#frame(live),
-      name: () => undefined,
-      path: (path) => this.#path(path),
-      status: (text) => this.#say(text),
-      rejected: () => this.#reject(),
-      undecodable: (reason) => this.#say(`This browser cannot decode the picture: ${reason}`),
-    });
-    this.#session = session;
+  #end(): void {
+    this.#watching?.stop();
+    this.#watching = undefined;
+    this.#signaling?.close();
+    this.#signaling = undefined;
+    this.#find('.watch').textContent = 'Watch';
+  }
+
+  #begin(): void {
     this.#began = performance.now();
     this.#streaming = false;
-    delete this.root.dataset['first'];
-    delete this.root.dataset['ttff'];
-    let error: unknown;
-    try {
-      await session.run();
-    } catch (e) {
-      error = e;
-    }
-    if (this.#session !== session) return; // stopped, and perhaps another runs already
-    this.#session = undefined;
-    this.#blank();
-    const message = error instanceof SessionError ? error.message : sentences.lost;
-    if (error instanceof SessionError && error.refused) return this.#fail(message);
-    this.#show('connecting', `${message} Trying again.`);
-    setTimeout(() => this.#wanted && !this.#session && void this.#run(), this.#retry * (0.5 + Math.random()));
-    this.#retry = Math.min(2 * this.#retry, maxRetry);
+    this.#trouble = '';
+    this.#status = '';
+    for (const of of ['first', 'ttff', 'trouble']) delete this.root.dataset[of];
+    this.#show('connecting', 'Connecting…');
   }
 
-  #fail(message: string): void {
-    this.#wanted = false;
-    this.#find('.watch').textContent = 'Watch';
-    this.#show('failed', message);
-  }
-
-  #play(stream: MediaStream): void {
-    this.#video.srcObject = stream;
-    this.#video.hidden = false; // below the canvas, which shows the first picture until the video has one
-    const count = (): void => {
-      this.#canvas.hidden = true;
-      this.#shown();
-      if (this.#video.srcObject === stream) this.#video.requestVideoFrameCallback(count);
+  #view(): View {
+    return {
+      layer: () => this.#screen.layer(),
+      shown: () => this.#shown(),
+      still: () => this.#still(),
+      live: (live) => this.#live(live),
+      explained: (e, addresses) => this.#why.say(e, addresses),
+      say: (text) => this.#say(text),
+      undecodable: (reason) => this.#say(`This browser cannot decode the picture: ${reason}`),
+      rejected: () => this.#reject(),
+      retry: (message) => this.#retry(message),
+      failed: (message) => {
+        this.#end();
+        this.#screen.blank();
+        this.#show('failed', message);
+      },
+      paused: () => {
+        this.#screen.blank();
+        this.#show('paused', 'Paused while nobody looks');
+      },
+      resumed: () => this.#begin(),
     };
-    this.#video.requestVideoFrameCallback(count);
-    this.#video.play().catch(() => undefined); // muted: nothing forbids it; srcObject may change meanwhile
   }
 
-  /** The picture that came before the stream, if it still does. */
-  #first(session: Session, frame: VideoFrame, live: boolean): void {
-    if (this.#session !== session || this.#streaming) return frame.close();
-    this.#paint(frame);
-    this.#frame(live);
+  /** The picture that came before the stream. */
+  #still(): void {
     this.#lastFrame = performance.now();
-    this.root.dataset['first'] = (this.#lastFrame - this.#began).toFixed(1);
+    this.root.dataset['first'] ??= (this.#lastFrame - this.#began).toFixed(1);
     this.#show('still', '');
-  }
-
-  #draw(frame: VideoFrame): void {
-    this.#video.hidden = true;
-    this.#paint(frame);
-    this.#shown();
-  }
-
-  #paint(frame: VideoFrame): void {
-    if (this.#canvas.width !== frame.displayWidth || this.#canvas.height !== frame.displayHeight) {
-      this.#canvas.width = frame.displayWidth;
-      this.#canvas.height = frame.displayHeight;
-    }
-    this.#canvas.hidden = false;
-    this.#canvas.getContext('2d')?.drawImage(frame, 0, 0);
-    frame.close();
   }
 
   /** One picture of the stream is on the screen. */
   #shown(): void {
     this.#streaming = true;
+    this.#trouble = '';
+    delete this.root.dataset['trouble'];
     this.#lastFrame = performance.now();
     if (this.#alarm.on) {
       this.#alarm.shown(this.#lastFrame);
@@ -177,40 +171,31 @@ export class Card {
     }
     this.root.dataset['ttff'] ??= (this.#lastFrame - this.#began).toFixed(1); // time to first frame, ms
     this.root.dataset['frames'] = String(Number(this.root.dataset['frames'] ?? 0) + 1);
-    this.#retry = firstRetry;
-    if (this.root.dataset['state'] !== 'playing' && this.#session) this.#show('playing', '');
+    if (this.#state !== 'playing') this.#show('playing', '');
   }
 
-  #frame(live: boolean): void {
+  #live(live: boolean): void {
     this.root.dataset['live'] = String(live);
     this.#find('.live').hidden = !live;
     this.#find('.late').hidden = live;
   }
 
+  /** The picture that is on the screen stays until it is stale; most often the next session's is there before that. */
+  #retry(message: string): void {
+    this.root.dataset['trouble'] = message;
+    this.#trouble = `${message} Trying again…`;
+    if (this.#state === 'connecting') this.#show('connecting', this.#status || this.#trouble);
+  }
+
   #checkStale(): void {
-    const state = this.root.dataset['state'];
-    if ((state !== 'playing' && state !== 'still') || performance.now() - this.#lastFrame < stale) return;
-    this.#show('connecting', this.#status || (state === 'still' ? 'Connecting…' : 'The picture has stopped. Waiting for the camera…'));
+    if ((this.#state !== 'playing' && this.#state !== 'still') || performance.now() - this.#lastFrame < stale) return;
+    const waiting = this.#streaming ? 'The picture has stopped. Waiting for the camera…' : 'Connecting…';
+    this.#show('connecting', this.#status || this.#trouble || waiting);
   }
 
   #say(text: string): void {
-    this.#status = text;
-    if (text !== '' && this.root.dataset['state'] === 'connecting') this.#show('connecting', `The camera says: ${text}`);
-  }
-
-  #path(path: Path): void {
-    const button = this.#find('.path');
-    button.hidden = false;
-    button.dataset['kind'] = path.kind;
-    button.textContent = path.kind === 'relay' ? 'Relayed' : 'Direct';
-    button.title = path.why;
-    this.#find('.why').textContent = path.why;
-  }
-
-  #togglePath(): void {
-    const why = this.#find('.why');
-    why.hidden = !why.hidden;
-    this.#find('.path').setAttribute('aria-expanded', String(!why.hidden));
+    this.#status = text && `The camera says: ${text}`;
+    if (text !== '' && this.#state === 'connecting') this.#show('connecting', this.#status);
   }
 
   /** Promise 4: what does not open is told, and nothing of it is shown. */
@@ -222,12 +207,8 @@ export class Card {
     alarm.hidden = false;
   }
 
-  #blank(): void {
-    this.#video.srcObject = null;
-    this.#canvas.hidden = true;
-    this.#canvas.width = 0;
-    this.#find('.path').hidden = true;
-    this.#find('.why').hidden = true;
+  get #state(): State {
+    return this.root.dataset['state'] as State;
   }
 
   #show(state: State, message: string): void {
@@ -242,4 +223,3 @@ export class Card {
     this.#find(selector).addEventListener('click', f);
   }
 }
-

@@ -19,6 +19,7 @@ export interface RecordMessage {
   code?: string;
   text?: string;
   reason?: string;
+  network?: object;
 }
 
 /** One direction of one channel. */

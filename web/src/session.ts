@@ -3,12 +3,17 @@ import type { Carrier } from './carrier';
 import { Arrivals, type Message } from './arrivals';
 import { EnvelopeError, isForeign, openEnvelope, sealEnvelope, Type, type Pair } from './envelope';
 import { decodeKeyframe } from './decoder';
+import { Explainer } from './explainer';
+import type { Frame } from './frame';
 import { Freshness } from './freshness';
 import { encSize, KEMKey } from './hpke';
+import { configuration, outgoing, stunServers, withoutCandidates } from './ice';
 import { exporter, hash, info, kdf, sha256 } from './label';
 import { dayOf, pairMailbox, sessionMailbox, toCamera, toViewer, type Mailbox } from './mailbox';
-import { describePath, type Path } from './path';
+import { told } from './network';
+import { Pulse, received } from './pulse';
 import { onData, onSignaling, RecordKey, type RecordMessage } from './record';
+import { SessionError, sentences, tell, type SessionEvents } from './sessionevents';
 import { FrameError } from './sframe';
 import { RelayError, type Grant, type Signaling } from './signaling';
 import { mayBePiece, Still } from './still';
@@ -22,43 +27,15 @@ const connectWait = 20_000;
 const offerLife = 60;
 const messageTTL = 30;
 const challengeEvery = 1_000;
+const maxCandidates = 64; // bounds what the camera can have this end check
 
-export const sentences = {
-  rejected: 'The relay delivered something that is not from your camera; nothing was shown.',
-  delayed: 'Delayed: this picture is not live.',
-  noAnswer: 'Your camera did not answer. It may be off or without internet.',
-  lost: 'The connection to the camera was lost.',
-  ended: 'The camera ended the session.',
-} as const;
-
-/** Why a session ended, in a person's words. */
-export class SessionError extends Error {
-  override name = 'SessionError';
-
-  constructor(
-    message: string,
-    /** The camera said no: trying again at once is of no use. */
-    readonly refused = false,
-  ) {
-    super(message);
-  }
-}
-
-export interface SessionEvents {
-  /** The h264 carrier: play this. */
-  track(stream: MediaStream): void;
-  /** The vp8 carrier: draw and close this. */
-  picture(frame: VideoFrame): void;
-  /** The picture that came behind the answer, before the stream: draw and close this, unless the stream has begun. */
-  first(frame: VideoFrame, live: boolean): void;
-  /** One frame has opened (h264), or is about to be shown (vp8). */
-  frame(live: boolean, carrier: Carrier): void;
-  name(name: string): void;
-  path(path: Path): void;
-  /** What the camera says about itself; empty when all is well. */
-  status(text: string): void;
-  rejected(what: string): void;
-  undecodable(reason: string): void;
+export interface SessionOptions {
+  /** The same for all sessions of one person's watching, 16 bytes. */
+  watch: Bytes;
+  /** Show the camera and its network no address of this device but the relay's. */
+  relayOnly: boolean;
+  /** Best first. */
+  carriers?: Carrier[];
 }
 
 interface Answer {
@@ -67,6 +44,8 @@ interface Answer {
   random: string;
   carrier: Carrier;
   name: string;
+  /** The camera shows no address of its own, and wants none of this device's. */
+  relay_only?: boolean;
 }
 
 /** What this browser can play, best first: H.264 in WebRTC where it is offered, WebCodecs behind VP8 everywhere else. */
@@ -92,10 +71,18 @@ export class Session {
   #sendData: RecordKey | undefined;
   #openData!: RecordKey;
   #first!: Still;
+  #pulse: Pulse | undefined;
+  readonly #explainer: Explainer;
+  readonly #carriers: Carrier[];
   #outbox = Promise.resolve();
   #arriving = Promise.resolve();
+  #dataOut = Promise.resolve();
   #greeted = false;
+  #candidates = 0; // of the camera, taken so far
+  #hello = false; // is on its way to the camera
   #connected = false;
+  #over = false;
+  #cameraHides = false;
   #end!: (e: SessionError | undefined) => void;
   readonly #ended = new Promise<SessionError | undefined>((resolve) => (this.#end = resolve));
 
@@ -103,17 +90,24 @@ export class Session {
     private readonly pair: Pair,
     private readonly signaling: Signaling,
     private readonly events: SessionEvents,
-    private readonly carriers: Carrier[] = playable(),
-  ) {}
+    private readonly options: SessionOptions,
+  ) {
+    this.#carriers = options.carriers ?? playable();
+    this.#explainer = new Explainer(options.relayOnly, {
+      tell: (n) => {
+        if (!this.#hello) return false;
+        void this.#sendOnData({ type: 'network', network: told(n) });
+        return true;
+      },
+      changed: (e, addresses) => this.events.explained(e, addresses),
+    });
+  }
 
   /** Runs until close is called; rejects with SessionError when the session cannot be had, ends or breaks. */
   async run(): Promise<void> {
-    try {
-      await this.#start();
-    } catch (e) {
-      this.#fail(e);
-    }
+    this.#start().catch((e: unknown) => this.#fail(e));
     const error = await this.#ended;
+    this.#over = true; // the start may still be waiting for the relay
     for (const f of this.#cleanUp) f();
     if (error) throw error;
   }
@@ -125,12 +119,14 @@ export class Session {
   async #start(): Promise<void> {
     const { signaling, pair } = this;
     await signaling.connected();
+    if (this.#over) return;
     const day = await dayOf(pair.mailboxSecret, signaling.serverTime);
     const [box, inbox, out] = await Promise.all([
       pairMailbox(pair.mailboxSecret, toCamera, day),
       sessionMailbox(pair.mailboxSecret, toViewer, this.#id),
       sessionMailbox(pair.mailboxSecret, toCamera, this.#id),
     ]);
+    if (this.#over) return;
     this.#out = out;
     this.#inbox = inbox;
     let answered!: (m: Message) => Promise<boolean>;
@@ -143,19 +139,22 @@ export class Session {
       () => signaling.release(out),
     );
     const grant = await this.#grant(box);
+    if (this.#over) return;
     this.#connect(grant);
     const kem = (await KEMKey.generate()).key;
     const viewerRandom = random(32);
     const description = await this.#pc.createOffer();
     await this.#pc.setLocalDescription(description);
     const offer = {
-      first: true, sdp: description.sdp, kem: toBase64url(kem.publicKey), random: toBase64url(viewerRandom), carriers: this.carriers,
+      first: true, watch: toBase64url(this.options.watch), relay_only: this.options.relayOnly, sdp: withoutCandidates(description.sdp ?? ''),
+      kem: toBase64url(kem.publicKey), random: toBase64url(viewerRandom), carriers: this.#carriers,
       challenge: toBase64url(this.#fresh.issue(performance.now(), Date.now())), turn: { urls: grant.urls, ...grant.camera }, agent: 'peephole web',
     };
     const sent = Date.now();
     const sealed = await sealEnvelope(pair, box, {
       session: this.#id, seq: 0n, type: Type.offer, sent, expiry: sent + offerLife * 1000, body: utf8(JSON.stringify(offer)),
     });
+    if (this.#over) return;
     answered = (m) => this.#answered(m, { ...sealed, kem, viewerRandom });
     this.#after(answerWait, () => this.#sendSignal === undefined, sentences.noAnswer);
     await signaling.send(box, sealed.wire, offerLife);
@@ -189,9 +188,7 @@ export class Session {
   }
 
   #connect(grant: Grant): void {
-    const stun = grant.urls.filter((u) => u.startsWith('turn:') && !u.endsWith('=tcp')).map((u) => u.replace(/^turn:/, 'stun:').replace(/\?.*$/, ''));
-    const iceServers = [{ urls: grant.urls, ...grant.viewer }, ...(stun.length > 0 ? [{ urls: stun }] : [])];
-    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' }); // or Firefox allocates for video and data apart
+    const pc = new RTCPeerConnection(configuration(grant, this.options.relayOnly));
     this.#pc = pc;
     this.#cleanUp.push(() => pc.close());
     const transceiver = pc.addTransceiver('video', { direction: 'recvonly' });
@@ -201,24 +198,38 @@ export class Session {
     transceiver.receiver.transform = new RTCRtpScriptTransform(this.#worker); // before negotiation: later is too late
     this.#data = pc.createDataChannel('peephole', { negotiated: true, id: 0, ordered: true });
     this.#data.binaryType = 'arraybuffer';
-    this.#data.onopen = () => void this.#sendOnData({ type: 'hello' });
+    this.#data.onopen = () => void this.#greet();
     this.#data.onmessage = (e: MessageEvent<ArrayBuffer>) => {
+      this.#pulse?.beat();
       this.#arriving = this.#arriving.then(() => this.#onData(new Uint8Array(e.data)));
     };
-    pc.onicecandidate = (e) => this.#candidate(e.candidate?.toJSON() ?? { candidate: '' });
+    pc.onicecandidate = (e) => this.#gathered(e.candidate?.toJSON() ?? { candidate: '' });
     pc.onconnectionstatechange = () => this.#stateChanged();
-    const challenges = setInterval(() => {
-      if (this.#data.readyState === 'open') void this.#sendOnData({ type: 'challenge', challenge: toBase64url(this.#fresh.issue(performance.now(), Date.now())) });
+    const every = setInterval(() => {
+      this.#challenge();
+      this.#explainer.tick();
     }, challengeEvery);
-    const paths = setInterval(() => void this.#path(), 2 * challengeEvery);
-    this.#cleanUp.push(() => clearInterval(challenges), () => clearInterval(paths));
+    this.#cleanUp.push(() => clearInterval(every), () => this.#pulse?.stop());
+    this.#explainer.follow(pc, this.options.relayOnly ? 0 : stunServers(grant).length);
+  }
+
+  #challenge(): void {
+    if (this.#data.readyState === 'open') void this.#sendOnData({ type: 'challenge', challenge: toBase64url(this.#fresh.issue(performance.now(), Date.now())) });
+  }
+
+  async #greet(): Promise<void> {
+    if (!this.#sendData) return;
+    this.#hello = true;
+    await this.#sendOnData({ type: 'hello' });
+    this.#explainer.look();
   }
 
   #stateChanged(): void {
     const { connectionState: state, iceConnectionState: ice } = this.#pc;
     if (state === 'connected') {
       this.#connected = true;
-      void this.#path();
+      this.#pulse ??= new Pulse(() => received(this.#pc), () => this.#challenge(), (stalled) => this.events.stalled(stalled));
+      this.#explainer.look();
     }
     // Chromium says "failed" as soon as the relay has refused the pairs known so far, and goes on with the camera's next candidate: until
     // there was a connection, ICE has connectWait.
@@ -226,18 +237,14 @@ export class Session {
     if (state === 'closed' || (state === 'failed' && !early)) this.#end(new SessionError(sentences.lost));
   }
 
-  async #path(): Promise<void> {
-    const path = await describePath(this.#pc);
-    if (path) this.events.path(path);
-  }
-
   async #answered(m: Message, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes }): Promise<boolean> {
     let a: Answer;
     const wire = m.body;
     try {
       const opened = await openEnvelope(this.pair, this.#inbox, wire, Date.now());
-      const body = JSON.parse(text(opened.body)) as Answer & { text?: unknown };
-      if (opened.type === Type.refuse) throw new SessionError(String(body.text), true);
+      const body = JSON.parse(text(opened.body)) as Answer & { code?: unknown; text?: unknown };
+      // A camera that is busy may only think so: sessions that broke are ended by time alone.
+      if (opened.type === Type.refuse) throw new SessionError(String(body.text), body.code !== 'busy');
       a = body;
     } catch (e) {
       if (!(e instanceof EnvelopeError)) throw e;
@@ -248,7 +255,7 @@ export class Session {
       return false;
     }
     const [enc, cameraRandom] = [fromBase64url(a.enc), fromBase64url(a.random)];
-    if (enc.length !== encSize || cameraRandom.length !== 32 || !this.carriers.includes(a.carrier)) throw new SessionError(sentences.ended);
+    if (enc.length !== encSize || cameraRandom.length !== 32 || !this.#carriers.includes(a.carrier)) throw new SessionError(sentences.ended);
     const exported = await offer.kem.receive(enc, info('session kem', this.#id));
     const kemSecret = await exported(exporter('session kem'));
     const transcript = await hash('session transcript', await sha256(offer.wire), await sha256(wire));
@@ -263,13 +270,19 @@ export class Session {
     this.#openData = await RecordKey.derive(secret, onData, toViewer);
     this.#sendData = await RecordKey.derive(secret, onData, toCamera);
     this.#sendSignal = await RecordKey.derive(secret, onSignaling, toCamera);
-    this.events.name(a.name);
+    this.#cameraHides = a.relay_only === true;
+    if (this.#cameraHides) this.#explainer.cameraHides();
     this.#after(connectWait, () => this.#pc.connectionState !== 'connected', sentences.lost);
     if (a.carrier === 'h264') this.#pc.ontrack = (e) => this.events.track(new MediaStream([e.track]));
     await this.#pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
-    if (this.#data.readyState === 'open') await this.#sendOnData({ type: 'hello' });
+    if (this.#data.readyState === 'open') await this.#greet();
     for (const c of this.#pending.splice(0)) this.#candidate(c);
     return true;
+  }
+
+  #gathered(c: RTCIceCandidateInit): void {
+    this.#explainer.gathered(c.candidate ?? '');
+    this.#candidate(c);
   }
 
   #candidate(c: RTCIceCandidateInit): void {
@@ -278,7 +291,9 @@ export class Session {
       this.#pending.push(c);
       return;
     }
-    const message = { type: 'candidate', candidate: c.candidate ?? '', mid: c.sdpMid ?? '' };
+    const candidate = outgoing(c.candidate ?? '', this.options.relayOnly || this.#cameraHides);
+    if (candidate === undefined) return;
+    const message = { type: 'candidate', candidate, mid: c.sdpMid ?? '' };
     // In order, and while the session goes on: a relay that is away does not end it.
     this.#outbox = this.#outbox.then(async () => this.signaling.send(this.#out, await key.seal(message), messageTTL)).catch(() => undefined);
   }
@@ -299,7 +314,8 @@ export class Session {
       return false;
     }
     if (m.type === 'bye') this.#end(new SessionError(sentences.ended));
-    if (m.type !== 'candidate' || !m.candidate) return true;
+    if (m.type === 'candidate') this.#explainer.candidate(m.candidate ?? '');
+    if (m.type !== 'candidate' || !m.candidate || ++this.#candidates > maxCandidates) return true;
     // A candidate that cannot be used is not an error: ICE goes on with the others.
     await this.#pc.addIceCandidate({ candidate: m.candidate, sdpMid: m.mid ?? '0' }).catch(() => undefined);
     return true;
@@ -309,7 +325,7 @@ export class Session {
   async #piece({ body, reject }: Message): Promise<boolean> {
     try {
       const frame = await this.#first.add(body);
-      if (frame?.keyframe) void this.#showFirst(frame.accessUnit, frame.challenge);
+      if (frame?.keyframe) void this.#showFirst(frame);
       return true;
     } catch (e) {
       if (e instanceof FrameError) reject();
@@ -318,10 +334,10 @@ export class Session {
     }
   }
 
-  async #showFirst(accessUnit: Bytes, challenge: string): Promise<void> {
+  async #showFirst({ accessUnit, challenge, captured }: Frame): Promise<void> {
     // A browser that cannot decode it says so of the stream, too.
     const picture = await decodeKeyframe(accessUnit).catch(() => undefined);
-    if (picture) this.events.first(picture, this.#fresh.live(challenge, performance.now(), Date.now()));
+    if (picture) this.events.first(picture, this.#fresh.live(challenge, performance.now(), Date.now()), captured);
   }
 
   async #onData(wire: Bytes): Promise<void> {
@@ -334,40 +350,25 @@ export class Session {
     if (m.type === 'hello') this.#greeted = true;
     if (!this.#greeted) return;
     if (m.type === 'status') this.events.status(m.text ?? '');
+    if (m.type === 'network') this.#explainer.heard(m.network);
     if (m.type === 'bye') this.#end(new SessionError(sentences.ended));
   }
 
-  async #sendOnData(m: RecordMessage): Promise<void> {
-    if (!this.#sendData || this.#data.readyState !== 'open') return;
-    const wire = await this.#sendData.seal(m);
-    if (this.#data.readyState === 'open') this.#data.send(wire);
+  /** In order: the camera takes no counter that is not above the last. */
+  #sendOnData(m: RecordMessage): Promise<void> {
+    const key = this.#sendData;
+    if (!key || this.#data.readyState !== 'open') return Promise.resolve();
+    this.#dataOut = this.#dataOut.then(async () => {
+      const wire = await key.seal(m);
+      if (this.#data.readyState === 'open') this.#data.send(wire);
+    });
+    return this.#dataOut;
   }
 
   /** What the worker says. */
   #opened(e: WorkerEvent): void {
+    if (e.type === 'opened' || e.type === 'rejected') this.#pulse?.beat();
     if (e.type === 'keyframe') return void this.#sendOnData({ type: 'keyframe' });
     tell(e, (challenge) => this.#fresh.live(challenge, performance.now(), Date.now()), this.events);
-  }
-}
-
-/**
- * Tells what the worker said. Behind vp8 a frame may wait long for the one before it, so what counts is whether it is live when it is shown,
- * by its own challenge, and not what has opened meanwhile.
- */
-export function tell(e: WorkerEvent, live: (challenge: string) => boolean, events: SessionEvents): void {
-  switch (e.type) {
-    case 'opened':
-      if (e.carrier === 'h264') events.frame(live(e.challenge), e.carrier);
-      break;
-    case 'picture':
-      events.frame(live(e.challenge), 'vp8');
-      events.picture(e.frame);
-      break;
-    case 'rejected':
-      events.rejected('frame');
-      break;
-    case 'undecodable':
-      events.undecodable(e.reason);
-      break;
   }
 }

@@ -15,6 +15,12 @@ const firstBackOff = 250;
 const maxBackOff = 30_000;
 const steady = 5_000; // a connection that held for so long lets the back-off begin anew
 const answerWithin = 10_000;
+// While somebody waits, in milliseconds. Browsers open one WebSocket to a server at a time, and put off those who fail often: so an attempt that
+// hangs is given up for another, each with twice the patience, and none is made beside it.
+const hurryFor = 60_000;
+const hurryAnswer = 600;
+const hurryMost = 2_400;
+const hurryBackOff = 2_000;
 const maxFrame = 65_536;
 const pairingTicket = utf8('pairing');
 
@@ -80,6 +86,9 @@ export class Signaling {
   #closed = false;
   #deliveries = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #hurriedUntil = -Infinity;
+  #patience = hurryAnswer;
+  #heard = 0; // frames
 
   /** onState hears true when the relay is reached, and false when it is lost or cannot be. */
   constructor(
@@ -87,12 +96,12 @@ export class Signaling {
     private readonly onState: (connected: boolean) => void = () => undefined,
   ) {
     this.#dial();
-    globalThis.addEventListener?.('online', this.#online);
+    globalThis.addEventListener?.('online', this.hurry);
   }
 
   close(): void {
     this.#closed = true;
-    globalThis.removeEventListener?.('online', this.#online);
+    globalThis.removeEventListener?.('online', this.hurry);
     clearTimeout(this.#timer);
     this.#socket?.close();
     this.#link = undefined;
@@ -168,6 +177,7 @@ export class Signaling {
     const answer = new Promise<Bytes>((resolve, reject) => this.#requests.set(id, { resolve, reject }));
     this.#put(link, frame(id));
     const timer = setTimeout(() => this.#lost(link.socket), answerWithin);
+    if (this.#hurrying) this.#doubt(link);
     try {
       return await answer;
     } finally {
@@ -193,6 +203,12 @@ export class Signaling {
     socket.onmessage = (e: MessageEvent<ArrayBuffer>) => this.#message(socket, e.data);
     socket.onclose = () => this.#lost(socket);
     this.#socket = socket;
+    if (!this.#hurrying) return;
+    setTimeout(() => {
+      if (this.#link !== undefined || this.#socket !== socket) return;
+      this.#patience = Math.min(2 * this.#patience, hurryMost);
+      this.#lost(socket);
+    }, 2 * this.#patience); // TCP, TLS and the challenge take more than one round trip
   }
 
   #lost(socket: WebSocket): void {
@@ -206,15 +222,45 @@ export class Signaling {
     this.onState(false);
     // Jitter: after a restart a relay must not meet all its clients at once.
     this.#timer = setTimeout(() => this.#dial(), this.#backOff * (0.1 + Math.random()));
-    this.#backOff = Math.min(2 * this.#backOff, maxBackOff);
+    this.#backOff = Math.min(2 * this.#backOff, this.#hurrying ? hurryBackOff : maxBackOff);
   }
 
-  /** The device has a network again: there is nothing to wait for. */
-  readonly #online = (): void => {
-    if (this.#socket !== undefined) return;
+  /**
+   * Says that somebody waits: the media stalled, the device has a network again. A connection that does not answer soon is given up, and for a minute the
+   * relay is dialled without the back-off that is there for thousands of clients with nothing to do.
+   */
+  readonly hurry = (): void => {
+    if (this.#closed) return;
+    this.#hurriedUntil = performance.now() + hurryFor;
+    this.#patience = hurryAnswer;
+    this.#backOff = firstBackOff;
+    if (this.#link) return this.#doubt(this.#link);
     clearTimeout(this.#timer);
+    const waiting = this.#socket;
     this.#dial();
+    waiting?.close(); // it may be waiting for a network that is gone
   };
+
+  /** The same after a change of networks: the connection is made anew without asking whether the old one lives. */
+  renew(): void {
+    if (this.#link) this.#lost(this.#link.socket);
+    this.hurry();
+  }
+
+  get #hurrying(): boolean {
+    return performance.now() < this.#hurriedUntil;
+  }
+
+  /** Gives a connection up that says nothing soon although it was asked. */
+  #doubt(link: Link): void {
+    const heard = this.#heard;
+    if (this.#requests.size === 0) return; // the next request will ask
+    setTimeout(() => {
+      if (this.#link !== link || this.#heard !== heard || this.#requests.size === 0) return;
+      this.#patience = Math.min(2 * this.#patience, hurryMost);
+      this.#lost(link.socket);
+    }, this.#patience);
+  }
 
   #fail(e: Error): void {
     for (const r of this.#requests.values()) r.reject(e);
@@ -235,6 +281,7 @@ export class Signaling {
   #frame(socket: WebSocket, r: Reader): void {
     const type = r.u8();
     const link = this.#link;
+    this.#heard++;
     if ((link === undefined) !== (type === Type.challenge)) throw new Error('malformed frame'); // it is first, and comes once
     if (link === undefined) return this.#challenge(socket, r);
     if (type === Type.deliver) return this.#deliver(link, toHex(r.bytes(32)), r.u64(), r.rest());

@@ -1,5 +1,5 @@
 // Drives a real browser through the page, as a person would, and prints one JSON object of what it saw.
-//   node drive.mjs '{"browser":"chromium"|"firefox", "policy":"plain"|"default", "hideH264":bool, "relayOnly":bool, "breakFirst":bool, "trustAll":bool, "steps":[…]}'
+//   node drive.mjs '{"browser":"chromium"|"firefox", "policy":"plain"|"default", "hideH264":bool, "relayOnly":bool, "breakFirst":bool, "sealed":bool, "trustAll":bool, "steps":[…]}'
 // Steps, in order:
 //   {"open": URL}                       opens an address, such as a pairing link
 //   {"paste": LINK}                     pairs by the dialog's text field
@@ -14,6 +14,11 @@
 //   {"empty": true}                     waits for the page that knows no camera
 //   {"tell": LINE, "hear": true}         prints LINE, waits for a line: the test does something in between
 //   {"sessions": N}                     stops and watches the first card N times, and reports each time to first picture and to the stream's first frame, ms
+//   {"why": true}                       opens every card's disclosure, and waits for its record
+//   {"hide": true}                      turns "Hide my address" on, or off
+//   {"visible": false}                  as if the page were hidden, or seen again
+//   {"gap": true}                       from here on, measures the longest time without a picture of the first card
+//   {"keep": true}                      keeps what the first card shows
 //   {"shot": FILE, "width": W, "height": H}
 import puppeteer from 'puppeteer-core';
 
@@ -40,7 +45,7 @@ const browsers = {
 /** What the page shows of each camera; runs in the page. */
 function look() {
   const pixel = (card) => {
-    const screen = ['canvas', 'video'].map((s) => card.querySelector(`.screen ${s}`)).find((e) => !e.hidden);
+    const screen = ['canvas', 'video'].map((s) => card.querySelector(`.screen ${s}`)).find((e) => e && !e.hidden);
     const [width, height] = screen instanceof HTMLVideoElement ? [screen.videoWidth, screen.videoHeight] : [screen.width, screen.height];
     const canvas = new OffscreenCanvas(Math.max(width, 1), Math.max(height, 1));
     const context = canvas.getContext('2d');
@@ -53,7 +58,8 @@ function look() {
     message: card.querySelector('.message').textContent,
     alarm: card.querySelector('.alarm').hidden ? '' : card.querySelector('.alarm').textContent,
     path: card.querySelector('.path').textContent,
-    why: card.querySelector('.why').textContent,
+    why: card.querySelector('.why .sentence').textContent,
+    record: card.querySelector('.why pre').textContent,
     ...(['still', 'playing'].includes(card.dataset.state) ? pixel(card) : {}),
   }));
 }
@@ -89,7 +95,38 @@ async function step(browser, page, s, result) {
     const before = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.card')].map((c) => [c.dataset.camera, Number(c.dataset.frames ?? 0)])));
     await until(page, `wait for ${s.frames} pictures`, (n, b) => [...document.querySelectorAll('.card')].every((c) => Number(c.dataset.frames ?? 0) >= b[c.dataset.camera] + n), s.frames, before);
   }
-  if (s.path) await until(page, 'wait for a path', () => [...document.querySelectorAll('.card .path')].every((p) => !p.hidden));
+  if (s.path) await until(page, 'wait for a path', () => [...document.querySelectorAll('.card .path')].every((p) => /^(Direct|Relayed)$/.test(p.textContent)));
+  if (s.why) {
+    await page.evaluate(() => document.querySelectorAll('.why, .why .record').forEach((d) => (d.open = true)));
+    await until(page, 'wait for the record', () => [...document.querySelectorAll('.why pre')].every((p) => p.textContent !== ''));
+  }
+  if (s.hide !== undefined) {
+    await page.waitForSelector('#hide-address:enabled');
+    await page.click('#device > summary');
+    if ((await page.$eval('#hide-address', (e) => e.checked)) !== s.hide) await page.click('#hide-address');
+    await page.click('#device > summary');
+  }
+  if (s.visible !== undefined) {
+    await page.evaluate((visible) => {
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => !visible });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, s.visible);
+  }
+  if (s.keep) result.kept.push((await page.evaluate(look))[0]);
+  if (s.gap) {
+    await page.evaluate(() => {
+      const card = document.querySelector('.card');
+      let last = performance.now();
+      delete card.dataset.gap;
+      window.gaps?.disconnect();
+      window.gaps = new MutationObserver(() => {
+        const now = performance.now();
+        card.dataset.gap = Math.max(Number(card.dataset.gap ?? 0), now - last).toFixed(0);
+        last = now;
+      });
+      window.gaps.observe(card, { attributes: true, attributeFilter: ['data-frames'] });
+    });
+  }
   if (s.error) result.error = await (await until(page, 'wait for an error', errorOf)).jsonValue();
   if (s.message) await until(page, `wait for ${s.message}`, (re) => [...document.querySelectorAll('.card .message')].some((m) => new RegExp(re).test(m.textContent)), s.message);
   if (s.alarm) await until(page, 'wait for an alarm', () => document.querySelector('.card .alarm:not([hidden])') !== null);
@@ -135,6 +172,16 @@ async function newPage(browser, result) {
       };
     });
   }
+  if (want.sealed) { // all that the page seals and sends, before it does
+    await page.exposeFunction('noteSealed', (text) => result.sealed.push(text));
+    await page.evaluateOnNewDocument(() => {
+      const encrypt = crypto.subtle.encrypt.bind(crypto.subtle);
+      crypto.subtle.encrypt = (how, key, plaintext) => {
+        window.noteSealed(new TextDecoder('latin1').decode(plaintext));
+        return encrypt(how, key, plaintext);
+      };
+    });
+  }
   if (want.relayOnly) {
     await page.evaluateOnNewDocument(() => {
       RTCPeerConnection = class extends RTCPeerConnection {
@@ -146,7 +193,7 @@ async function newPage(browser, result) {
 }
 
 const browser = await puppeteer.launch({ headless: true, acceptInsecureCerts: want.trustAll ?? false, ...browsers[want.browser] });
-const result = { version: await browser.version(), errors: [], first: [], ttff: [] };
+const result = { version: await browser.version(), errors: [], first: [], ttff: [], sealed: [], kept: [] };
 try {
   let page = await newPage(browser, result);
   for (const s of want.steps) page = await step(browser, page, s, result);

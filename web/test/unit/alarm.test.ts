@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Alarm, alarmFor } from '../../src/alarm';
 import { sentences as pairing } from '../../src/pairing';
-import { sentences } from '../../src/session';
+import { sentences } from '../../src/sessionevents';
 
 test('an alarm stays until the right picture is back, however long that takes', () => {
   const a = new Alarm();

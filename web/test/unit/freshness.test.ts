@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toHex } from '../../src/bytes';
 import { Freshness, liveFor } from '../../src/freshness';
-import { tell, type SessionEvents } from '../../src/session';
+import { tell, type SessionEvents } from '../../src/sessionevents';
 
 test('a frame is live for five seconds after its challenge was issued', () => {
   const fresh = new Freshness();
@@ -37,7 +37,7 @@ test('a picture that waited is judged when it is shown, not by what opened meanw
   const fresh = new Freshness();
   const [old, young] = [toHex(fresh.issue(0, 0)), toHex(fresh.issue(60_000, 60_000))];
   const said: unknown[] = [];
-  const events = { frame: (live: boolean) => said.push(live), picture: (frame: unknown) => said.push(frame) } as unknown as SessionEvents;
+  const events = { opened: () => undefined, frame: (live: boolean) => said.push(live), picture: (frame: unknown) => said.push(frame) } as unknown as SessionEvents;
   const live = (c: string): boolean => fresh.live(c, 60_000, 60_000);
   const [a, b] = ['the old picture', 'the new one'] as unknown as VideoFrame[];
   tell({ type: 'opened', carrier: 'vp8', keyframe: false, captured: 0, challenge: young }, live, events);

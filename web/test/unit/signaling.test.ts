@@ -224,3 +224,66 @@ test('after close nothing is dialled, and waiting requests fail', async () => {
   socket.break();
   assert.equal(Socket.all.length, count);
 });
+
+test('in a hurry, a connection that says nothing is given up soon', async () => {
+  const { client, socket } = await connect();
+  const sending = client.send(outbox, utf8('one'), 60);
+  await opened(socket, outbox, 2);
+  await posted(socket, outbox);
+  const again = Socket.next();
+  const began = performance.now();
+  client.hurry();
+  const second = await again;
+  assert.equal(socket.readyState, 3);
+  const took = performance.now() - began;
+  assert.ok(took > 300 && took < 8_000, `after ${took} ms: what is not hurried waits 10 s`);
+  second.challenge();
+  await opened(second, outbox, 2);
+  const { id } = await posted(second, outbox);
+  second.say(u8(0x20), u32(id));
+  await sending;
+  client.close();
+});
+
+test('in a hurry, a connection that says anything stays', async () => {
+  const { client, socket } = await connect();
+  const sending = [client.send(outbox, utf8('one'), 60), client.send(outbox, utf8('two'), 60)];
+  await opened(socket, outbox, 2);
+  const ids = [(await posted(socket, outbox)).id, (await posted(socket, outbox)).id];
+  client.hurry();
+  socket.say(u8(0x20), u32(ids[0]!));
+  const count = Socket.all.length;
+  await new Promise((resolve) => setTimeout(resolve, 900)); // past the patience of one in a hurry
+  assert.deepEqual([socket.readyState, Socket.all.length], [Socket.OPEN, count]);
+  socket.say(u8(0x20), u32(ids[1]!));
+  await Promise.all(sending);
+  client.close();
+});
+
+test('in a hurry, an attempt that hangs is given up for another, one at a time', async () => {
+  const { client, socket } = await connect();
+  const again = Socket.next();
+  socket.break();
+  const hanging = await again;
+  const third = Socket.next();
+  client.hurry(); // which dials at once
+  const tried = await third;
+  assert.equal(hanging.readyState, 3);
+  const fourth = await Socket.next(); // without a word of anybody
+  assert.equal(tried.readyState, 3);
+  fourth.challenge();
+  await client.connected();
+  client.close();
+});
+
+test('after a move the connection is made anew at once', async () => {
+  const { client, socket } = await connect();
+  const count = Socket.all.length;
+  client.renew();
+  assert.deepEqual([socket.readyState, Socket.all.length], [3, count + 1]);
+  Socket.all.at(-1)!.challenge();
+  await client.connected();
+  client.close();
+  client.hurry();
+  assert.equal(Socket.all.length, count + 1, 'after close nothing is dialled');
+});

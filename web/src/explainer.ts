@@ -1,0 +1,141 @@
+import { addressesOf, fill, readStatistics, wayInUse, type Statistics } from './checks';
+import { conclude, type End, type Explain } from './explain';
+import { mappingOf, parseCandidate, plausible, type Gathered, type Network } from './network';
+import { relayed, type Candidate } from './rung';
+
+/** How long after its start a session looks at its path every second: by then all that was tried has come or will not. Milliseconds. */
+const settling = 30_000;
+/** How often it looks later. */
+const lookEvery = 10_000;
+/** A path that changes for ever is no news after so many times. */
+const maxRungs = 16;
+const maxKnown = 128; // candidates of one end
+
+export interface ExplainerEvents {
+  /** Tells the other end of this end's network; false while it would not hear. */
+  tell(n: Network): boolean;
+  changed(e: Explain, addresses: NonNullable<Explain['addresses']>): void;
+}
+
+/** Keeps what the page knows about a session's path, and tells when that changes. */
+export class Explainer {
+  readonly #start = performance.now();
+  readonly #own: Gathered[] = [];
+  readonly #ours = new Map<string, Candidate>();
+  readonly #theirs = new Map<string, Candidate>();
+  readonly #known: Explain;
+  #pc: RTCPeerConnection | undefined;
+  #servers = 0;
+  #looking = false;
+  #again = false;
+  #looked = 0;
+  #sent = '';
+  #told = '';
+
+  constructor(
+    relayOnly: boolean,
+    private readonly events: ExplainerEvents,
+  ) {
+    const end = (): End => ({ candidates: {}, complete: false, mapping: 'unknown', udp: 'unknown', relay: '' });
+    this.#known = {
+      sentence: '', role: 'viewer', relay_only: relayOnly, own: end(), other: end(), age_ms: 0, checks: [], selected: null, rungs: [], why_not: [],
+      camera_relay_only: false,
+    };
+  }
+
+  /** servers: how many UDP ports the browser asks for this device's mapped address. */
+  follow(pc: RTCPeerConnection, servers: number): void {
+    this.#pc = pc;
+    this.#servers = servers;
+    const ice = pc.sctp?.transport.iceTransport; // Firefox has it without the event
+    ice?.addEventListener('selectedcandidatepairchange', () => this.look());
+  }
+
+  /** The camera's answer says that it shows no address of its own. */
+  cameraHides(): void {
+    this.#known.camera_relay_only = true;
+  }
+
+  /** One of this end's candidates; an empty one ends them. */
+  gathered(line: string): void {
+    const c = parseCandidate(line);
+    if (c) this.#own.push(c);
+    if (line !== '') return;
+    this.#known.own.complete = true;
+    this.look();
+  }
+
+  /** One of the other end's. */
+  candidate(line: string): void {
+    if (line !== '') return;
+    this.#known.other.complete = true;
+    this.look();
+  }
+
+  /** Takes what the other end says of its network. */
+  heard(said: unknown): void {
+    const n = plausible(said);
+    if (n === undefined) return;
+    Object.assign(this.#known.other, n);
+    this.look();
+  }
+
+  /** Looks again while there may be something to see, and now and then later. */
+  tick(): void {
+    const now = performance.now();
+    if (now - this.#start < settling || now - this.#looked >= lookEvery) this.look();
+  }
+
+  look(): void {
+    const pc = this.#pc;
+    if (pc === undefined || pc.connectionState === 'closed') return;
+    this.#again = this.#looking;
+    if (this.#looking) return;
+    this.#looking = true;
+    this.#looked = performance.now();
+    void readStatistics(pc)
+      .then((s) => this.take(s), () => undefined) // of a connection that closes meanwhile
+      .then(() => {
+        this.#looking = false;
+        if (this.#again) this.look();
+      });
+  }
+
+  /** Explains what the browser said, and tells what is new. */
+  take(s: Statistics): void {
+    const e = this.#known;
+    s.ours = remember(this.#ours, s.ours);
+    s.theirs = remember(this.#theirs, s.theirs);
+    fill(e, s);
+    e.age_ms = round(performance.now() - this.#start);
+    const { own, selected } = e;
+    const mapped = mappingOf(this.#own, this.#servers, own.complete, own.relay === 'udp');
+    if (!e.relay_only && !e.camera_relay_only) own.mapping = mapped;
+    if (own.relay === 'udp' || this.#own.some((c) => c.type === 'srflx')) own.udp = 'open';
+    else if (own.complete && own.relay !== '') own.udp = 'blocked';
+    if (selected && e.rungs.at(-1)?.rung !== selected.rung && e.rungs.length < maxRungs) {
+      e.rungs.push({ rung: selected.rung, at_ms: round(performance.now() - this.#start) });
+    }
+    conclude(e);
+    const way = selected && relayed(selected.rung) ? wayInUse(s) || own.relay : own.relay;
+    this.#tell({ mapping: own.mapping, udp: own.udp, relay: way });
+    const news = JSON.stringify({ ...e, age_ms: 0 });
+    if (news === this.#told) return;
+    this.#told = news;
+    this.events.changed(structuredClone(e), addressesOf(s));
+  }
+
+  #tell(n: Network): void {
+    const news = JSON.stringify(n);
+    if (news !== this.#sent && this.events.tell(n)) this.#sent = news;
+  }
+}
+
+/** To a hundredth of a millisecond. */
+const round = (ms: number): number => Math.round(100 * ms) / 100;
+
+/** Chromium forgets candidates that it needs no more. */
+function remember(known: Map<string, Candidate>, now: Map<string, Candidate>): Map<string, Candidate> {
+  for (const [id, c] of now) if (known.size < maxKnown || known.has(id)) known.set(id, c);
+  return new Map([...known, ...now]);
+}

@@ -37,7 +37,10 @@ type drive struct {
 	RelayOnly  bool   `json:"relayOnly"`  // no candidates but relayed ones
 	BreakFirst bool   `json:"breakFirst"` // the first session breaks while it is given a candidate
 	TrustAll   bool   `json:"trustAll"`   // any certificate
+	Sealed     bool   `json:"sealed"`     // keep what the page seals, in the clear
 	Steps      []step `json:"steps"`
+
+	by func(*exec.Cmd) error // starts the browser; nil: on this machine
 }
 
 // driven is what it saw.
@@ -50,12 +53,14 @@ type driven struct {
 	Cards   []card    `json:"cards"`
 	First   []float64 `json:"first"` // time to first picture of each session, ms; -1: none before the stream
 	TTFF    []float64 `json:"ttff"`  // time to the stream's first frame, ms
+	Sealed  []string  `json:"sealed"`
+	Kept    []card    `json:"kept"` // the first card, at each step that keeps it
 }
 
 type card struct {
-	Name, State, Message, Alarm, Path, Why, Live, Element, Frames, Rejected, First, TTFF string
-	Size                                                                                 [2]int
-	Corner                                                                               [3]int
+	Name, State, Message, Alarm, Path, Why, Record, Live, Element, Frames, Rejected, First, TTFF, Gap string
+	Size                                                                                              [2]int
+	Corner                                                                                            [3]int
 }
 
 // oneBrowser keeps two browsers from fighting over two cores.
@@ -82,7 +87,11 @@ func (d drive) run(t testing.TB, between ...func(line string)) driven {
 	cmd.Stderr = &complaint
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+	begin := cmd.Start
+	if d.by != nil {
+		begin = func() error { return d.by(cmd) }
+	}
+	if err := errors.Join(err1, err2, begin()); err != nil {
 		t.Fatal(err)
 	}
 	var r driven

@@ -37,6 +37,7 @@ type turnClient struct {
 	name    string       // its username
 	relayed []byte       // XOR-RELAYED-ADDRESS, as it came
 	viewer  bool
+	silent  bool // nothing of it passes any more
 }
 
 // mediaRule says what a client is given in place of an RTP packet that is for it.
@@ -108,9 +109,27 @@ func (f *turnFront) run(ctx context.Context) error {
 		if fresh {
 			answers.Go(func() { f.answer(c) })
 		}
+		if f.mute(c) {
+			continue
+		}
 		if _, err := c.back.Write(buf[:n]); err != nil {
 			return err
 		}
+	}
+}
+
+func (f *turnFront) mute(c *turnClient) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return c.silent
+}
+
+// silence swallows all that the clients of now send and are sent; those that come later are served.
+func (f *turnFront) silence() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.clients {
+		c.silent = true
 	}
 }
 
@@ -147,6 +166,10 @@ func (f *turnFront) answer(c *turnClient) {
 		f.record(packet)
 		packets := [][]byte{packet}
 		f.mu.Lock()
+		if c.silent {
+			f.mu.Unlock()
+			continue
+		}
 		f.learn(c, packet)
 		if rule, rtp := f.media, rtpOf(packet); rule != nil && rtp != nil {
 			packets = nil

@@ -154,7 +154,7 @@ func TestHiddenTellNoAddress(t *testing.T) {
 
 // A host candidate's socket sends nothing to a relayed address, which whoever had it in the world would see come from this network.
 func TestHostSendsNothingToRelayedAddresses(t *testing.T) {
-	network, err := newTurnNet(nil, nil)
+	network, err := newTurnNet(nil, nil, nat64{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestHostSendsNothingToRelayedAddresses(t *testing.T) {
 	}
 	defer at.Close()
 	sink := &counting{UDPConn: at.(hostConn).UDPConn}
-	at = hostConn{sink}
+	at = hostConn{sink, nat64{}}
 	for address, want := range map[string]int{"198.18.0.1": 0, "::ffff:198.19.255.255": 0, "198.20.0.1": 1, "192.0.2.1": 1, "2001:db8::1": 1} {
 		sink.sent = 0
 		if n, err := at.WriteTo([]byte("check"), &net.UDPAddr{IP: net.ParseIP(address), Port: 5000}); n != 5 || err != nil || sink.sent != want {

@@ -35,6 +35,7 @@ type peerConfig struct {
 	loopback  bool                         // also gather loopback candidates: both ends are on one machine
 	feedback  func(*rtcp.TransportLayerCC) // takes what the other end says of this one's packets; nil: this one sends no media
 	network   transport.Net                // nil: the machine's
+	nat64     nat64                        // newPeer finds it
 	log       *slog.Logger
 }
 
@@ -68,6 +69,7 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 	}
 	p := new(peer)
 	if cfg.turn != nil && cfg.network == nil && !cfg.relayOnly && !cfg.loopback {
+		cfg.nat64 = findNAT64(ctx)
 		p.sockets = punch.NewSockets()
 	}
 	settings, err := settings(ctx, cfg, p)
@@ -75,7 +77,7 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 		return nil, err
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings))
-	pc, err := api.NewPeerConnection(configuration(cfg))
+	pc, err := api.NewPeerConnection(configuration(ctx, cfg))
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
 	}
@@ -116,7 +118,7 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 		udp = newHeadStart(cfg.turn.URLs)
 	}
 	if cfg.network == nil {
-		network, err := newTurnNet(udp, p.sockets)
+		network, err := newTurnNet(udp, p.sockets, cfg.nat64)
 		if err != nil {
 			return s, err
 		}
@@ -133,7 +135,7 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 	return s, nil
 }
 
-func configuration(cfg peerConfig) webrtc.Configuration {
+func configuration(ctx context.Context, cfg peerConfig) webrtc.Configuration {
 	var c webrtc.Configuration
 	if cfg.relayOnly {
 		c.ICETransportPolicy = webrtc.ICETransportPolicyRelay
@@ -147,7 +149,7 @@ func configuration(cfg peerConfig) webrtc.Configuration {
 		c.ICEServers = []webrtc.ICEServer{{URLs: relays, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
 	}
 	if stun := stunURLs(servers); len(stun) > 0 && !cfg.relayOnly {
-		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: stun})
+		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: append(stun, cfg.nat64.stun(ctx, stun)...)})
 	}
 	return c
 }

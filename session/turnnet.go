@@ -26,14 +26,15 @@ type turnNet struct {
 	transport.Net
 	udp     *headStart
 	sockets *punch.Sockets // those of the agent, so that a hole can be made behind one; nil: none can
+	nat64   nat64
 }
 
-func newTurnNet(udp *headStart, sockets *punch.Sockets) (turnNet, error) {
+func newTurnNet(udp *headStart, sockets *punch.Sockets, nat64 nat64) (turnNet, error) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		return turnNet{}, fmt.Errorf("open network: %w", err)
 	}
-	return turnNet{n, udp, sockets}, nil
+	return turnNet{n, udp, sockets, nat64}, nil
 }
 
 // ListenUDP makes the socket of a host candidate.
@@ -45,18 +46,37 @@ func (n turnNet) ListenUDP(network string, at *net.UDPAddr) (transport.UDPConn, 
 	if udp, ok := conn.(*net.UDPConn); ok && n.sockets != nil && (at == nil || !at.IP.IsMulticast()) {
 		conn = n.sockets.Wrap(udp)
 	}
-	return hostConn{conn}, nil
+	if network != "udp6" {
+		return hostConn{conn, nat64{}}, nil
+	}
+	return hostConn{conn, n.nat64}, nil
+}
+
+// ResolveUDPAddr finds an IPv4 address for IPv6 too, where that leads to it.
+func (n turnNet) ResolveUDPAddr(network, address string) (*net.UDPAddr, error) {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() && network == "udp6" && n.nat64.IsValid() {
+		return net.UDPAddrFromAddrPort(at), nil
+	}
+	return n.Net.ResolveUDPAddr(network, address)
 }
 
 // hostConn sends nothing to relayed addresses. ICE would try them from here too; they mean nothing outside the relay, and whoever has
 // the addresses in the world would learn this end's.
-type hostConn struct{ transport.UDPConn }
+type hostConn struct {
+	transport.UDPConn
+	nat64 nat64
+}
+
+func (c hostConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.UDPConn.ReadFrom(b)
+	return n, c.nat64.inward(from), err
+}
 
 func (c hostConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if a, ok := to.(*net.UDPAddr); ok && relayedAddresses.Contains(a.AddrPort().Addr().Unmap()) {
 		return len(b), nil
 	}
-	return c.UDPConn.WriteTo(b, to)
+	return c.UDPConn.WriteTo(b, c.nat64.outward(to))
 }
 
 // ListenPacket makes the socket of a TURN client over UDP.

@@ -27,6 +27,7 @@ func TestSessionsExplainThemselves(t *testing.T) {
 		{natlab.PortRestricted, natlab.UDPBlocked, ": this network blocks UDP", ": the viewer's network blocks UDP"},
 		{natlab.UDPBlocked, natlab.PortRestricted, ": the camera's network blocks UDP", ": this network blocks UDP"},
 		{natlab.Only443, natlab.UDPBlocked, ": both networks block UDP", ": both networks block UDP"},
+		{natlab.PortRestricted, natlab.NAT64, "direct: through a hole punched in the routers between", `rung=direct why="direct: through a hole`},
 		{natlab.IPv6Only, natlab.PortRestricted, ": this network has IPv4 alone, and the camera's network IPv6", ": this network has IPv6 alone, and the viewer's network IPv4"},
 	} {
 		t.Run(tt.camera.Name+" and "+tt.viewer.Name, func(t *testing.T) {

@@ -4,6 +4,7 @@ package natlab
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,12 +119,23 @@ func (l *Lab) host(name string, in *Network) *Host {
 	return h
 }
 
+// synthesized is an IPv4 address as a DNS64 tells it to the host; the zero Addr where it has none.
+func (h *Host) synthesized(a netip.Addr) netip.Addr {
+	if h.network == nil || h.network.Reach(a) == a {
+		return netip.Addr{}
+	}
+	return h.network.Reach(a)
+}
+
 // writeNames tells every host the names of those that can be reached from anywhere.
 func (l *Lab) writeNames() {
 	l.t.Helper()
 	for _, reader := range l.hosts {
 		text := strings.Builder{}
 		text.WriteString("127.0.0.1 localhost\n::1 localhost\n")
+		if a := reader.synthesized(netip.AddrFrom4([4]byte{192, 0, 0, 170})); a.IsValid() { // by which a DNS64 tells its prefix (RFC 7050)
+			fmt.Fprintf(&text, "%s ipv4only.arpa\n", a)
+		}
 		for _, h := range l.hosts {
 			if h.network == nil || !h.network.Kind.open {
 				continue
@@ -131,7 +143,7 @@ func (l *Lab) writeNames() {
 			fmt.Fprintf(&text, "%s %s.lab\n", h.IPv4(), h.Name)
 			if a := h.IPv6(); a.IsValid() {
 				fmt.Fprintf(&text, "%s %s.lab\n", a, h.Name)
-			} else if a := reader.network.Reach(h.IPv4()); a.Is6() { // DNS64 (RFC 6147)
+			} else if a := reader.synthesized(h.IPv4()); a.IsValid() { // DNS64 (RFC 6147)
 				fmt.Fprintf(&text, "%s %s.lab\n", a, h.Name)
 			}
 		}

@@ -20,7 +20,7 @@ func Traversable(a, b Kind) bool {
 
 // Guessable reports whether theory lets them talk all the same, where they are not Traversable, by guessing ports (internal/punch): of a NAT whose
 // mappings are many, one can be met by chance, or foreseen where they are counted up, as long as the other end's address is one or can be
-// foreseen too. Over IPv4 of their own alone: nobody looks for a NAT64's prefix.
+// foreseen too. Over IPv4 of their own alone: behind a NAT64 nothing is guessed.
 func Guessable(a, b Kind) bool {
 	if Traversable(a, b) || !a.UDP || !b.UDP || !a.IPv4 || !b.IPv4 {
 		return false

@@ -329,7 +329,7 @@ func (c *Camera) dataArrived(ctx context.Context, wire []byte) error {
 	case "network":
 		c.explainer.heard(m.Network)
 	case "punch":
-		c.puncher.heard(ctx, m.Punch)
+		c.puncher.heard(ctx, c.explainer, m.Punch)
 	case "bye":
 		return errLeft
 	}

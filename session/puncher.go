@@ -103,11 +103,11 @@ func (p *puncher) measured(ctx context.Context, way punch.Way, err error) error 
 	return p.tell(message{Type: "punch", Punch: &own})
 }
 
-// heard takes what the other end says: the viewer's asks, the camera's answers.
-func (p *puncher) heard(ctx context.Context, other *punchSide) {
+// heard takes what the other end says: the viewer's asks, the camera's answers if it sees the same need.
+func (p *puncher) heard(ctx context.Context, x *explainer, other *punchSide) {
 	switch {
 	case other == nil || p.sockets == nil:
-	case p.step == punchIdle && !p.asks:
+	case p.step == punchIdle && !p.asks && worth(&x.known):
 		p.other = *other
 		p.measure(ctx)
 	case p.step == punchAsked:

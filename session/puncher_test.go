@@ -105,9 +105,10 @@ func TestWhoAsks(t *testing.T) {
 func TestHeard(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // a run ends at once
+	x := &explainer{known: relayedFor(nat.EndpointIndependent, nat.AddressAndPortDependent)}
 	good := &punchSide{At: netip.MustParseAddrPort("203.0.113.7:40000"), Ports: punch.Random, Token: fresh(punch.TokenSize)}
 	v := newGuesser("viewer")
-	v.heard(ctx, good)
+	v.heard(ctx, x, good)
 	if v.step != punchIdle || len(v.next) > 0 {
 		t.Error("a viewer's end that has not asked takes an answer")
 	}
@@ -121,22 +122,26 @@ func TestHeard(t *testing.T) {
 	for _, bad := range []*punchSide{nil, {At: good.At, Ports: good.Ports}, {At: good.At, Ports: "even", Token: good.Token},
 		{At: netip.MustParseAddrPort("224.0.0.1:5000"), Ports: good.Ports, Token: good.Token}, {At: good.At, Ports: punch.Steady, Token: good.Token}} {
 		v.step = punchAsked
-		v.heard(ctx, bad)
+		v.heard(ctx, x, bad)
 		v.work.Wait()
 		if want := punchOver; bad != nil && v.step != want || len(v.next) > 0 {
 			t.Errorf("%+v: step %v", bad, v.step)
 		}
 	}
 	c := newGuesser("camera")
-	c.heard(ctx, good)
-	c.heard(ctx, good)
+	c.heard(ctx, &explainer{known: relayedFor(nat.EndpointIndependent, nat.NoMapping)}, good)
+	if c.step != punchIdle {
+		t.Error("the camera's end guesses where there is no need")
+	}
+	c.heard(ctx, x, good)
+	c.heard(ctx, x, good)
 	c.work.Wait()
 	if len(c.next) != 1 || c.step != punchMeasuring {
 		t.Errorf("the camera's end measured %d times", len(c.next))
 	}
 	deaf := newGuesser("camera")
 	deaf.sockets = nil
-	deaf.heard(ctx, good)
+	deaf.heard(ctx, x, good)
 	if deaf.step != punchIdle {
 		t.Error("an end that hides takes part")
 	}

@@ -342,7 +342,7 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 	case "network":
 		v.explainer.heard(m.Network)
 	case "punch":
-		v.puncher.heard(ctx, m.Punch)
+		v.puncher.heard(ctx, v.explainer, m.Punch)
 	case "bye":
 		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
 	}

@@ -124,7 +124,7 @@ func (c *Conn) count(ctx context.Context, servers []netip.AddrPort) (Side, error
 }
 
 // bindAgain are the pauses between the transmissions of a Binding request.
-var bindAgain = []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}
+var bindAgain = []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 600 * time.Millisecond}
 
 // bind asks a server how it sees the socket, which the agent reads.
 func (c *Conn) bind(ctx context.Context, server netip.AddrPort) (netip.AddrPort, bool) {

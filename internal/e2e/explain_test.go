@@ -23,8 +23,9 @@ func TestSessionsExplainThemselves(t *testing.T) {
 		{natlab.PortRestricted, natlab.PortRestricted, "direct: through a hole punched in the routers between", `rung=direct why="direct: through a hole`},
 		{natlab.DualStack, natlab.DualStack, "direct over IPv6", `rung=ipv6 why="direct over IPv6"`},
 		{natlab.SymmetricRandom, natlab.SymmetricRandom, ": both networks use symmetric NAT", ": both networks use symmetric NAT"},
-		{natlab.PortRestricted, natlab.SymmetricRandom, ": this network uses symmetric NAT", ": the viewer's network uses symmetric NAT"},
-		{natlab.SymmetricRandom, natlab.PortRestricted, ": the camera's network uses symmetric NAT", ": this network uses symmetric NAT"},
+		// In the end: they begin relayed, and ports are guessed.
+		{natlab.PortRestricted, natlab.SymmetricRandom, "direct: through a hole punched in the routers between", `rung=direct why="direct: through a hole`},
+		{natlab.SymmetricRandom, natlab.PortRestricted, "direct: through a hole punched in the routers between", `rung=direct why="direct: through a hole`},
 		{natlab.PortRestricted, natlab.UDPBlocked, ": this network blocks UDP", ": the viewer's network blocks UDP"},
 		{natlab.UDPBlocked, natlab.PortRestricted, ": the camera's network blocks UDP", ": this network blocks UDP"},
 		{natlab.Only443, natlab.UDPBlocked, ": both networks block UDP", ": both networks block UDP"},

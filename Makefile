@@ -11,7 +11,7 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build web deps test check race fuzz formal xdp mixup nat-matrix bench bench-turn ci clean
+.PHONY: help demo build web deps test check race fuzz formal xdp mixup nat-matrix bench bench-turn soak-turn ci clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -71,6 +71,10 @@ bench: ## the benchmarks of every package
 bench-turn: export BENCH_TURN ?= $(if $(QUICK),,$(CURDIR)/doc/turn-benchmark.md)
 bench-turn: deps ## our TURN server beside coturn and pion; writes doc/turn-benchmark.md (ten minutes, as root)
 	go test -v -run '^$$' -bench TURN -benchtime 1x -timeout 2h ./internal/turnbench
+
+soak-turn: export SOAK ?= 30m
+soak-turn: ## our TURN server at half load for SOAK, while clients come and go: what it holds must not grow
+	go test -v -run '^$$' -bench Soak -benchtime 1x -timeout 4h ./internal/turnbench
 
 # CI=1 turns a skipped test into a failure. The tests come last, so that their count is the last line.
 ci: export CI = 1

@@ -25,13 +25,13 @@ func (r *result) idling(t testing.TB, g ground, on []int, p plan) {
 }
 
 // state is what a process has now.
-type state struct{ resident, heap, files int }
+type state struct{ resident, heap, files, goroutines int }
 
 func (s *server) state(t testing.TB) (now state) {
 	t.Helper()
 	var err error
 	if s.brand.heap { // collects first
-		if now.heap, err = s.heap(); err != nil {
+		if now.heap, now.goroutines, err = s.heap(); err != nil {
 			t.Fatalf("%s: %v", s.brand.name, err)
 		}
 	}

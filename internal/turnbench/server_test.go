@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +23,7 @@ type server struct {
 	load  *turnload.Load
 	stop  func()
 
+	shown credentials
 	ask   io.Writer
 	heaps *bufio.Scanner
 }
@@ -74,6 +74,7 @@ func (g ground) start(t testing.TB, b brand, on []int, number, clients int) *ser
 	if g.server.NAPI != 0 {
 		pin(t, g.server.NAPI, on)
 	}
+	s.shown = shown
 	s.meter = newMeter(cmd.Process.Pid, g.server.NAPI, on)
 	err = g.load.Do(func() (err error) {
 		s.load, err = turnload.Open(turnload.Config{Server: at, Clients: clients, First: g.first, Credentials: shown})
@@ -85,15 +86,16 @@ func (g ground) start(t testing.TB, b brand, on []int, number, clients int) *ser
 	return s
 }
 
-// heap is how large the server's heap is, after a collection.
-func (s *server) heap() (int, error) {
+// heap is how large the server's heap is, after a collection, and how many goroutines it has.
+func (s *server) heap() (bytes, goroutines int, err error) {
 	if _, err := fmt.Fprintln(s.ask); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if !s.heaps.Scan() {
-		return 0, io.ErrUnexpectedEOF
+		return 0, 0, io.ErrUnexpectedEOF
 	}
-	return strconv.Atoi(s.heaps.Text())
+	_, err = fmt.Sscan(s.heaps.Text(), &bytes, &goroutines)
+	return bytes, goroutines, err
 }
 
 // connect makes an allocation for every client, and lets each send to its peer: by channels, or by indications.

@@ -5,7 +5,7 @@
 //	contestant pion USER:PASSWORD ADDRESS      one socket for each core, as pion's own examples have it
 //
 // It prints the address that it serves at, and for every line of its standard input its heap in use after a collection,
-// stacks included, in bytes.
+// stacks included, in bytes, and how many goroutines it has.
 package main
 
 import (
@@ -46,7 +46,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		fmt.Fprintln(out, at)
 		lines := bufio.NewScanner(in)
 		for lines.Scan() {
-			fmt.Fprintln(out, heap())
+			fmt.Fprintln(out, heap(), runtime.NumGoroutine())
 		}
 	})
 }

@@ -26,7 +26,11 @@ func BenchmarkRelay(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				room <- struct{}{}
+				select {
+				case room <- struct{}{}:
+				case err := <-done:
+					b.Fatalf("%v; %+v", err, s.Stats())
+				}
 				if _, err := cam.conn.Write(p); err != nil {
 					b.Fatal(err)
 				}

@@ -12,10 +12,17 @@ import (
 // script is a connection on which a client has said all there is to say.
 type script struct {
 	net.Conn
-	in *bytes.Reader
+	in    *bytes.Reader
+	piece int // read at a time; 0: all
 }
 
-func (s script) Read(p []byte) (int, error)      { return s.in.Read(p) }
+func (s script) Read(p []byte) (int, error) {
+	if s.piece > 0 {
+		p = p[:min(len(p), s.piece)]
+	}
+	return s.in.Read(p)
+}
+
 func (s script) SetReadDeadline(time.Time) error { return nil }
 
 // FuzzStream: a stream gives whole messages as they were sent, none longer than it may be, and ends at the first that is neither STUN

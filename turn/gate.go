@@ -140,6 +140,9 @@ type bundle struct {
 	messages []packet
 }
 
+// mostBundles bounds how many streams are looked through for each packet.
+const mostBundles = 64
+
 // bundles are the streams' part of any outlet.
 type bundles struct {
 	list []bundle
@@ -152,6 +155,9 @@ func (s *bundles) add(to *stream, m packet) {
 			s.list[i].messages = append(s.list[i].messages, m)
 			return
 		}
+	}
+	if s.used == mostBundles {
+		s.flush()
 	}
 	if s.used == len(s.list) {
 		s.list = append(s.list, bundle{})

@@ -1,6 +1,8 @@
 package turn
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"strings"
@@ -106,5 +108,81 @@ func TestSlowClient(t *testing.T) {
 				t.Errorf("nothing is dropped: the slow client takes it all, or nothing is shown; %+v", s.Stats())
 			})
 		}
+	}
+}
+
+// late is an outlet that looks at what it was given when it is flushed, as late as any may.
+type late struct {
+	kept
+	sent []string
+}
+
+func (l *late) flush() {
+	for _, m := range l.packets {
+		l.sent = append(l.sent, string(m.body[channelHeader:]))
+	}
+	l.packets = l.packets[:0]
+}
+
+// TestStreamOrder: a stream's packets lie where they came in until they are sent, also when the buffer turns out to be too small
+// and however the stream is cut; requests between them are read in turn.
+func TestStreamOrder(t *testing.T) {
+	var n counters
+	r := newRelay(Config{}.withDefaults(), &n)
+	cam, view := bound(t, r, 1, camera), bound(t, r, 1, viewer)
+	cam.open(view.host, 0x4000)
+	view.open(cam.host, 0x4001)
+	var said []byte
+	const packets = 400
+	for i := range packets {
+		data := numbered(i)
+		said = append(said, 0x40, 0, byte(len(data)>>8), byte(len(data)))
+		said = append(append(said, data...), zeros[:padded(len(data))-len(data)]...)
+		if i%50 == 49 {
+			said = append(said, message(0x0001, "")...)
+		}
+	}
+	for name, size := range map[string]int{"at once": len(said), "in pieces": 777, "in halves of headers": 2} {
+		t.Run(name, func(t *testing.T) {
+			out := new(late)
+			l := &streams{counters: &n, relay: r}
+			l.outlets.New = func() any { return out }
+			c := script{in: bytes.NewReader(said), piece: size}
+			s := &stream{Conn: c, listener: l, in: bufio.NewReader(c)}
+			s.allocation.Store(cam)
+			for i := range packets / 50 {
+				if got, err := s.Read(make([]byte, maxMessage+1)); got != 20 || err != nil {
+					t.Fatalf("request %d: %d bytes, %v", i, got, err)
+				}
+				if len(out.sent) != 50*(i+1) {
+					t.Errorf("%d packets were sent before request %d", len(out.sent), i)
+				}
+			}
+			for i, got := range out.sent {
+				if got != numbered(i) {
+					t.Fatalf("packet %d is %d bytes, want %d", i, len(got), len(numbered(i)))
+				}
+			}
+			if grown := s.in.Size() == busyBuffer; grown != (size > busyBuffer) {
+				t.Errorf("a buffer of %d bytes", s.in.Size())
+			}
+		})
+	}
+}
+
+// TestManyStreams: a round for more streams than are looked through loses nothing.
+func TestManyStreams(t *testing.T) {
+	var n counters
+	l := &streams{counters: &n} // whose queues have no room, so that all is counted
+	var all bundles
+	for i := range 5 * mostBundles {
+		all.add(&stream{listener: l}, packet{})
+		if i == 0 || all.used > mostBundles {
+			all.add(all.list[0].to, packet{})
+		}
+	}
+	all.flush()
+	if got := n.snapshot().Drops["queue_full"]; got != 5*mostBundles+1 || len(all.list) > mostBundles {
+		t.Errorf("%d packets came to their queues, %d bundles", got, len(all.list))
 	}
 }

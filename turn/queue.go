@@ -6,7 +6,7 @@ import (
 )
 
 // keptBuffer is the largest buffer that is kept for other queues, in bytes.
-const keptBuffer = 64 << 10
+const keptBuffer = 256 << 10
 
 // buffers are those that no queue uses: most clients are idle, and their queues hold nothing.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}

@@ -21,6 +21,9 @@ const (
 	writeWait   = 10 * time.Second
 )
 
+// busyBuffer is what a stream reads at a time once it has more to say than most, in bytes: a TLS record. Before it is bufio's 4 KiB.
+const busyBuffer = 16 << 10
+
 var errFraming = errors.New("neither STUN nor ChannelData")
 
 // streams is a TCP or TLS listener, as pion accepts from it.
@@ -158,6 +161,7 @@ type stream struct {
 	listener   *streams
 	client     netip.AddrPort
 	in         *bufio.Reader
+	busy       bool   // more came than in has room for
 	out        outlet // nil while nothing is to be sent
 	queue      queue
 	allocation atomic.Pointer[allocation]
@@ -234,6 +238,7 @@ func (s *stream) peek(taken *int, n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.busy = s.busy || s.in.Buffered() == s.in.Size()
 	return p[*taken:], nil
 }
 
@@ -259,6 +264,9 @@ func (s *stream) skip(taken *int) error {
 	}
 	_, err := s.in.Discard(*taken)
 	*taken = 0
+	if s.busy && s.in.Size() < busyBuffer {
+		s.in = bufio.NewReaderSize(s.in, busyBuffer)
+	}
 	return err
 }
 

@@ -154,7 +154,7 @@ func TestHiddenTellNoAddress(t *testing.T) {
 
 // A host candidate's socket sends nothing to a relayed address, which whoever had it in the world would see come from this network.
 func TestHostSendsNothingToRelayedAddresses(t *testing.T) {
-	network, err := newTurnNet(nil, nil, nat64{})
+	network, err := newTurnNet(nil, nil, nil, nat64{})
 	if err != nil {
 		t.Fatal(err)
 	}

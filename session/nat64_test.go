@@ -65,11 +65,11 @@ func TestNAT64Translates(t *testing.T) {
 			t.Errorf("from %s: heard as from %v, want %s; %v", tt.outside, from, tt.inside, err)
 		}
 	}
-	network, err := newTurnNet(nil, nil, there)
+	network, err := newTurnNet(nil, nil, nil, there)
 	if err != nil {
 		t.Fatal(err)
 	}
-	without, err := newTurnNet(nil, nil, nat64{})
+	without, err := newTurnNet(nil, nil, nil, nat64{})
 	if err != nil {
 		t.Fatal(err)
 	}

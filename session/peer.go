@@ -46,6 +46,7 @@ type peer struct {
 
 	sockets    *punch.Sockets // nil: ports are not guessed
 	packets    packets
+	standby    standby
 	candidates int // of the other end, taken so far; owned by the session's goroutine
 }
 
@@ -87,6 +88,7 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 		pc.Close()
 		return nil, fmt.Errorf("make data channel: %w", err)
 	}
+	pc.OnICEConnectionStateChange(p.standby.state)
 	p.pc, p.data = pc, data
 	return p, nil
 }
@@ -112,13 +114,14 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 	// So long without a packet is a stall: the viewer then begins another session beside this one. Five checks are sent in that time, so that
 	// it takes more than a bad line to lose them all.
 	s.SetICETimeouts(stallAfter, 10*time.Second, stallAfter/5)
+	onCheck(s.SetICEBindingRequestHandler, p.standby.take)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
 	var udp *headStart
 	if cfg.turn != nil && cfg.network == nil {
 		udp = newHeadStart(cfg.turn.URLs)
 	}
 	if cfg.network == nil {
-		network, err := newTurnNet(udp, p.sockets, cfg.nat64)
+		network, err := newTurnNet(cfg.turn, udp, p.sockets, cfg.nat64)
 		if err != nil {
 			return s, err
 		}

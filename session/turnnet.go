@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"time"
 
 	"github.com/pion/stun/v3"
 	"github.com/pion/transport/v5"
@@ -24,17 +26,18 @@ var errNoWayOut = errors.New("the relay reaches relayed addresses only")
 // session lasts, and with a relay that has gone a direct path would stand still too. turnDialer's connections do the same.
 type turnNet struct {
 	transport.Net
+	turn    *TURN // whose sockets these are
 	udp     *headStart
 	sockets *punch.Sockets // those of the agent, so that a hole can be made behind one; nil: none can
 	nat64   nat64
 }
 
-func newTurnNet(udp *headStart, sockets *punch.Sockets, nat64 nat64) (turnNet, error) {
+func newTurnNet(turn *TURN, udp *headStart, sockets *punch.Sockets, nat64 nat64) (turnNet, error) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		return turnNet{}, fmt.Errorf("open network: %w", err)
 	}
-	return turnNet{n, udp, sockets, nat64}, nil
+	return turnNet{n, turn, udp, sockets, nat64}, nil
 }
 
 // ListenUDP makes the socket of a host candidate.
@@ -85,25 +88,55 @@ func (n turnNet) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return turnPacketConn{conn, n.udp}, nil
+	return &turnPacketConn{conn, n.udp, newPermissions(n.turn)}, nil
 }
 
 type turnPacketConn struct {
 	net.PacketConn
-	udp *headStart
+	udp         *headStart
+	permissions *permissions
 }
 
-func (c turnPacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := c.PacketConn.ReadFrom(b)
-	c.udp.hear(b[:n])
-	return n, from, err
+// ReadFrom also gives what permissions has to say to pion.
+func (c *turnPacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		if message, from := c.permissions.read(); message != nil {
+			return copy(b, message), from, nil
+		}
+		n, from, err := c.PacketConn.ReadFrom(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) { // WriteTo's call; pion's TURN client sets no deadline
+			err = c.PacketConn.SetReadDeadline(time.Time{})
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return n, from, err
+		}
+		if c.udp.hear(b[:n]); !c.permissions.hear(b[:n]) {
+			return n, from, nil
+		}
+	}
 }
 
-func (c turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
+func (c *turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if futile(b) {
 		return 0, errNoWayOut
 	}
-	return c.PacketConn.WriteTo(b, to)
+	out, granted, again := c.permissions.write(b, to, time.Now())
+	for _, request := range again {
+		if _, err := c.PacketConn.WriteTo(request, to); err != nil {
+			return 0, err
+		}
+	}
+	if out == nil {
+		return 0, errNoWayOut
+	}
+	_, err := c.PacketConn.WriteTo(out, to)
+	if granted {
+		err = errors.Join(err, c.PacketConn.SetReadDeadline(time.Unix(1, 0))) // ReadFrom has something to say
+	}
+	return len(b), err
 }
 
 // futile says whether a message asks for a permission that the relay refuses.
@@ -116,18 +149,10 @@ func futile(b []byte) bool {
 		return false
 	}
 	for _, a := range m.Attributes {
-		var peer stun.XORMappedAddress
 		if a.Type != stun.AttrXORPeerAddress {
 			continue
 		}
-		if len(a.Value) < 4 { // which pion/stun v3 reads beyond its end
-			return false
-		}
-		one := stun.Message{TransactionID: m.TransactionID, Attributes: stun.Attributes{a}}
-		if err := peer.GetFromAs(&one, stun.AttrXORPeerAddress); err != nil {
-			return false
-		}
-		if ip, ok := netip.AddrFromSlice(peer.IP); !ok || !relayedAddresses.Contains(ip.Unmap()) {
+		if peer := peerOf(&m, a); peer.IsValid() && !relayedAddresses.Contains(peer) {
 			return true
 		}
 	}

@@ -17,7 +17,7 @@ func (a peerAddress) AddTo(m *stun.Message) error {
 
 // A permission that the relay refuses is not asked for; everything else passes.
 func TestTURNNetRefuses(t *testing.T) {
-	network, err := newTurnNet(nil, nil, nat64{})
+	network, err := newTurnNet(nil, nil, nil, nat64{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ type ViewerConfig struct {
 	OnName   func(name string)
 	OnStatus func(Status)
 	OnReject func(Rejection)
-	OnPhase  func(phase string) // "answered", "connected": for measuring
+	OnPhase  func(phase string) // "answered", "checked" (by ICE), "connected": for measuring
 
 	network transport.Net // tests have one of their own
 }
@@ -206,6 +206,12 @@ func (v *Viewer) connect(ctx context.Context) error {
 	})
 	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		v.do(ctx, func() error { return v.stateChanged(s) })
+	})
+	p.pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
+		p.standby.state(s)
+		if s == webrtc.ICEConnectionStateConnected {
+			v.do(ctx, func() error { v.phase("checked"); return nil })
+		}
 	})
 	p.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		v.tracks.Go(func() { v.watch(ctx, t) })

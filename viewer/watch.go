@@ -22,7 +22,7 @@ type Watch struct {
 	OnPath    func(session.Path)  // when the path or what is known of it changes, and at the end of a session
 	OnStatus  func(session.Status)
 	OnReject  func(session.Rejection)
-	OnPhase   func(string)
+	OnPhase   func(string)    // "reached", the relay; then those of sessions
 	OnRetry   func(err error) // the session broke or stalled; the next is on its way
 }
 
@@ -54,6 +54,7 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	if err := relay.reach(ctx); err != nil {
 		return err
 	}
+	call(w.OnPhase, "reached")
 	watching := &watching{viewer: v, client: relay.Client, record: record, cfg: w, id: session.NewWatchID(), events: make(chan func(), 16)}
 	err = watching.run(ctx)
 	if err != nil && watching.lastFrame().IsZero() {

@@ -28,9 +28,11 @@ type report struct {
 
 	Explain *session.Explain `json:"explain"` // null where the camera did not answer
 
-	TTFF      float64 `json:"ttff_ms"`   // from the command's start of the session to the first picture
-	Stream    float64 `json:"stream_ms"` // to the first frame of the stream
+	TTFF      float64 `json:"ttff_ms"`    // from the command's start of the session to the first picture
+	Stream    float64 `json:"stream_ms"`  // to the first frame of the stream
+	Reached   float64 `json:"reached_ms"` // to where the connection to the relay stands
 	Answered  float64 `json:"answered_ms"`
+	Checked   float64 `json:"checked_ms"` // by ICE
 	Connected float64 `json:"connected_ms"`
 	Error     string  `json:"error"`
 }
@@ -223,8 +225,12 @@ func (w *watching) path(p session.Path) {
 
 func (w *watching) phase(name string) {
 	switch name {
+	case "reached":
+		w.report.Reached = w.since()
 	case "answered":
 		w.report.Answered = w.since()
+	case "checked":
+		w.report.Checked = w.since()
 	case "connected":
 		w.report.Connected = w.since()
 	}

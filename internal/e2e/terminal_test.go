@@ -94,7 +94,9 @@ type watched struct {
 	Explain         explain `json:"explain"`
 	TTFF            float64 `json:"ttff_ms"`
 	Stream          float64 `json:"stream_ms"`
+	Reached         float64 `json:"reached_ms"`
 	Answered        float64 `json:"answered_ms"`
+	Checked         float64 `json:"checked_ms"`
 	Connected       float64 `json:"connected_ms"`
 	Error           string  `json:"error"`
 }

@@ -1,0 +1,274 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	pionmedia "github.com/pion/webrtc/v4/pkg/media"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// phases of a start, in the order in which they end.
+var phases = []string{"first picture", "answered", "checked", "connected", "stream"}
+
+// stopwatch notes when each phase ended first.
+type stopwatch struct {
+	began time.Time
+	mu    sync.Mutex
+	took  map[string]time.Duration // guarded by mu
+}
+
+func newStopwatch() *stopwatch {
+	return &stopwatch{began: time.Now(), took: make(map[string]time.Duration)}
+}
+
+func (s *stopwatch) end(phase string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ended := s.took[phase]; !ended {
+		s.took[phase] = time.Since(s.began)
+	}
+}
+
+func (s *stopwatch) has(phase string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ended := s.took[phase]
+	return ended
+}
+
+// mail is signaling with a way: what is sent is there a while later, in order.
+type mail struct {
+	*post
+	queue chan func()
+	delay time.Duration
+}
+
+func newMail(ctx context.Context, t *testing.T, delay time.Duration, work *sync.WaitGroup) mail {
+	m := mail{newPost(t), make(chan func(), 1024), delay}
+	work.Go(func() {
+		for {
+			select {
+			case send := <-m.queue:
+				send()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return m
+}
+
+func (m mail) Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error {
+	due := time.Now().Add(m.delay)
+	m.queue <- func() {
+		time.Sleep(time.Until(due)) // the bubble's clock
+		_ = m.post.Send(ctx, mb, body, ttl)
+	}
+	return nil
+}
+
+// lineOf makes two hosts with a round trip between them, for as long as ctx lives. cut makes them deaf.
+func lineOf(ctx context.Context, roundTrip time.Duration, work *sync.WaitGroup) (camera, viewer *host, cut func()) {
+	up, down := newLine(quality{delay: roundTrip / 2}, 1), newLine(quality{delay: roundTrip / 2}, 2)
+	camera, viewer = newHost("192.0.2.1", up), newHost("192.0.2.2", down)
+	work.Go(func() { up.run(ctx.Done(), viewer.deliver) })
+	work.Go(func() { down.run(ctx.Done(), camera.deliver) })
+	return camera, viewer, func() {
+		up.set(quality{loss: 1})
+		down.set(quality{loss: 1})
+		time.Sleep(500 * ms)
+	}
+}
+
+// startOurs is one session, from the offer to the first frame of the stream.
+func startOurs(t *testing.T, roundTrip time.Duration) *stopwatch {
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	camera, viewer, cut := lineOf(ctx, roundTrip, &work)
+	relay := newMail(ctx, t, roundTrip/2, &work)
+	defer relay.close()
+	film := &film{Broadcast: media.NewBroadcast(), bitrate: 300_000, perSecond: 25, group: 50}
+	work.Go(func() { film.play(ctx) })
+	time.Sleep(time.Second)
+	ours, theirs := pairOf(t)
+	box := ours.Mailbox(envelope.ToCamera, 1)
+	relay.Receive(mailbox(box), func(d signaling.Delivery) bool {
+		opened, err := ours.Open(box, d.Body, time.Now())
+		if err != nil {
+			t.Errorf("open offer: %v", err)
+			return true
+		}
+		work.Go(func() {
+			c, err := NewCamera(CameraConfig{Pair: ours, Signal: relay, Offer: opened, OfferWire: d.Body, Stream: film, Logger: quiet(), network: camera})
+			if err == nil {
+				err = c.Run(ctx)
+			}
+			if err != nil {
+				t.Errorf("camera's end: %v", err)
+			}
+		})
+		return true
+	})
+	watch := newStopwatch()
+	v, err := NewViewer(ViewerConfig{Pair: theirs, Signal: relay, Inbox: mailbox(box), Box: box, Carriers: []media.Carrier{media.H264Carrier}, Logger: quiet(), network: viewer,
+		OnPhase: watch.end,
+		OnFrame: func(f Frame) {
+			if f.Still {
+				watch.end("first picture")
+			} else {
+				watch.end("stream")
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work.Go(func() {
+		if err := v.Run(ctx); err != nil {
+			t.Errorf("viewer's end: %v", err)
+		}
+	})
+	await(watch)
+	cut()
+	return watch
+}
+
+// await lets the bubble's time pass until the stream is there, a minute at most.
+func await(watch *stopwatch) {
+	for range 6000 {
+		if watch.has("stream") {
+			return
+		}
+		time.Sleep(10 * ms)
+	}
+}
+
+// startPlain is what pion does by itself between the same hosts: an offer with its candidates, an answer with its own, defaults.
+func startPlain(t *testing.T, roundTrip time.Duration) *stopwatch {
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	camera, viewer, cut := lineOf(ctx, roundTrip, &work)
+	offerer, answerer := plainPeer(t, viewer), plainPeer(t, camera)
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video", "video")
+	check := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(err)
+	_, err = answerer.AddTrack(track)
+	check(err)
+	_, err = offerer.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	check(err)
+	watch := newStopwatch()
+	offerer.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
+		if s == webrtc.ICEConnectionStateConnected {
+			watch.end("checked")
+		}
+	})
+	offerer.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			watch.end("connected")
+		}
+	})
+	offerer.OnTrack(func(*webrtc.TrackRemote, *webrtc.RTPReceiver) { watch.end("stream") }) // by its first packet
+	answerer.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			work.Go(func() { sendPlain(ctx, track) })
+		}
+	})
+	hand := func(from, to *webrtc.PeerConnection, make func() (webrtc.SessionDescription, error)) {
+		description, err := make()
+		check(err)
+		gathered := webrtc.GatheringCompletePromise(from)
+		check(from.SetLocalDescription(description))
+		<-gathered
+		time.Sleep(roundTrip / 2)
+		check(to.SetRemoteDescription(*from.LocalDescription()))
+	}
+	hand(offerer, answerer, func() (webrtc.SessionDescription, error) { return offerer.CreateOffer(nil) })
+	hand(answerer, offerer, func() (webrtc.SessionDescription, error) { return answerer.CreateAnswer(nil) })
+	watch.end("answered")
+	await(watch)
+	cut()
+	check(offerer.GracefulClose())
+	check(answerer.GracefulClose())
+	return watch
+}
+
+func plainPeer(t *testing.T, network *host) *webrtc.PeerConnection {
+	t.Helper()
+	var s webrtc.SettingEngine
+	s.SetNet(network)
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pc
+}
+
+func sendPlain(ctx context.Context, track *webrtc.TrackLocalStaticSample) {
+	ticker := time.NewTicker(5 * ms)
+	defer ticker.Stop()
+	for {
+		_ = track.WriteSample(pionmedia.Sample{Data: []byte{0, 0, 0, 1, 0x65, 1, 2, 3}, Duration: 5 * ms})
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// TestStart is how many round trips each phase of a start takes, ours and plain pion's, in the bubble's time, in which computing takes none.
+func TestStart(t *testing.T) {
+	for _, roundTrip := range []time.Duration{0, 50 * ms, 150 * ms} {
+		var rows []string
+		for _, one := range []struct {
+			name  string
+			start func(*testing.T, time.Duration) *stopwatch
+			most  map[string]time.Duration // round trips
+		}{
+			{"plain pion", startPlain, map[string]time.Duration{"stream": 6}},
+			{"ours", startOurs, map[string]time.Duration{"first picture": 1, "answered": 1, "checked": 3, "connected": 4, "stream": 5}},
+		} {
+			t.Run(fmt.Sprintf("%s, %v", one.name, roundTrip), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					watch := one.start(t, roundTrip)
+					row := one.name
+					for _, phase := range phases {
+						took, ended := watch.took[phase]
+						if !ended {
+							row += " | "
+							continue
+						}
+						row += fmt.Sprintf(" | %v", took)
+						if roundTrip > 0 {
+							row += fmt.Sprintf(" (%.2f)", float64(took)/float64(roundTrip))
+						}
+					}
+					rows = append(rows, row)
+					for phase, most := range one.most {
+						if took, ended := watch.took[phase]; !ended || took > most*roundTrip+5*ms { // pictures are sent every 40 ms, and paced
+							t.Errorf("%s after %v, want %d round trips at most", phase, took, most)
+						}
+					}
+				})
+			})
+		}
+		t.Logf("round trip %v: %s\n%s", roundTrip, strings.Join(phases, " | "), strings.Join(rows, "\n"))
+	}
+}

@@ -211,3 +211,19 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("beyond the limit: %v", err)
 	}
 }
+
+// A session may have allocations of two relays, which it tells apart by their addresses alone.
+func TestRelaysBeginApart(t *testing.T) {
+	var n counters
+	first := make(map[netip.Addr]bool)
+	for range 8 {
+		a, err := newRelay(Config{}.withDefaults(), &n).open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first[a.address.Addr()] = true
+	}
+	if len(first) < 7 { // of 131,070
+		t.Errorf("eight relays began at %d addresses", len(first))
+	}
+}

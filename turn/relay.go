@@ -3,6 +3,7 @@ package turn
 import (
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -76,6 +77,7 @@ func newRelay(c Config, n *counters) *relay {
 		addresses:      make(map[netip.Addr]*allocation),
 		flows:          make(map[flow]*allocation),
 		sessions:       make(map[sessionID]*session),
+		last:           rand.Uint32N(MaxAddresses), // a session may have allocations of two relays, and tells them apart by address
 	}
 }
 

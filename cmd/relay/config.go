@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type config struct {
 	turnTLS                  string
 	turnMbit                 uint
 	turnXDP                  string
+	turnSecret, turnAlso     string
 	drain                    time.Duration
 	drainTo                  string
 	state                    string
@@ -77,6 +79,8 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
 	set.StringVar(&c.turnXDP, "turn-xdp", "", "`interface`, such as eth0, where the kernel itself forwards what TURN relays between UDP clients (Linux; root, or CAP_NET_ADMIN and CAP_BPF)")
 	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s of payload; what goes beyond is dropped and counted. 0: no limit")
+	set.StringVar(&c.turnSecret, "turn-secret", "", "`file` of 32 or more random bytes that all your relays have, read again every hour; who has it can use them all. Default: a secret of this process alone")
+	set.StringVar(&c.turnAlso, "turn-also", "", "TURN `URLs`, with commas, of another relay that has the same -turn-secret: a session keeps a place on both, and goes on by one when the other is lost")
 	set.DurationVar(&c.drain, "drain", 0, "how long TURN keeps its clients after SIGTERM, while signaling and new clients go elsewhere; 0: not at all")
 	set.StringVar(&c.drainTo, "drain-to", "", "`IP:PORT`s, with commas, of TURN where new clients are sent meanwhile")
 	set.StringVar(&c.state, "state", "relay-state", "`folder` for what must survive a restart: the operator's key, the self-signed certificate")
@@ -194,6 +198,9 @@ func (c *config) validate() error {
 	if _, err := c.alternates(); err != nil {
 		return err
 	}
+	if _, err := c.also(); err != nil {
+		return err
+	}
 	if c.publicURL != "" {
 		return c.validateURL()
 	}
@@ -215,6 +222,31 @@ func (c *config) alternates() ([]netip.AddrPort, error) {
 	}
 	return all, nil
 }
+
+// also are the URLs (RFC 7065) of -turn-also.
+func (c *config) also() ([]string, error) {
+	urls := strings.FieldsFunc(c.turnAlso, func(r rune) bool { return r == ',' })
+	if len(urls) > 0 && c.turnSecret == "" {
+		return nil, errors.New("-turn-also: the other relay knows only credentials of its own; give both the same -turn-secret")
+	}
+	if len(urls) > maxAlso {
+		return nil, fmt.Errorf("-turn-also: want %d URLs at most", maxAlso)
+	}
+	for _, u := range urls {
+		scheme, rest, _ := strings.Cut(u, ":")
+		address, query, _ := strings.Cut(rest, "?")
+		host, port, err := net.SplitHostPort(address)
+		number, err2 := strconv.ParseUint(port, 10, 16)
+		tls, tcp := scheme == "turns", query == "transport=tcp"
+		if err != nil || err2 != nil || host == "" || number == 0 || !tls && scheme != "turn" || !tcp && (tls || query != "transport=udp") {
+			return nil, fmt.Errorf("-turn-also %q: want turn:HOST:PORT?transport=udp, turn:HOST:PORT?transport=tcp or turns:HOST:PORT?transport=tcp", u)
+		}
+	}
+	return urls, nil
+}
+
+// maxAlso is how many more URLs a client takes than a relay has itself.
+const maxAlso = 4
 
 func (c *config) validateURL() error {
 	u, err := url.Parse(c.publicURL)

@@ -15,6 +15,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -307,9 +309,57 @@ func TestTicketAdmits(t *testing.T) {
 	}
 }
 
+// Relays that are given one secret know each other's credentials, and its replacement is taken without a restart.
+func TestSharedSecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(b byte) {
+		if err := os.WriteFile(file, bytes.Repeat([]byte{b}, turn.MinSecret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(1)
+	urls := "turn:192.0.2.1:3478?transport=udp,turns:relay.example:443?transport=tcp"
+	start := func() *turnService {
+		s, err := newTURN(&config{turn: "127.0.0.1:0", turnSecret: file, turnAlso: urls}, "http://127.0.0.1:7880", nil, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.server.Close() })
+		return s
+	}
+	keyOf := func(s *turnService) string {
+		g, err := s.Grant("", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(g.URLs); n < 3 || strings.Join(g.URLs[n-2:], ",") != urls {
+			t.Errorf("granted %v", g.URLs)
+		}
+		return g.Viewer.Username[strings.LastIndex(g.Viewer.Username, ":"):]
+	}
+	one, other := start(), start()
+	first := keyOf(one)
+	if keyOf(other) != first {
+		t.Error("two relays with one secret have two keys")
+	}
+	if err := one.renew(); err != nil || keyOf(one) != first {
+		t.Errorf("a secret that is as it was: %v", err)
+	}
+	write(2)
+	if err := one.renew(); err != nil || keyOf(one) == first {
+		t.Errorf("a replaced secret is not taken: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.renew(); err == nil {
+		t.Error("a secret that has gone is no error")
+	}
+}
+
 func TestKeysAreRotated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys, err := turn.NewKeys(newSecret(), nil)
+		keys, err := turn.NewKeys(make([]byte, turn.MinSecret), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
@@ -31,24 +32,23 @@ var turnLimits = turn.Limits{
 	ClientRate:        1e9 / 8,
 }
 
-// turnService is the TURN server with its keys, which are never written: after a restart sessions ask for new grants.
-// It is the signaling server's Granter.
+// turnService is the TURN server with its keys. Unless the operator gives a secret for several relays, they are never written: after a
+// restart sessions ask for new grants. It is the signaling server's Granter.
 type turnService struct {
 	server *turn.Server
 	keys   *turn.Keys
+	secret string // the file of the keys' secret; empty: this process makes them
 	urls   []string
 	log    *slog.Logger
 }
 
-func newSecret() []byte {
-	b := make([]byte, turn.MinSecret)
-	rand.Read(b)
-	return b
-}
-
 // newTURN takes the ports. secure is the main port's TLS, nil: none; shared are the TURN connections of that port, nil: none.
 func newTURN(c *config, relayURL string, secure *tls.Config, shared net.Listener, log *slog.Logger) (*turnService, error) {
-	keys, err := turn.NewKeys(newSecret(), nil)
+	secret, err := readSecret(c.turnSecret)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := turn.NewKeys(secret, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make TURN keys: %w", err)
 	}
@@ -73,7 +73,35 @@ func newTURN(c *config, relayURL string, secure *tls.Config, shared net.Listener
 	if err != nil {
 		return nil, fmt.Errorf("start TURN: %w", listenAdvice(flags, at, err))
 	}
-	return &turnService{server: server, keys: keys, urls: c.turnURLs(server, relayURL), log: log}, nil
+	also, _ := c.also() // validated
+	return &turnService{server: server, keys: keys, secret: c.turnSecret, urls: append(c.turnURLs(server, relayURL), also...), log: log}, nil
+}
+
+// maxSecret bounds what is read of a -turn-secret file.
+const maxSecret = 4096
+
+// readSecret returns what is in a file; with none named, fresh bytes.
+func readSecret(path string) ([]byte, error) {
+	if path == "" {
+		b := make([]byte, turn.MinSecret)
+		rand.Read(b)
+		return b, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read -turn-secret: %w; make one with head -c 32 /dev/urandom, and give it to each of your relays", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("-turn-secret is readable by others: run chmod 600 %s", path)
+	}
+	secret, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read -turn-secret: %w", err)
+	}
+	if len(secret) < turn.MinSecret || len(secret) > maxSecret {
+		return nil, fmt.Errorf("-turn-secret %s has %d bytes: want %d to %d random ones", path, len(secret), turn.MinSecret, maxSecret)
+	}
+	return secret, nil
 }
 
 // portAfter is an address with the next port; with port 0, any free one, and with a port that has no next or a name, itself.
@@ -132,11 +160,23 @@ func (t *turnService) rotate(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := t.keys.Rotate(newSecret()); err != nil {
+			if err := t.renew(); err != nil {
 				t.log.Error("rotate TURN keys", "err", err)
 			}
 		}
 	}
+}
+
+// renew takes the next secret, if there is one: a file may be as it was.
+func (t *turnService) renew() error {
+	secret, err := readSecret(t.secret)
+	if err != nil {
+		return err
+	}
+	if err := t.keys.Rotate(secret); !errors.Is(err, turn.ErrSecret) {
+		return err
+	}
+	return nil
 }
 
 // Grant implements the signaling server's Granter.

@@ -3,10 +3,15 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,10 +24,15 @@ import (
 type scene struct {
 	lab                     *natlab.Lab
 	relayHost, home, person *natlab.Host
-	relay, cams             *process
-	relayArgs               []string
+	second                  *natlab.Host // another relay's; nil: there is none
+	relay, other, cams      *process
+	relayArgs, extra        []string
+	otherArgs               []string
 	flags                   []string // of every viewer command
 }
+
+// relayMetrics is where the first relay's host sees its metrics.
+const relayMetrics = "127.0.0.1:9100"
 
 // newScene pairs a viewer behind one kind of network with a camera behind another, and with arguments of its own.
 func newScene(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
@@ -30,9 +40,67 @@ func newScene(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
 	natlab.Need(t)
 	s := &scene{lab: natlab.New(t)}
 	s.relayHost = s.lab.Public("relay")
+	return s.pair(t, camera, viewer, args...)
+}
+
+// newSceneOfTwoRelays is newScene with another relay, which has no signaling to do, but the same secret of TURN.
+func newSceneOfTwoRelays(t testing.TB, camera, viewer natlab.Kind) *scene {
+	t.Helper()
+	natlab.Need(t)
+	s := &scene{lab: natlab.New(t)}
+	s.relayHost, s.second = s.lab.Public("relay"), s.lab.Public("second")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, bytes.Repeat([]byte("secret"), 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.extra = []string{"-turn-secret", secret, "-turn-also", "turn:" + s.second.IPv4().String() + ":3478?transport=udp"}
+	s.otherArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://second.lab", "-tls-self-signed", "-state", t.TempDir(), "-turn-secret", secret}
+	s.startOther(t)
+	return s.pair(t, camera, viewer)
+}
+
+// sentBytes is how much left the network namespace that a process is in, proc(5).
+func sentBytes(t testing.TB, p *process) (sum int) {
+	t.Helper()
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", p.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		name, rest, ok := strings.Cut(line, ":")
+		if fields := strings.Fields(rest); ok && strings.TrimSpace(name) != "lo" && len(fields) > 8 {
+			n, err := strconv.Atoi(fields[8])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
+// loseRelay kills the relay that the media of a relayed session goes through, and returns what starts it again.
+func (s *scene) loseRelay(t testing.TB, a *arrivals) (again func(testing.TB)) {
+	t.Helper()
+	first, second := sentBytes(t, s.relay), sentBytes(t, s.other)
+	a.runs(t)
+	a.runs(t)
+	first, second = sentBytes(t, s.relay)-first, sentBytes(t, s.other)-second
+	t.Logf("bytes through the first relay %d, through the second %d", first, second)
+	if first > second {
+		s.relay.kill()
+		return s.startRelay
+	}
+	s.other.kill()
+	return s.startOther
+}
+
+func (s *scene) pair(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
+	t.Helper()
 	s.home, s.person = s.lab.Behind("camera", camera), s.lab.Behind("viewer", viewer)
 	state := t.TempDir()
-	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab", "-tls-self-signed", "-state", state}
+	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab", "-tls-self-signed", "-state", state, "-metrics", relayMetrics}
+	s.relayArgs = append(s.relayArgs, s.extra...)
 	s.startRelay(t)
 	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
 	s.cams = startBy(t, s.home.Start, "camera-sim", append(append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...), args...)...)
@@ -42,6 +110,13 @@ func newScene(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
 	pairing.line(t, "paired sim-0 ")
 	pairing.stop()
 	return s
+}
+
+// startOther starts the relay that does TURN alone.
+func (s *scene) startOther(t testing.TB) {
+	t.Helper()
+	s.other = startBy(t, s.second.Start, "relay", s.otherArgs...)
+	s.other.line(t, "ready ")
 }
 
 func (s *scene) startRelay(t testing.TB) {
@@ -57,8 +132,16 @@ type arrivals struct {
 	times []time.Time // guarded by mu
 }
 
-// watch watches until the test ends.
+// watch watches until the test ends, and returns when pictures come.
 func (s *scene) watch(t testing.TB, args ...string) *arrivals {
+	t.Helper()
+	a := s.begin(t, args...)
+	a.runs(t)
+	return a
+}
+
+// begin begins to watch.
+func (s *scene) begin(t testing.TB, args ...string) *arrivals {
 	t.Helper()
 	a := &arrivals{process: &process{stderr: &tape{}}}
 	cmd := exec.Command(filepath.Join(binaries(t), "viewer"), append(s.flags, append([]string{"watch", "sim-0", "-o", "-"}, args...)...)...)
@@ -96,7 +179,6 @@ func (s *scene) watch(t testing.TB, args ...string) *arrivals {
 		_ = cmd.Wait()
 	})
 	t.Cleanup(a.stop)
-	a.runs(t)
 	return a
 }
 

@@ -1,0 +1,49 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/internal/natlab"
+)
+
+// BenchmarkStart is what each phase of a start takes with the real programs behind real routers, in milliseconds since the connection to the relay
+// stands: medians. A round trip is that between the camera and the viewer; the relay is halfway. session's TestStart has the same beside plain pion.
+func BenchmarkStart(b *testing.B) {
+	const sessions = 7
+	for _, roundTrip := range []time.Duration{0, 50 * time.Millisecond, 150 * time.Millisecond} {
+		for _, path := range []string{"direct", "relay"} {
+			b.Run(fmt.Sprintf("%s/%v", path, roundTrip), func(b *testing.B) {
+				took := make(map[string][]float64)
+				for b.Loop() {
+					s := newScene(b, natlab.PortRestricted, natlab.PortRestricted)
+					q := natlab.Quality{Delay: roundTrip / 4}
+					s.home.Network().Impair(q, q)
+					s.person.Network().Impair(q, q)
+					var args []string
+					if path == "relay" {
+						args = append(args, "-relay-only")
+					}
+					for range sessions {
+						w, _ := s.once(b, "1", args...)
+						if w.Error != "" || w.Path != path {
+							b.Fatalf("%+v", w)
+						}
+						for phase, at := range map[string]float64{"answered": w.Answered, "first-picture": w.TTFF, "checked": w.Checked, "connected": w.Connected, "stream": w.Stream} {
+							took[phase] = append(took[phase], at-w.Reached)
+						}
+					}
+				}
+				for phase, all := range took {
+					b.ReportMetric(percentile(all, 50), phase+"-ms")
+					if phase == "stream" {
+						b.ReportMetric(percentile(all, 100), "worst-stream-ms")
+					}
+				}
+			})
+		}
+	}
+}

@@ -74,7 +74,9 @@ func newEstimator() estimator { return estimator{rate: firstRate, full: fullAfte
 func (e *estimator) take(acks []ack, limited bool) (standing bool) {
 	for _, a := range acks {
 		if a.lost {
-			e.pending = append(e.pending, a)
+			if len(e.pending) <= outage { // what more there is, for ever perhaps, changes nothing
+				e.pending = append(e.pending, a)
+			}
 			continue
 		}
 		if len(e.pending) <= outage {

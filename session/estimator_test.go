@@ -159,6 +159,22 @@ func TestEstimatorGrowsOnlyAtTheLimit(t *testing.T) {
 	}
 }
 
+// An end that reports nothing but losses, for as long as it likes, is not remembered loss by loss.
+func TestEstimatorKeepsNoOutage(t *testing.T) {
+	e := newEstimator()
+	for i := range 100_000 {
+		at := time.Duration(i) * ms
+		e.take([]ack{{size: 1200, sent: at, reported: at, lost: true}}, false)
+	}
+	if len(e.pending) > outage+1 || cap(e.pending) > 4*outage {
+		t.Errorf("%d losses are remembered, in room for %d", len(e.pending), cap(e.pending))
+	}
+	e.take([]ack{{size: 1200, sent: 100 * time.Second, arrived: 100 * time.Second, reported: 100 * time.Second}}, false)
+	if len(e.lost) != 0 || len(e.pending) != 0 {
+		t.Errorf("an outage counts as %d losses", len(e.lost))
+	}
+}
+
 // A route that is longer than the one before is not a queue for ever.
 func TestEstimatorForgetsAShorterRoute(t *testing.T) {
 	p := newRoute(50e6)

@@ -24,9 +24,17 @@ type Side struct {
 	Stride uint16 // of Sequential: by how much the count rises
 }
 
+// carrier is what carriers number their customers from (RFC 6598).
+var carrier = netip.MustParsePrefix("100.64.0.0/10")
+
+// public says whether the world has an address: the other end is not to have probes sent into this end's own network.
+func public(a netip.Addr) bool {
+	return a.Is4() && a.IsGlobalUnicast() && !a.IsPrivate() && !carrier.Contains(a) && a.As4()[0] != 0 && a.As4()[0] < 240
+}
+
 // Valid says whether a side can be used, which may come from another end.
 func (s Side) Valid() bool {
-	if a := s.At.Addr(); !a.Is4() || !a.IsGlobalUnicast() || s.At.Port() < firstPort {
+	if !public(s.At.Addr()) || s.At.Port() < firstPort {
 		return false
 	}
 	switch s.Ports {

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -34,8 +35,15 @@ type share struct {
 	pace        pace
 }
 
-// shares are all that have something: made with their first allocation, and forgotten with the last.
+// idle says whether a share is as good as a new one, at a time.
+func (s *share) idle(now time.Duration) bool {
+	return s.allocations == 0 && s.pace.due.Load() <= int64(now)
+}
+
+// shares are all that have something: made with their first allocation, and forgotten with the last, or within seconds of it where that would
+// give back what was sent: whoever made allocations in turn would have no limit.
 type shares struct {
+	swept   time.Duration
 	payers  map[payerKey]*share
 	clients map[netip.Addr]*share // by network
 }
@@ -57,8 +65,19 @@ func (s *shares) room(u username, client netip.Addr, l Limits) bool {
 	return !full(s.payers[payerKey{u.payer, u.key}], l.PayerAllocations) && !full(s.clients[network(client)], l.ClientAllocations)
 }
 
+// sweep forgets those that have nothing any more, once a second at most.
+func (s *shares) sweep(now time.Duration) {
+	if now-s.swept < time.Second {
+		return
+	}
+	s.swept = now
+	maps.DeleteFunc(s.payers, func(_ payerKey, of *share) bool { return of.idle(now) })
+	maps.DeleteFunc(s.clients, func(_ netip.Addr, of *share) bool { return of.idle(now) })
+}
+
 // take counts an allocation, and returns whose it is: nil for nobody's.
-func (s *shares) take(u username, client netip.Addr) (payer, address *share) {
+func (s *shares) take(u username, client netip.Addr, now time.Duration) (payer, address *share) {
+	s.sweep(now)
 	if u.payer != (payerID{}) {
 		payer = taken(s.payers, payerKey{u.payer, u.key})
 	}
@@ -79,14 +98,14 @@ func taken[K comparable](in map[K]*share, k K) *share {
 }
 
 // give takes back what take counted.
-func (s *shares) give(u username, client netip.Addr) {
-	given(s.payers, payerKey{u.payer, u.key})
-	given(s.clients, network(client))
+func (s *shares) give(u username, client netip.Addr, now time.Duration) {
+	given(s.payers, payerKey{u.payer, u.key}, now)
+	given(s.clients, network(client), now)
 }
 
-func given[K comparable](in map[K]*share, k K) {
-	if s := in[k]; s != nil {
-		if s.allocations--; s.allocations == 0 {
+func given[K comparable](in map[K]*share, k K, now time.Duration) {
+	if s := in[k]; s != nil && s.allocations > 0 {
+		if s.allocations--; s.idle(now) {
 			delete(in, k)
 		}
 	}

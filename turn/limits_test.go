@@ -85,6 +85,42 @@ func TestLimitsAreForgotten(t *testing.T) {
 	}
 }
 
+// TestRatesSurviveAllocations: who ends its last allocation and makes another has no other second's worth at once, and is forgotten
+// when it would have that anyhow.
+func TestRatesSurviveAllocations(t *testing.T) {
+	const rate = 10_000
+	for name, limits := range map[string]Limits{"payer": {PayerRate: rate}, "address": {ClientRate: rate}} {
+		t.Run(name, func(t *testing.T) {
+			var n counters
+			r := newRelay(Config{Limits: limits}.withDefaults(), &n)
+			r.start = time.Now().Add(-time.Hour)
+			use := func(session byte) (passed bool, a *allocation) {
+				a, err := openAt(t, r, session, 1, "192.0.2.1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a.bound.Load().rates.pass(rate, 2*time.Hour), a
+			}
+			first, a := use(1)
+			a.Close()
+			second, b := use(2)
+			b.Close()
+			if !first || second {
+				t.Errorf("the first second's worth passed: %v, and another at once: %v", first, second)
+			}
+			r.start = r.start.Add(-2 * time.Hour)
+			c, err := openAt(t, r, 3, 2, "192.0.2.2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			if left := len(r.shares.payers) + len(r.shares.clients); left != 0 {
+				t.Errorf("%d are remembered of who has nothing", left)
+			}
+		})
+	}
+}
+
 // TestPayersOfSessions: a real client of a payer that has what it may have is answered 486, and another payer's is not.
 func TestPayersOfSessions(t *testing.T) {
 	s := serve(t, Config{Limits: Limits{PayerAllocations: 1}})

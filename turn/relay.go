@@ -147,7 +147,7 @@ func (r *relay) bind(ip netip.Addr, b binding) error {
 	}
 	b.session, b.host = s, a.host
 	b.rates = &rates{server: &r.pace, limits: &r.limits}
-	b.rates.payer, b.rates.address = r.shares.take(b.user, b.flow.client.Addr())
+	b.rates.payer, b.rates.address = r.shares.take(b.user, b.flow.client.Addr(), time.Since(r.start))
 	a.bound.Store(&b)
 	more := append(end[:len(end):len(end)], a)
 	s.ends[b.user.role].Store(&more)
@@ -197,7 +197,7 @@ func (r *relay) release(a *allocation) {
 		b.stream.allocation.CompareAndSwap(a, nil)
 	}
 	var rest []*allocation
-	r.shares.give(b.user, b.flow.client.Addr())
+	r.shares.give(b.user, b.flow.client.Addr(), time.Since(r.start))
 	for _, other := range b.session.end(b.user.role) {
 		if other != a {
 			rest = append(rest, other)

@@ -13,7 +13,7 @@ import (
 
 var away = flag.Duration("away", 10*time.Minute, "how long BenchmarkGaps leaves a session without signaling")
 
-// BenchmarkGaps is a histogram of the gaps between pictures, of which the source makes one each 50 ms or so, while something goes on that a session should hardly notice.
+// BenchmarkGaps is a histogram of the gaps between pictures, of which the source makes 15 a second, while something goes on that a session should hardly notice.
 func BenchmarkGaps(b *testing.B) {
 	bounds := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 3 * time.Second}
 	for _, row := range []struct {

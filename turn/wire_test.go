@@ -95,7 +95,7 @@ func TestNoWayOutOnTheWire(t *testing.T) {
 				}
 			}
 			for _, p := range there.Packets()[heard:] {
-				if !p.Out && (p.Protocol == natlab.UDP || over == "tcp" && len(p.Data) > 60) {
+				if !p.Out && (p.Protocol == natlab.UDP || p.Protocol == natlab.TCP && len(p.Data) > 60) { // not the kernel's own, such as multicast reports
 					t.Errorf("the bystander got %d bytes from %v", len(p.Data), p.Src)
 				}
 			}

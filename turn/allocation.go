@@ -55,7 +55,8 @@ type allocation struct {
 	bound   atomic.Pointer[binding]
 	routes  atomic.Pointer[routes]
 	closed  atomic.Bool
-	onClose func() // set before pion has it
+	end     time.Time // when pion ends it; guarded by relay.mu
+	onClose func()    // set before pion has it
 
 	key  clientKey // of the table, over UDP
 	next atomic.Pointer[allocation]

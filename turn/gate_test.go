@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
 )
 
 // forbidden are addresses that a relay must never be talked into reaching, among them the ways to spell others.
@@ -181,6 +184,58 @@ func TestLastPlace(t *testing.T) {
 	}
 	if n := addressesInUse(s); n != 1 || s.Stats().Allocations != 1 || s.Stats().Refusals["quota"] != 1 {
 		t.Errorf("%d addresses, %+v", n, s.Stats())
+	}
+}
+
+// TestLastMoment: an allocation that is about to end gets no permission any more, one that is refreshed does.
+func TestLastMoment(t *testing.T) {
+	s, err := New(Config{Address: "127.0.0.1:0", Keys: newKeys(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tr, g := s.transports[0], grant(t, s.config.Keys)
+	r := tr.front.request(netip.AddrPort{})
+	r.lifetime = lastMoment / 2
+	var clients []*net.UDPAddr
+	var relayed []*allocation
+	for i, name := range []string{g.Camera.Username, g.Viewer.Username} {
+		a, err := s.relay.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		clients = append(clients, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1000 + i})
+		relayed = append(relayed, a)
+		tr.created(clients[i], nil, "", name, "", a.LocalAddr(), 0)
+	}
+	peer := net.IP(relayed[1].address.Addr().AsSlice())
+	if tr.permitted(clients[0], peer) || r.refusal != stun.CodeAllocMismatch {
+		t.Errorf("a permission in the last moment, or %d", r.refusal)
+	}
+	for method, lives := range map[stun.Method]bool{stun.MethodCreatePermission: false, stun.MethodRefresh: true} {
+		r.method, r.lifetime = method, time.Hour
+		if tr.authenticated(clients[0], nil, "", "", "", "", true); tr.permitted(clients[0], peer) != lives {
+			t.Errorf("after %v the permission is given: %v", method, !lives)
+		}
+		r.lifetime = lastMoment / 2
+		r.method = stun.MethodRefresh
+		tr.authenticated(clients[0], nil, "", "", "", "", true)
+	}
+	for _, row := range []struct {
+		message []byte
+		want    time.Duration
+	}{
+		{message(0x0003, ""), 10 * time.Minute},
+		{message(0x0004, "000d0004"+"0000000a"), 10 * time.Second},
+		{message(0x0004, "000d0004"+"00000000"), 0},
+		{message(0x0004, "000d0004"+"00000e10"), 10 * time.Minute},
+		{message(0x0004, "000d0002"+"00010000"), 10 * time.Minute},
+	} {
+		var r request
+		if !r.read(row.message) || r.lifetime != row.want {
+			t.Errorf("%x lives for %v, want %v", row.message, r.lifetime, row.want)
+		}
 	}
 }
 

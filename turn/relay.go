@@ -229,6 +229,27 @@ func (r *relay) at(f flow) *binding {
 	return nil
 }
 
+// lastMoment is how long before its end an allocation gets no permission any more. pion would dereference nil if an allocation's
+// timer ended it between the making of a permission and the start of its timer, which are microseconds.
+const lastMoment = 250 * time.Millisecond
+
+// lives says for how long a client's allocation lives from now on.
+func (r *relay) lives(f flow, lifetime time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.flows[f]; a != nil {
+		a.end = time.Now().Add(lifetime)
+	}
+}
+
+// ending says whether a client's allocation is in its last moment.
+func (r *relay) ending(f flow) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.flows[f]
+	return a != nil && time.Until(a.end) < lastMoment
+}
+
 // allocation returns the one that has this relayed address, nil if there is none.
 func (r *relay) allocation(relayed net.Addr) *allocation {
 	u, ok := relayed.(*net.UDPAddr)

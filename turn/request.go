@@ -3,6 +3,7 @@ package turn
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -23,6 +24,7 @@ type request struct {
 	size        int // in bytes
 	nonce       []byte
 	peerPort    int            // of the first XOR-PEER-ADDRESS
+	lifetime    time.Duration  // that pion grants an Allocate or a Refresh
 	unsupported stun.ErrorCode // what an Allocate asks for and cannot have
 	key         []byte         // authenticates the answer, once the request's credentials are known
 	refusal     stun.ErrorCode // what to answer instead of pion's error, 0 to leave that
@@ -75,7 +77,18 @@ func (r *request) read(p []byte) bool {
 	if r.method == stun.MethodAllocate {
 		r.unsupported = unsupported(m)
 	}
+	r.lifetime = lifetime(m)
 	return true
+}
+
+// lifetime is what pion makes of a request's LIFETIME: ten minutes if there is none, or if it is an hour or more.
+func lifetime(m *stun.Message) time.Duration {
+	if v, err := m.Get(stun.AttrLifetime); err == nil && len(v) == 4 {
+		if d := time.Duration(binary.BigEndian.Uint32(v)) * time.Second; d < time.Hour {
+			return d
+		}
+	}
+	return 10 * time.Minute
 }
 
 // validAddress says whether v is an XOR-PEER-ADDRESS of IPv4 or IPv6.

@@ -79,6 +79,9 @@ func (l *streams) Accept() (net.Conn, error) {
 				continue
 			}
 		}
+		// pion is going to close what is allocated, and must not while a connection's reader is at a permission for it.
+		<-l.closed
+		l.open.Wait()
 		close(l.ended)
 		return nil, net.ErrClosed
 	}

@@ -118,10 +118,14 @@ func (t *transport) authenticate(name, realm string, client net.Addr) ([]byte, b
 
 // authenticated is told whether a request was made with the key.
 func (t *transport) authenticated(client, _ net.Addr, _, _, _, _ string, ok bool) {
+	c := clientOf(client)
+	r := t.front.request(c)
 	if ok {
+		if r.method == stun.MethodRefresh {
+			t.relay.lives(flow{t.name, c}, r.lifetime)
+		}
 		return
 	}
-	r := t.front.request(clientOf(client))
 	r.key, r.refusal = nil, stun.CodeUnauthorized
 	t.counters.count(authIntegrity)
 }
@@ -160,6 +164,11 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 func (t *transport) permitted(client net.Addr, peer net.IP) bool {
 	c := clientOf(client)
 	r := t.front.request(c)
+	if t.relay.ending(flow{t.name, c}) {
+		r.refusal = stun.CodeAllocMismatch
+		t.counters.count(refusedPeer)
+		return false
+	}
 	ip, ok := netip.AddrFromSlice(peer) // a mapped address stays one, and is nobody's
 	if ok && (r.method != stun.MethodChannelBind || r.peerPort == relayedPort) {
 		b := t.relay.at(flow{t.name, c})
@@ -187,6 +196,7 @@ func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.A
 		t.relay.drop(ip)
 		return
 	}
+	t.relay.lives(flow{t.name, c}, t.front.request(c).lifetime)
 	t.front.settle(c, true)
 }
 

@@ -8,7 +8,8 @@ export interface Ordered {
  * Puts frames back into the order of their counters for a decoder that cannot: a browser hands each frame to a transform as soon as it
  * is complete, so one that waits for a retransmission is overtaken. Time is the caller's, in milliseconds.
  *
- * A frame missing for longer than `patience` is given up; then nothing is released before the next keyframe.
+ * A frame missing for longer than `patience` is given up; then nothing is released before the next keyframe. That is a freeze, so it waits
+ * for as long as a packet that was lost twice, or thrice, takes to come over a long line.
  */
 export class Reorder<T extends Ordered> {
   readonly #waiting = new Map<bigint, { frame: T; since: number }>();
@@ -16,7 +17,7 @@ export class Reorder<T extends Ordered> {
   #last = -1n; // the highest counter released: nothing goes back behind it, a keyframe that was held back neither
 
   constructor(
-    private readonly patience = 250,
+    private readonly patience = 1000,
     private readonly limit = 64,
   ) {}
 

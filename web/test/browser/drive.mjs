@@ -7,6 +7,7 @@
 //   {"lens": FILE}                      pairs by the lens (Chromium's fake lens shows FILE, a .y4m; given at launch)
 //   {"wait": STATE, "cards": N}         waits until N cards are in STATE
 //   {"frames": N}                       waits until every card has shown N pictures more
+//   {"gaps": SECONDS}                   watches the first card for that long, and reports the times between its pictures, ms
 //   {"tab": URL}                        opens a second tab, and stays there
 //   {"error": true}, {"message": RE}    waits for the dialog's error, or for a card's message
 //   {"alarm": true}                     waits for the sentence of promise 4
@@ -41,6 +42,18 @@ const browsers = {
     extraPrefsFirefox: { 'media.peerconnection.ice.loopback': true, 'media.autoplay.default': 0, ...(want.policy === 'default' ? {} : plainFirefox) },
   },
 };
+
+/** The times between the pictures of the first card, for a while; runs in the page. */
+const gaps = (ms) => new Promise((resolve) => {
+  const times = [performance.now()];
+  const watch = new MutationObserver(() => times.push(performance.now()));
+  watch.observe(document.querySelector('.card'), { attributes: true, attributeFilter: ['data-frames'] });
+  setTimeout(() => {
+    watch.disconnect();
+    times.push(performance.now());
+    resolve(times.slice(1).map((t, i) => t - times[i]));
+  }, ms);
+});
 
 /** What the page shows of each camera; runs in the page. */
 function look() {
@@ -95,6 +108,7 @@ async function step(browser, page, s, result) {
     const before = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.card')].map((c) => [c.dataset.camera, Number(c.dataset.frames ?? 0)])));
     await until(page, `wait for ${s.frames} pictures`, (n, b) => [...document.querySelectorAll('.card')].every((c) => Number(c.dataset.frames ?? 0) >= b[c.dataset.camera] + n), s.frames, before);
   }
+  if (s.gaps) result.gaps = await page.evaluate(gaps, s.gaps * 1000);
   if (s.path) await until(page, 'wait for a path', () => [...document.querySelectorAll('.card .path')].every((p) => /^(Direct|Relayed)$/.test(p.textContent)));
   if (s.why) {
     await page.evaluate(() => document.querySelectorAll('.why, .why .record').forEach((d) => (d.open = true)));
@@ -193,7 +207,7 @@ async function newPage(browser, result) {
 }
 
 const browser = await puppeteer.launch({ headless: true, acceptInsecureCerts: want.trustAll ?? false, ...browsers[want.browser] });
-const result = { version: await browser.version(), errors: [], first: [], ttff: [], sealed: [], kept: [] };
+const result = { version: await browser.version(), errors: [], first: [], ttff: [], gaps: [], sealed: [], kept: [] };
 try {
   let page = await newPage(browser, result);
   for (const s of want.steps) page = await step(browser, page, s, result);

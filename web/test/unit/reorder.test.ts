@@ -38,3 +38,7 @@ test('reorder: starved until a keyframe, and after a reset', () => {
   assert.equal(r.starved, true);
   assert.equal(run('d2 k3', r), ' 3');
 });
+
+test('reorder: waits for what was lost twice over a long line', () => {
+  assert.equal(run('k0 d2@10 d3@700 d1@900 d4@910', new Reorder<{ ctr: bigint; keyframe: boolean }>()), '0   1+2+3 4');
+});

@@ -37,6 +37,7 @@ type Config struct {
 	PairWindow time.Duration // how long after the start an unowned camera can be paired; 0: not at all
 	PairMore   bool          // open the set-up window although the camera has an owner
 	Stream     session.Stream
+	Low        session.Stream     // the same at a lower rate, for viewers whose network does not carry Stream; nil: there is none
 	PortMapper session.PortMapper // nil: no port of the household's router is opened
 	Logger     *slog.Logger
 

@@ -160,7 +160,7 @@ func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.
 	}
 	cfg := session.CameraConfig{
 		Pair: v.record.Pair, Signal: v.camera.client, Ticket: v.camera.cfg.Ticket, Offer: opened, OfferWire: wire,
-		Name: v.camera.cfg.Name, Stream: v.camera.cfg.Stream, TLS: v.camera.cfg.TLS, RelayOnly: v.camera.cfg.RelayOnly, PortMapper: v.camera.cfg.PortMapper, Loopback: signaling.Loopback(v.camera.cfg.RelayURL), Logger: log,
+		Name: v.camera.cfg.Name, Stream: v.camera.cfg.Stream, Low: v.camera.cfg.Low, TLS: v.camera.cfg.TLS, RelayOnly: v.camera.cfg.RelayOnly, PortMapper: v.camera.cfg.PortMapper, Loopback: signaling.Loopback(v.camera.cfg.RelayURL), Logger: log,
 		OnReject: v.camera.alarm.reject,
 	}
 	v.camera.work.Go(func() { v.serve(ctx, cfg) })

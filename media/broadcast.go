@@ -198,18 +198,26 @@ func (s *Subscription) Groups() Groups {
 	return s.from.groups
 }
 
-// Skip forgets what waits before the newest keyframe that waits. It reports whether there is one.
-func (s *Subscription) Skip() bool {
+// Skip forgets what waits before the newest keyframe that waits, n access units. It reports whether there is one.
+func (s *Subscription) Skip() (n int, ok bool) {
 	s.from.mu.Lock()
 	defer s.from.mu.Unlock()
 	for n := len(s.queue) - 1; n >= 0; n-- {
 		if s.queue[n].Keyframe {
 			clear(s.queue[:n])
 			s.queue, s.dropped = s.queue[n:], s.dropped+n
-			return true
+			return n, true
 		}
 	}
-	return false
+	return 0, false
+}
+
+// Forget forgets what waits, and all that comes before the next keyframe.
+func (s *Subscription) Forget() {
+	s.from.mu.Lock()
+	defer s.from.mu.Unlock()
+	s.dropped += len(s.queue)
+	s.queue, s.waiting = nil, true
 }
 
 // Dropped counts the access units that this subscriber lost by being slow, or by waiting for a first keyframe.

@@ -42,6 +42,7 @@ type CameraConfig struct {
 	OfferWire []byte          // the exact bytes it came in
 	Name      string
 	Stream    Stream
+	Low       Stream      // the same at a lower rate, for viewers whose network does not carry Stream; nil: there is none
 	TLS       *tls.Config // whom TURN servers over TLS are trusted by; nil: the system's roots
 	RelayOnly bool        // show the viewer and its network no address of ours but the relay's; it may ask for that too
 	Loopback  bool
@@ -76,6 +77,7 @@ type Camera struct {
 	greeted   bool
 	told      string // the trouble last told
 	live      bool
+	ticks     int
 }
 
 // NewCamera checks an offer and prepares the session; Run starts it.
@@ -145,7 +147,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		case f := <-c.events:
 			err = f()
 		case <-ticker.C:
-			err = c.tellTrouble()
+			err = errors.Join(c.tellTrouble(), c.tellSending())
 			c.tellPackets()
 			c.explainer.tick()
 		case <-patience.C:
@@ -186,7 +188,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrOffer, errors.Join(err, p.pc.Close()))
 	}
 	c.peer = p
-	c.sender = newSender(track, pacer, c.carrier, c.cfg.Stream, c.cfg.Logger)
+	c.sender = newSender(track, pacer, c.carrier, &selection{main: c.cfg.Stream, low: c.cfg.Low}, c.cfg.Logger)
 	c.work.Go(func() { c.readRTCP(ctx, rtp) })
 	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
 		c.do(ctx, func() error { return c.candidate(ctx, candidate) })
@@ -391,7 +393,7 @@ func (c *Camera) tellPackets() {
 
 // tellTrouble says once what changed about the picture's troubles.
 func (c *Camera) tellTrouble() error {
-	trouble := c.sender.lack.String()
+	trouble := c.sender.trouble()
 	if state := c.cfg.Stream.State(); !state.Live {
 		trouble = state.String()
 	}

@@ -18,6 +18,7 @@ import (
 type film struct {
 	*media.Broadcast
 	bitrate, perSecond, group int
+	low                       *film // the same pictures at a lower rate; nil: there is none
 
 	mu    sync.Mutex
 	shot  []time.Time // guarded by mu; when each access unit was captured
@@ -29,30 +30,38 @@ func (f *film) State() media.State { return media.State{Live: true} }
 // play plays until ctx ends.
 func (f *film) play(ctx context.Context) {
 	random := rand.New(rand.NewPCG(1, 2))
-	delta := f.bitrate / 8 * f.group / f.perSecond / (f.group + 5)
 	ticker := time.NewTicker(time.Second / time.Duration(f.perSecond))
 	defer ticker.Stop()
 	for n := 0; ; n++ {
-		key, size := n%f.group == 0, delta
-		if key {
-			size = 6 * delta
+		f.shoot(n, random, 0)
+		if f.low != nil {
+			f.low.shoot(n, random, 1)
 		}
-		size = size*4/5 + random.IntN(size*2/5)
-		data := append(make([]byte, 0, size), 0, 0, 0, 1, 0x41)
-		if key {
-			data[4] = 0x65
-		}
-		data = binary.BigEndian.AppendUint32(data, uint32(n))
-		f.mu.Lock()
-		f.shot, f.bytes = append(f.shot, time.Now()), f.bytes+size
-		f.mu.Unlock()
-		f.Send(media.AccessUnit{Data: data[:size], Keyframe: key, Captured: time.Now()})
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// shoot makes one access unit, which holds its number and a mark.
+func (f *film) shoot(n int, random *rand.Rand, mark byte) {
+	delta := f.bitrate / 8 * f.group / f.perSecond / (f.group + 5)
+	key, size := n%f.group == 0, delta
+	if key {
+		size = 6 * delta
+	}
+	size = size*4/5 + random.IntN(size*2/5)
+	data := append(make([]byte, 0, size), 0, 0, 0, 1, 0x41)
+	if key {
+		data[4] = 0x65
+	}
+	data = append(binary.BigEndian.AppendUint32(data, uint32(n)), mark)
+	f.mu.Lock()
+	f.shot, f.bytes = append(f.shot, time.Now()), f.bytes+size
+	f.mu.Unlock()
+	f.Send(media.AccessUnit{Data: data[:size], Keyframe: key, Captured: time.Now()})
 }
 
 // screen judges what a decoder would show: a keyframe, and what follows it without a gap. A picture is shown once, however
@@ -69,7 +78,9 @@ type screen struct {
 	late      []time.Duration // guarded by mu; how long after it was captured
 	spoiled   int             // guarded by mu; what came and could not be decoded
 	repeated  int             // guarded by mu; what came again
+	turns     []bool          // guarded by mu; whether the lower film was shown, one after the other
 	status    []string        // guarded by mu
+	sending   []Sending       // guarded by mu
 	rejection []string        // guarded by mu
 }
 
@@ -77,6 +88,9 @@ func (s *screen) frame(f Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := int(binary.BigEndian.Uint32(f.AccessUnit[5:]))
+	if lower := f.AccessUnit[9] == 1; len(s.turns) == 0 || s.turns[len(s.turns)-1] != lower {
+		s.turns = append(s.turns, lower)
+	}
 	s.chain = f.Keyframe || s.chain && n == s.last+1
 	s.last = n
 	switch {

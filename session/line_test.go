@@ -19,10 +19,13 @@ import (
 type quality struct {
 	delay  time.Duration // one way
 	jitter time.Duration // up to so much more, packet by packet; the order stays
+	naps   time.Duration // for up to so long in every napEvery nothing is delivered, as at a radio or a machine that has other work
 	loss   float64       // share of the packets that are lost, each by a chance of its own
 	rate   int           // bit/s; 0: without limit
 	queue  time.Duration // the longest wait for the rate; what would wait longer is dropped
 }
+
+const napEvery = 400 * time.Millisecond
 
 // line is one direction between two hosts. It keeps the order of packets.
 type line struct {
@@ -33,6 +36,7 @@ type line struct {
 	sent       int          // guarded by mu; bytes, headers included, lost ones too
 	overflowed int          // guarded by mu; packets
 	tap        func([]byte) // guarded by mu; sees what begins its way; may be nil
+	last       time.Time    // guarded by mu; when the last one is delivered
 	queue      chan parcel
 }
 
@@ -89,11 +93,25 @@ func (l *line) push(p parcel) {
 	if l.quality.jitter > 0 {
 		p.due = p.due.Add(time.Duration(l.random.Int64N(int64(l.quality.jitter))))
 	}
+	if p.due = p.due.Add(l.nap(p.due)); p.due.Before(l.last) {
+		p.due = l.last
+	}
+	l.last = p.due
 	select {
 	case l.queue <- p:
 	default:
 		l.overflowed++
 	}
+}
+
+// nap is how long nothing is delivered from a time on.
+func (l *line) nap(at time.Time) time.Duration {
+	if l.quality.naps == 0 {
+		return 0
+	}
+	n := at.UnixNano() / int64(napEvery)
+	long := time.Duration(rand.New(rand.NewPCG(uint64(n), 1)).Int64N(int64(l.quality.naps)))
+	return max(0, long-time.Duration(at.UnixNano()%int64(napEvery)))
 }
 
 // run delivers until done.

@@ -44,6 +44,7 @@ type message struct {
 
 	Network *network   `json:"network,omitempty"`
 	Punch   *punchSide `json:"punch,omitempty"`
+	Sending *Sending   `json:"sending,omitempty"`
 }
 
 // recordKey is one direction of one channel. The nonce is iv XOR counter (TLS 1.3, RFC 8446 section 5.3): the key

@@ -34,13 +34,14 @@ type sender struct {
 	track   *track
 	pacer   *pacer
 	carrier media.Carrier
-	stream  Stream
+	streams *selection
 	log     *slog.Logger
 	answers atomic.Pointer[challenge]          // the viewer's last
 	cancel  atomic.Pointer[context.CancelFunc] // ends the present subscription
 	groups  atomic.Pointer[media.Groups]       // of the present subscription
 	keyed   atomic.Int64                       // when the last keyframe left, Unix nanoseconds
 	lack    lack
+	tally   tally
 	packets chan packet // to transmit
 	missed  chan uint16 // sequence numbers that the viewer misses
 
@@ -63,8 +64,8 @@ type packet struct {
 // missedMost is how many packets that a viewer misses wait to be sent again. What is more it will ask for again.
 const missedMost = 512
 
-func newSender(t *track, p *pacer, c media.Carrier, stream Stream, log *slog.Logger) *sender {
-	return &sender{track: t, pacer: p, carrier: c, stream: stream, log: log, packets: make(chan packet), missed: make(chan uint16, missedMost)}
+func newSender(t *track, p *pacer, c media.Carrier, streams *selection, log *slog.Logger) *sender {
+	return &sender{track: t, pacer: p, carrier: c, streams: streams, log: log, packets: make(chan packet), missed: make(chan uint16, missedMost)}
 }
 
 func (s *sender) seal(key *secret, first blob) error {
@@ -171,6 +172,7 @@ func (s *sender) repair(ctx context.Context, number uint16) error {
 		if err := s.track.repair(p, wide); err != nil {
 			return err
 		}
+		s.tally.again.Add(1)
 	}
 	return nil
 }
@@ -191,24 +193,27 @@ func (s *sender) miss(nack *rtcp.TransportLayerNack) {
 // follow sends the stream from the current group of pictures on, until following ends or the stream does. A frame that has begun is
 // sent whole.
 func (s *sender) follow(ctx, following context.Context) error {
-	subscription := s.stream.Subscribe()
-	defer subscription.Close()
+	s.streams.open()
+	defer s.streams.close()
 	skipping := false
 	began := time.Duration(0) // how far behind the group of pictures was that the subscription began with
 	for {
-		unit, err := subscription.Next(following)
+		unit, err := s.streams.next(following)
 		if err != nil {
 			return err
 		}
-		groups := subscription.Groups()
+		groups := s.streams.present.Groups()
 		s.groups.Store(&groups)
 		if began == 0 {
 			began = time.Since(unit.Captured)
 		}
 		late := time.Since(unit.Captured)
-		optional := false
+		optional, skipped, skips := false, 0, false
+		if late > behindMuch {
+			skipped, skips = s.streams.present.Skip()
+		}
 		switch {
-		case late > behindMuch && subscription.Skip():
+		case skips:
 			skipping = true
 		case unit.Keyframe:
 			skipping = false
@@ -219,12 +224,22 @@ func (s *sender) follow(ctx, following context.Context) error {
 		}
 		if skipping || optional {
 			s.lack.left(time.Now(), s.pacer.measured(), groups.Rate())
+			s.streams.left()
+			s.tally.left.Add(int64(1 + skipped))
 			continue
 		}
 		if err := s.send(ctx, unit); err != nil {
 			s.log.Debug("send frame", "err", err)
 		}
 	}
+}
+
+// trouble is what the person is told of the network; empty: nothing.
+func (s *sender) trouble() string {
+	if s.streams.lower.Load() {
+		return "the network is too slow for this camera's main stream: this is the lower one"
+	}
+	return s.lack.String()
 }
 
 func (s *sender) send(ctx context.Context, unit media.AccessUnit) error {

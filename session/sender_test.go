@@ -21,7 +21,7 @@ func testSender(t *testing.T, s *secret, first challenge) *sender {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sender := newSender(track, newPacer(), media.H264Carrier, nil, quiet())
+	sender := newSender(track, newPacer(), media.H264Carrier, &selection{}, quiet())
 	if err := sender.seal(s, first[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestAgainOnlyWhereItHelps(t *testing.T) {
 			{"a keyframe has just left", half, 8e6, 500 * ms, false},
 			{"nothing is known of the stream", media.Groups{}, 1e5, 10 * time.Second, true},
 		} {
-			s := newSender(nil, newPacer(), media.H264Carrier, nil, quiet())
+			s := newSender(nil, newPacer(), media.H264Carrier, &selection{}, quiet())
 			s.pacer.estimator.rate = tt.rate
 			s.groups.Store(&tt.groups)
 			s.keyed.Store(time.Now().Add(-tt.keyed).UnixNano())
@@ -147,7 +147,7 @@ func TestAgainOnlyWhereItHelps(t *testing.T) {
 				t.Errorf("%s: sent again %v, want %v", tt.name, !tt.want, tt.want)
 			}
 		}
-		s := newSender(nil, newPacer(), media.H264Carrier, nil, quiet())
+		s := newSender(nil, newPacer(), media.H264Carrier, &selection{}, quiet())
 		if !s.worthIt() {
 			t.Error("a viewer for whom there was nothing yet gets nothing")
 		}
@@ -163,7 +163,7 @@ func stalled(t *testing.T, units []media.AccessUnit, every, still time.Duration)
 	}
 	secret := testSecret(t)
 	b := media.NewBroadcast()
-	s := newSender(track, newPacer(), media.H264Carrier, stream{b, media.State{Live: true}}, quiet())
+	s := newSender(track, newPacer(), media.H264Carrier, &selection{main: stream{b, media.State{Live: true}}}, quiet())
 	if err := s.seal(secret, make(blob, challengeSize)); err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type screening struct {
 	seed     uint64
 	bitrate  int // bit/s; 0: 1 Mbit/s
 	group    int // access units; 0: 50, two seconds
+	low      int // bit/s of a lower stream; 0: there is none
 }
 
 type shown struct {
@@ -40,6 +41,11 @@ func (s screening) run(t *testing.T) *shown {
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &shown{film: &film{Broadcast: media.NewBroadcast(), bitrate: cmp.Or(s.bitrate, 1_000_000), perSecond: 25, group: cmp.Or(s.group, 50)}}
 	out.screen = &screen{film: out.film}
+	var low Stream
+	if s.low > 0 {
+		out.film.low = &film{Broadcast: media.NewBroadcast(), bitrate: s.low, perSecond: 25, group: 50}
+		low = out.film.low
+	}
 	out.up, out.down = newLine(s.up, 2*s.seed+1), newLine(s.down, 2*s.seed+2)
 	camera, viewer := newHost("192.0.2.1", out.up), newHost("192.0.2.2", out.down)
 	relay := newPost(t)
@@ -58,7 +64,7 @@ func (s screening) run(t *testing.T) *shown {
 			return true
 		}
 		work.Go(func() {
-			c, err := NewCamera(CameraConfig{Pair: ours, Signal: relay, Offer: opened, OfferWire: d.Body, Name: "front door", Stream: out.film, Logger: quiet(), network: camera})
+			c, err := NewCamera(CameraConfig{Pair: ours, Signal: relay, Offer: opened, OfferWire: d.Body, Name: "front door", Stream: out.film, Low: low, Logger: quiet(), network: camera})
 			if err == nil {
 				err = c.Run(ctx)
 			}
@@ -80,6 +86,7 @@ func (s screening) run(t *testing.T) *shown {
 			}
 			out.frame(f)
 		},
+		OnSending: func(n Sending) { out.mu.Lock(); defer out.mu.Unlock(); out.sending = append(out.sending, n) },
 		OnStatus: func(st Status) { out.mu.Lock(); defer out.mu.Unlock(); out.status = append(out.status, st.Text) },
 		OnReject: func(r Rejection) {
 			out.mu.Lock()
@@ -200,6 +207,8 @@ func TestThinLine(t *testing.T) {
 	bloated.up.queue = 3 * time.Second
 	jitter := both(3_000_000, 0, 50*ms)
 	jitter.up.jitter = 100 * ms
+	napping := both(2_000_000, 0.05, 50*ms)
+	napping.up.naps = 300 * ms
 	for _, tt := range []struct {
 		name string
 		screening
@@ -219,6 +228,7 @@ func TestThinLine(t *testing.T) {
 		{name: "0.8 Mbit/s, policed", screening: policed, shown: 0.5, late: 1200 * ms, freezes: 2},
 		{name: "0.8 Mbit/s, a queue of 3 s", screening: bloated, shown: 0.55, late: time.Second, told: true},
 		{name: "jitter of 100 ms", screening: jitter, shown: 0.9, late: 300 * ms},
+		{name: "2 Mbit/s, 5 %, napping", screening: napping, shown: 0.85, late: 500 * ms},
 		{name: "20 Mbit/s, 2 %, a film of 8", screening: both(20_000_000, 0.02, 20*ms).of(8_000_000, 0), shown: 0.9, late: 200 * ms},
 		{name: "2 Mbit/s, 5 %, groups of 10 s", screening: both(2_000_000, 0.05, 50*ms).of(0, 250), shown: 0.85, late: 700 * ms},
 		{name: "dark for 1.5 s every 10 s", screening: both(2_000_000, 0, 50*ms).darkening(1500 * ms), shown: 0.75, late: 300 * ms, freezes: 3},

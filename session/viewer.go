@@ -65,13 +65,14 @@ type ViewerConfig struct {
 	Agent      string
 	Logger     *slog.Logger
 
-	OnStall  func(stalled bool) // for a while nothing has arrived from the camera; or it does again
-	OnFrame  func(Frame)
-	OnPath   func(Path)
-	OnName   func(name string)
-	OnStatus func(Status)
-	OnReject func(Rejection)
-	OnPhase  func(phase string) // "answered", "checked" (by ICE), "connected": for measuring
+	OnStall   func(stalled bool) // for a while nothing has arrived from the camera; or it does again
+	OnFrame   func(Frame)
+	OnPath    func(Path)
+	OnName    func(name string)
+	OnStatus  func(Status)
+	OnSending func(Sending) // may be nil
+	OnReject  func(Rejection)
+	OnPhase   func(phase string) // "answered", "checked" (by ICE), "connected": for measuring
 
 	network transport.Net // tests have one of their own
 }
@@ -344,6 +345,10 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 	case "status":
 		if v.cfg.OnStatus != nil {
 			v.cfg.OnStatus(Status{Printable(m.Code), Printable(m.Text)})
+		}
+	case "sending":
+		if v.cfg.OnSending != nil && m.Sending != nil {
+			v.cfg.OnSending(*m.Sending)
 		}
 	case "network":
 		v.explainer.heard(m.Network)

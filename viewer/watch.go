@@ -21,6 +21,7 @@ type Watch struct {
 	OnSession func()              // the frames from now on are of another session: it begins with a keyframe, and its CTR anew
 	OnPath    func(session.Path)  // when the path or what is known of it changes, and at the end of a session
 	OnStatus  func(session.Status)
+	OnSending func(session.Sending) // how the camera sends, every two seconds
 	OnReject  func(session.Rejection)
 	OnPhase   func(string)    // "reached", the relay; then those of sessions
 	OnRetry   func(err error) // the session broke or stalled; the next is on its way
@@ -276,7 +277,8 @@ func (w *watching) functions(ctx context.Context, a *attempt) session.ViewerConf
 			w.mu.Unlock()
 			heard(func() { call(w.cfg.OnPath, p) })
 		},
-		OnStatus: func(s session.Status) { heard(func() { call(w.cfg.OnStatus, s) }) },
+		OnStatus:  func(s session.Status) { heard(func() { call(w.cfg.OnStatus, s) }) },
+		OnSending: func(s session.Sending) { heard(func() { call(w.cfg.OnSending, s) }) },
 		OnReject: func(r session.Rejection) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 
 const usage = `camera: a real camera's picture, sealed, to those it was paired with
 
-  camera [flags] -relay URL -input INPUT
+  camera [flags] -relay URL -input INPUT [-input-low INPUT]
 
 INPUT is rtsp://… (H.264, not re-encoded), a file, /dev/videoN, or test (a test pattern).
 Prints "pair NAME URI" for each pairing code of a camera without an owner.
@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Register(fs, defaultState())
 	name := fs.String("name", "camera", "what viewers see; sealed on its way")
 	input := fs.String("input", "", "rtsp://…, a file, /dev/videoN, or test; - reads it from standard input, so that a password stays out of the process list")
+	low := fs.String("input-low", "", "the same picture at a lower rate, such as an IP camera's substream, for viewers whose network does not carry the other for long")
 	transcode := fs.Bool("transcode", false, "re-encode the input, where it has B-frames or a codec that browsers do not play")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -59,11 +60,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	c := agent.Camera{Name: *name, State: flags.State, Source: func(string) media.Source { return source }}
+	if *low != "" {
+		if c.Low, err = openInput(*low, *transcode); err != nil {
+			return fmt.Errorf("-input-low: %w", err)
+		}
+	}
 	a, err := agent.New(flags, stdout, stderr)
 	if err != nil {
 		return err
 	}
-	return a.Run(ctx, []agent.Camera{{Name: *name, State: flags.State, Source: func(string) media.Source { return source }}})
+	return a.Run(ctx, []agent.Camera{c})
 }
 
 func openInput(name string, transcode bool) (media.Source, error) {

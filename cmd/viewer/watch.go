@@ -27,6 +27,7 @@ type report struct {
 	RemoteCandidate string `json:"remote_candidate"`
 
 	Explain *session.Explain `json:"explain"` // null where the camera did not answer
+	Sending *session.Sending `json:"sending"` // how the camera sent at last; null where it has not told
 
 	TTFF      float64 `json:"ttff_ms"`    // from the command's start of the session to the first picture
 	Stream    float64 `json:"stream_ms"`  // to the first frame of the stream
@@ -108,6 +109,7 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 		OnPath:    w.path,
 		OnPhase:   w.phase,
 		OnStatus:  w.status,
+		OnSending: func(s session.Sending) { w.report.Sending = &s },
 		OnReject:  w.rejected.add,
 		OnSession: func() {
 			w.began = false // this session begins with a keyframe and counters of its own

@@ -63,6 +63,7 @@ type Camera struct {
 	Name   string
 	State  string // directory
 	Source func(identity string) media.Source
+	Low    media.Source // the same at a lower rate; nil: there is none
 }
 
 // Agent runs cameras.
@@ -152,7 +153,7 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 	}
 	log := a.log.With("camera", c.Name)
 	var feed *media.Feed
-	device, err := camera.New(camera.Config{
+	cfg := camera.Config{
 		State: c.State, Name: c.Name, RelayURL: a.flags.Relay, Ticket: a.ticket, TLS: a.tls, RelayOnly: a.flags.RelayOnly,
 		PairWindow: a.flags.PairWindow, PairMore: a.flags.PairMore, Stream: lazy{&feed}, PortMapper: a.ports, Logger: log,
 		OnCode:   func(code pairing.Code) { a.show(c.Name, code) },
@@ -165,7 +166,13 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 			}
 			log.Info("connected to the relay")
 		},
-	})
+	}
+	var feeds []*media.Feed
+	if c.Low != nil {
+		feeds = append(feeds, newFeed(c.Low, log.With("stream", "low")))
+		cfg.Low = feeds[0]
+	}
+	device, err := camera.New(cfg)
 	if device == nil {
 		return nil, err
 	}
@@ -176,26 +183,34 @@ func (a *Agent) prepare(c Camera) (run func(context.Context), err error) {
 	if err != nil {
 		return nil, err
 	}
-	feed = media.NewFeed(c.Source(device.Fingerprint().String()), media.FeedOptions{Log: log, OnState: func(s media.State) {
+	feed = newFeed(c.Source(device.Fingerprint().String()), log)
+	feeds = append(feeds, feed)
+	return func(ctx context.Context) {
+		defer release()
+		var parts sync.WaitGroup
+		for _, f := range feeds {
+			parts.Go(func() {
+				if err := f.Run(ctx); err != nil && ctx.Err() == nil {
+					log.Error("input ended", "err", err)
+				}
+			})
+		}
+		if err := device.Run(ctx); err != nil && ctx.Err() == nil {
+			log.Error("camera ended", "err", err)
+		}
+		parts.Wait()
+	}, nil
+}
+
+// newFeed is a feed that tells the log how it is doing.
+func newFeed(source media.Source, log *slog.Logger) *media.Feed {
+	return media.NewFeed(source, media.FeedOptions{Log: log, OnState: func(s media.State) {
 		if s.Live {
 			log.Info("input is live")
 			return
 		}
 		log.Warn("input", "state", s.String())
 	}})
-	return func(ctx context.Context) {
-		defer release()
-		var parts sync.WaitGroup
-		parts.Go(func() {
-			if err := feed.Run(ctx); err != nil && ctx.Err() == nil {
-				log.Error("input ended", "err", err)
-			}
-		})
-		if err := device.Run(ctx); err != nil && ctx.Err() == nil {
-			log.Error("camera ended", "err", err)
-		}
-		parts.Wait()
-	}, nil
 }
 
 // lazy breaks the circle between a camera, which needs its stream, and a stream whose mark is the camera's fingerprint.

@@ -76,7 +76,7 @@ func TestBitIdentity(t *testing.T) {
 				if path == "relay" {
 					args = append(args, "-relay-only")
 				}
-				if w := v.run(t, args...).parse(t); w.Error != "" || w.Path != path {
+				if w := v.run(t, args...).parse(t); w.Error != "" || w.Path != path || w.Sending.Rate == 0 {
 					t.Fatalf("%+v", w)
 				}
 				follows(t, units(t, file), units(t, tt.input))

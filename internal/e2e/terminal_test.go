@@ -92,6 +92,10 @@ type watched struct {
 	LocalCandidate  string  `json:"local_candidate"`
 	RemoteCandidate string  `json:"remote_candidate"`
 	Explain         explain `json:"explain"`
+	Sending         struct {
+		Rate      int `json:"rate_kbps"`
+		RoundTrip int `json:"round_trip_ms"`
+	} `json:"sending"`
 	TTFF            float64 `json:"ttff_ms"`
 	Stream          float64 `json:"stream_ms"`
 	Reached         float64 `json:"reached_ms"`

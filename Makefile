@@ -64,7 +64,7 @@ nat-matrix: deps ## every kind of network with every other; writes doc/nat-matri
 	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -run '^$$' -bench NATMatrix -benchtime 1x -timeout 3h ./internal/e2e
 
 bench: ## the benchmarks of every package
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+	go test -run '^$$' -bench . -benchmem -timeout 1h ./...
 
 # QUICK=1 shows a few figures within a minute and writes nothing. ALLOCATIONS=16,400, BURSTS=8 and RUNS=3 measure less, or more.
 # COTURN='PATH [ARGUMENTS]' measures another coturn too.

@@ -87,7 +87,7 @@ func (s screening) run(t *testing.T) *shown {
 			out.frame(f)
 		},
 		OnSending: func(n Sending) { out.mu.Lock(); defer out.mu.Unlock(); out.sending = append(out.sending, n) },
-		OnStatus: func(st Status) { out.mu.Lock(); defer out.mu.Unlock(); out.status = append(out.status, st.Text) },
+		OnStatus:  func(st Status) { out.mu.Lock(); defer out.mu.Unlock(); out.status = append(out.status, st.Text) },
 		OnReject: func(r Rejection) {
 			out.mu.Lock()
 			defer out.mu.Unlock()

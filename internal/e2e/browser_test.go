@@ -34,10 +34,11 @@ type drive struct {
 	Policy     string `json:"policy"`  // "plain": host candidates by address; "default": by mDNS name
 	HideH264   bool   `json:"hideH264"`
 	Lens       string `json:"lens,omitempty"`
-	RelayOnly  bool   `json:"relayOnly"`  // no candidates but relayed ones
-	BreakFirst bool   `json:"breakFirst"` // the first session breaks while it is given a candidate
-	TrustAll   bool   `json:"trustAll"`   // any certificate
-	Sealed     bool   `json:"sealed"`     // keep what the page seals, in the clear
+	RelayOnly  bool   `json:"relayOnly"`        // no candidates but relayed ones
+	BreakFirst bool   `json:"breakFirst"`       // the first session breaks while it is given a candidate
+	TrustAll   bool   `json:"trustAll"`         // any certificate
+	Sealed     bool   `json:"sealed"`           // keep what the page seals, in the clear
+	Within     int    `json:"within,omitempty"` // of every wait, in milliseconds; 0: 30 s
 	Steps      []step `json:"steps"`
 
 	by func(*exec.Cmd) error // starts the browser; nil: on this machine
@@ -53,6 +54,7 @@ type driven struct {
 	Cards   []card    `json:"cards"`
 	First   []float64 `json:"first"` // time to first picture of each session, ms; -1: none before the stream
 	TTFF    []float64 `json:"ttff"`  // time to the stream's first frame, ms
+	Gaps    []float64 `json:"gaps"`  // between the pictures that the first card showed, ms
 	Sealed  []string  `json:"sealed"`
 	Kept    []card    `json:"kept"` // the first card, at each step that keeps it
 }

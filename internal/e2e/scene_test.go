@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/internal/natlab"
+	"github.com/peephole-cam/peephole/media"
 )
 
 // scene is a relay, a camera and a viewer, each on a host of its own, and pictures on their way.
@@ -29,18 +30,31 @@ type scene struct {
 	relayArgs, extra        []string
 	otherArgs               []string
 	flags                   []string // of every viewer command
+	link                    string   // of the camera, for the first who takes it
 }
 
 // relayMetrics is where the first relay's host sees its metrics.
 const relayMetrics = "127.0.0.1:9100"
 
-// newScene pairs a viewer behind one kind of network with a camera behind another, and with arguments of its own.
+// newScene pairs a viewer behind one kind of network with a simulated camera behind another, with arguments of its own.
 func newScene(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
 	t.Helper()
 	natlab.Need(t)
 	s := &scene{lab: natlab.New(t)}
 	s.relayHost = s.lab.Public("relay")
-	return s.pair(t, camera, viewer, args...)
+	s.stage(t, camera, viewer, "camera-sim", args...)
+	s.pair(t)
+	return s
+}
+
+// newStage is a scene whose camera is a command of ours, with other arguments than all have, and whom nobody has paired with.
+func newStage(t testing.TB, camera, viewer natlab.Kind, command string, args ...string) *scene {
+	t.Helper()
+	natlab.Need(t)
+	s := &scene{lab: natlab.New(t)}
+	s.relayHost = s.lab.Public("relay")
+	s.stage(t, camera, viewer, command, args...)
+	return s
 }
 
 // newSceneOfTwoRelays is newScene with another relay, which has no signaling to do, but the same secret of TURN.
@@ -56,7 +70,9 @@ func newSceneOfTwoRelays(t testing.TB, camera, viewer natlab.Kind) *scene {
 	s.extra = []string{"-turn-secret", secret, "-turn-also", "turn:" + s.second.IPv4().String() + ":3478?transport=udp"}
 	s.otherArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://second.lab", "-tls-self-signed", "-state", t.TempDir(), "-turn-secret", secret}
 	s.startOther(t)
-	return s.pair(t, camera, viewer)
+	s.stage(t, camera, viewer, "camera-sim")
+	s.pair(t)
+	return s
 }
 
 // sentBytes is how much left the network namespace that a process is in, proc(5).
@@ -95,7 +111,8 @@ func (s *scene) loseRelay(t testing.TB, a *arrivals) (again func(testing.TB)) {
 	return s.startOther
 }
 
-func (s *scene) pair(t testing.TB, camera, viewer natlab.Kind, args ...string) *scene {
+// stage makes the networks and starts the relay and the camera.
+func (s *scene) stage(t testing.TB, camera, viewer natlab.Kind, command string, args ...string) {
 	t.Helper()
 	s.home, s.person = s.lab.Behind("camera", camera), s.lab.Behind("viewer", viewer)
 	state := t.TempDir()
@@ -103,13 +120,17 @@ func (s *scene) pair(t testing.TB, camera, viewer natlab.Kind, args ...string) *
 	s.relayArgs = append(s.relayArgs, s.extra...)
 	s.startRelay(t)
 	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
-	s.cams = startBy(t, s.home.Start, "camera-sim", append(append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...), args...)...)
+	s.cams = startBy(t, s.home.Start, command, append(append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...), args...)...)
 	s.flags = append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, trust...)
-	link := s.cams.line(t, "pair sim-0 ")
-	pairing := startBy(t, s.person.Start, "viewer", append(s.flags, "pair", link)...)
+	s.link = s.cams.line(t, "pair sim-0 ")
+}
+
+// pair pairs the terminal viewer.
+func (s *scene) pair(t testing.TB) {
+	t.Helper()
+	pairing := startBy(t, s.person.Start, "viewer", append(s.flags, "pair", s.link)...)
 	pairing.line(t, "paired sim-0 ")
 	pairing.stop()
-	return s
 }
 
 // startOther starts the relay that does TURN alone.
@@ -129,7 +150,8 @@ func (s *scene) startRelay(t testing.TB) {
 type arrivals struct {
 	*process
 	mu    sync.Mutex
-	times []time.Time // guarded by mu
+	times []time.Time // guarded by mu; several that come at once may count as one
+	data  []byte      // guarded by mu
 }
 
 // watch watches until the test ends, and returns when pictures come.
@@ -162,7 +184,7 @@ func (s *scene) begin(t testing.TB, args ...string) *arrivals {
 			n, err := stdout.Read(buf)
 			if n > 0 {
 				a.mu.Lock()
-				a.times = append(a.times, time.Now())
+				a.times, a.data = append(a.times, time.Now()), append(a.data, buf[:n]...)
 				a.mu.Unlock()
 			}
 			if err != nil {
@@ -186,6 +208,19 @@ func (a *arrivals) now() []time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]time.Time(nil), a.times...)
+}
+
+// pictures counts those that have come.
+func (a *arrivals) pictures(t testing.TB) int {
+	t.Helper()
+	a.mu.Lock()
+	data := a.data[:len(a.data):len(a.data)]
+	a.mu.Unlock()
+	units, err := media.Split(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(units)
 }
 
 // runs waits until pictures come, a second's worth.

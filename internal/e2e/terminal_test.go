@@ -96,13 +96,13 @@ type watched struct {
 		Rate      int `json:"rate_kbps"`
 		RoundTrip int `json:"round_trip_ms"`
 	} `json:"sending"`
-	TTFF            float64 `json:"ttff_ms"`
-	Stream          float64 `json:"stream_ms"`
-	Reached         float64 `json:"reached_ms"`
-	Answered        float64 `json:"answered_ms"`
-	Checked         float64 `json:"checked_ms"`
-	Connected       float64 `json:"connected_ms"`
-	Error           string  `json:"error"`
+	TTFF      float64 `json:"ttff_ms"`
+	Stream    float64 `json:"stream_ms"`
+	Reached   float64 `json:"reached_ms"`
+	Answered  float64 `json:"answered_ms"`
+	Checked   float64 `json:"checked_ms"`
+	Connected float64 `json:"connected_ms"`
+	Error     string  `json:"error"`
 }
 
 // explain is what a script reads of why a path was taken; see session.Explain.

@@ -35,6 +35,7 @@ check: $(NODE) ## quick: format, vet, staticcheck, import rules, go.mod, types, 
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go vet -tags unsealed ./internal/mixup
+	go vet -tags natmatrix ./internal/e2e
 	go tool staticcheck ./...
 	go test -count=1 ./internal/archtest
 	go mod tidy -diff
@@ -60,8 +61,11 @@ SAMPLE     ?= 200
 mixup: ## the incident of 2024 at its size, and without sealing; writes doc/mixup.md
 	@scripts/mixup.sh $(HOUSEHOLDS) $(SAMPLE)
 
+# How many pairs of networks at one time.
+PAIRS ?= 6
+
 nat-matrix: deps ## every kind of network with every other; writes doc/nat-matrix.md (half an hour, as root)
-	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -run '^$$' -bench NATMatrix -benchtime 1x -timeout 3h ./internal/e2e
+	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -tags natmatrix -v -count=1 -run NATMatrix -parallel $(PAIRS) -timeout 3h ./internal/e2e
 
 bench: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 1h ./...

@@ -6,12 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -94,67 +91,3 @@ func TestNetworks(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkNATMatrix measures every kind of network with every other and writes the table to the file that NAT_MATRIX names: see
-// make nat-matrix.
-func BenchmarkNATMatrix(b *testing.B) {
-	const times = 5
-	file := os.Getenv("NAT_MATRIX")
-	if file == "" {
-		b.Fatal("NAT_MATRIX names no file: say make nat-matrix")
-	}
-	var table, wrong strings.Builder
-	kinds := natlab.Kinds()
-	table.WriteString("| camera ╲ viewer |")
-	for _, k := range kinds {
-		fmt.Fprintf(&table, " %s |", k.Name)
-	}
-	table.WriteString("\n|---|" + strings.Repeat("---|", len(kinds)) + "\n")
-	for b.Loop() {
-		for _, camera := range kinds {
-			fmt.Fprintf(&table, "| **%s** |", camera.Name)
-			for _, viewer := range kinds {
-				c := cell{camera: camera, viewer: viewer}
-				b.Run(camera.Name+" to "+viewer.Name, func(b *testing.B) {
-					for b.Loop() {
-						c.measure(b, times)
-					}
-				})
-				fmt.Fprintf(&table, " %s |", c.text(times))
-				if c.path != c.theory() || c.failed > 0 {
-					fmt.Fprintf(&wrong, "- %s to %s: theory says %s, seen %s, %d of %d failed\n", camera.Name, viewer.Name, c.theory(), c.path, c.failed, times)
-				}
-			}
-			table.WriteString("\n")
-		}
-	}
-	text := strings.Replace(matrixText, "TABLE\n", table.String(), 1)
-	if wrong.Len() == 0 {
-		wrong.WriteString("None: every pair that theory says is traversable goes direct, every other one is relayed, and none fails.\n")
-	}
-	if err := os.WriteFile(file, []byte(strings.Replace(text, "WRONG\n", wrong.String(), 1)), 0o644); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func (c *cell) text(times int) string {
-	if len(c.first) == 0 {
-		return "**failed**"
-	}
-	return fmt.Sprintf("%s %.0f / %.0f ms", c.path, percentile(c.first, 50), percentile(c.stream, 50))
-}
-
-const matrixText = `<!-- Written by make nat-matrix. Do not edit. -->
-# Through any network
-
-Camera behind every kind of network, viewer behind every kind: the real relay, camera-sim and viewer, each on a host of its own behind real routers (internal/natlab: Linux's own NAT where it has the behaviour, a translator
-of ours where not; what each kind does is measured by that package's tests). Each cell: the path that the session was on after 40 frames (300 where ports have to be guessed: it begins relayed there), then the medians of five sessions in milliseconds without line delay: to the
-first picture, which comes sealed by signaling, and to the first frame of the stream. The time includes the connection to the relay.
-
-TABLE
-
-## Where it differs from theory
-Theory is natlab.Traversable: both ends know their addresses by STUN and both send; and, where that is not enough, natlab.Guessable: by guessing ports (internal/punch), which fails by chance 3 times in 10,000.
-
-WRONG
-`

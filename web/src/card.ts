@@ -68,8 +68,8 @@ export class Card {
       if (!connected && this.#state === 'connecting') this.#show('connecting', `Cannot reach the relay at ${host}. Trying again.`);
     }));
     const { relayOnly } = this.device;
-    this.#watching = new Watching(signaling, this.#view(), async (watch, events) => {
-      return new Session(await pairOf(this.self, this.camera), signaling, events, { watch, relayOnly });
+    this.#watching = new Watching(signaling, this.#view(), async (watch, events, cameraHides) => {
+      return new Session(await pairOf(this.self, this.camera), signaling, events, { watch, relayOnly, cameraHides });
     });
     this.#watching.start(document.hidden);
   }

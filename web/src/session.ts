@@ -32,8 +32,10 @@ const maxCandidates = 64; // bounds what the camera can have this end check
 export interface SessionOptions {
   /** The same for all sessions of one person's watching, 16 bytes. */
   watch: Bytes;
-  /** Show the camera and its network no address of this device but the relay's. */
+  /** The person asked to show the camera and its network no address of this device but the relay's. */
   relayOnly: boolean;
+  /** The camera is known to show no address of its own, and so to want none of this device's. */
+  cameraHides: boolean;
   /** Best first. */
   carriers?: Carrier[];
 }
@@ -82,7 +84,6 @@ export class Session {
   #hello = false; // is on its way to the camera
   #connected = false;
   #over = false;
-  #cameraHides = false;
   #end!: (e: SessionError | undefined) => void;
   readonly #ended = new Promise<SessionError | undefined>((resolve) => (this.#end = resolve));
 
@@ -101,6 +102,10 @@ export class Session {
       },
       changed: (e, addresses) => this.events.explained(e, addresses),
     });
+  }
+
+  get #hidden(): boolean {
+    return this.options.relayOnly || this.options.cameraHides;
   }
 
   /** Runs until close is called; rejects with SessionError when the session cannot be had, ends or breaks. */
@@ -188,7 +193,7 @@ export class Session {
   }
 
   #connect(grant: Grant): void {
-    const pc = new RTCPeerConnection(configuration(grant, this.options.relayOnly));
+    const pc = new RTCPeerConnection(configuration(grant, this.#hidden));
     this.#pc = pc;
     this.#cleanUp.push(() => pc.close());
     const transceiver = pc.addTransceiver('video', { direction: 'recvonly' });
@@ -210,7 +215,7 @@ export class Session {
       this.#explainer.tick();
     }, challengeEvery);
     this.#cleanUp.push(() => clearInterval(every), () => this.#pulse?.stop());
-    this.#explainer.follow(pc, this.options.relayOnly ? 0 : stunServers(grant).length);
+    this.#explainer.follow(pc, this.#hidden ? 0 : stunServers(grant).length);
   }
 
   #challenge(): void {
@@ -254,6 +259,10 @@ export class Session {
       }
       return false;
     }
+    this.events.hides(a.relay_only === true);
+    // A browser cannot be kept from sending checks to the camera's relayed addresses from its own: nothing was sent so far, and the next session goes by
+    // the relay alone.
+    if (a.relay_only === true && !this.#hidden) throw new SessionError(sentences.hides);
     const [enc, cameraRandom] = [fromBase64url(a.enc), fromBase64url(a.random)];
     if (enc.length !== encSize || cameraRandom.length !== 32 || !this.#carriers.includes(a.carrier)) throw new SessionError(sentences.ended);
     const exported = await offer.kem.receive(enc, info('session kem', this.#id));
@@ -270,8 +279,7 @@ export class Session {
     this.#openData = await RecordKey.derive(secret, onData, toViewer);
     this.#sendData = await RecordKey.derive(secret, onData, toCamera);
     this.#sendSignal = await RecordKey.derive(secret, onSignaling, toCamera);
-    this.#cameraHides = a.relay_only === true;
-    if (this.#cameraHides) this.#explainer.cameraHides();
+    if (a.relay_only === true) this.#explainer.cameraHides();
     this.#after(connectWait, () => this.#pc.connectionState !== 'connected', sentences.lost);
     if (a.carrier === 'h264') this.#pc.ontrack = (e) => this.events.track(new MediaStream([e.track]));
     await this.#pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
@@ -291,7 +299,7 @@ export class Session {
       this.#pending.push(c);
       return;
     }
-    const candidate = outgoing(c.candidate ?? '', this.options.relayOnly || this.#cameraHides);
+    const candidate = outgoing(c.candidate ?? '', this.#hidden);
     if (candidate === undefined) return;
     const message = { type: 'candidate', candidate, mid: c.sdpMid ?? '' };
     // In order, and while the session goes on: a relay that is away does not end it.

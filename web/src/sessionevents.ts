@@ -11,6 +11,7 @@ export const sentences = {
   lost: 'The connection to the camera was lost.',
   ended: 'The camera ended the session.',
   stalled: 'Nothing arrives from the camera.',
+  hides: 'The camera hides its address.',
 } as const;
 
 /** Why a session ended, in a person's words. */
@@ -37,6 +38,8 @@ export interface SessionEvents {
   frame(live: boolean, carrier: Carrier): void;
   /** A frame of the stream has opened; the camera's clock, Unix milliseconds. */
   opened(captured: number): void;
+  /** Whether the camera shows no address of its own. */
+  hides(hides: boolean): void;
   /** For a while nothing has arrived from the camera; or it does again. */
   stalled(stalled: boolean): void;
   explained(e: Explain, addresses: NonNullable<Explain['addresses']>): void;

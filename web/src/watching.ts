@@ -75,13 +75,14 @@ export class Watching {
   #hiding: ReturnType<typeof setTimeout> | undefined;
   #hiddenSince: number | undefined; // by the clock that goes on while the device sleeps
   #paused = false;
+  #cameraHides = false;
   #over = false;
   #began = 0;
 
   constructor(
     private readonly relay: Relay,
     private readonly view: View,
-    private readonly session: (watch: Bytes, events: SessionEvents) => Promise<OneSession>,
+    private readonly session: (watch: Bytes, events: SessionEvents, cameraHides: boolean) => Promise<OneSession>,
     private readonly clock: () => number = Date.now,
   ) {}
 
@@ -157,7 +158,7 @@ export class Watching {
   async #run(a: Attempt): Promise<void> {
     let error: unknown;
     try {
-      a.session = await this.session(this.#id, this.#events(a));
+      a.session = await this.session(this.#id, this.#events(a), this.#cameraHides);
       if (!a.gone) await a.session.run();
     } catch (e) {
       error = e;
@@ -245,6 +246,7 @@ export class Watching {
       opened: (captured) => {
         if (!a.gone) this.#captured = Math.max(this.#captured, captured);
       },
+      hides: (hides) => (this.#cameraHides = hides),
       stalled: (stalled) => this.#stall(a, stalled),
       explained: (e, addresses) => {
         a.explained = [e, addresses];

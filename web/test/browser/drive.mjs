@@ -34,6 +34,7 @@ const browsers = {
       '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
       '--autoplay-policy=no-user-gesture-required', ...(want.policy === 'default' ? [] : ['--disable-features=WebRtcHideLocalIpsWithMdns']), ...fakeLens,
       ...(want.trustAll ? ['--ignore-certificate-errors'] : []),
+      '--host-resolver-rules=MAP relay.lab. relay.lab', // WebRTC asks for the name with a dot at its end, which /etc/hosts has not
     ],
   },
   firefox: {
@@ -165,8 +166,8 @@ async function step(browser, page, s, result) {
 
 async function newPage(browser, result) {
   const page = await browser.newPage();
-  // Firefox reports what it says about ICE as an error of the page; a session that fails is for the steps to judge.
-  page.on('pageerror', (e) => e.message.startsWith('WebRTC: ') || result.errors.push(e.message));
+  // Firefox reports what it says about ICE and WebSockets as an error of the page; a session that fails is for the steps to judge.
+  page.on('pageerror', (e) => /^(WebRTC: |The connection to wss?:)/.test(e.message) || result.errors.push(e.message));
   if (want.hideH264) {
     await page.evaluateOnNewDocument(() => {
       const all = RTCRtpReceiver.getCapabilities.bind(RTCRtpReceiver);

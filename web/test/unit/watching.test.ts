@@ -19,6 +19,7 @@ class Fake implements OneSession {
     readonly watch: string,
     readonly events: SessionEvents,
     readonly layer: FakeLayer,
+    readonly hidden: boolean,
   ) {}
 
   run = (): Promise<void> => this.#run;
@@ -82,8 +83,8 @@ beforeEach(async () => {
     say: (text) => said.push(`says ${text}`), undecodable: note('undecodable'), rejected: note('rejected'), retry: (m) => said.push(`retry ${m}`),
     failed: (m) => said.push(`failed ${m}`), paused: note('paused'), resumed: note('resumed'),
   };
-  watching = new Watching({ hurry: note('hurry'), renew: note('renew') }, view, async (watch, events) => {
-    sessions.push(new Fake(toHex(watch), events, layers.at(-1)!));
+  watching = new Watching({ hurry: note('hurry'), renew: note('renew') }, view, async (watch, events, cameraHides) => {
+    sessions.push(new Fake(toHex(watch), events, layers.at(-1)!, cameraHides));
     return sessions.at(-1)!;
   }, () => now);
   watching.start(false);
@@ -250,4 +251,15 @@ test('what is stopped shows nothing and begins nothing', async () => {
   watching.show();
   await later(10 * retryMost);
   assert.deepEqual([said, sessions.length, closed], [[], 1, true]);
+});
+
+test('a camera that hides its address is met by the relay alone from then on', async () => {
+  sessions[0]!.events.hides(true);
+  await sessions[0]!.break();
+  await later(retryMost);
+  assert.deepEqual(sessions.map((s) => s.hidden), [false, true]);
+  sessions[1]!.events.hides(false);
+  await sessions[1]!.break();
+  await later(2 * retryMost);
+  assert.equal(sessions[2]!.hidden, false);
 });

@@ -15,6 +15,7 @@
 //   {"empty": true}                     waits for the page that knows no camera
 //   {"tell": LINE, "hear": true}         prints LINE, waits for a line: the test does something in between
 //   {"sessions": N}                     stops and watches the first card N times, and reports each time to first picture and to the stream's first frame, ms
+//   {"path": true or RE}                waits until every card tells its path
 //   {"why": true}                       opens every card's disclosure, and waits for its record
 //   {"hide": true}                      turns "Hide my address" on, or off
 //   {"visible": false}                  as if the page were hidden, or seen again
@@ -110,7 +111,7 @@ async function step(browser, page, s, result) {
     await until(page, `wait for ${s.frames} pictures`, (n, b) => [...document.querySelectorAll('.card')].every((c) => Number(c.dataset.frames ?? 0) >= b[c.dataset.camera] + n), s.frames, before);
   }
   if (s.gaps) result.gaps = await page.evaluate(gaps, s.gaps * 1000);
-  if (s.path) await until(page, 'wait for a path', () => [...document.querySelectorAll('.card .path')].every((p) => /^(Direct|Relayed)$/.test(p.textContent)));
+  if (s.path) await until(page, 'wait for a path', (re) => [...document.querySelectorAll('.card .path')].every((p) => new RegExp(re).test(p.textContent)), s.path === true ? '^(Direct|Relayed)$' : s.path);
   if (s.why) {
     await page.evaluate(() => document.querySelectorAll('.why, .why .record').forEach((d) => (d.open = true)));
     await until(page, 'wait for the record', () => [...document.querySelectorAll('.why pre')].every((p) => p.textContent !== ''));

@@ -97,7 +97,8 @@ func testPageExplains(t *testing.T, c card, hide bool) {
 	if want := map[bool]int{false: 0, true: 3}[hide]; len(e.WhyNot) != want {
 		t.Errorf("%d rungs are better, want %d: %v", len(e.WhyNot), want, e.WhyNot)
 	}
-	if !e.Own.Complete || e.Own.UDP != "open" || (e.Own.Mapping == "unknown") != hide || e.Other.UDP != "open" {
+	// Chromium stops asking the relay when a path on the LAN is quick: then it knows nothing of the NAT.
+	if !e.Own.Complete || hide && (e.Own.UDP != "open" || e.Own.Mapping != "unknown") || e.Other.UDP != "open" {
 		t.Errorf("ends %+v and %+v", e.Own, e.Other)
 	}
 }
@@ -111,7 +112,7 @@ func testCameraKnows(t *testing.T, e session.Explain, hide bool) {
 			others++
 		}
 	}
-	if len(e.Other.Candidates) == 0 || (others == 0) != hide || e.RelayOnly != hide || e.Other.UDP != "open" || (e.Other.Mapping == "unknown") != hide {
+	if len(e.Other.Candidates) == 0 || (others == 0) != hide || e.RelayOnly != hide || hide && (e.Other.UDP != "open" || e.Other.Mapping != "unknown") {
 		t.Errorf("the camera knows %+v", e.Other)
 	}
 }

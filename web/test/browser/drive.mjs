@@ -218,7 +218,9 @@ try {
 } catch (e) {
   result.failed = e.message;
 } finally {
+  const running = browser.process();
   await browser.close();
+  running?.kill('SIGKILL'); // a Firefox may stay
 }
 console.log(JSON.stringify(result));
 process.stdin.destroy();

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
@@ -116,6 +117,9 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 	s.SetICETimeouts(stallAfter, 10*time.Second, stallAfter/5)
 	onCheck(s.SetICEBindingRequestHandler, p.standby.take)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
+	if cfg.relayOnly { // else pion asks the household's network for names that the other end chose
+		s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	}
 	var udp *headStart
 	if cfg.turn != nil && cfg.network == nil {
 		udp = newHeadStart(cfg.turn.URLs)

@@ -95,6 +95,7 @@ type watched struct {
 	Sending         struct {
 		Rate      int `json:"rate_kbps"`
 		RoundTrip int `json:"round_trip_ms"`
+		LeftOut   int `json:"left_out"`
 	} `json:"sending"`
 	TTFF      float64 `json:"ttff_ms"`
 	Stream    float64 `json:"stream_ms"`

@@ -10,7 +10,7 @@ status=0
 # count PATTERN FILE: how many lines of a tier's report match.
 count() { grep -cE "$1" "$2" || true; }
 
-go tool gotestsum --format pkgname --format-hide-empty-pkg --jsonfile "$out/go.json" -- -count=1 -parallel 4 -timeout 15m ./... || status=1
+go tool gotestsum --format pkgname --format-hide-empty-pkg --jsonfile "$out/go.json" -- -count=1 -parallel 4 -timeout 30m ./... || status=1
 touch "$out/go.json"
 test_event() { printf '"Action":"%s","Package":"[^"]*","Test":' "$1"; }
 go_passed=$(count "$(test_event pass)" "$out/go.json")

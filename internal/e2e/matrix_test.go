@@ -80,9 +80,11 @@ func (c *cell) theory() string {
 
 // Through each kind of network, to a home with a port-restricted router and from there, the picture comes by the path that theory allows.
 func TestNetworks(t *testing.T) {
+	t.Parallel()
 	for _, kind := range natlab.Kinds() {
 		for _, c := range []cell{{camera: natlab.PortRestricted, viewer: kind}, {camera: kind, viewer: natlab.PortRestricted}} {
 			t.Run(c.camera.Name+" to "+c.viewer.Name, func(t *testing.T) {
+				t.Parallel()
 				c.measure(t, 1)
 				if c.failed > 0 || c.path != c.theory() {
 					t.Errorf("path %q, %d failed; want %q", c.path, c.failed, c.theory())

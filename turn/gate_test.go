@@ -51,6 +51,24 @@ func forbidden(own *net.UDPConn) map[string]netip.AddrPort {
 	return all
 }
 
+// tryOut asks for every peer, which must be refused, sends there regardless, and returns a channel that was not asked for.
+func (c *client) tryOut(t *testing.T, peers map[string]netip.AddrPort) (channel uint16) {
+	t.Helper()
+	channel = 0x4000
+	for name, peer := range peers {
+		if code := c.permit(peerAttribute(peer)); code != 403 {
+			t.Errorf("permission for %s: %d", name, code)
+		}
+		if code := c.bind(channel, peerAttribute(peer)); code != 403 {
+			t.Errorf("channel to %s: %d", name, code)
+		}
+		c.send(peerAttribute(peer), "out")
+		c.sendChannel(channel, "out!")
+		channel++
+	}
+	return channel
+}
+
 // TestForbiddenPeers: a client with good credentials gets 403 for every peer but the other end, and what it sends
 // there regardless goes nowhere.
 func TestForbiddenPeers(t *testing.T) {
@@ -67,18 +85,7 @@ func TestForbiddenPeers(t *testing.T) {
 			peers["itself"] = cam.relayed.AddrPort()
 			v := view.relayed.AddrPort()
 			peers["other end, mapped"] = netip.AddrPortFrom(netip.AddrFrom16(v.Addr().As16()), v.Port())
-			channel := uint16(0x4000)
-			for name, peer := range peers {
-				if code := cam.permit(peerAttribute(peer)); code != 403 {
-					t.Errorf("permission for %s: %d", name, code)
-				}
-				if code := cam.bind(channel, peerAttribute(peer)); code != 403 {
-					t.Errorf("channel to %s: %d", name, code)
-				}
-				cam.send(peerAttribute(peer), "out")
-				cam.sendChannel(channel, "out!")
-				channel++
-			}
+			channel := cam.tryOut(t, peers)
 			if code := cam.bind(channel, peerAttribute(netip.AddrPortFrom(v.Addr(), v.Port()+1))); code != 403 {
 				t.Errorf("channel to another port of the other end: %d", code)
 			}

@@ -57,18 +57,7 @@ func TestNoWayOutOnTheWire(t *testing.T) {
 			peers["the relay's own ports"] = s.Addresses().TCP
 			peers["the relay's other port"] = s.Addresses().Binding
 			peers["another session"] = stranger.relayed.AddrPort()
-			channel := uint16(0x4000)
-			for name, peer := range peers {
-				if code := cam.permit(peerAttribute(peer)); code != 403 {
-					t.Errorf("permission for %s: %d", name, code)
-				}
-				if code := cam.bind(channel, peerAttribute(peer)); code != 403 {
-					t.Errorf("channel to %s: %d", name, code)
-				}
-				cam.send(peerAttribute(peer), "out")
-				cam.sendChannel(channel, "out!")
-				channel++
-			}
+			cam.tryOut(t, peers)
 			for c, other := range map[*client]*client{cam: view, view: cam} {
 				if code := c.permit(peerAt(other.relayed)); code != 0 {
 					t.Fatal(code)

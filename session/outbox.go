@@ -17,36 +17,28 @@ const outboxSize = 64
 type outbox struct {
 	signal Signal
 	to     signaling.Mailbox
-	queue  chan []byte
+	queue  chan signaling.Outgoing
 	log    *slog.Logger
 }
 
 func newOutbox(s Signal, to signaling.Mailbox, log *slog.Logger) *outbox {
-	return &outbox{signal: s, to: to, queue: make(chan []byte, outboxSize), log: log}
+	return &outbox{signal: s, to: to, queue: make(chan signaling.Outgoing, outboxSize), log: log}
 }
 
 // post queues a message; a full queue drops it.
 func (o *outbox) post(wire []byte) {
 	select {
-	case o.queue <- wire:
+	case o.queue <- signaling.Outgoing{Body: wire, Until: time.Now().Add(messageTTL)}:
 	default:
 		o.log.Debug("outbox full: message dropped")
 	}
 }
 
+// run posts until ctx ends.
 func (o *outbox) run(ctx context.Context) {
-	defer o.signal.Keep(o.to)()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case wire := <-o.queue:
-			sending, cancel := context.WithTimeout(ctx, messageTTL)
-			if err := o.signal.Send(sending, o.to, wire, messageTTL); err != nil && ctx.Err() == nil {
-				o.log.Debug("post session message", "err", err)
-			}
-			cancel()
-		}
+	err := o.signal.SendAll(ctx, o.to, o.queue, messageTTL, func(refusal error) { o.log.Debug("post session message", "err", refusal) })
+	if ctx.Err() == nil {
+		o.log.Debug("post session messages", "err", err)
 	}
 }
 

@@ -63,7 +63,25 @@ func (p *post) Receive(mb signaling.Mailbox, handle func(signaling.Delivery) boo
 	}
 }
 
-func (p *post) Keep(signaling.Mailbox) (stop func()) { return func() {} }
+func (p *post) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration, refused func(error)) error {
+	return sendEach(ctx, queue, func(body []byte) error { return p.Send(ctx, mb, body, ttl) }, refused)
+}
+
+func sendEach(ctx context.Context, queue <-chan signaling.Outgoing, send func(body []byte) error, refused func(error)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case o, ok := <-queue:
+			if !ok {
+				return nil
+			}
+			if err := send(o.Body); err != nil {
+				refused(err)
+			}
+		}
+	}
+}
 
 func (p *post) Send(_ context.Context, mb signaling.Mailbox, body []byte, _ time.Duration) error {
 	p.mu.Lock()

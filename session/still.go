@@ -56,15 +56,17 @@ func (c *Camera) sendStill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	box := admitted(c.out, c.cfg.Ticket)
-	defer c.cfg.Signal.Keep(box)()
+	queue := make(chan signaling.Outgoing, 1+len(pieces))
 	for _, body := range append([][]byte{wire}, pieces...) {
-		sending, cancel := context.WithTimeout(ctx, messageTTL)
-		err := c.cfg.Signal.Send(sending, box, body, messageTTL)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("send still: %w", err)
-		}
+		queue <- signaling.Outgoing{Body: body}
+	}
+	close(queue)
+	sending, stop := context.WithTimeout(ctx, messageTTL)
+	defer stop()
+	var refused error
+	err = c.cfg.Signal.SendAll(sending, admitted(c.out, c.cfg.Ticket), queue, messageTTL, func(refusal error) { refused = errors.Join(refused, refusal) })
+	if err = errors.Join(err, refused); err != nil {
+		return fmt.Errorf("send still: %w", err)
 	}
 	return nil
 }

@@ -109,6 +109,10 @@ func (p twisted) Send(ctx context.Context, mb signaling.Mailbox, body []byte, tt
 	return nil
 }
 
+func (p twisted) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration, refused func(error)) error {
+	return sendEach(ctx, queue, func(body []byte) error { return p.Send(ctx, mb, body, ttl) }, refused)
+}
+
 // What is not of this still is rejected and spoils nothing; a copy is neither news nor an alarm.
 func TestStillAmongOthers(t *testing.T) {
 	var strange [][]byte // the messages of another household's still, of as many chunks

@@ -39,8 +39,8 @@ const (
 // Signal is what a session needs of signaling: *signaling.Client has it.
 type Signal interface {
 	Receive(mb signaling.Mailbox, handle func(signaling.Delivery) (done bool)) (stop func())
-	Keep(mb signaling.Mailbox) (stop func())
 	Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error
+	SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration, refused func(error)) error
 }
 
 // Status is what a camera says about itself: "no video yet: …".

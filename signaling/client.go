@@ -308,7 +308,7 @@ func (c *Client) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Dur
 		return fmt.Errorf("send message: %d bytes, at most %d", len(body), MaxBody)
 	}
 	_, err := c.request(ctx, mb, func(id uint32) Frame {
-		return Post{ID: id, Name: mb.Name(), TTL: uint32(min(ttl/time.Second, MaxTTL)), Body: body}
+		return newPost(id, mb.Name(), ttl, body)
 	})
 	if err != nil {
 		return fmt.Errorf("send message: %w", err)

@@ -107,26 +107,12 @@ func (l *link) forget(name Name) {
 	delete(l.refused, name)
 }
 
-// request sends a frame about a mailbox and waits for its answer. When the mailbox could not be opened, that is the error,
-// and not its consequence.
+// request sends a frame about a mailbox and waits for its answer.
 func (l *link) request(ctx context.Context, name Name, frame func(id uint32) Frame) answer {
-	got := make(chan answer, 1)
-	l.mu.Lock()
-	if l.waiting == nil {
-		l.mu.Unlock()
-		return answer{err: errLinkLost}
-	}
-	l.lastID++
-	id := l.lastID
-	l.waiting[id] = got
-	l.push(frame(id))
-	l.mu.Unlock()
+	id, got := l.ask(frame)
 	select {
 	case a := <-got:
-		var e *Error
-		if errors.As(a.err, &e) && e.Code == CodeNotOpened {
-			a.err = l.whyNotOpen(name, a.err)
-		}
+		a.err = l.because(name, a.err)
 		return a
 	case <-ctx.Done():
 		l.mu.Lock()
@@ -134,6 +120,30 @@ func (l *link) request(ctx context.Context, name Name, frame func(id uint32) Fra
 		delete(l.waiting, id)
 		return answer{err: ctx.Err()}
 	}
+}
+
+// ask queues a frame, behind all that were queued before. Its answer comes through got, which holds it until it is taken.
+func (l *link) ask(frame func(id uint32) Frame) (id uint32, got <-chan answer) {
+	c := make(chan answer, 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		c <- answer{err: errLinkLost}
+		return 0, c
+	}
+	l.lastID++
+	l.waiting[l.lastID] = c
+	l.push(frame(l.lastID))
+	return l.lastID, c
+}
+
+// because is the error that a request about a mailbox ended with: when the mailbox could not be opened, that, and not its consequence.
+func (l *link) because(name Name, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Code == CodeNotOpened {
+		return l.whyNotOpen(name, err)
+	}
+	return err
 }
 
 func (l *link) whyNotOpen(name Name, otherwise error) error {

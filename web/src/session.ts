@@ -303,7 +303,11 @@ export class Session {
     if (candidate === undefined) return;
     const message = { type: 'candidate', candidate, mid: c.sdpMid ?? '' };
     // In order, and while the session goes on: a relay that is away does not end it.
-    this.#outbox = this.#outbox.then(async () => this.signaling.send(this.#out, await key.seal(message), messageTTL)).catch(() => undefined);
+    // None waits for the relay's word on the one before: that would cost a round trip each.
+    this.#outbox = this.#outbox.then(async () => {
+      const wire = await key.seal(message);
+      void this.signaling.send(this.#out, wire, messageTTL).catch(() => undefined);
+    }).catch(() => undefined);
   }
 
   /** Whether a message is the camera's reply to this offer, another one than was taken: a camera that restarts answers again. */

@@ -58,6 +58,8 @@ type allocation struct {
 	end     time.Time // when pion ends it; guarded by relay.mu
 	onClose func()    // set before pion has it
 
+	behind behind // over UDP
+
 	key  clientKey // of the table, over UDP
 	next atomic.Pointer[allocation]
 

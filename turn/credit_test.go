@@ -68,7 +68,7 @@ func TestFloodIsDroppedEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.take(m.Raw, row.from, netip.Addr{})
+		d.take(nil, m.Raw, row.from, netip.Addr{})
 		if got := len(d.requests); got != row.up {
 			t.Errorf("%s: %d requests went up, want %d", name, got, row.up)
 		}

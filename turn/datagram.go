@@ -12,8 +12,9 @@ import (
 // waitingRequests bounds how many requests wait for pion, which takes them one by one.
 const waitingRequests = 1024
 
-// datagram is a request that came over UDP.
+// datagram is a request that came over UDP, or a packet that waits behind one.
 type datagram struct {
+	by    *allocation // the client's; nil: it has none
 	from  netip.AddrPort
 	local netip.Addr // where it was sent to; invalid where the socket knows it
 	n     int
@@ -28,6 +29,7 @@ type datagrams struct {
 	credit   *credit
 	counters *counters
 	requests chan *datagram
+	out      outlet // of pion's read loop, once a packet has waited behind a request
 	pool     sync.Pool
 	current  request
 	at       *datagram     // the current request, once there is one
@@ -57,10 +59,13 @@ func (d *datagrams) serve() {
 	close(d.served)
 }
 
-// take hands a message up that is not to be relayed, if it may be a request.
-func (d *datagrams) take(p []byte, from netip.AddrPort, local netip.Addr) {
+// take hands a message up that is not to be relayed, if it may be a request, or not yet. A nil allocation is that of a client that has none.
+func (d *datagrams) take(a *allocation, p []byte, from netip.AddrPort, local netip.Addr) {
 	class, _ := stunClass(p)
 	switch {
+	case a != nil && relayable(p):
+		d.follow(a, p, from, local)
+		return
 	case len(p) > maxMessage:
 		d.counters.count(dropTooBig)
 		return
@@ -73,20 +78,46 @@ func (d *datagrams) take(p []byte, from netip.AddrPort, local netip.Addr) {
 		d.counters.count(dropUnproved)
 		return
 	}
+	if a != nil {
+		a.behind.requests.Add(1)
+	}
+	if !d.queue(a, p, from, local) && a != nil {
+		a.behind.requests.Add(-1)
+	}
+}
+
+// queue says whether there was room for a message.
+func (d *datagrams) queue(a *allocation, p []byte, from netip.AddrPort, local netip.Addr) bool {
 	m := d.pool.Get().(*datagram)
-	m.from, m.local, m.n = from, local, copy(m.data[:], p)
+	m.by, m.from, m.local, m.n = a, from, local, copy(m.data[:], p)
 	select {
 	case d.requests <- m:
+		return true
 	default:
-		d.pool.Put(m)
+		d.put(m)
 		d.counters.count(dropRequests)
+		return false
 	}
+}
+
+// put takes a message back that is done with. A pool holds on to no allocation.
+func (d *datagrams) put(m *datagram) {
+	m.by = nil
+	d.pool.Put(m)
+}
+
+// done is told that pion is done with a request.
+func (d *datagrams) done(m *datagram) {
+	if m.by != nil {
+		m.by.behind.requests.Add(-1)
+	}
+	d.put(m)
 }
 
 // ReadFrom returns the next message that pion shall see, and an error only after Close: pion's read loop ends at any.
 func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 	if d.at != nil {
-		d.pool.Put(d.at)
+		d.done(d.at)
 		d.at = nil
 	}
 	for {
@@ -95,11 +126,16 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 			close(d.ended)
 			return 0, nil, net.ErrClosed
 		case m := <-d.requests:
+			if relayable(m.data[:m.n]) {
+				d.overtaken(m)
+				d.put(m)
+				continue
+			}
 			if d.current.read(m.data[:m.n]) {
 				d.at = m
 				return copy(p, m.data[:m.n]), net.UDPAddrFromAddrPort(m.from), nil
 			}
-			d.pool.Put(m)
+			d.done(m)
 			d.counters.count(dropMalformed)
 		}
 	}

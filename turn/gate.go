@@ -28,68 +28,75 @@ type packet struct {
 func (m *packet) size() int { return len(m.head) + len(m.body) + m.pad }
 
 // forward relays a message from an allocation's client, if it is one to relay; what is dropped is counted. It returns false
-// for everything else: requests, and what nobody understands. p may be written to. A nil allocation is that of a client
-// that has none.
+// for everything else: requests, what nobody understands, and what may have a way once pion has taken the requests before it. p may be
+// written to. A nil allocation is that of a client that has none.
 func (r *relay) forward(a *allocation, p []byte, out outlet) bool {
 	if len(p) < 4 {
 		return false
 	}
 	switch kind := binary.BigEndian.Uint16(p); {
 	case kind>>14 == 1:
-		r.fromChannel(a, p, out)
+		return r.fromChannel(a, p, out)
 	case kind == typeSend:
-		r.fromIndication(a, p, out)
-	default:
-		return false
+		return r.fromIndication(a, p, out)
 	}
-	return true
+	return false
+}
+
+// early says whether what has no way may have one once pion has taken its client's requests; else it is counted as dropped.
+func (r *relay) early(a *allocation, otherwise reason) bool {
+	if a.behind.requests.Load() > 0 {
+		return true
+	}
+	r.counters.count(otherwise)
+	return false
 }
 
 // fromChannel relays ChannelData (RFC 8656 section 12.6).
-func (r *relay) fromChannel(a *allocation, p []byte, out outlet) {
+func (r *relay) fromChannel(a *allocation, p []byte, out outlet) (taken bool) {
 	n := int(binary.BigEndian.Uint16(p[2:]))
 	switch {
 	case len(p) > maxMessage:
 		r.counters.count(dropTooBig)
-		return
+		return true
 	case n > len(p)-channelHeader:
 		r.counters.count(dropMalformed)
-		return
+		return true
 	case a == nil:
 		r.counters.count(dropNoAllocation)
-		return
+		return true
 	}
 	to, ok := a.routed().by(binary.BigEndian.Uint16(p))
 	if !ok {
-		r.counters.count(dropNoChannel)
-		return
+		return !r.early(a, dropNoChannel)
 	}
 	r.pass(a, to.peer, p[:channelHeader+n], channelHeader, out)
+	return true
 }
 
 // fromIndication relays the data of a Send indication (RFC 8656 section 11.2).
-func (r *relay) fromIndication(a *allocation, p []byte, out outlet) {
+func (r *relay) fromIndication(a *allocation, p []byte, out outlet) (taken bool) {
 	peer, from, end, ok := sendIndication(p)
 	switch {
 	case len(p) > maxMessage:
 		r.counters.count(dropTooBig)
-		return
+		return true
 	case !ok:
 		r.counters.count(dropMalformed)
-		return
+		return true
 	case a == nil:
 		r.counters.count(dropNoAllocation)
-		return
+		return true
 	}
 	to := hostOf(peer.Addr())
 	if peer.Port() != relayedPort {
 		to = 0
 	}
 	if b := a.bound.Load(); to != 0 && b != nil && b.end(to) != nil && !a.routed().to(to).permitted {
-		r.counters.count(dropNoPermission)
-		return
+		return !r.early(a, dropNoPermission)
 	}
 	r.pass(a, to, p[:end], from, out)
+	return true
 }
 
 // pass is the gate: data go to an allocation of the other role in the same session, whose client has asked for them, or
@@ -188,8 +195,8 @@ type ingress struct {
 func (i *ingress) datagrams(p []byte, size int, from netip.AddrPort, local netip.Addr) {
 	a := i.relay.table.find(from)
 	for datagram := range segments(p, size) {
-		if !i.relay.forward(a, datagram, i.out) {
-			i.requests.take(datagram, from, local)
+		if a != nil && a.behind.packets.Load() > 0 || !i.relay.forward(a, datagram, i.out) {
+			i.requests.take(a, datagram, from, local)
 		}
 	}
 }

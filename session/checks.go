@@ -23,6 +23,9 @@ func readStatistics(pc *webrtc.PeerConnection, selected bool) statistics {
 	for _, x := range pc.GetStats() {
 		switch x := x.(type) {
 		case webrtc.ICECandidateStats:
+			if x.IP == hasteAddress {
+				continue
+			}
 			c := candidate{typ: x.CandidateType, tcp: x.Protocol == "tcp", address: x.IP, port: int(x.Port), relayWay: x.RelayProtocol}
 			if x.Type == webrtc.StatsTypeLocalCandidate {
 				s.ours[x.ID] = c

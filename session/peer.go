@@ -48,6 +48,7 @@ type peer struct {
 	sockets    *punch.Sockets // nil: ports are not guessed
 	packets    packets
 	standby    standby
+	haste      *haste
 	candidates int // of the other end, taken so far; owned by the session's goroutine
 }
 
@@ -69,7 +70,7 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 	if err := webrtc.ConfigureRTCPReports(interceptors); err != nil {
 		return nil, fmt.Errorf("configure rtcp reports: %w", err)
 	}
-	p := new(peer)
+	p := &peer{haste: newHaste()}
 	if cfg.turn != nil && cfg.network == nil && !cfg.relayOnly && !cfg.loopback {
 		cfg.nat64 = findNAT64(ctx)
 		p.sockets = punch.NewSockets()
@@ -89,9 +90,15 @@ func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 		pc.Close()
 		return nil, fmt.Errorf("make data channel: %w", err)
 	}
-	pc.OnICEConnectionStateChange(p.standby.state)
+	pc.OnICEConnectionStateChange(p.checking)
 	p.pc, p.data = pc, data
 	return p, nil
+}
+
+// checking is told how ICE is doing.
+func (p *peer) checking(s webrtc.ICEConnectionState) {
+	p.standby.state(s)
+	p.haste.state(s)
 }
 
 func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngine, error) {
@@ -101,6 +108,10 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 	// HelloVerify keeps a DTLS server on the open internet from amplifying for a spoofed address. Here DTLS only runs on a
 	// candidate pair whose both ends answered ICE checks under sealed credentials, so it would cost a round trip for nothing.
 	s.SetDTLSInsecureSkipHelloVerify(true)
+	// The viewer begins the handshake: it nominates, so it knows the pair first, a browser as soon as a check has been answered.
+	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+		return s, fmt.Errorf("choose DTLS role: %w", err)
+	}
 	// When the other end says goodbye, the session closes the connection, as it does in every other case, and not pion beside it.
 	s.DisableCloseByDTLS(true)
 	// A lost packet of the handshake is no reason to show nothing for a second.
@@ -115,7 +126,11 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 	// So long without a packet is a stall: the viewer then begins another session beside this one. Five checks are sent in that time, so that
 	// it takes more than a bad line to lose them all.
 	s.SetICETimeouts(stallAfter, 10*time.Second, stallAfter/5)
-	onCheck(s.SetICEBindingRequestHandler, p.standby.take)
+	onCheck(s.SetICEBindingRequestHandler, func(answers uint64) bool {
+		p.haste.check()
+		return p.standby.take(answers)
+	})
+	s.SetICEMaxBindingRequests(checksMost)
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
 	if cfg.relayOnly { // else pion asks the household's network for names that the other end chose
 		s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)

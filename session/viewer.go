@@ -145,6 +145,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 	}
 	defer v.close(cancel)
 	v.tracks.Go(func() { v.outbox.run(ctx) })
+	v.tracks.Go(func() { v.peer.haste.run(ctx, v.peer.pc.AddICECandidate) })
 	if err := v.makeOffer(); err != nil {
 		return err
 	}
@@ -209,7 +210,7 @@ func (v *Viewer) connect(ctx context.Context) error {
 		v.do(ctx, func() error { return v.stateChanged(s) })
 	})
 	p.pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
-		p.standby.state(s)
+		p.checking(s)
 		if s == webrtc.ICEConnectionStateConnected {
 			v.do(ctx, func() error { v.phase("checked"); return nil })
 		}

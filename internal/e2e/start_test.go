@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,37 @@ func BenchmarkStart(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// BenchmarkBrowserStart is the same for a page whose connection to the relay stands, in milliseconds since the person asked to watch: the first picture, which
+// comes sealed behind the answer, and the first of the stream.
+func BenchmarkBrowserStart(b *testing.B) {
+	const sessions = 7
+	for _, roundTrip := range []time.Duration{0, 50 * time.Millisecond, 150 * time.Millisecond} {
+		for _, hide := range []bool{false, true} {
+			for _, d := range []drive{{Browser: "chromium"}, {Browser: "chromium", HideH264: true}, {Browser: "firefox"}} {
+				path := map[bool]string{false: "direct", true: "relay"}[hide]
+				carrier := map[bool]string{false: "h264", true: "vp8"}[d.HideH264 || d.Browser == "firefox"]
+				b.Run(fmt.Sprintf("%s/%v/%s-%s", path, roundTrip, d.Browser, carrier), func(b *testing.B) {
+					var first, stream []float64
+					for b.Loop() {
+						s := newStage(b, natlab.PortRestricted, natlab.PortRestricted, "camera-sim")
+						q := natlab.Quality{Delay: roundTrip / 4}
+						s.home.Network().Impair(q, q)
+						s.person.Network().Impair(q, q)
+						page, _, _ := strings.Cut(s.link, "/pair")
+						d.Policy, d.TrustAll, d.by = "plain", true, s.person.Start
+						d.Steps = []step{{"open": page + "/"}, {"hide": hide}, {"open": s.link}, {"wait": "playing", "cards": 1}, {"sessions": sessions}}
+						r := d.run(b)
+						first, stream = append(first, r.First...), append(stream, r.TTFF...)
+					}
+					b.ReportMetric(percentile(first, 50), "first-picture-ms")
+					b.ReportMetric(percentile(stream, 50), "stream-ms")
+					b.ReportMetric(percentile(stream, 100), "worst-stream-ms")
+				})
+			}
 		}
 	}
 }

@@ -18,27 +18,33 @@ type viewer struct {
 	camera   *Camera
 	record   pairing.Record
 	replays  envelope.Replays
+	offers   uint64 // so many have arrived; the delivering goroutine's
 	cancel   context.CancelFunc
 	sessions chan struct{} // one token a session under way
 
 	mu      sync.Mutex
-	watches map[session.WatchID][]*serving // guarded by mu; the sessions of each watching, oldest first
+	watches map[session.WatchID][]*serving // guarded by mu; the sessions of each watching
 }
 
 // serving is one session under way.
 type serving struct {
+	place  uint64 // its offer's among those that arrived
 	cancel context.CancelFunc
 	live   bool // guarded by viewer.mu
 }
 
-// join adds a session to those of its watching. One before it that never came to be is ended at once, and all before it when this one
+// join adds a session to those of its watching, unless a later offer of the same has been there already: offers that waited in a mailbox come together,
+// and each is served by a goroutine of its own. One before it that never came to be is ended at once, and all before it when this one
 // is live: the person has moved on, and what was left behind would be fed until it fails.
-func (v *viewer) join(id session.WatchID, s *serving) (leave func()) {
+func (v *viewer) join(id session.WatchID, s *serving) (leave func(), ok bool) {
 	if id == (session.WatchID{}) {
-		return func() {}
+		return func() {}, true
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if slices.ContainsFunc(v.watches[id], func(o *serving) bool { return o.place > s.place }) {
+		return nil, false
+	}
 	for _, before := range v.watches[id] {
 		if !before.live {
 			before.cancel()
@@ -54,7 +60,7 @@ func (v *viewer) join(id session.WatchID, s *serving) (leave func()) {
 		if v.watches[id] = slices.DeleteFunc(v.watches[id], func(o *serving) bool { return o == s }); len(v.watches[id]) == 0 {
 			delete(v.watches, id)
 		}
-	}
+	}, true
 }
 
 // live ends the sessions of a watching that began before this one.
@@ -62,8 +68,8 @@ func (v *viewer) live(id session.WatchID, s *serving) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s.live = true
-	if at := slices.Index(v.watches[id], s); at > 0 {
-		for _, before := range v.watches[id][:at] {
+	for _, before := range v.watches[id] {
+		if before.place < s.place {
 			before.cancel()
 		}
 	}
@@ -163,10 +169,12 @@ func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.
 		Name: v.camera.cfg.Name, Stream: v.camera.cfg.Stream, Low: v.camera.cfg.Low, TLS: v.camera.cfg.TLS, RelayOnly: v.camera.cfg.RelayOnly, PortMapper: v.camera.cfg.PortMapper, Loopback: signaling.Loopback(v.camera.cfg.RelayURL), Logger: log,
 		OnReject: v.camera.alarm.reject,
 	}
-	v.camera.work.Go(func() { v.serve(ctx, cfg) })
+	v.offers++
+	place := v.offers
+	v.camera.work.Go(func() { v.serve(ctx, cfg, place) })
 }
 
-func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
+func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig, place uint64) {
 	log := v.camera.cfg.Logger.With("viewer", v.record.Pair.Peer.Fingerprint().Short())
 	refuse := func(why session.Refusal) {
 		if err := session.Refuse(ctx, cfg, why); err != nil && ctx.Err() == nil {
@@ -182,7 +190,7 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	one := &serving{cancel: cancel}
+	one := &serving{place: place, cancel: cancel}
 	var id session.WatchID
 	cfg.OnLive = func() { v.live(id, one) }
 	cfg.OnStall = v.camera.client.Hurry
@@ -200,7 +208,12 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig) {
 		return
 	}
 	id = s.Watch()
-	defer v.join(id, one)()
+	leave, ok := v.join(id, one)
+	if !ok {
+		log.Debug("the viewer has offered another session since")
+		return
+	}
+	defer leave()
 	log.Info("session begins")
 	err = s.Run(ctx)
 	if errors.Is(err, session.ErrOffer) {

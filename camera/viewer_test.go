@@ -1,0 +1,54 @@
+package camera
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/peephole-cam/peephole/session"
+)
+
+// Of the sessions of one watching the one that was offered last is served, in whatever order their goroutines come to it.
+func TestSessionsTakeEachOthersPlace(t *testing.T) {
+	id := session.NewWatchID()
+	for _, tt := range []struct {
+		name   string
+		come   []uint64 // places of the offers
+		live   uint64   // becomes so before the last comes; 0: none
+		served []uint64 // in the end
+	}{
+		{"in order", []uint64{1, 2, 3}, 0, []uint64{3}},
+		{"the last first", []uint64{3, 1, 2}, 0, []uint64{3}},
+		{"the last between", []uint64{1, 3, 2}, 0, []uint64{3}},
+		{"one that is live waits for the next to be", []uint64{1, 2}, 1, []uint64{1, 2}},
+		{"one that is live ends those before it", []uint64{1, 2, 3}, 2, []uint64{2, 3}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := new(viewer)
+			joined, ended := make(map[uint64]*serving), make(map[uint64]bool)
+			for i, place := range tt.come {
+				if s := joined[tt.live]; i == len(tt.come)-1 && s != nil {
+					v.live(id, s)
+				}
+				one := &serving{place: place, cancel: func() { ended[place] = true }}
+				if _, ok := v.join(id, one); ok {
+					joined[place] = one
+				}
+			}
+			served := slices.DeleteFunc(slices.Sorted(maps.Keys(joined)), func(place uint64) bool { return ended[place] })
+			if !slices.Equal(served, tt.served) {
+				t.Errorf("served are %v, want %v", served, tt.served)
+			}
+		})
+	}
+	v, ended := new(viewer), false
+	if _, ok := v.join(id, &serving{place: 2, cancel: func() { ended = true }}); !ok {
+		t.Error("the first is not served")
+	}
+	if _, ok := v.join(session.NewWatchID(), &serving{place: 1}); !ok || ended {
+		t.Error("another watching is in the way")
+	}
+	if _, ok := v.join(session.WatchID{}, &serving{place: 1}); !ok {
+		t.Error("an offer without a watching is not served")
+	}
+}

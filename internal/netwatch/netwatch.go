@@ -1,4 +1,4 @@
-// Package netwatch notices that a device has moved to another network: its addresses changed. It asks the system a few times a
+// Package netwatch notices that a device has moved to another network: its addresses changed, or it had none for a while. It asks the system a few times a
 // second, which every platform can answer and which costs some microseconds; it never sends a packet.
 package netwatch
 
@@ -56,19 +56,22 @@ func (w *watcher) look(ctx context.Context) {
 	every := time.NewTicker(lookEvery)
 	defer every.Stop()
 	before, known := text(w.networks())
+	away := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
 		}
-		now, ok := text(w.networks())
-		if known && ok && now != before {
+		all, err := w.networks()
+		now, ok := text(all, err)
+		if known && ok && (away || now != before) {
 			w.tell()
 		}
 		if ok {
 			before, known = now, true
 		}
+		away = err == nil && !ok
 	}
 }
 
@@ -94,8 +97,8 @@ func networks() (all []network, err error) {
 	interfaces, err := net.Interfaces()
 	for _, i := range interfaces {
 		addresses, err := i.Addrs()
-		if err != nil || i.Flags&net.FlagUp == 0 {
-			continue // it is going, or coming
+		if err != nil || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagRunning == 0 {
+			continue // it is going, or coming, or its cable leads nowhere
 		}
 		for _, a := range addresses {
 			if n, is := a.(*net.IPNet); is && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
@@ -107,7 +110,7 @@ func networks() (all []network, err error) {
 }
 
 // text is the networks in one string, whatever order they come in. A device without any but its own loopback is between
-// networks: that is no change yet, the next address is.
+// networks: that is no change yet, the next address is, also the same one: a router that was switched off and on remembers nobody.
 func text(networks []network, err error) (joined string, ok bool) {
 	var all []string
 	for _, n := range networks {

@@ -77,6 +77,7 @@ type Camera struct {
 	greeted   bool
 	told      string // the trouble last told
 	live      bool
+	left      bool // the viewer has said that it is over
 	ticks     int
 }
 
@@ -124,6 +125,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
+	c.outbox.open(ctx)
 	defer c.close(cancel)
 	if err := c.answer(); err != nil {
 		return err
@@ -134,7 +136,6 @@ func (c *Camera) Run(ctx context.Context) error {
 		return true
 	})
 	defer stop()
-	c.work.Go(func() { c.outbox.run(ctx) })
 	patience := time.NewTimer(connectWait)
 	defer patience.Stop()
 	ticker := time.NewTicker(time.Second)
@@ -155,7 +156,7 @@ func (c *Camera) Run(ctx context.Context) error {
 				err = fmt.Errorf("%w: no way to the viewer was found within %s", ErrLost, connectWait)
 			}
 		}
-		if errors.Is(err, errLeft) {
+		if c.left = errors.Is(err, errLeft); c.left {
 			return nil
 		}
 		if err != nil {
@@ -421,12 +422,17 @@ func (c *Camera) sendData(m message) error {
 
 func (c *Camera) close(cancel context.CancelFunc) {
 	c.explainer.finish(c.records != nil)
-	if err := c.sendData(message{Type: "bye", Reason: "closed"}); err != nil {
-		c.cfg.Logger.Debug("send bye", "err", err)
+	var last []byte
+	if !c.left {
+		var err error
+		if last, err = c.peer.bye(c.records); err != nil {
+			c.cfg.Logger.Debug("end session", "err", err)
+		}
 	}
 	cancel()
 	if err := c.peer.pc.GracefulClose(); err != nil {
 		c.cfg.Logger.Debug("close peer connection", "err", err)
 	}
+	c.outbox.close(last)
 	c.work.Wait()
 }

@@ -12,17 +12,22 @@ import (
 // outboxSize bounds what waits for a relay that is away: more than all the candidates of a session.
 const outboxSize = 64
 
+// byeWait is how long the end of a session waits for the relay to take the last word of it.
+const byeWait = time.Second
+
 // outbox posts one end's messages to the session mailbox in the order they were sealed in, while the session goes on.
 // A relay that is away does not end a session whose media flows: what waits too long is dropped.
 type outbox struct {
 	signal Signal
 	to     signaling.Mailbox
 	queue  chan signaling.Outgoing
+	done   chan struct{} // closed when nothing is posted any more
+	stop   context.CancelFunc
 	log    *slog.Logger
 }
 
 func newOutbox(s Signal, to signaling.Mailbox, log *slog.Logger) *outbox {
-	return &outbox{signal: s, to: to, queue: make(chan signaling.Outgoing, outboxSize), log: log}
+	return &outbox{signal: s, to: to, queue: make(chan signaling.Outgoing, outboxSize), done: make(chan struct{}), log: log}
 }
 
 // post queues a message; a full queue drops it.
@@ -34,12 +39,32 @@ func (o *outbox) post(wire []byte) {
 	}
 }
 
-// run posts until ctx ends.
-func (o *outbox) run(ctx context.Context) {
-	err := o.signal.SendAll(ctx, o.to, o.queue, messageTTL, func(refusal error) { o.log.Debug("post session message", "err", refusal) })
-	if ctx.Err() == nil {
-		o.log.Debug("post session messages", "err", err)
+// open begins to post, until close.
+func (o *outbox) open(ctx context.Context) {
+	ctx, o.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(o.done)
+		err := o.signal.SendAll(ctx, o.to, o.queue, messageTTL, func(refusal error) { o.log.Debug("post session message", "err", refusal) })
+		if err != nil {
+			o.log.Debug("post session messages", "err", err)
+		}
+	}()
+}
+
+// close ends posting, and waits until it has ended; for a moment, if there is a last word, until the relay has that.
+func (o *outbox) close(last []byte) {
+	if last != nil {
+		o.post(last)
+		close(o.queue)
+		timer := time.NewTimer(byeWait)
+		defer timer.Stop()
+		select {
+		case <-o.done:
+		case <-timer.C:
+		}
 	}
+	o.stop()
+	<-o.done
 }
 
 // mailbox is an envelope's mailbox as signaling sees it: keys and nothing else.

@@ -144,7 +144,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 		return err
 	}
 	defer v.close(cancel)
-	v.tracks.Go(func() { v.outbox.run(ctx) })
+	v.outbox.open(ctx)
 	v.tracks.Go(func() { v.peer.haste.run(ctx, v.peer.pc.AddICECandidate) })
 	if err := v.makeOffer(); err != nil {
 		return err
@@ -409,13 +409,15 @@ func (v *Viewer) phase(name string) {
 
 func (v *Viewer) close(cancel context.CancelFunc) {
 	v.explainer.finish(v.records != nil)
-	if err := v.sendData(message{Type: "bye", Reason: "closed"}); err != nil {
-		v.cfg.Logger.Debug("send bye", "err", err)
+	last, err := v.peer.bye(v.records)
+	if err != nil {
+		v.cfg.Logger.Debug("end session", "err", err)
 	}
 	cancel()
 	if err := v.peer.pc.GracefulClose(); err != nil {
 		v.cfg.Logger.Debug("close peer connection", "err", err)
 	}
+	v.outbox.close(last)
 	v.tracks.Wait()
 	v.tellPackets()
 }

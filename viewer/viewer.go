@@ -133,10 +133,10 @@ func (v *Viewer) connect(ctx context.Context, relayURL string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	l.refused, l.refuse = context.WithCancel(ctx)
+	going, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx has a word to say yet
 	var running sync.WaitGroup
-	running.Go(func() { _ = l.Run(ctx) }) // returns ctx's error and no other
+	running.Go(func() { _ = l.Run(going) }) // returns going's error and no other
 	l.stop = func() { cancel(); running.Wait() }
 	return l, nil
 }

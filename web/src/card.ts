@@ -3,7 +3,7 @@ import type { Device } from './device';
 import { element } from './element';
 import type { Identity } from './identity';
 import { Screen } from './screen';
-import { Session } from './session';
+import { lastWord, Session } from './session';
 import { sentences } from './sessionevents';
 import { Signaling } from './signaling';
 import { pairOf, type Camera } from './store';
@@ -65,7 +65,7 @@ export class Card {
     this.#begin();
     const host = new URL(this.camera.relayURL).host;
     const signaling = (this.#signaling ??= new Signaling(this.camera.relayURL, (connected) => {
-      if (!connected && this.#state === 'connecting') this.#show('connecting', `Cannot reach the relay at ${host}. Trying again.`);
+      if (!connected && this.#state === 'connecting' && this.#signaling === signaling) this.#show('connecting', `Cannot reach the relay at ${host}. Trying again.`);
     }));
     const { relayOnly } = this.device;
     this.#watching = new Watching(signaling, this.#view(), async (watch, events, cameraHides) => {
@@ -114,7 +114,8 @@ export class Card {
   #end(): void {
     this.#watching?.stop();
     this.#watching = undefined;
-    this.#signaling?.close();
+    const signaling = this.#signaling;
+    setTimeout(() => signaling?.close(), lastWord); // which the session may still have to say
     this.#signaling = undefined;
     this.#find('.watch').textContent = 'Watch';
   }

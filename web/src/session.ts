@@ -27,6 +27,8 @@ const connectWait = 20_000;
 const offerLife = 60;
 const messageTTL = 30;
 const challengeEvery = 1_000;
+/** How long the end of a session waits for the relay to take the last word of it. Milliseconds. */
+export const lastWord = 1_000;
 const maxCandidates = 64; // bounds what the camera can have this end check
 
 export interface SessionOptions {
@@ -118,7 +120,17 @@ export class Session {
   }
 
   close(): void {
-    void this.#sendOnData({ type: 'bye', reason: 'closed' }).finally(() => this.#end(undefined));
+    void this.#bye({ type: 'bye', reason: 'closed' }).finally(() => this.#end(undefined));
+  }
+
+  /**
+   * By both ways: a data channel may not be there yet, or lead nowhere, and the camera would go on until ICE has given up; it serves few sessions of a
+   * viewer at a time.
+   */
+  async #bye(bye: RecordMessage): Promise<void> {
+    if (this.#sendSignal === undefined) return;
+    const moment = new Promise((resolve) => setTimeout(resolve, lastWord));
+    await Promise.all([this.#sendOnData(bye), Promise.race([this.#say(this.#sendSignal, bye), moment])]);
   }
 
   async #start(): Promise<void> {
@@ -302,12 +314,20 @@ export class Session {
     const candidate = outgoing(c.candidate ?? '', this.#hidden);
     if (candidate === undefined) return;
     const message = { type: 'candidate', candidate, mid: c.sdpMid ?? '' };
-    // In order, and while the session goes on: a relay that is away does not end it.
-    // None waits for the relay's word on the one before: that would cost a round trip each.
-    this.#outbox = this.#outbox.then(async () => {
+    void this.#say(key, message);
+  }
+
+  /**
+   * Says something through signaling: in order, while the session goes on: a relay that is away does not end it. None waits for the relay's word on the one
+   * before, which would cost a round trip each. Resolves once the relay has it, or never will.
+   */
+  #say(key: RecordKey, message: RecordMessage): Promise<void> {
+    const posted = this.#outbox.then(async () => {
       const wire = await key.seal(message);
-      void this.signaling.send(this.#out, wire, messageTTL).catch(() => undefined);
-    }).catch(() => undefined);
+      return { taken: this.signaling.send(this.#out, wire, messageTTL) };
+    });
+    this.#outbox = posted.then(() => undefined, () => undefined);
+    return posted.then(({ taken }) => taken).catch(() => undefined);
   }
 
   /** Whether a message is the camera's reply to this offer, another one than was taken: a camera that restarts answers again. */

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,27 +16,33 @@ const maxMessage = 1599
 
 // binding says whose an allocation is. It does not change.
 type binding struct {
-	flow    flow
 	to      netip.AddrPort // the client as the socket knows it, with its zone
 	local   netip.Addr     // where the client reaches us, and expects answers from; invalid where the socket knows it
 	stream  *stream        // nil: a UDP client
-	name    string         // username that made the allocation
-	key     []byte         // long-term key of that username: a rotation of secrets does not end what lives
-	user    username
+	user    username       // that made the allocation
+	key     [16]byte       // long-term key of that username: a rotation of secrets does not end what lives
 	session *session
-	rates   *rates
+	payer   *share // whose limits bind it; nil: nobody's
+	address *share // the same of the client's address
 	host    uint32 // of the allocation
 }
 
-// peer returns the live allocation that b's may exchange packets with at this address, nil if there is none there.
-func (b *binding) peer(at netip.AddrPort) *allocation {
-	if at.Port() != relayedPort {
-		return nil
-	}
-	return b.end(hostOf(at.Addr()))
+// client is whose it is, as a key.
+func (b *binding) client() netip.AddrPort {
+	return netip.AddrPortFrom(b.to.Addr().Unmap().WithZone(""), b.to.Port())
 }
 
-// end returns the live allocation that b's may exchange packets with by the host part of its relayed address, nil if there
+// reaches says whether b's allocation may exchange packets with any at an IP, by its host part.
+func (b *binding) reaches(ip uint32) bool {
+	for _, a := range b.session.end(b.user.role.other()) {
+		if ipOf(a.host) == ip {
+			return true
+		}
+	}
+	return false
+}
+
+// end returns the live allocation that b's may exchange packets with by the host of its relayed address, nil if there
 // is none. It looks only among the other end of b's own session: there is nothing else it could find.
 func (b *binding) end(host uint32) *allocation {
 	for _, a := range b.session.end(b.user.role.other()) {
@@ -49,21 +56,18 @@ func (b *binding) end(host uint32) *allocation {
 // allocation is the relayed side of one TURN allocation, in the place of the UDP socket that other servers have there. It is a
 // net.PacketConn for pion, which never comes to use it: packets take the way of relay.forward.
 type allocation struct {
-	relay   *relay
-	address netip.AddrPort // the relayed transport address
-	host    uint32         // its host part, from 1
-	bound   atomic.Pointer[binding]
-	routes  atomic.Pointer[routes]
-	closed  atomic.Bool
-	end     time.Time // when pion ends it; guarded by relay.mu
-	onClose func()    // set before pion has it
-
-	behind behind // over UDP
-
-	key  clientKey // of the table, over UDP
-	next atomic.Pointer[allocation]
-
-	kernel *kernelEnd // guarded by relay.mu; nil: the kernel does not know it
+	relay  *relay
+	host   uint32 // the relayed transport address
+	closed atomic.Bool
+	key    clientKey // of the table, over UDP
+	next   atomic.Pointer[allocation]
+	bound  atomic.Pointer[binding]
+	routes atomic.Pointer[routes]
+	end    atomic.Int64    // when pion ends it, in nanoseconds since relay.start
+	pace   pace            // of what its client sends
+	live   *sync.WaitGroup // has counted it; set before pion has it
+	behind behind          // of its client, over UDP
+	kernel *kernelEnd      // guarded by relay.mu; nil: the kernel does not know it
 }
 
 // WriteTo drops p: pion is shown no packet that it could relay.
@@ -87,15 +91,15 @@ func (a *allocation) ReadFrom([]byte) (int, net.Addr, error) {
 func (a *allocation) Close() error {
 	if a.closed.CompareAndSwap(false, true) {
 		a.relay.release(a)
-		if a.onClose != nil {
-			a.onClose()
+		if a.live != nil {
+			a.live.Done()
 		}
 	}
 	return nil
 }
 
 // LocalAddr returns the relayed transport address.
-func (a *allocation) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(a.address) }
+func (a *allocation) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(addressOf(a.host)) }
 
 // SetDeadline is not supported; pion sets none here.
 func (a *allocation) SetDeadline(time.Time) error { return errors.ErrUnsupported }

@@ -70,9 +70,9 @@ func TestBehindIsBounded(t *testing.T) {
 	d := newDatagrams(nil, r, "peephole", newCredit(time.Now()))
 	d.out = new(kept)
 	in := ingress{relay: r, requests: d, out: new(kept)}
-	from := cam.bound.Load().flow.client
+	from := cam.bound.Load().client()
 	built := func(kind stun.MessageType, setters ...stun.Setter) []byte {
-		m, err := stun.Build(append([]stun.Setter{stun.TransactionID, kind, peerAttribute(view.address)}, setters...)...)
+		m, err := stun.Build(append([]stun.Setter{stun.TransactionID, kind, peerAttribute(addressOf(view.host))}, setters...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,8 +97,8 @@ func TestBehindIsBounded(t *testing.T) {
 	if _, _, err := d.ReadFrom(p); err != nil {
 		t.Fatal(err)
 	}
-	cam.permit(view.host, true)
-	view.permit(cam.host, true)
+	cam.permit(ipOf(view.host), true)
+	view.permit(ipOf(cam.host), true)
 	if in.datagrams(packet, len(packet), from, netip.Addr{}); len(in.out.(*kept).packets) != 0 {
 		t.Error("a packet has overtaken those that wait")
 	}

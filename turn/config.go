@@ -47,9 +47,6 @@ type Config struct {
 	sockets socketKind // what tests leave out of what the kernel offers
 }
 
-// MaxAddresses is how many relayed addresses there are.
-const MaxAddresses = 1<<(32-relayedBits) - 2
-
 // withDefaults fills in what was left zero.
 func (c Config) withDefaults() Config {
 	if c.Realm == "" {

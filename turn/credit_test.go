@@ -102,10 +102,10 @@ func BenchmarkFlood(b *testing.B) {
 		from netip.AddrPort
 		p    []byte
 	}{
-		{"relayed", cam.bound.Load().flow.client, data},
+		{"relayed", cam.bound.Load().client(), data},
 		{"channel of nobody", stranger, data},
-		{"channel that is not bound", cam.bound.Load().flow.client, append([]byte{0x41, 0, 0x04, 0xb0}, make([]byte, 1200)...)},
-		{"length beyond the end", cam.bound.Load().flow.client, data[:1000]},
+		{"channel that is not bound", cam.bound.Load().client(), append([]byte{0x41, 0, 0x04, 0xb0}, make([]byte, 1200)...)},
+		{"length beyond the end", cam.bound.Load().client(), data[:1000]},
 		{"noise", stranger, append([]byte{0xff}, data[1:]...)},
 		{"half of STUN", stranger, request.Raw[:20]},
 		{"request without credentials", stranger, request.Raw},

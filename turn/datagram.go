@@ -192,7 +192,6 @@ func (d *datagrams) SetWriteDeadline(time.Time) error { return nil }
 func (d *datagrams) request(netip.AddrPort) *request { return &d.current }
 
 func (d *datagrams) reach(b *binding) {
-	b.to = b.flow.client
 	if d.at != nil {
 		b.to, b.local = d.at.from, d.at.local
 	}

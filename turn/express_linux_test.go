@@ -149,7 +149,7 @@ func TestKernelForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 		u := username{role: end, session: sessionID{1}, payer: payerID{1}}
-		if err := r.bind(a.address.Addr(), binding{flow: flow{"udp", at(i)}, to: at(i), user: u}); err != nil {
+		if err := r.bind(a, binding{to: at(i), user: u}); err != nil {
 			t.Fatal(err)
 		}
 		return a

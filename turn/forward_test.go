@@ -27,7 +27,7 @@ func bound(t testing.TB, r *relay, session byte, end role) *allocation {
 		t.Fatal(err)
 	}
 	at := netip.AddrPortFrom(netip.IPv6Loopback(), uint16(a.host))
-	if err := r.bind(a.address.Addr(), binding{flow: flow{"udp", at}, user: username{role: end, session: sessionID{session}}}); err != nil {
+	if err := r.bind(a, binding{to: at, user: username{role: end, session: sessionID{session}}}); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -97,8 +97,8 @@ func TestGateReasons(t *testing.T) {
 			t.Error("a closed allocation is found")
 		}
 	}
-	if len(r.addresses)+len(r.flows)+len(r.sessions) != 0 {
-		t.Errorf("left behind: %v %v %v", r.addresses, r.flows, r.sessions)
+	if len(r.addresses)+r.bound+len(r.sessions) != 0 {
+		t.Errorf("left behind: %v %v %v", r.addresses, r.bound, r.sessions)
 	}
 }
 
@@ -110,18 +110,18 @@ func TestRoutes(t *testing.T) {
 		do   func()
 		want routes
 	}{
-		{func() { a.permit(7, true) }, routes{{7, 0, true}}},
-		{func() { a.permit(7, true) }, routes{{7, 0, true}}},
-		{func() { a.open(7, 0x4000) }, routes{{7, 0x4000, true}}},
-		{func() { a.permit(7, false) }, routes{{7, 0x4000, false}}},
-		{func() { a.permit(9, true) }, routes{{7, 0x4000, false}, {9, 0, true}}},
-		{func() { a.permit(7, true) }, routes{{7, 0x4000, true}, {9, 0, true}}},
-		{func() { a.shut(0x4000) }, routes{{7, 0, true}, {9, 0, true}}},
-		{func() { a.shut(0x4000) }, routes{{7, 0, true}, {9, 0, true}}},
-		{func() { a.permit(8, false) }, routes{{7, 0, true}, {9, 0, true}}},
-		{func() { a.permit(7, false) }, routes{{9, 0, true}}},
-		{func() { a.open(0, 0x4001) }, routes{{9, 0, true}, {0, 0x4001, false}}},
-		{func() { a.shut(0x4001) }, routes{{9, 0, true}}},
+		{func() { a.permit(7, true) }, routes{{7, 0}}},
+		{func() { a.permit(7, true) }, routes{{7, 0}}},
+		{func() { a.open(7, 0x4000) }, routes{{7, 0}, {7, 0x4000}}},
+		{func() { a.permit(7, false) }, routes{{7, 0x4000}}},
+		{func() { a.permit(9, true) }, routes{{7, 0x4000}, {9, 0}}},
+		{func() { a.permit(7, true) }, routes{{7, 0x4000}, {9, 0}, {7, 0}}},
+		{func() { a.shut(0x4000) }, routes{{9, 0}, {7, 0}}},
+		{func() { a.shut(0x4000) }, routes{{9, 0}, {7, 0}}},
+		{func() { a.permit(8, false) }, routes{{9, 0}, {7, 0}}},
+		{func() { a.permit(7, false) }, routes{{9, 0}}},
+		{func() { a.open(0, 0x4001) }, routes{{9, 0}, {0, 0x4001}}},
+		{func() { a.shut(0x4001) }, routes{{9, 0}}},
 		{func() { a.permit(9, false) }, routes{}},
 	} {
 		if step.do(); fmt.Sprint(a.routed()) != fmt.Sprint(step.want) {

@@ -70,7 +70,7 @@ func (r *relay) fromChannel(a *allocation, p []byte, out outlet) (taken bool) {
 	if !ok {
 		return !r.early(a, dropNoChannel)
 	}
-	r.pass(a, to.peer, p[:channelHeader+n], channelHeader, out)
+	r.pass(a, to, p[:channelHeader+n], channelHeader, out)
 	return true
 }
 
@@ -88,11 +88,8 @@ func (r *relay) fromIndication(a *allocation, p []byte, out outlet) (taken bool)
 		r.counters.count(dropNoAllocation)
 		return true
 	}
-	to := hostOf(peer.Addr())
-	if peer.Port() != relayedPort {
-		to = 0
-	}
-	if b := a.bound.Load(); to != 0 && b != nil && b.end(to) != nil && !a.routed().to(to).permitted {
+	to := hostOf(peer)
+	if b := a.bound.Load(); to != 0 && b != nil && b.end(to) != nil && !a.routed().permitted(to) {
 		return !r.early(a, dropNoPermission)
 	}
 	r.pass(a, to, p[:end], from, out)
@@ -118,17 +115,17 @@ func (r *relay) pass(from *allocation, to uint32, p []byte, at int, out outlet) 
 	case target == nil: // it has just gone
 		r.counters.count(dropNotPeer)
 		return
-	case back.channel == 0 && !back.permitted:
+	case back == 0 && !peer.routed().permitted(from.host):
 		r.counters.count(dropNoPermission)
 		return
-	case r.limits.limitRates() && !b.rates.pass(n, time.Since(r.start)):
+	case r.limits.limitRates() && !r.affords(from, b, n, time.Since(r.start)):
 		r.counters.count(dropRate)
 		return
 	}
 	m := packet{payload: n}
-	if back.channel != 0 {
+	if back != 0 {
 		m.body = p[at-channelHeader:]
-		binary.BigEndian.PutUint16(m.body, back.channel)
+		binary.BigEndian.PutUint16(m.body, back)
 		binary.BigEndian.PutUint16(m.body[2:], uint16(n))
 		if target.stream != nil { // RFC 8656 section 12.5
 			m.pad = padded(n) - n

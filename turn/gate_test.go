@@ -216,7 +216,7 @@ func TestLastMoment(t *testing.T) {
 		relayed = append(relayed, a)
 		tr.created(clients[i], nil, "", name, "", a.LocalAddr(), 0)
 	}
-	peer := net.IP(relayed[1].address.Addr().AsSlice())
+	peer := net.IP(addressOf(relayed[1].host).Addr().AsSlice())
 	if tr.permitted(clients[0], peer) || r.refusal != stun.CodeAllocMismatch {
 		t.Errorf("a permission in the last moment, or %d", r.refusal)
 	}
@@ -246,27 +246,32 @@ func TestLastMoment(t *testing.T) {
 	}
 }
 
-// TestAddresses: each is in the block and used once at a time, all around.
+// TestAddresses: each is in the block and used once at a time, all around; first with all IPs, then with their next ports.
 func TestAddresses(t *testing.T) {
 	var n counters
 	r := newRelay(Config{MaxAllocations: MaxAddresses}.withDefaults(), &n)
-	block := netip.MustParsePrefix("198.18.0.0/15")
-	r.last = MaxAddresses - 2
-	seen := map[netip.Addr]bool{}
-	for range 5 {
-		a, err := r.open()
-		if err != nil {
-			t.Fatal(err)
+	const ips = MaxAddresses / relayedPorts
+	for _, row := range []struct {
+		last uint32
+		want []string
+	}{
+		{ips - 3, []string{"198.19.255.253:49153", "198.19.255.254:49153", "198.18.0.1:49155", "198.18.0.2:49155"}},
+		{MaxAddresses - 2, []string{"198.19.255.254:49167", "198.18.0.1:49153", "198.18.0.2:49153"}},
+		{ips - 3, []string{"198.18.0.3:49155"}}, // what is taken is passed over
+		{MaxAddresses - 2, []string{"198.18.0.3:49153"}},
+	} {
+		r.last = row.last
+		for _, want := range row.want {
+			a, err := r.open()
+			if err != nil || a.LocalAddr().String() != want || hostOf(addressOf(a.host)) != a.host {
+				t.Errorf("got %v, %v, want %s", a.LocalAddr(), err, want)
+			}
 		}
-		ip := a.address.Addr()
-		if seen[ip] || !block.Contains(ip) || a.address.Port()%2 == 0 {
-			t.Errorf("%v", a.address)
-		}
-		seen[ip] = true
 	}
-	r.last = MaxAddresses - 2 // all five are taken: it goes on behind them
-	if a, err := r.open(); err != nil || a.address.Addr().String() != "198.18.0.4" {
-		t.Errorf("%v, %v", a, err)
+	for _, none := range []string{"198.18.0.0:49153", "198.18.0.1:49151", "198.18.0.1:49154", "198.18.0.1:49169", "198.18.0.1:1", "198.17.255.255:49153", "198.20.0.0:49153", "[::ffff:198.18.0.1]:49153"} {
+		if host := hostOf(netip.MustParseAddrPort(none)); host != 0 {
+			t.Errorf("%s is relayed address %x", none, host)
+		}
 	}
 	r.maxAllocations = len(r.addresses)
 	if _, err := r.open(); err != errFull {
@@ -277,15 +282,15 @@ func TestAddresses(t *testing.T) {
 // A session may have allocations of two relays, which it tells apart by their addresses alone.
 func TestRelaysBeginApart(t *testing.T) {
 	var n counters
-	first := make(map[netip.Addr]bool)
+	first := make(map[uint32]bool)
 	for range 8 {
 		a, err := newRelay(Config{}.withDefaults(), &n).open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		first[a.address.Addr()] = true
+		first[a.host] = true
 	}
-	if len(first) < 7 { // of 131,070
+	if len(first) < 7 { // of a million
 		t.Errorf("eight relays began at %d addresses", len(first))
 	}
 }

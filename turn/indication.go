@@ -80,7 +80,7 @@ func peerAddress(v, mask []byte) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(v[2:])^magicCookie>>16), true
 }
 
-// writeData writes what precedes n bytes of data from a peer in a Data indication.
+// writeData writes what precedes n bytes of data from a peer, by its host, in a Data indication.
 func writeData(head *[dataHeader]byte, peer uint32, n int) {
 	binary.BigEndian.PutUint16(head[0:], typeData)
 	binary.BigEndian.PutUint16(head[2:], uint16(dataHeader-stunHeader+padded(n)))
@@ -90,8 +90,8 @@ func writeData(head *[dataHeader]byte, peer uint32, n int) {
 	binary.BigEndian.PutUint16(head[20:], attrPeer)
 	binary.BigEndian.PutUint16(head[22:], 8)
 	binary.BigEndian.PutUint16(head[24:], familyIPv4)
-	binary.BigEndian.PutUint16(head[26:], relayedPort^magicCookie>>16)
-	binary.BigEndian.PutUint32(head[28:], (relayedBase+peer)^magicCookie)
+	binary.BigEndian.PutUint16(head[26:], portOf(peer)^magicCookie>>16)
+	binary.BigEndian.PutUint32(head[28:], relayedIP(peer)^magicCookie)
 	binary.BigEndian.PutUint16(head[32:], attrData)
 	binary.BigEndian.PutUint16(head[34:], uint16(n))
 }

@@ -135,7 +135,7 @@ func (k *kernel) set(a *allocation, b *binding, channel uint16, peer *allocation
 	if to == nil {
 		return false
 	}
-	back := peer.routed().to(a.host).channel
+	back := peer.routed().to(a.host)
 	server, via := k.reached(b), k.reached(to)
 	if back == 0 || !server.IsValid() || !via.IsValid() {
 		return false
@@ -177,13 +177,13 @@ func (k *kernel) end(a *allocation, b *binding) *kernelEnd {
 	}
 	e := &kernelEnd{client: client, at: netip.AddrPortFrom(b.to.Addr().Unmap(), b.to.Port())}
 	a.kernel = e
-	l, r := k.limits, b.rates
-	ok := k.rate(e, &r.own, l.AllocationRate) && k.rate(e, r.server, l.ServerRate)
-	if ok && r.payer != nil {
-		ok = k.rate(e, &r.payer.pace, l.PayerRate)
+	l := k.limits
+	ok := k.rate(e, &a.pace, l.AllocationRate) && k.rate(e, &a.relay.pace, l.ServerRate)
+	if ok && b.payer != nil {
+		ok = k.rate(e, &b.payer.pace, l.PayerRate)
 	}
-	if ok && r.address != nil {
-		ok = k.rate(e, &r.address.pace, l.ClientRate)
+	if ok && b.address != nil {
+		ok = k.rate(e, &b.address.pace, l.ClientRate)
 	}
 	if !ok {
 		k.forget(a)

@@ -111,20 +111,12 @@ func given[K comparable](in map[K]*share, k K, now time.Duration) {
 	}
 }
 
-// rates is what a packet from one allocation has to pass.
-type rates struct {
-	own            pace
-	payer, address *share // nil: none
-	server         *pace
-	limits         *Limits
-}
-
-// pass says whether n bytes may pass now, and counts them. What one limit refuses has been taken from those before it, which errs on
-// the strict side.
-func (r *rates) pass(n int, now time.Duration) bool {
-	l := r.limits
-	return r.own.take(n, l.AllocationRate, now) &&
-		(r.payer == nil || r.payer.pace.take(n, l.PayerRate, now)) &&
-		(r.address == nil || r.address.pace.take(n, l.ClientRate, now)) &&
-		r.server.take(n, l.ServerRate, now)
+// affords says whether n bytes from an allocation may pass now, and counts them. What one limit refuses has been taken from those
+// before it, which errs on the strict side.
+func (r *relay) affords(a *allocation, b *binding, n int, now time.Duration) bool {
+	l := &r.limits
+	return a.pace.take(n, l.AllocationRate, now) &&
+		(b.payer == nil || b.payer.pace.take(n, l.PayerRate, now)) &&
+		(b.address == nil || b.address.pace.take(n, l.ClientRate, now)) &&
+		r.pace.take(n, l.ServerRate, now)
 }

@@ -18,8 +18,8 @@ func openAt(t *testing.T, r *relay, session, payer byte, client string) (*alloca
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close() })
-	at := netip.AddrPortFrom(netip.MustParseAddr(client), uint16(a.address.Addr().As4()[3]))
-	return a, r.bind(a.address.Addr(), binding{flow: flow{"udp", at}, user: u})
+	at := netip.AddrPortFrom(netip.MustParseAddr(client), uint16(a.host))
+	return a, r.bind(a, binding{to: at, user: u})
 }
 
 // TestLimitsOfAllocations: what one payer or one address has too many of is refused, nobody else's is, and what ends is free again.
@@ -99,7 +99,7 @@ func TestRatesSurviveAllocations(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return a.bound.Load().rates.pass(rate, 2*time.Hour), a
+				return r.affords(a, a.bound.Load(), rate, 2*time.Hour), a
 			}
 			first, a := use(1)
 			a.Close()
@@ -157,7 +157,7 @@ func TestRates(t *testing.T) {
 			r := newRelay(Config{Limits: row.limits}.withDefaults(), &n)
 			passed := func(a *allocation) (n int) {
 				for range 5 * rate / size {
-					if a.bound.Load().rates.pass(size, time.Minute) {
+					if r.affords(a, a.bound.Load(), size, time.Minute) {
 						n++
 					}
 				}

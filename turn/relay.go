@@ -12,26 +12,28 @@ import (
 )
 
 // Relayed addresses are from 198.18.0.0/15, which RFC 2544 set aside for benchmarks: never routed on the Internet and
-// hardly ever inside a network, so an address that leaks means nothing to who finds it, and no real peer has it. Each
-// allocation has an IP of its own, because TURN permissions name IPs without ports (RFC 8656 section 9): so a
-// permission names one allocation. The port is the same for all; it is odd, so that EVEN-PORT always fails with 508.
+// hardly ever inside a network, so an address that leaks means nothing to who finds it, and no real peer has it. Where
+// the IPs do not suffice, allocations share one and differ by port. TURN permissions name IPs without ports (RFC 8656
+// section 9), and so hold for all allocations at an IP; which of them there are for a client, its session says. The
+// ports are odd, so that EVEN-PORT always fails with 508.
+//
+// Inside this package a relayed address is its host, a number: the host part of the IP in the low hostBits, and above
+// that which of the ports. No relayed address is 0.
 const (
-	relayedBase = 198<<24 | 18<<16
-	relayedBits = 15
-	relayedPort = 49153
+	relayedBase  = 198<<24 | 18<<16
+	relayedBits  = 15
+	hostBits     = 32 - relayedBits
+	relayedPort  = 49153 // the first; the others are the odd ones behind it
+	relayedPorts = 8
 )
+
+// MaxAddresses is how many relayed addresses there are.
+const MaxAddresses = relayedPorts * (1<<hostBits - 2)
 
 var (
 	errFull  = errors.New("no relayed address left")
 	errQuota = errors.New("session has its allocations")
 )
-
-// flow is a client's 5-tuple: transports that differ never meet, even where address and port are equal. The server's
-// side is left out, since each transport has one listener and refuses a second connection from a live client address.
-type flow struct {
-	transport string
-	client    netip.AddrPort
-}
 
 // session is the two ends that may exchange packets. Each slice is replaced, never changed, so a packet takes no lock.
 type session struct {
@@ -58,11 +60,11 @@ type relay struct {
 	table                      *table                // of bound UDP clients; changed with mu held
 
 	mu        sync.Mutex
-	addresses map[netip.Addr]*allocation // by relayed address; bound or about to be
-	flows     map[flow]*allocation       // bound
-	sessions  map[sessionID]*session     // with at least one allocation
-	shares    shares                     // of bound allocations
-	last      uint32                     // host part handed out last
+	addresses map[uint32]*allocation // by host; bound or about to be
+	bound     int                    // of them
+	sessions  map[sessionID]*session // with at least one allocation
+	shares    shares                 // of bound allocations
+	last      uint32                 // handed out last, counted from 0
 }
 
 func newRelay(c Config, n *counters) *relay {
@@ -74,8 +76,7 @@ func newRelay(c Config, n *counters) *relay {
 		start:          time.Now(),
 		shares:         newShares(),
 		table:          newTable(c.MaxAllocations),
-		addresses:      make(map[netip.Addr]*allocation),
-		flows:          make(map[flow]*allocation),
+		addresses:      make(map[uint32]*allocation),
 		sessions:       make(map[sessionID]*session),
 		last:           rand.Uint32N(MaxAddresses), // a session may have allocations of two relays, and tells them apart by address
 	}
@@ -90,25 +91,53 @@ func (r *relay) open() (*allocation, error) {
 		return nil, errFull
 	}
 	for {
-		r.last = r.last%MaxAddresses + 1
-		ip := relayedIP(r.last)
-		if r.addresses[ip] != nil {
+		r.last = (r.last + 1) % MaxAddresses
+		const ips = MaxAddresses / relayedPorts
+		host := r.last/ips<<hostBits | (r.last%ips + 1)
+		if r.addresses[host] != nil {
 			continue
 		}
-		a := &allocation{
-			relay:   r,
-			address: netip.AddrPortFrom(ip, relayedPort),
-			host:    r.last,
-		}
-		r.addresses[ip] = a
+		a := &allocation{relay: r, host: host}
+		r.addresses[host] = a
 		return a, nil
 	}
 }
 
-func relayedIP(host uint32) netip.Addr {
+// relayedIP is the IP of a relayed address, as a number.
+func relayedIP(host uint32) uint32 { return relayedBase | ipOf(host) }
+
+// ipOf is the part of a host that a permission names.
+func ipOf(host uint32) uint32 { return host & (1<<hostBits - 1) }
+
+func portOf(host uint32) uint16 { return relayedPort + 2*uint16(host>>hostBits) }
+
+// addressOf is a relayed address as clients know it.
+func addressOf(host uint32) netip.AddrPort {
 	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], relayedBase+host)
-	return netip.AddrFrom4(b)
+	binary.BigEndian.PutUint32(b[:], relayedIP(host))
+	return netip.AddrPortFrom(netip.AddrFrom4(b), portOf(host))
+}
+
+// hostOf is the host of a relayed address, 0 for any other.
+func hostOf(at netip.AddrPort) uint32 {
+	ip, port := hostPart(at.Addr()), at.Port()-relayedPort // around 0, for the lower ones
+	if ip == 0 || port%2 != 0 || port/2 >= relayedPorts {
+		return 0
+	}
+	return uint32(port/2)<<hostBits | ip
+}
+
+// hostPart is the host part of a relayed address' IP, 0 for any other. An IPv4-mapped spelling is another.
+func hostPart(ip netip.Addr) uint32 {
+	if !ip.Is4() {
+		return 0
+	}
+	b := ip.As4()
+	part := binary.BigEndian.Uint32(b[:]) - relayedBase
+	if part >= 1<<hostBits {
+		return 0
+	}
+	return part
 }
 
 // room says whether one more allocation of this session and role may be made from a client's address: nil, errQuota or errFull.
@@ -127,34 +156,33 @@ func (r *relay) room(u username, client netip.Addr) error {
 	return nil
 }
 
-// bind gives the allocation at ip to a session. All allocations of the other role can be reached, not only the newest:
+// bind gives an allocation to a session. All allocations of the other role can be reached, not only the newest:
 // the sender names the one it means, and a client that reloads or restarts ICE uses both for a while. It returns
 // errQuota, or net.ErrClosed if there is no such allocation, and then the allocation stays unbound.
-func (r *relay) bind(ip netip.Addr, b binding) error {
+func (r *relay) bind(a *allocation, b binding) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.addresses[ip]
-	if a == nil || a.bound.Load() != nil {
+	if a == nil || r.addresses[a.host] != a || a.bound.Load() != nil {
 		return net.ErrClosed
 	}
+	client := b.client()
 	s := r.sessions[b.user.session]
 	if s == nil {
 		s = new(session)
 	}
 	end := s.end(b.user.role)
-	if len(end) >= r.maxPerRole || !r.shares.room(b.user, b.flow.client.Addr(), r.limits) {
+	if len(end) >= r.maxPerRole || !r.shares.room(b.user, client.Addr(), r.limits) {
 		return errQuota
 	}
 	b.session, b.host = s, a.host
-	b.rates = &rates{server: &r.pace, limits: &r.limits}
-	b.rates.payer, b.rates.address = r.shares.take(b.user, b.flow.client.Addr(), time.Since(r.start))
+	b.payer, b.address = r.shares.take(b.user, client.Addr(), time.Since(r.start))
 	a.bound.Store(&b)
 	more := append(end[:len(end):len(end)], a)
 	s.ends[b.user.role].Store(&more)
 	r.sessions[b.user.session] = s
-	r.flows[b.flow] = a
+	r.bound++
 	if b.stream == nil {
-		r.table.add(a, b.flow.client)
+		r.table.add(a, client)
 	} else {
 		b.stream.allocation.Store(a)
 	}
@@ -163,24 +191,14 @@ func (r *relay) bind(ip netip.Addr, b binding) error {
 	return nil
 }
 
-// drop closes the allocation at ip, if there is one.
-func (r *relay) drop(ip netip.Addr) {
-	r.mu.Lock()
-	a := r.addresses[ip]
-	r.mu.Unlock()
-	if a != nil {
-		a.Close()
-	}
-}
-
 // release forgets a.
 func (r *relay) release(a *allocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.addresses[a.address.Addr()]; !ok {
+	if r.addresses[a.host] != a {
 		return
 	}
-	delete(r.addresses, a.address.Addr())
+	delete(r.addresses, a.host)
 	if d := r.draining.Load(); d != nil && len(r.addresses) == 0 {
 		close(d.empty)
 	}
@@ -188,16 +206,14 @@ func (r *relay) release(a *allocation) {
 	if b == nil {
 		return
 	}
-	if r.flows[b.flow] == a {
-		delete(r.flows, b.flow)
-	}
+	r.bound--
 	if b.stream == nil {
 		r.table.remove(a)
 	} else {
 		b.stream.allocation.CompareAndSwap(a, nil)
 	}
 	var rest []*allocation
-	r.shares.give(b.user, b.flow.client.Addr(), time.Since(r.start))
+	r.shares.give(b.user, b.client().Addr(), time.Since(r.start))
 	for _, other := range b.session.end(b.user.role) {
 		if other != a {
 			rest = append(rest, other)
@@ -215,39 +231,22 @@ func (r *relay) release(a *allocation) {
 
 // gauge is called with mu held.
 func (r *relay) gauge() {
-	r.counters.allocations.Store(int64(len(r.flows)))
+	r.counters.allocations.Store(int64(r.bound))
 	r.counters.sessions.Store(int64(len(r.sessions)))
-}
-
-// at returns what the allocation of a client is bound to, nil if it has none.
-func (r *relay) at(f flow) *binding {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if a := r.flows[f]; a != nil {
-		return a.bound.Load()
-	}
-	return nil
 }
 
 // lastMoment is how long before its end an allocation gets no permission any more. pion would dereference nil if an allocation's
 // timer ended it between the making of a permission and the start of its timer, which are microseconds.
 const lastMoment = 250 * time.Millisecond
 
-// lives says for how long a client's allocation lives from now on.
-func (r *relay) lives(f flow, lifetime time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if a := r.flows[f]; a != nil {
-		a.end = time.Now().Add(lifetime)
-	}
+// lives says for how long an allocation lives from now on.
+func (a *allocation) lives(lifetime time.Duration) {
+	a.end.Store(int64(time.Since(a.relay.start) + lifetime))
 }
 
-// ending says whether a client's allocation is in its last moment.
-func (r *relay) ending(f flow) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	a := r.flows[f]
-	return a != nil && time.Until(a.end) < lastMoment
+// ending says whether an allocation is in its last moment.
+func (a *allocation) ending() bool {
+	return time.Duration(a.end.Load())-time.Since(a.relay.start) < lastMoment
 }
 
 // allocation returns the one that has this relayed address, nil if there is none.
@@ -258,16 +257,15 @@ func (r *relay) allocation(relayed net.Addr) *allocation {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.addresses[u.AddrPort().Addr().Unmap()]
+	return r.addresses[hostOf(netip.AddrPortFrom(u.AddrPort().Addr().Unmap(), uint16(u.Port)))]
 }
 
-// relayedHost is the host part of a peer's relayed address, 0 for an address that is none.
-func relayedHost(peer net.Addr) uint32 {
-	u, ok := peer.(*net.UDPAddr)
-	if !ok || u.Port != relayedPort {
-		return 0
+// peerHost is the host of a peer, 0 for one that is at no relayed address.
+func peerHost(peer net.Addr) uint32 {
+	if u, ok := peer.(*net.UDPAddr); ok {
+		return hostOf(u.AddrPort())
 	}
-	return hostOf(u.AddrPort().Addr())
+	return 0
 }
 
 // generator is the relay as pion asks it for relayed addresses.
@@ -288,7 +286,7 @@ func (g generator) AllocatePacketConn(_ string, port int) (net.PacketConn, net.A
 		return nil, nil, err
 	}
 	g.live.Add(1)
-	a.onClose = g.live.Done
+	a.live = g.live
 	return a, a.LocalAddr(), nil
 }
 

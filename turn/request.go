@@ -23,7 +23,7 @@ type request struct {
 	method      stun.Method
 	size        int // in bytes
 	nonce       []byte
-	peerPort    int            // of the first XOR-PEER-ADDRESS
+	peerPort    uint16         // of the first XOR-PEER-ADDRESS
 	lifetime    time.Duration  // that pion grants an Allocate or a Refresh
 	unsupported stun.ErrorCode // what an Allocate asks for and cannot have
 	key         []byte         // authenticates the answer, once the request's credentials are known
@@ -72,7 +72,7 @@ func (r *request) read(p []byte) bool {
 	nonce, _ := m.Get(stun.AttrNonce)
 	r.nonce = append(r.nonce[:0], nonce...)
 	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil {
-		r.peerPort = int(binary.BigEndian.Uint16(v[2:]) ^ 0x2112) // RFC 8489 section 14.2
+		r.peerPort = binary.BigEndian.Uint16(v[2:]) ^ 0x2112 // RFC 8489 section 14.2
 	}
 	if r.method == stun.MethodAllocate {
 		r.unsupported = unsupported(m)

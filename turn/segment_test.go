@@ -98,7 +98,7 @@ func sentTo(p []byte, to *allocation) []byte {
 	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil && len(v) > 0 {
 		v[0] = 0 // which a receiver is to ignore, and this one does not (RFC 8489 section 14.2)
 	}
-	if peer.GetFromAs(m, stun.AttrXORPeerAddress) != nil || peer.String() != to.address.String() {
+	if peer.GetFromAs(m, stun.AttrXORPeerAddress) != nil || peer.String() != addressOf(to.host).String() {
 		return nil
 	}
 	data, err := m.Get(stun.AttrData)

@@ -142,7 +142,7 @@ func (l *streams) request(client netip.AddrPort) *request {
 	return new(request) // the connection has just gone
 }
 
-func (l *streams) reach(b *binding) { b.stream = l.at(b.flow.client) }
+func (l *streams) reach(b *binding) { b.stream = l.at(b.client()) }
 
 func (l *streams) settle(client netip.AddrPort, has bool) {
 	if s := l.at(client); s != nil {

@@ -26,7 +26,9 @@ type transport struct {
 type front interface {
 	// request returns the request that pion is at for a client.
 	request(netip.AddrPort) *request
-	// reach says how a client is reached that has just been granted an allocation.
+	// allocation returns a client's, nil if it has none.
+	allocation(netip.AddrPort) *allocation
+	// reach says how a client is reached that has just been granted an allocation. Its address is there.
 	reach(*binding)
 	// settle says whether a client has an allocation now.
 	settle(client netip.AddrPort, has bool)
@@ -66,7 +68,7 @@ func (t *transport) pionConfig() pion.ServerConfig {
 			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) { t.routed(relayed, peer, false) },
 			OnChannelCreated: func(_, _ net.Addr, _, _, _ string, relayed, peer net.Addr, channel uint16) {
 				if a := t.relay.allocation(relayed); a != nil {
-					a.open(relayedHost(peer), channel)
+					a.open(peerHost(peer), channel)
 				}
 			},
 			OnChannelDeleted: func(_, _ net.Addr, _, _, _ string, relayed, _ net.Addr, channel uint16) {
@@ -93,11 +95,11 @@ func (t *transport) authenticate(name, realm string, client net.Addr) ([]byte, b
 		return refuse(stun.CodeUnauthorized, authMalformed)
 	}
 	deadline, now := u.expires(), t.config.Now()
-	b := t.relay.at(flow{t.name, c})
+	_, b := t.at(c)
 	var key []byte
 	switch {
-	case b != nil && b.name == name:
-		key, deadline = b.key, deadline.Add(t.config.MaxLifetime)
+	case b != nil && b.user == u:
+		key, deadline = b.key[:], deadline.Add(t.config.MaxLifetime)
 	case b != nil && r.method != stun.MethodAllocate:
 		return refuse(stun.CodeWrongCredentials, authWrongCredentials) // RFC 8656 section 5
 	case b == nil && r.method != stun.MethodAllocate: // pion would not answer a Refresh, and does not ask about the rest
@@ -121,8 +123,8 @@ func (t *transport) authenticated(client, _ net.Addr, _, _, _, _ string, ok bool
 	c := clientOf(client)
 	r := t.front.request(c)
 	if ok {
-		if r.method == stun.MethodRefresh {
-			t.relay.lives(flow{t.name, c}, r.lifetime)
+		if a, _ := t.at(c); a != nil && r.method == stun.MethodRefresh {
+			a.lives(r.lifetime)
 		}
 		return
 	}
@@ -160,21 +162,22 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 }
 
 // permitted says whether a client may have a permission or a channel for a peer: for the other end of its session
-// only, and a channel only for the relayed port too, so that channels are as few as peers.
+// only, and a channel only for the port of its relayed address too, so that channels are as few as peers.
 func (t *transport) permitted(client net.Addr, peer net.IP) bool {
 	c := clientOf(client)
 	r := t.front.request(c)
-	if t.relay.ending(flow{t.name, c}) {
+	a, b := t.at(c)
+	if a != nil && a.ending() {
 		r.refusal = stun.CodeAllocMismatch
 		t.counters.count(refusedPeer)
 		return false
 	}
-	ip, ok := netip.AddrFromSlice(peer) // a mapped address stays one, and is nobody's
-	if ok && (r.method != stun.MethodChannelBind || r.peerPort == relayedPort) {
-		b := t.relay.at(flow{t.name, c})
-		if b != nil && b.peer(netip.AddrPortFrom(ip, relayedPort)) != nil {
-			return true
-		}
+	ip, _ := netip.AddrFromSlice(peer) // a mapped address stays one, and is nobody's
+	switch {
+	case b == nil:
+	case r.method == stun.MethodChannelBind && b.end(hostOf(netip.AddrPortFrom(ip, r.peerPort))) != nil,
+		r.method != stun.MethodChannelBind && b.reaches(hostPart(ip)):
+		return true
 	}
 	r.refusal = stun.CodeForbidden
 	t.counters.count(refusedPeer)
@@ -184,34 +187,55 @@ func (t *transport) permitted(client net.Addr, peer net.IP) bool {
 // created binds a new allocation to its session. Where that fails, since another transport was faster to the last
 // place, the allocation is closed at once.
 func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.Addr, _ int) {
-	c, ip := clientOf(client), clientOf(relayed).Addr()
+	c, a := clientOf(client), t.relay.allocation(relayed)
 	u, err := parseUsername(name)
 	if err == nil {
-		b := binding{flow: flow{t.name, c}, name: name, key: t.front.request(c).key, user: u}
+		b := binding{to: c, user: u}
+		copy(b.key[:], t.front.request(c).key)
 		t.front.reach(&b)
-		err = t.relay.bind(ip, b)
+		err = t.relay.bind(a, b)
 	}
 	if err != nil {
 		t.counters.count(refusedQuota)
-		t.relay.drop(ip)
+		if a != nil {
+			a.Close()
+		}
 		return
 	}
-	t.relay.lives(flow{t.name, c}, t.front.request(c).lifetime)
+	a.lives(t.front.request(c).lifetime)
 	t.front.settle(c, true)
 }
 
 // deleted is told that pion is done with an allocation.
 func (t *transport) deleted(client, _ net.Addr, _, _, _ string) {
 	c := clientOf(client)
-	t.front.settle(c, t.relay.at(flow{t.name, c}) != nil)
+	_, b := t.at(c)
+	t.front.settle(c, b != nil)
+}
+
+// at returns a client's allocation and what it is bound to, nil if it has none.
+func (t *transport) at(client netip.AddrPort) (*allocation, *binding) {
+	if a := t.front.allocation(client); a != nil {
+		return a, a.bound.Load()
+	}
+	return nil, nil
+}
+
+func (d *datagrams) allocation(client netip.AddrPort) *allocation { return d.relay.table.find(client) }
+
+func (l *streams) allocation(client netip.AddrPort) *allocation {
+	if s := l.at(client); s != nil {
+		return s.allocation.Load()
+	}
+	return nil
 }
 
 // routed is told that a permission was made, or that it ended.
 func (t *transport) routed(relayed net.Addr, peer net.IP, on bool) {
 	a := t.relay.allocation(relayed)
 	ip, ok := netip.AddrFromSlice(peer)
-	if host := hostOf(ip); a != nil && ok && host != 0 {
-		a.permit(host, on)
+	if part := hostPart(ip); a != nil && ok && part != 0 {
+		a.permit(part, on)
 	}
 }
 

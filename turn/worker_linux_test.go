@@ -235,7 +235,7 @@ func TestFullBatch(t *testing.T) {
 					t.Fatal(err)
 				}
 				i := binary.BigEndian.Uint32(p[dataHeader:])
-				if seen[i] = true; !from.IP.Equal(relayedIP(i).AsSlice()) {
+				if seen[i] = true; !from.IP.Equal(addressOf(i).Addr().AsSlice()) {
 					t.Errorf("packet %d has the head of %v", i, from)
 				}
 			}
@@ -280,7 +280,7 @@ func TestNoGarbage(t *testing.T) {
 	for i := range 10 {
 		copy(p[i*1204:], []byte{0x40, 0, 1200 >> 8, 1200 & 0xff})
 	}
-	length := w.names[0].set(cam.bound.Load().flow.client, unix.AF_INET6)
+	length := w.names[0].set(cam.bound.Load().client(), unix.AF_INET6)
 	w.messages[0].n, w.messages[0].Namelen = uint32(len(p)), uint32(length)
 	w.messages[0].SetControllen(w.controls[0].add(0, unix.SOL_UDP, unix.UDP_GRO, binary.NativeEndian.AppendUint32(nil, 1204)))
 	if allocs := testing.AllocsPerRun(100, func() {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/peephole-cam/peephole/internal/obs"
 	"github.com/peephole-cam/peephole/signaling/server"
+	"github.com/peephole-cam/peephole/turn"
 )
 
 // admission is who may open mailboxes.
@@ -35,6 +36,7 @@ type config struct {
 	listen, turn, turnPublic string
 	turnTLS                  string
 	turnMbit                 uint
+	turnAllocations          int
 	turnXDP                  string
 	turnSecret, turnAlso     string
 	drain                    time.Duration
@@ -79,6 +81,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
 	set.StringVar(&c.turnXDP, "turn-xdp", "", "`interface`, such as eth0, where the kernel itself forwards what TURN relays between UDP clients (Linux; root, or CAP_NET_ADMIN and CAP_BPF)")
 	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s of payload; what goes beyond is dropped and counted. 0: no limit")
+	set.IntVar(&c.turnAllocations, "turn-allocations", 1<<16, "most `allocations` of TURN at one time; each takes about 7 kB of memory")
 	set.StringVar(&c.turnSecret, "turn-secret", "", "`file` of 32 or more random bytes that all your relays have, read again every hour; who has it can use them all. Default: a secret of this process alone")
 	set.StringVar(&c.turnAlso, "turn-also", "", "TURN `URLs`, with commas, of another relay that has the same -turn-secret: a session keeps a place on both, and goes on by one when the other is lost")
 	set.DurationVar(&c.drain, "drain", 0, "how long TURN keeps its clients after SIGTERM, while signaling and new clients go elsewhere; 0: not at all")
@@ -194,6 +197,8 @@ func (c *config) validate() error {
 		return errors.New("-state: want a folder")
 	case c.turnMbit > 1e7:
 		return fmt.Errorf("-turn-mbit %d: want 0 to 10000000", c.turnMbit)
+	case c.turnAllocations < 1 || c.turnAllocations > turn.MaxAddresses:
+		return fmt.Errorf("-turn-allocations %d: want 1 to %d", c.turnAllocations, turn.MaxAddresses)
 	}
 	if _, err := c.alternates(); err != nil {
 		return err

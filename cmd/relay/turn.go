@@ -54,7 +54,10 @@ func newTURN(c *config, relayURL string, secure *tls.Config, shared net.Listener
 	}
 	limits := turnLimits
 	limits.ServerRate = int64(c.turnMbit) * 1e6 / 8
-	cfg := turn.Config{Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared, Limits: limits, XDP: c.turnXDP, Logger: log}
+	cfg := turn.Config{
+		Address: c.turn, BindingAddress: portAfter(c.turn), Keys: keys, Shared: shared,
+		MaxAllocations: c.turnAllocations, Limits: limits, XDP: c.turnXDP, Logger: log,
+	}
 	flags, at := "-turn", c.turn
 	if c.turnTLS != "" && c.turnTLS != noTURNTLS {
 		cfg.TLSAddress, cfg.TLS = c.turnTLS, withProtocols(secure, alpnTURN)

@@ -1,8 +1,9 @@
 // Command contestant is a TURN server for make bench-turn to measure: ours, or pion/turn as it comes. It serves UDP
 // until its standard input ends. It must never be shipped: its secrets are on its command line.
 //
-//	contestant ours SECRET ADDRESS [DEVICE]    with credentials made under the secret, in hex; with XDP at the device
-//	contestant pion USER:PASSWORD ADDRESS      one socket for each core, as pion's own examples have it
+//	contestant ours SECRET ADDRESS [DEVICE [ALLOCATIONS]]    with credentials made under the secret, in hex; with XDP at the device, unless that
+//	                                                         is empty; with room for so many allocations
+//	contestant pion USER:PASSWORD ADDRESS                    one socket for each core, as pion's own examples have it
 //
 // It prints the address that it serves at, and for every line of its standard input its heap in use after a collection,
 // stacks included, in bytes, and how many goroutines it has.
@@ -18,6 +19,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -35,8 +37,8 @@ func main() {
 }
 
 func run(args []string, in io.Reader, out io.Writer) error {
-	if len(args) != 3 && (len(args) != 4 || args[0] != "ours") {
-		return errors.New("want: contestant ours|pion SECRET ADDRESS [DEVICE]")
+	if len(args) != 3 && (len(args) < 4 || len(args) > 5 || args[0] != "ours") {
+		return errors.New("want: contestant ours|pion SECRET ADDRESS [DEVICE [ALLOCATIONS]]")
 	}
 	serve := map[string]func(args []string, serving func(net.Addr)) error{"ours": ours, "pion": plain}[args[0]]
 	if serve == nil {
@@ -72,6 +74,11 @@ func ours(args []string, serving func(net.Addr)) error {
 	c := turn.Config{Address: args[1], Keys: keys}
 	if len(args) > 2 {
 		c.XDP = args[2]
+	}
+	if len(args) > 3 {
+		if c.MaxAllocations, err = strconv.Atoi(args[3]); err != nil {
+			return fmt.Errorf("read allocations: %w", err)
+		}
 	}
 	s, err := turn.New(c)
 	if err != nil {

@@ -37,7 +37,7 @@ type share struct {
 
 // idle says whether a share is as good as a new one, at a time.
 func (s *share) idle(now time.Duration) bool {
-	return s.allocations == 0 && s.pace.due.Load() <= int64(now)
+	return s.allocations == 0 && s.pace.full(now)
 }
 
 // shares are all that have something: made with their first allocation, and forgotten with the last, or within seconds of it where that would

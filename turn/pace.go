@@ -11,6 +11,12 @@ type pace struct {
 	due atomic.Int64 // when the bucket is full again, in nanoseconds since the epoch that now is counted from
 }
 
+// full says whether a burst could pass now.
+func (p *pace) full(now time.Duration) bool { return p.due.Load() <= int64(now) }
+
+// empty takes all that could pass now.
+func (p *pace) empty(now time.Duration) { p.due.Store(int64(now + time.Second)) }
+
 // take says whether n bytes may pass now, and takes them. A rate is in bytes a second; 0 is no limit.
 func (p *pace) take(n int, rate int64, now time.Duration) bool {
 	if rate == 0 {

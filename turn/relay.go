@@ -213,7 +213,6 @@ func (r *relay) release(a *allocation) {
 		b.stream.allocation.CompareAndSwap(a, nil)
 	}
 	var rest []*allocation
-	r.shares.give(b.user, b.client().Addr(), time.Since(r.start))
 	for _, other := range b.session.end(b.user.role) {
 		if other != a {
 			rest = append(rest, other)
@@ -223,6 +222,7 @@ func (r *relay) release(a *allocation) {
 	if r.kernel != nil {
 		r.kernel.leave(a, b)
 	}
+	r.shares.give(b.user, b.client().Addr(), time.Since(r.start))
 	if len(b.session.end(camera))+len(b.session.end(viewer)) == 0 {
 		delete(r.sessions, b.user.session)
 	}

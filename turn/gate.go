@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"github.com/peephole-cam/peephole/turn/xdp"
 )
 
 // outlet takes what passes the gate and sends it when it is flushed: in turn for each client, as much at a time as it can.
@@ -118,7 +120,7 @@ func (r *relay) pass(from *allocation, to uint32, p []byte, at int, out outlet) 
 	case back == 0 && !peer.routed().permitted(from.host):
 		r.counters.count(dropNoPermission)
 		return
-	case r.limits.limitRates() && !r.affords(from, b, n, time.Since(r.start)):
+	case r.limits.limitRates() && !r.affords(from, b, n+xdp.Headers, time.Since(r.start)):
 		r.counters.count(dropRate)
 		return
 	}

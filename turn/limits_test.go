@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/peephole-cam/peephole/turn/xdp"
 )
 
 // openAt allocates at a relay for a payer from an address, and says whether it may.
@@ -183,7 +185,7 @@ func TestRates(t *testing.T) {
 
 // TestRateOnTheWay: a real client that sends more than it may loses it, counted, and nothing else.
 func TestRateOnTheWay(t *testing.T) {
-	s := serve(t, Config{Limits: Limits{AllocationRate: 1}}) // a byte, and not two: no clock can change that
+	s := serve(t, Config{Limits: Limits{AllocationRate: xdp.Headers + 1}}) // a byte, and not two: no clock can change that
 	cam, view := pair(t, s, "udp", "udp")
 	if code := view.permit(peerAt(cam.relayed)); code != 0 {
 		t.Fatal(code)
@@ -197,7 +199,30 @@ func TestRateOnTheWay(t *testing.T) {
 	if got := view.receive(); got.data != "x" {
 		t.Errorf("%q passed", got.data)
 	}
-	if n := s.Stats(); n.Drops["rate"] != 2 || n.Packets != 1 {
-		t.Errorf("%d passed, %d dropped", n.Packets, n.Drops["rate"])
+	await(t, func() bool { return s.Stats().Packets == 1 }) // a packet may arrive before it is counted
+	if n := s.Stats(); n.Drops["rate"] != 2 {
+		t.Errorf("%d dropped", n.Drops["rate"])
+	}
+}
+
+// TestEmptyPacketsCost: what has no payload is limited too, by channel and by indication.
+func TestEmptyPacketsCost(t *testing.T) {
+	for rate, passed := range map[int64]bool{xdp.Headers - 1: false, xdp.Headers: true} {
+		for _, byChannel := range []bool{true, false} {
+			s := serve(t, Config{Limits: Limits{AllocationRate: rate}})
+			cam, view := pair(t, s, "udp", "udp")
+			if a, b := cam.bind(0x4000, peerAt(view.relayed)), view.permit(peerAt(cam.relayed)); a+b != 0 {
+				t.Fatal(a, b)
+			}
+			if byChannel {
+				cam.sendChannel(0x4000, "")
+			} else {
+				cam.send(peerAt(view.relayed), "")
+			}
+			await(t, func() bool { return s.Stats().Packets+s.Stats().Drops["rate"] == 1 })
+			if n := s.Stats(); (n.Packets == 1) != passed {
+				t.Errorf("%d bytes a second, by channel %v: %d passed, %d dropped", rate, byChannel, n.Packets, n.Drops["rate"])
+			}
+		}
 	}
 }

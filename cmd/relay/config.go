@@ -80,7 +80,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.StringVar(&c.turnPublic, "turn-public", "", "`host:port` at which clients reach TURN (default: the -turn address, or the public URL's host)")
 	set.StringVar(&c.turnTLS, "turn-tls", "", "`address` of TURN over TLS, for networks that let out nothing else (default: the -listen port, beside HTTPS); off: none")
 	set.StringVar(&c.turnXDP, "turn-xdp", "", "`interface`, such as eth0, where the kernel itself forwards what TURN relays between UDP clients (Linux; root, or CAP_NET_ADMIN and CAP_BPF)")
-	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s of payload; what goes beyond is dropped and counted. 0: no limit")
+	set.UintVar(&c.turnMbit, "turn-mbit", 0, "most that TURN relays, in Mbit/s, 52 bytes a packet for headers among them; what goes beyond is dropped and counted. 0: no limit")
 	set.IntVar(&c.turnAllocations, "turn-allocations", 1<<16, "most `allocations` of TURN at one time; each takes about 7 kB of memory")
 	set.StringVar(&c.turnSecret, "turn-secret", "", "`file` of 32 or more random bytes that all your relays have, read again every hour; who has it can use them all. Default: a secret of this process alone")
 	set.StringVar(&c.turnAlso, "turn-also", "", "TURN `URLs`, with commas, of another relay that has the same -turn-secret: a session keeps a place on both, and goes on by one when the other is lost")

@@ -18,6 +18,7 @@
 
 #define PACES 4
 #define SECOND 1000000000ULL
+#define HEADERS 52 // what a packet costs beside its payload: xdp.Headers
 
 // Set before loading.
 volatile const __be16 port = 0;      // the server's
@@ -203,7 +204,7 @@ static __always_inline int forward4(struct ethhdr *eth, void *end)
 		return XDP_PASS;
 	if (!links(eth, r))
 		return XDP_PASS;
-	if (!passes(r, bpf_ntohs(head[1]))) {
+	if (!passes(r, bpf_ntohs(head[1]) + HEADERS)) {
 		count(1, bpf_ntohs(head[1]));
 		return XDP_DROP;
 	}
@@ -241,7 +242,7 @@ static __always_inline int forward6(struct ethhdr *eth, void *end)
 		return XDP_PASS;
 	if (!links(eth, r))
 		return XDP_PASS;
-	if (!passes(r, bpf_ntohs(head[1]))) {
+	if (!passes(r, bpf_ntohs(head[1]) + HEADERS)) {
 		count(1, bpf_ntohs(head[1]));
 		return XDP_DROP;
 	}

@@ -36,6 +36,9 @@ type Route struct {
 	Paces            []Pace // what the packet has to pass, four at most
 }
 
+// Headers is what a packet costs a limit beside its payload, in bytes: the headers of IPv6, of UDP and of ChannelData.
+const Headers = 40 + 8 + 4
+
 type (
 	// Client is one end of routes, as AddClient numbered it.
 	Client uint32

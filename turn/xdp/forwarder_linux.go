@@ -167,7 +167,7 @@ func (f *Forwarder) RemoveClient(c Client) error {
 	return nil
 }
 
-// AddPace makes a limit of so many bytes of payload a second, after a second's worth at once. It returns ErrFull.
+// AddPace makes a limit of so many bytes a second, Headers for each packet among them, after a second's worth at once. It returns ErrFull.
 func (f *Forwarder) AddPace(rate int64) (Pace, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

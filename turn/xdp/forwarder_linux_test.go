@@ -248,7 +248,7 @@ func TestPace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	narrow, err := g.f.AddPace(1) // a byte, and not two
+	narrow, err := g.f.AddPace(Headers + 1) // a byte, and not two
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,16 @@ func TestPace(t *testing.T) {
 	g.send(g.a, channelData(0x4001, "beyond"))
 	g.send(g.a, channelData(0x4001, "x"))
 	g.comes(g.b, server, channelData(0x4777, "x"))
-	if n, err := g.f.Counts(); err != nil || n.Limited != 1 {
+	none, err := g.f.AddPace(Headers - 1) // not one without payload
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.join(g.a, 0x4001, g.b, 0x4777, none)
+	g.send(g.a, channelData(0x4001, ""))
+	g.join(g.a, 0x4001, g.b, 0x4777)
+	g.send(g.a, channelData(0x4001, ""))
+	g.comes(g.b, server, channelData(0x4777, ""))
+	if n, err := g.f.Counts(); err != nil || n.Limited != 2 {
 		t.Errorf("%+v, %v", n, err)
 	}
 	g.quiet(g.server)

@@ -17,7 +17,7 @@
 //	spreader   256 sockets, each 3 probes, then 8 answers    776 packets   200 a second
 //	seeker     2048 probes and an answer to each that comes 2112 packets   200 a second
 //
-// A packet has 18 bytes, 46 with its headers: 97 kB. A process is the spreader of eight runs at one time at most. The router in front of the
+// A packet has 18 bytes, 46 with its headers: 97 kB. A process is the spreader of eight runs at one time at most, and the seeker of eight. The router in front of the
 // seeker holds a mapping or filter entry for each probe until it expires, the spreader's one for each socket.
 //
 // It promises that the agent's sockets do what they did before, until a hole is found and after; that nothing is sent beyond the

@@ -11,7 +11,7 @@ const (
 	perSecond     = 200
 	randomSockets = 256
 	countSockets  = 64 // where the ports are counted
-	maxSpreaders  = 8  // at one time
+	maxRuns       = 8  // of a role, at one time
 	randomProbes  = 2048
 	countProbes   = countSockets + ahead
 	ahead         = 32 // how many mappings others behind the same NAT may take meanwhile

@@ -19,8 +19,9 @@ type Run struct {
 	sent int // for tests; read it when Do has returned
 }
 
-// spreading has a token for each spreader of this process: their sockets are many.
-var spreading = make(chan struct{}, maxSpreaders)
+// running has a token for each run of this process, by role: a spreader's sockets are many, and a seeker's probes fill the tables of the
+// router in front of it.
+var running = map[role]chan struct{}{seeker: make(chan struct{}, maxRuns), spreader: make(chan struct{}, maxRuns)}
 
 // Do sends what the role of this end asks for, until a hole is found, or the budget is spent, or ctx ends. It returns the address at which the
 // socket of Own reaches the other end. Errors: ErrNoHole, ErrBusy.
@@ -30,19 +31,22 @@ func (r *Run) Do(ctx context.Context) (netip.AddrPort, error) {
 	came := make(chan arrival, maxWaiting)
 	var peer netip.AddrPort
 	var ok bool
-	switch roles(r.Own.Side, r.Other, r.First) {
+	does := roles(r.Own.Side, r.Other, r.First)
+	if does != idle {
+		select {
+		case running[does] <- struct{}{}:
+			defer func() { <-running[does] }()
+		default:
+			return netip.AddrPort{}, fmt.Errorf("punch: %w", ErrBusy)
+		}
+	}
+	switch does {
 	case seeker:
 		r.Own.conn.listen(came)
 		defer r.Own.conn.listen(nil)
 		peer, ok = r.seek(ctx, came)
 	case spreader:
-		select {
-		case spreading <- struct{}{}:
-			peer, ok = r.spread(ctx, came)
-			<-spreading
-		default:
-			return netip.AddrPort{}, fmt.Errorf("punch: %w", ErrBusy)
-		}
+		peer, ok = r.spread(ctx, came)
 	}
 	if !ok {
 		return netip.AddrPort{}, fmt.Errorf("punch: %w", ErrNoHole)

@@ -1,6 +1,7 @@
 package punch
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"testing"
@@ -140,22 +141,30 @@ func TestCountsMeet(t *testing.T) {
 	}
 }
 
-// A process opens no more sockets than those of some runs.
-func TestSpreadersAreBounded(t *testing.T) {
-	plain, _ := loopback(t)
-	c := NewSockets().Wrap(plain)
-	defer c.Close()
-	for range maxSpreaders {
-		spreading <- struct{}{}
-	}
-	defer func() {
-		for range maxSpreaders {
-			<-spreading
+// A process makes some runs in each role at one time, and no more; the other role's do not count, and those that have ended neither.
+func TestRunsAreBounded(t *testing.T) {
+	random, steady := side("203.0.113.8:50000", Random, 0), side("203.0.113.7:50000", Steady, 0)
+	for does, sides := range map[role][2]Side{spreader: {random, steady}, seeker: {steady, random}} {
+		plain, _ := loopback(t)
+		c := NewSockets().Wrap(plain)
+		defer c.Close()
+		for range maxRuns {
+			running[does] <- struct{}{}
 		}
-	}()
-	r := Run{Own: Way{side("203.0.113.8:50000", Random, 0), c}, Other: side("203.0.113.7:50000", Steady, 0)}
-	if _, err := r.Do(t.Context()); !errors.Is(err, ErrBusy) || r.sent > 0 {
-		t.Errorf("%v, %d sent", err, r.sent)
+		r := Run{Own: Way{sides[0], c}, Other: sides[1]}
+		if _, err := r.Do(t.Context()); !errors.Is(err, ErrBusy) || r.sent > 0 {
+			t.Errorf("role %d: %v, %d sent", does, err, r.sent)
+		}
+		for range maxRuns {
+			<-running[does]
+		}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		for range maxRuns + 1 {
+			if _, err := r.Do(ended); !errors.Is(err, ErrNoHole) {
+				t.Errorf("role %d: %v", does, err)
+			}
+		}
 	}
 }
 

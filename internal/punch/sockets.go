@@ -20,7 +20,7 @@ var (
 	ErrSilent = errors.New("no answer from a STUN server")
 	// ErrNoHole is returned when a run has found none.
 	ErrNoHole = errors.New("no hole was found")
-	// ErrBusy is returned when as many runs have many sockets open as there may be.
+	// ErrBusy is returned when this process makes as many runs in that role as it may.
 	ErrBusy = errors.New("too many runs")
 )
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,9 +13,15 @@ import (
 	"github.com/pion/stun/v3"
 )
 
+// relayAt is whom the tests' messages go to.
+var relayAt = &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 3478}
+
+// askedBy is the transaction that they are of.
+var askedBy = [stun.TransactionIDSize]byte{1, 2, 3}
+
 func allocated(t *testing.T, kind stun.MessageType) []byte {
 	t.Helper()
-	m, err := stun.Build(stun.TransactionID, kind)
+	m, err := stun.Build(stun.NewTransactionIDSetter(askedBy), kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +33,9 @@ func TestHeadStart(t *testing.T) {
 	granted := allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassSuccessResponse))
 	refused := allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassErrorResponse))
 	binding := allocated(t, stun.BindingSuccess)
+	ask := allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest))
+	forged := bytes.Clone(granted)
+	forged[19]++
 	for _, tt := range []struct {
 		name string
 		urls []string
@@ -38,14 +48,19 @@ func TestHeadStart(t *testing.T) {
 		{"granted before", []string{"turn:a:1"}, [][]byte{granted}, 0, true, 0},
 		{"too late", []string{"turn:a:1?transport=udp"}, [][]byte{granted}, time.Second, false, udpHeadStart},
 		{"refused", []string{"turn:a:1?transport=udp"}, [][]byte{refused, binding, nil, {1, 3}, granted[:19]}, 100 * time.Millisecond, false, udpHeadStart},
+		{"granted to nobody who asked", []string{"turn:a:1"}, [][]byte{forged}, 100 * time.Millisecond, false, udpHeadStart},
 		{"no UDP", []string{"stun:a:1", "turn:a:1?transport=tcp", "turns:a:443?transport=tcp"}, [][]byte{granted}, 0, false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHeadStart(tt.urls)
+				h.hear(granted, relayAt) // before anything was asked
+				h.ask(ask, relayAt)
+				h.hear(granted, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: relayAt.Port})
+				h.hear(granted, &net.UDPAddr{IP: relayAt.IP, Port: relayAt.Port + 1})
 				hear := func() {
 					for _, b := range tt.hear {
-						h.hear(b)
+						h.hear(b, relayAt)
 					}
 				}
 				if tt.at == 0 {
@@ -88,7 +103,9 @@ func TestTURNDialerAfterUDP(t *testing.T) {
 	}
 	conn.Close()
 	(<-accept(t, l)).Close()
-	h.hear(granted)
+	ask := allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest))
+	h.ask(ask, relayAt)
+	h.hear(granted, relayAt)
 	if _, err := d.Dial("tcp4", l.Addr().String()); !errors.Is(err, errNotNeeded) {
 		t.Errorf("UDP works: %v", err)
 	}
@@ -98,12 +115,44 @@ func TestTURNDialerAfterUDP(t *testing.T) {
 	go func() { _, err := slow.Dial("tcp4", l.Addr().String()); ended <- err }()
 	held := <-accept(t, l)
 	defer held.Close()
-	slow.udp.hear(granted)
+	slow.udp.ask(ask, relayAt)
+	slow.udp.hear(granted, relayAt)
 	if err := tls.Server(held, server).Handshake(); err != nil {
 		t.Error(err)
 	}
 	if err := <-ended; !errors.Is(err, errNotNeeded) {
 		t.Errorf("UDP came to work meanwhile: %v", err)
+	}
+}
+
+// The socket of a TURN client tells what it sends and what comes.
+func TestHeadStartOfASocket(t *testing.T) {
+	relay, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	h := newHeadStart([]string{"turn:a:1"})
+	n, err := newTurnNet(nil, h, nil, nat64{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := n.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.WriteTo(allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest)), relay.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := relay.WriteTo(allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassSuccessResponse)), c.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.ReadFrom(make([]byte, 100)); err != nil || !h.wait(t.Context(), 0) {
+		t.Errorf("%v, or nobody was told", err)
 	}
 }
 

@@ -113,7 +113,7 @@ func (c *turnPacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		if err != nil {
 			return n, from, err
 		}
-		if c.udp.hear(b[:n]); !c.permissions.hear(b[:n]) {
+		if c.udp.hear(b[:n], from); !c.permissions.hear(b[:n]) {
 			return n, from, nil
 		}
 	}
@@ -132,6 +132,7 @@ func (c *turnPacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if out == nil {
 		return 0, errNoWayOut
 	}
+	c.udp.ask(out, to)
 	_, err := c.PacketConn.WriteTo(out, to)
 	if granted {
 		err = errors.Join(err, c.PacketConn.SetReadDeadline(time.Unix(1, 0))) // ReadFrom has something to say

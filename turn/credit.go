@@ -38,7 +38,7 @@ func (c *credit) spent(to netip.Addr, now time.Time) bool {
 
 // at is an address' slot.
 func (c *credit) at(a netip.Addr) *atomic.Uint64 {
-	return &c.slots[maphash.Comparable(c.seed, network(a))%creditSlots]
+	return &c.slots[maphash.Comparable(c.seed, Network(a))%creditSlots]
 }
 
 // since is how many seconds a slot has not changed.
@@ -63,10 +63,10 @@ func (c *credit) spend(to netip.Addr, received, answer int, now time.Time) bool 
 	}
 }
 
-// network is whose an address is, as limits see it: an IPv4 address stands for itself, an IPv6 address for its /64.
-func network(a netip.Addr) netip.Addr {
+// Network is whose an address is, as limits see it: an IPv4 address and this machine's own stand for themselves, an IPv6 address for its /64.
+func Network(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
-	if a.Is4() {
+	if a.Is4() || a.IsLoopback() {
 		return a
 	}
 	p, err := a.Prefix(64)

@@ -132,6 +132,7 @@ func TestCreditNetwork(t *testing.T) {
 		{"two /64", "2001:db8::1", "2001:db8:0:1::1", false},
 		{"mapped", "192.0.2.1", "::ffff:192.0.2.1", true},
 		{"neighbours", "192.0.2.1", "192.0.2.2", false},
+		{"this machine's", "::1", "::2", false},
 		{"zone", "fe80::1%eth0", "fe80::2%eth1", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

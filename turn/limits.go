@@ -62,7 +62,7 @@ func newShares() shares {
 // room says whether a payer and a client's address may have one allocation more.
 func (s *shares) room(u username, client netip.Addr, l Limits) bool {
 	full := func(has *share, most int) bool { return has != nil && most > 0 && has.allocations >= most }
-	return !full(s.payers[payerKey{u.payer, u.key}], l.PayerAllocations) && !full(s.clients[network(client)], l.ClientAllocations)
+	return !full(s.payers[payerKey{u.payer, u.key}], l.PayerAllocations) && !full(s.clients[Network(client)], l.ClientAllocations)
 }
 
 // sweep forgets those that have nothing any more, once a second at most.
@@ -82,7 +82,7 @@ func (s *shares) take(u username, client netip.Addr, now time.Duration) (payer, 
 		payer = taken(s.payers, payerKey{u.payer, u.key})
 	}
 	if !client.IsLoopback() {
-		address = taken(s.clients, network(client))
+		address = taken(s.clients, Network(client))
 	}
 	return payer, address
 }
@@ -100,7 +100,7 @@ func taken[K comparable](in map[K]*share, k K) *share {
 // give takes back what take counted.
 func (s *shares) give(u username, client netip.Addr, now time.Duration) {
 	given(s.payers, payerKey{u.payer, u.key}, now)
-	given(s.clients, network(client), now)
+	given(s.clients, Network(client), now)
 }
 
 func given[K comparable](in map[K]*share, k K, now time.Duration) {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/peephole-cam/peephole/turn"
 )
 
 const (
@@ -125,15 +127,10 @@ func (m *mux) release(from netip.Addr) {
 
 // source is a client's address, as the limit for each counts it.
 func source(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return turn.Network(tcp.AddrPort().Addr())
 	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() && !ip.IsLoopback() {
-		ip = netip.PrefixFrom(ip, 64).Masked().Addr()
-	}
-	return ip
+	return netip.Addr{}
 }
 
 // sort finds out where a connection belongs; nil: nowhere.

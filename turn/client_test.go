@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -118,7 +119,8 @@ type client struct {
 	realm   string
 	nonce   stun.Nonce
 	relayed *net.UDPAddr
-	data    []received // came in while an answer was awaited
+	data    []received    // came in while an answer was awaited
+	ends    []stun.Setter // what ask puts behind everything
 }
 
 // received is a packet from a peer: by channel, or if that is 0, from an address.
@@ -218,6 +220,12 @@ func (c *client) do(setters ...stun.Setter) *stun.Message {
 		if a.Contains(stun.AttrSoftware) {
 			c.t.Error("answer says what software this is")
 		}
+		if a.Type.Method != m.Type.Method {
+			c.t.Errorf("answer to %v is %v", m.Type, a.Type)
+		}
+		if m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(a) != nil || !m.Contains(stun.AttrFingerprint) && m.Type != stun.BindingRequest && a.Contains(stun.AttrFingerprint) {
+			c.t.Errorf("FINGERPRINT of the answer to %v, which has one: %v", m.Type, m.Contains(stun.AttrFingerprint))
+		}
 		return a
 	}
 }
@@ -278,10 +286,11 @@ func (c *client) ask(method stun.Method, setters ...stun.Setter) (*stun.Message,
 		}
 	}
 	key := stun.NewLongTermIntegrity(c.cred.Username, c.realm, c.cred.Password)
-	m := c.do(append(append([]stun.Setter{request}, setters...),
-		stun.NewUsername(c.cred.Username), stun.NewRealm(c.realm), c.nonce, key)...)
+	m := c.do(slices.Concat([]stun.Setter{request}, setters,
+		[]stun.Setter{stun.NewUsername(c.cred.Username), stun.NewRealm(c.realm), c.nonce, key}, c.ends)...)
 	code := c.code(m)
-	if code == 0 || code == 403 || code == 486 {
+	anonymous := code == 401 || code == 438 || code == 441 || code == 437 && method != stun.MethodAllocate // no key is known, or not whose
+	if !anonymous {
 		if err := key.Check(m); err != nil {
 			c.t.Errorf("answer %d to %v: %v", code, method, err)
 		}

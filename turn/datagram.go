@@ -131,7 +131,7 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 				d.put(m)
 				continue
 			}
-			if d.current.read(m.data[:m.n]) {
+			if d.current.read(m.data[:m.n], d.relay.table.find(m.from) != nil) {
 				d.at = m
 				return copy(p, m.data[:m.n]), net.UDPAddrFromAddrPort(m.from), nil
 			}

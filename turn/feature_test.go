@@ -2,6 +2,7 @@ package turn
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/pion/stun/v3"
@@ -89,6 +90,103 @@ func TestBinding(t *testing.T) {
 		}
 		if err := stun.Fingerprint.Check(m); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// ofAllocations are the requests for what there is already.
+var ofAllocations = []stun.Method{stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind}
+
+// Who has no allocation is told so, whatever is asked for it, and is asked for credentials before.
+func TestWithoutAllocation(t *testing.T) {
+	s := serve(t, Config{})
+	for _, over := range []string{"udp", "tcp"} {
+		for _, method := range ofAllocations {
+			cam, view := pair(t, s, over, "udp")
+			late := dial(t, s, over, cam.cred)
+			ask := []stun.Setter{attribute(stun.AttrChannelNumber, 0x40, 0, 0, 0), peerAt(view.relayed)}
+			m := late.do(append([]stun.Setter{stun.NewType(method, stun.ClassRequest)}, ask...)...)
+			var realm stun.Realm
+			if code := late.code(m); code != 401 || late.nonce.GetFrom(m) != nil || realm.GetFrom(m) != nil {
+				t.Errorf("%v over %s without credentials: %d, %v", method, over, code, m)
+			}
+			if _, code := late.ask(method, ask...); code != 437 {
+				t.Errorf("%v over %s without an allocation: %d", method, over, code)
+			}
+			if code := late.allocate(); code != 0 {
+				t.Fatal(code)
+			}
+			if _, code := late.ask(method, ask...); code != 0 {
+				t.Errorf("%v over %s with an allocation: %d", method, over, code)
+			}
+		}
+	}
+}
+
+// What must be understood and is not is named in a 420, to who has shown a password, and nothing else comes of the request.
+func TestUnknownAttributes(t *testing.T) {
+	s := serve(t, Config{})
+	for _, over := range []string{"udp", "tcp"} {
+		cam, view := pair(t, s, over, "udp")
+		strange := []stun.Setter{attribute(0x0024, 1, 2, 3, 4), attribute(0x7ff0), attribute(0xfff0, 1)}
+		ask := append([]stun.Setter{attribute(stun.AttrChannelNumber, 0x40, 0, 0, 0), peerAt(view.relayed), attribute(stun.AttrLifetime, 0, 0, 0, 0)}, strange...)
+		for _, method := range ofAllocations {
+			var unknown stun.UnknownAttributes
+			if m, code := cam.ask(method, ask...); code != 420 || unknown.GetFrom(m) != nil || !slices.Equal(unknown, stun.UnknownAttributes{0x0024, 0x7ff0}) {
+				t.Errorf("%v over %s: %d, %v", method, over, code, unknown)
+			}
+			forger := *cam
+			forger.cred.Password = "guessed"
+			if _, code := forger.ask(method, ask...); code != 401 {
+				t.Errorf("%v over %s with another password: %d", method, over, code)
+			}
+		}
+		fresh := dial(t, s, over, cam.cred)
+		if _, code := fresh.ask(stun.MethodAllocate, append(strange, wantUDP)...); code != 420 {
+			t.Errorf("Allocate over %s: %d", over, code)
+		}
+		if code := fresh.refresh(60); code != 437 {
+			t.Errorf("it made an allocation: %d", code)
+		}
+		if m := fresh.do(append(strange, stun.BindingRequest)...); fresh.code(m) != 0 {
+			t.Errorf("Binding over %s: %v", over, m)
+		}
+		if code := cam.refresh(60); code != 0 {
+			t.Errorf("the allocation is gone: %d", code)
+		}
+	}
+	if n := s.Stats(); n.Refusals["attribute"] != 8 {
+		t.Errorf("%+v", n.Refusals)
+	}
+}
+
+// A channel has a number that RFC 8656 has for channels.
+func TestChannelNumbers(t *testing.T) {
+	s := serve(t, Config{})
+	for channel, want := range map[uint16]int{0: 400, 0x3fff: 400, 0x4000: 0, 0x4fff: 0, 0x5000: 400, 0x7fff: 400, 0xffff: 400} {
+		cam, view := pair(t, s, "udp", "udp")
+		if code := cam.bind(channel, peerAt(view.relayed)); code != want {
+			t.Errorf("channel %#x: %d, want %d", channel, code, want)
+		}
+	}
+}
+
+// Who asks with a FINGERPRINT is answered with one, whatever the answer; do looks at it.
+func TestFingerprints(t *testing.T) {
+	s := serve(t, Config{})
+	for _, over := range []string{"udp", "tcp"} {
+		cam, view := pair(t, s, over, "udp")
+		late := dial(t, s, over, cam.cred)
+		if m := late.do(stun.NewType(stun.MethodAllocate, stun.ClassRequest), stun.Fingerprint); late.code(m) != 401 || late.nonce.GetFrom(m) != nil {
+			t.Errorf("without credentials: %v", m)
+		}
+		for _, c := range []*client{late, cam} {
+			c.ends = []stun.Setter{stun.Fingerprint}
+			for _, method := range append(ofAllocations, stun.MethodAllocate) {
+				for _, peer := range []*client{cam, view} {
+					c.ask(method, wantUDP, attribute(stun.AttrChannelNumber, 0x40, 0, 0, 0), peerAt(peer.relayed))
+				}
+			}
 		}
 	}
 }

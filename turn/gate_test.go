@@ -240,7 +240,7 @@ func TestLastMoment(t *testing.T) {
 		{message(0x0004, "000d0002"+"00010000"), 10 * time.Minute},
 	} {
 		var r request
-		if !r.read(row.message) || r.lifetime != row.want {
+		if !r.read(row.message, true) || r.lifetime != row.want {
 			t.Errorf("%x lives for %v, want %v", row.message, r.lifetime, row.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"time"
@@ -23,15 +24,22 @@ type request struct {
 	method      stun.Method
 	size        int // in bytes
 	nonce       []byte
-	peerPort    uint16         // of the first XOR-PEER-ADDRESS
-	lifetime    time.Duration  // that pion grants an Allocate or a Refresh
-	unsupported stun.ErrorCode // what an Allocate asks for and cannot have
-	key         []byte         // authenticates the answer, once the request's credentials are known
-	refusal     stun.ErrorCode // what to answer instead of pion's error, 0 to leave that
-	alternate   netip.AddrPort // of refusal 300
+	peerPort    uint16                 // of the first XOR-PEER-ADDRESS
+	channel     uint16                 // CHANNEL-NUMBER
+	lifetime    time.Duration          // that pion grants an Allocate or a Refresh
+	unsupported stun.ErrorCode         // what an Allocate asks for and cannot have
+	unknown     stun.UnknownAttributes // that must be understood (RFC 8489 section 14)
+	whole       []byte                 // the message, if it has such
+	fingerprint bool                   // it has a FINGERPRINT, and so shall the answer
+	key         []byte                 // authenticates the answer, once the request's credentials are known
+	refusal     stun.ErrorCode         // what to answer instead of pion's error, 0 to leave that
+	alternate   netip.AddrPort         // of refusal 300
 
 	in stun.Message // reused
 }
+
+// typeRefresh is that of a Refresh request.
+const typeRefresh = 0x0004
 
 // stunClass says whether p may be a STUN message (RFC 8489 section 5), and its class.
 func stunClass(p []byte) (stun.MessageClass, bool) {
@@ -45,7 +53,10 @@ func stunClass(p []byte) (stun.MessageClass, bool) {
 
 // read looks at a message before pion does, and says whether pion shall see it. What pion would not use, or would
 // panic at, it shall not: a peer address cut short, which pion/stun reads beyond its end.
-func (r *request) read(p []byte) bool {
+//
+// Of a client that has no allocation, what is for one is shown to pion as a Refresh, in p itself: that pion asks authenticate about,
+// and so it is answered, where the others pion passes over in silence.
+func (r *request) read(p []byte, has bool) bool {
 	if len(p) > 0 && p[0]&0xc0 != 0 {
 		return true // ChannelData, or noise that pion skips
 	}
@@ -67,17 +78,50 @@ func (r *request) read(p []byte) bool {
 	if class != stun.ClassRequest {
 		return true
 	}
-	r.method, r.unsupported, r.key, r.refusal, r.peerPort = m.Type.Method, 0, nil, 0, 0
-	r.size = len(p)
+	r.method, r.unsupported, r.key, r.refusal, r.peerPort, r.channel = m.Type.Method, 0, nil, 0, 0, 0
+	r.size, r.fingerprint = len(p), m.Contains(stun.AttrFingerprint)
+	r.unknown, r.whole = nil, nil
+	for _, a := range m.Attributes {
+		if a.Type < 0x8000 && !understood[a.Type] {
+			r.unknown, r.whole = append(r.unknown, a.Type), bytes.Clone(p)
+		}
+	}
 	nonce, _ := m.Get(stun.AttrNonce)
 	r.nonce = append(r.nonce[:0], nonce...)
 	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil {
 		r.peerPort = binary.BigEndian.Uint16(v[2:]) ^ 0x2112 // RFC 8489 section 14.2
 	}
+	if v, err := m.Get(stun.AttrChannelNumber); err == nil && len(v) == 4 {
+		r.channel = binary.BigEndian.Uint16(v)
+	}
 	if r.method == stun.MethodAllocate {
 		r.unsupported = unsupported(m)
 	}
 	r.lifetime = lifetime(m)
+	if !has && (r.method == stun.MethodCreatePermission || r.method == stun.MethodChannelBind) {
+		binary.BigEndian.PutUint16(p, typeRefresh)
+	}
+	return true
+}
+
+// understood are the attributes of requests that a client may rely on. To others that must be understood the answer is 420, where
+// pion passes them over; but to who has shown no password, as with Binding requests. DONT-FRAGMENT pion answers so.
+var understood = map[stun.AttrType]bool{
+	stun.AttrUsername: true, stun.AttrMessageIntegrity: true, stun.AttrRealm: true, stun.AttrNonce: true, stun.AttrRequestedTransport: true,
+	stun.AttrRequestedAddressFamily: true, stun.AttrLifetime: true, stun.AttrEvenPort: true, stun.AttrReservationToken: true,
+	stun.AttrDontFragment: true, stun.AttrXORPeerAddress: true, stun.AttrChannelNumber: true, stun.AttrData: true,
+}
+
+// strange says whether a request has what must be understood and is not, and was made with a key, which authenticates the answer then.
+func (r *request) strange(key []byte) bool {
+	if len(r.unknown) == 0 {
+		return false
+	}
+	m := stun.Message{Raw: r.whole}
+	if m.Decode() != nil || stun.MessageIntegrity(key).Check(&m) != nil {
+		return false
+	}
+	r.key = key
 	return true
 }
 
@@ -118,35 +162,57 @@ func unsupported(m *stun.Message) stun.ErrorCode {
 	return 0
 }
 
-// answer returns p, or if p is an error response, what to send instead of it.
+// answer returns what to send instead of pion's answer p, which is p where nothing is to be changed.
 func (r *request) answer(p []byte, realm string) []byte {
-	if class, ok := stunClass(p); !ok || class != stun.ClassErrorResponse {
+	class, ok := stunClass(p)
+	if !ok || class != stun.ClassErrorResponse && !r.fingerprint {
 		return p
 	}
 	m := stun.Message{Raw: p}
 	if m.Decode() != nil {
 		return p
 	}
-	code := r.refusal
-	if code == 0 {
-		if m.Contains(stun.AttrErrorCode) {
+	if class == stun.ClassErrorResponse {
+		m.SetType(stun.NewType(r.method, class)) // it may have been shown another
+		out, err := stun.Build(r.refused(&m, realm)...)
+		if err != nil {
 			return p
 		}
-		code = stun.CodeBadRequest // a CreatePermission without a peer address
+		m = *out
 	}
-	setters := []stun.Setter{&stun.Message{TransactionID: m.TransactionID}, m.Type, code}
-	if code == stun.CodeTryAlternate {
-		setters = append(setters, &stun.AlternateServer{IP: r.alternate.Addr().Unmap().AsSlice(), Port: int(r.alternate.Port())})
+	if r.fingerprint && !m.Contains(stun.AttrFingerprint) {
+		if stun.Fingerprint.AddTo(&m) != nil {
+			return p
+		}
 	}
+	return m.Raw
+}
+
+// refused is what to answer instead of an error of pion's: with the code that is meant, and authenticated if the request was (RFC 8489
+// section 9.2.4), which pion does not do.
+func (r *request) refused(m *stun.Message, realm string) []stun.Setter {
+	setters := []stun.Setter{&stun.Message{TransactionID: m.TransactionID}, m.Type}
+	code := r.refusal
 	switch {
-	case code == stun.CodeUnauthorized: // RFC 8489 section 9.2.4
-		setters = append(setters, stun.NewRealm(realm), stun.Nonce(r.nonce))
-	case r.key != nil:
+	case code == 0 && m.Contains(stun.AttrErrorCode):
+		for _, a := range m.Attributes {
+			setters = append(setters, a)
+		}
+	case code == 0:
+		setters = append(setters, stun.CodeBadRequest) // a CreatePermission without a peer address
+	default:
+		setters = append(setters, code)
+	}
+	switch code {
+	case stun.CodeTryAlternate:
+		setters = append(setters, &stun.AlternateServer{IP: r.alternate.Addr().Unmap().AsSlice(), Port: int(r.alternate.Port())})
+	case stun.CodeUnknownAttribute:
+		setters = append(setters, r.unknown)
+	case stun.CodeUnauthorized: // RFC 8489 section 9.2.4
+		return append(setters, stun.NewRealm(realm), stun.Nonce(r.nonce))
+	}
+	if r.key != nil {
 		setters = append(setters, stun.MessageIntegrity(r.key))
 	}
-	out, err := stun.Build(setters...)
-	if err != nil {
-		return p
-	}
-	return out.Raw
+	return setters
 }

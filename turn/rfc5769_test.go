@@ -82,7 +82,7 @@ func TestRFC5769(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			raw := vector(t, v.hex)
 			var r request
-			if r.read(bytes.Clone(raw)) != v.request {
+			if r.read(bytes.Clone(raw), true) != v.request {
 				t.Errorf("goes up to pion: %v, want %v", !v.request, v.request)
 			}
 			m := &stun.Message{Raw: bytes.Clone(raw)}

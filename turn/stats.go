@@ -13,7 +13,7 @@ type Stats struct {
 	Kernel           uint64 // of the packets, those that XDP forwarded
 
 	AuthFailures map[string]uint64 // malformed, expired, unknown_key, bad_integrity, wrong_credentials, no_allocation
-	Refusals     map[string]uint64 // quota, peer, transport, connections, draining
+	Refusals     map[string]uint64 // quota, peer, transport, connections, draining, attribute
 	Drops        map[string]uint64 // why a packet went nowhere: see the reasons
 }
 
@@ -32,8 +32,9 @@ const (
 	refusedTransport
 	refusedConn
 	refusedDraining
-	dropQueueFull // a TCP or TLS client does not read
-	dropNotPeer   // of the session, or no longer
+	refusedAttribute // that must be understood and is not
+	dropQueueFull    // a TCP or TLS client does not read
+	dropNotPeer      // of the session, or no longer
 	dropUnbound
 	dropTooBig
 	dropMalformed
@@ -72,7 +73,7 @@ func (c *counters) snapshot() Stats {
 		Packets:          c.packets.Load(),
 		Bytes:            c.bytes.Load(),
 		AuthFailures:     named(authMalformed, "malformed", "expired", "unknown_key", "bad_integrity", "wrong_credentials", "no_allocation"),
-		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections", "draining"),
+		Refusals:         named(refusedQuota, "quota", "peer", "transport", "connections", "draining", "attribute"),
 		Drops: named(dropQueueFull, "queue_full", "not_peer", "unbound", "too_big", "malformed", "rate", "unproved",
 			"no_allocation", "no_channel", "no_permission", "send", "requests_full"),
 	}

@@ -185,7 +185,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		case len(message) > len(p):
 			n.count(dropTooBig)
 		case s.listener.relay.forward(s.allocation.Load(), message, s.outlet()):
-		case s.current.read(message):
+		case s.current.read(message, s.allocation.Load() != nil):
 			return copy(p, message), s.skip(&taken)
 		default:
 			n.count(dropMalformed)

@@ -114,6 +114,9 @@ func (t *transport) authenticate(name, realm string, client net.Addr) ([]byte, b
 	if !now.Before(deadline) {
 		return refuse(stun.CodeUnauthorized, authExpired)
 	}
+	if r.strange(key) {
+		return refuse(stun.CodeUnknownAttribute, refusedAttribute)
+	}
 	r.key = key
 	return key, true
 }
@@ -161,6 +164,12 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 	return false
 }
 
+// Channels have these numbers (RFC 8656 section 12); pion binds others too.
+const (
+	firstChannel = 0x4000
+	lastChannel  = 0x4fff
+)
+
 // permitted says whether a client may have a permission or a channel for a peer: for the other end of its session
 // only, and a channel only for the port of its relayed address too, so that channels are as few as peers.
 func (t *transport) permitted(client net.Addr, peer net.IP) bool {
@@ -169,6 +178,11 @@ func (t *transport) permitted(client net.Addr, peer net.IP) bool {
 	a, b := t.at(c)
 	if a != nil && a.ending() {
 		r.refusal = stun.CodeAllocMismatch
+		t.counters.count(refusedPeer)
+		return false
+	}
+	if r.method == stun.MethodChannelBind && (r.channel < firstChannel || r.channel > lastChannel) {
+		r.refusal = stun.CodeBadRequest
 		t.counters.count(refusedPeer)
 		return false
 	}

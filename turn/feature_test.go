@@ -160,10 +160,10 @@ func TestUnknownAttributes(t *testing.T) {
 	}
 }
 
-// A channel has a number that RFC 8656 has for channels.
+// A channel has a number that RFC 5766 has for channels.
 func TestChannelNumbers(t *testing.T) {
 	s := serve(t, Config{})
-	for channel, want := range map[uint16]int{0: 400, 0x3fff: 400, 0x4000: 0, 0x4fff: 0, 0x5000: 400, 0x7fff: 400, 0xffff: 400} {
+	for channel, want := range map[uint16]int{0: 400, 0x3fff: 400, 0x4000: 0, 0x4fff: 0, 0x5000: 0, 0x7fff: 0, 0x8000: 400, 0xffff: 400} {
 		cam, view := pair(t, s, "udp", "udp")
 		if code := cam.bind(channel, peerAt(view.relayed)); code != want {
 			t.Errorf("channel %#x: %d, want %d", channel, code, want)

@@ -164,10 +164,11 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 	return false
 }
 
-// Channels have these numbers (RFC 8656 section 12); pion binds others too.
+// Channels have these numbers; pion binds others too. RFC 8656, section 12, ends at 0x4fff, but clients of before, Debian's coturn's among them,
+// take any of RFC 5766's, section 11. They harm nobody here.
 const (
 	firstChannel = 0x4000
-	lastChannel  = 0x4fff
+	lastChannel  = 0x7fff
 )
 
 // permitted says whether a client may have a permission or a channel for a peer: for the other end of its session

@@ -84,7 +84,7 @@ func (c *config) flags(stderr io.Writer) (set *flag.FlagSet, file *string) {
 	set.IntVar(&c.turnAllocations, "turn-allocations", 1<<16, "most `allocations` of TURN at one time; each takes about 7 kB of memory")
 	set.StringVar(&c.turnSecret, "turn-secret", "", "`file` of 32 or more random bytes that all your relays have, read again every hour; who has it can use them all. Default: a secret of this process alone")
 	set.StringVar(&c.turnAlso, "turn-also", "", "TURN `URLs`, with commas, of another relay that has the same -turn-secret: a session keeps a place on both, and goes on by one when the other is lost")
-	set.DurationVar(&c.drain, "drain", 0, "how long TURN keeps its clients after SIGTERM, while signaling and new clients go elsewhere; 0: not at all")
+	set.DurationVar(&c.drain, "drain", 0, "how long TURN keeps its clients after SIGTERM, while signaling and new clients go elsewhere and the -listen port is free; 0: not at all")
 	set.StringVar(&c.drainTo, "drain-to", "", "`IP:PORT`s, with commas, of TURN where new clients are sent meanwhile")
 	set.StringVar(&c.state, "state", "relay-state", "`folder` for what must survive a restart: the operator's key, the self-signed certificate")
 	set.StringVar(&c.publicURL, "public-url", "", "the `URL` that devices use: scheme, host and port, no path (default: made from -listen)")

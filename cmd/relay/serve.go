@@ -148,7 +148,7 @@ func (r *relay) serve(ctx context.Context, ready func() error) error {
 		"http":      func(ctx context.Context) error { return r.serveHTTP(ctx, r.main, r.handler()) },
 	}
 	if r.shared != nil {
-		parts["port"] = func(context.Context) error { return r.shared.Run(drained) }
+		parts["port"] = r.shared.Run // not until it has drained: the process that comes next wants the port, and TURN keeps the connections it has
 	}
 	if r.metrics != nil {
 		parts["metrics"] = func(context.Context) error { return r.serveHTTP(drained, r.metrics, r.metricsHandler()) }

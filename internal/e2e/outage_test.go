@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/pion/stun/v3"
 )
 
 // While the relay is away a session on the direct path goes on; when it is back, new ones begin and a relayed one comes back.
@@ -70,6 +73,70 @@ func TestRelayDrains(t *testing.T) {
 	w := outcome{stdout: <-watching.lines}.parse(t)
 	if code := watching.ProcessState.ExitCode(); code != 0 || w.Path != "relay" || w.Missing+w.Rejected+w.Delayed != 0 {
 		t.Errorf("exit %d, %+v; want a relayed session without a break", code, w)
+	}
+	eventually(t, "the relay ends", func() bool {
+		select {
+		case _, open := <-relay.lines:
+			return !open
+		default:
+			return false
+		}
+	})
+	relay.stop()
+	if code := relay.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the relay ended with %d", code)
+	}
+	plays(t, file)
+}
+
+// A relay that drains makes room for the next one: that takes the port of signaling while the first still serves TURN's clients, those too that came
+// by this port. A picture under way misses nothing, and new ones begin.
+func TestRelayIsReplaced(t *testing.T) {
+	t.Parallel()
+	relay, url := startRelayAt(t, "127.0.0.1:0", "-drain", "10m")
+	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
+	v := newTerminal(t)
+	v.pair(t, sim.line(t, "pair sim-0 "))
+	file := filepath.Join(t.TempDir(), "relayed.h264")
+	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-relay-only", "-o", file)...)
+	eventually(t, "the picture moves", func() bool { return size(file) > 40_000 })
+	port := strings.TrimPrefix(url, "http://")
+	conn, err := net.Dial("tcp", port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	shared, held := &turnSocket{t: t, conn: conn}, askGrant(t, url).Viewer
+	if code := errorOf(shared.ask(stun.MethodAllocate, held, wantUDP)); code != 0 {
+		t.Fatalf("allocate by the shared port: %d", code)
+	}
+
+	if err := relay.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	relay.await(t, "draining", 1)
+	eventually(t, "the port is free", func() bool {
+		c, err := net.Dial("tcp", port)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	startRelayAt(t, port)
+	sim.await(t, "connected to the relay", 2)
+	before := size(file)
+	v.ok(t, "watch", "sim-0", "-frames", "5", "-relay-only")
+	eventually(t, "a picture through the relay that drains", func() bool { return size(file) > before+50_000 })
+	if code := errorOf(shared.ask(stun.MethodRefresh, held)); code != 0 {
+		t.Errorf("refresh by the shared port: %d", code)
+	}
+	watching.stop()
+	w := outcome{stdout: <-watching.lines}.parse(t)
+	if code := watching.ProcessState.ExitCode(); code != 0 || w.Path != "relay" || w.Missing+w.Rejected+w.Delayed != 0 {
+		t.Errorf("exit %d, %+v; want a relayed session without a break", code, w)
+	}
+	if code := errorOf(shared.ask(stun.MethodRefresh, held, lifetime(0))); code != 0 {
+		t.Errorf("the end by the shared port: %d", code)
 	}
 	eventually(t, "the relay ends", func() bool {
 		select {

@@ -13,7 +13,7 @@
 //   - No packet leaves except to a client that authenticated. Reaching into somebody's network, or from one household
 //     into another, is not filtered but impossible: an allocation holds references to its session's allocations, and
 //     there is no code that sends to an address.
-//   - The other end's relayed address is the only peer that gets a permission or a channel; every other gets 403.
+//   - The other end's relayed address is the only peer that gets a channel, and its IP the only one that gets a permission; every other gets 403.
 //     That answer is a courtesy to ICE. The gate is [relay.pass], passed by every packet.
 //   - A second UDP port, if there is one, answers Binding requests to the address that asked and knows nothing of allocations.
 //   - Memory is bounded: allocations per session, payer, source address and in all, packets per queue, stream connections. So is

@@ -43,7 +43,7 @@ func TestWithXDP(t *testing.T) {
 	}
 	tests := []string{
 		"TestRelay", "TestReload", "TestStreamEnds", "TestExpires", "TestForbiddenPeers", "TestGateAlone", "TestOrder", "TestSlowClient",
-		"TestPermissionExpires", "TestChannelRebind", "TestAllocationRefresh", "TestRateOnTheWay", "TestEmptyPacketsCost", "TestPayersOfSessions", "TestDrain",
+		"TestPermissionExpires", "TestChannelRebind", "TestAllocationRefresh", "TestRateOnTheWay", "TestEmptyPacketsCost", "TestSharedIP", "TestPayersOfSessions", "TestDrain",
 		"TestMalformed", "TestNoMobility", "TestBadCredentials", "TestRotationWhileServing", "TestRefreshCap",
 	}
 	cmd := exec.Command(os.Args[0], "-test.run", "^("+strings.Join(tests, "|")+")$", "-test.v", "-test.timeout", "5m")

@@ -7,9 +7,9 @@ import (
 )
 
 // Limits bind what clients may hold and send beyond their own session's share, so that one household, one address or one flood
-// does not take what others need. 0 is no limit. A rate is in bytes a second, after a burst of one second's worth; what
-// goes beyond is dropped and counted. A packet costs its payload and xdp.Headers, so that one without payload costs something too. An IPv6 client counts by its /64; a loopback address is bound by no limit of addresses, and
-// what was granted to "" by none of payers.
+// does not take what others need. 0 is no limit. A rate is in bytes a second, after a burst of one second's worth; what goes beyond is
+// dropped and counted. A packet costs its payload and xdp.Headers, so that one without payload costs something too. An IPv6 client counts
+// by its /64; a loopback address is bound by no limit of addresses, and what was granted to "" by none of payers.
 type Limits struct {
 	PayerAllocations  int // alive, of all sessions that were granted to one payer
 	ClientAllocations int // alive, from one source address

@@ -267,11 +267,11 @@ func TestPace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.join(g.a, 0x4001, g.b, 0x4777, none)
-	g.send(g.a, channelData(0x4001, ""))
-	g.join(g.a, 0x4001, g.b, 0x4777)
-	g.send(g.a, channelData(0x4001, ""))
-	g.comes(g.b, server, channelData(0x4777, ""))
+	g.join(g.a, 0x4002, g.b, 0x4778, none)
+	g.join(g.a, 0x4003, g.b, 0x4779)
+	g.send(g.a, channelData(0x4002, ""))
+	g.send(g.a, channelData(0x4003, ""))
+	g.comes(g.b, server, channelData(0x4779, ""))
 	if n, err := g.f.Counts(); err != nil || n.Limited != 2 {
 		t.Errorf("%+v, %v", n, err)
 	}

@@ -3,6 +3,8 @@ package turn
 import (
 	"errors"
 	"net/netip"
+	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,8 +15,8 @@ const (
 )
 
 // worker reads one socket, and sends what it read before it reads again. While it sends, more comes in, which it then reads in one
-// go: so it takes more at a time the more there is, and waits for nothing. A call that finds the socket empty sleeps in
-// the kernel, and no other call is needed to wake up.
+// go: so it takes more at a time the more there is. With nothing in hand it may wait for more to gather, see gathering. A call
+// that finds the socket empty sleeps in the kernel, and no other call is needed to wake up.
 type worker struct {
 	ingress
 	socket   *batchSocket
@@ -44,7 +46,12 @@ func newWorker(s *batchSocket, fd int, in ingress) *worker {
 }
 
 func (w *worker) run() {
+	// The thread is this worker's until both end, since it wakes when it asked to, and not up to 50 µs later as threads do.
+	runtime.LockOSThread()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // else it waits twice as long
 	var wait backoff
+	var gather gathering
+	last, nap := time.Now(), unix.NsecToTimespec(gatherFor.Nanoseconds())
 	closed := w.requests.closed
 	for used := len(w.messages); ; {
 		for i := range w.messages[:used] { // the kernel wrote there
@@ -63,16 +70,22 @@ func (w *worker) run() {
 			continue
 		}
 		wait = 0
+		datagrams := 0
 		for i := range w.messages[:n] {
-			w.take(i)
+			datagrams += w.take(i)
 		}
 		w.out.flush()
 		used = n
+		now := time.Now()
+		if gather.round(now.Sub(last), n, datagrams) {
+			_ = unix.Nanosleep(&nap, nil) // a signal may end it before its time
+		}
+		last = now
 	}
 }
 
-// take handles one message, of one datagram or of many.
-func (w *worker) take(i int) {
+// take handles one message, of one datagram or of many, and returns of how many.
+func (w *worker) take(i int) int {
 	m := &w.messages[i]
 	p := w.arena[i*w.size:][:m.n]
 	size, local := 0, netip.Addr{}
@@ -81,7 +94,11 @@ func (w *worker) take(i int) {
 	}
 	if m.Flags&unix.MSG_TRUNC != 0 {
 		w.relay.counters.count(dropTooBig)
-		return
+		return 1
 	}
 	w.datagrams(p, size, w.names[i].get(), local)
+	if size <= 0 {
+		return 1
+	}
+	return (len(p) + size - 1) / size
 }

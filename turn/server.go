@@ -103,7 +103,7 @@ func (s *Server) openKernel() error {
 		return nil
 	}
 	at := s.sockets.local().AddrPort()
-	f, err := xdp.Attach(xdp.Config{Interface: s.config.XDP, Port: at.Port(), Clients: s.config.MaxAllocations})
+	f, err := xdp.Attach(xdp.Config{Interface: s.config.XDP, Port: at.Port(), Clients: s.config.MaxAllocations, Logger: s.config.Logger})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrXDP, err)
 	}

@@ -2,6 +2,7 @@ package xdp
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
 )
 
@@ -16,9 +17,10 @@ var (
 
 // Config says where to attach, and how much there will be.
 type Config struct {
-	Interface string // by name; clients reach the server through it
-	Port      uint16 // UDP, the server's
-	Clients   int    // most at one time; there can be as many limits of their own besides, and four routes for each
+	Interface string       // by name; clients reach the server through it
+	Port      uint16       // UDP, the server's
+	Clients   int          // most at one time; there can be as many limits of their own besides, and four routes for each
+	Logger    *slog.Logger // nil: silent
 }
 
 // Channel is ChannelData as its sender sends it.

@@ -27,6 +27,7 @@ const (
 // Forwarder is the program, attached. It is safe for concurrent use.
 type Forwarder struct {
 	attached                       link.Link
+	moderation                     moderation
 	program                        *ebpf.Program
 	routes, clients, paces, totals *ebpf.Map
 
@@ -84,6 +85,9 @@ func Attach(c Config) (*Forwarder, error) {
 		}
 		return nil, fmt.Errorf("attach to %s: %w", c.Interface, err)
 	}
+	if f.moderation, err = moderate(c.Interface); err != nil && c.Logger != nil {
+		c.Logger.Warn("every packet may wake the processor for XDP", "error", err)
+	}
 	return f, nil
 }
 
@@ -136,9 +140,9 @@ func sendsUnsummed(name string) (bool, error) {
 	return unix.ByteSliceToString(info.Driver[:]) == "veth", nil
 }
 
-// Close detaches the program.
+// Close detaches the program, and leaves the interface as it was.
 func (f *Forwarder) Close() error {
-	var errs []error
+	errs := []error{f.moderation.end()}
 	if f.attached != nil {
 		errs = append(errs, f.attached.Close())
 	}

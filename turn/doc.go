@@ -36,7 +36,7 @@
 //
 // A stream's reader takes the same way from relay.forward on. Nothing on it allocates or locks, but a queue once a round. A worker
 // never waits with something in hand: it sends what it read and reads again, and so takes more at a time the more there is. Where
-// single packets come fast, it lets them gather for 50 µs before it reads again (gathering_linux.go).
+// single packets come fast, it lets them gather for 30 µs before it reads again (gathering_linux.go).
 // Where the operator asks for it, the kernel does the same for ChannelData between UDP clients before they reach a socket
 // ([Config.XDP], kernel.go, package turn/xdp).
 //

@@ -73,7 +73,7 @@ bench: ## the benchmarks of every package
 # QUICK=1 shows a few figures within a minute and writes nothing. ALLOCATIONS=16,400, BURSTS=8 and RUNS=3 measure less, or more.
 # COTURN='PATH [ARGUMENTS]' measures another coturn too.
 bench-turn: export BENCH_TURN ?= $(if $(QUICK),,$(CURDIR)/doc/turn-benchmark.md)
-bench-turn: deps ## our TURN server beside coturn and pion; writes doc/turn-benchmark.md (ten minutes, as root)
+bench-turn: deps ## our TURN server beside coturn and pion; writes doc/turn-benchmark.md (a quarter of an hour, as root)
 	go test -v -run '^$$' -bench TURN -benchtime 1x -timeout 2h ./internal/turnbench
 
 soak-turn: export SOAK ?= 30m

@@ -38,6 +38,11 @@ func makeEnd(t testing.TB, name string) *namespace {
 		t.Fatalf("natlab: %v", err)
 	}
 	t.Cleanup(n.close)
+	// The one that every kernel lets a namespace have, whatever this machine prefers: BBR's pacing makes a timer of every packet where a
+	// round trip is nothing.
+	if err := n.sysctl("net/ipv4/tcp_congestion_control", "reno"); err != nil {
+		t.Fatalf("natlab: %v", err)
+	}
 	return n
 }
 

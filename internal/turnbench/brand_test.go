@@ -3,8 +3,13 @@
 package turnbench
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -29,7 +34,14 @@ type brand struct {
 	heap    bool // says how large its heap is, when asked by a line
 	ours    bool
 	express bool // takes packets by XDP, at a device
-	command func(t testing.TB, at netip.AddrPort, device string, cores int) (*exec.Cmd, credentials)
+	command func(t testing.TB, at place, cores int) (*exec.Cmd, credentials)
+}
+
+// place is where a server is to serve.
+type place struct {
+	plain  netip.AddrPort // UDP and TCP
+	secure netip.AddrPort // TLS; zero: none
+	device string         // for XDP; empty: none
 }
 
 // brands are all that are to be had here, ours first. COTURN is the path of another coturn, with arguments of its own.
@@ -84,7 +96,7 @@ func build(t testing.TB) string {
 	return path
 }
 
-func ours(t testing.TB, at netip.AddrPort, device string, _ int) (*exec.Cmd, credentials) {
+func ours(t testing.TB, at place, _ int) (*exec.Cmd, credentials) {
 	t.Helper()
 	secret := make([]byte, turn.MinSecret)
 	rand.Read(secret)
@@ -94,10 +106,7 @@ func ours(t testing.TB, at netip.AddrPort, device string, _ int) (*exec.Cmd, cre
 	}
 	var mu sync.Mutex
 	grants := make(map[int]turn.Grant) // by session
-	args := []string{"ours", hex.EncodeToString(secret), at.String()}
-	if device != "" {
-		args = append(args, device)
-	}
+	args := append(at.flags(t), "ours", hex.EncodeToString(secret), at.plain.String())
 	return exec.Command(build(t), args...), func(client int) (string, string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -117,9 +126,22 @@ const user, password = "load", "loadloadload"
 
 func everybody(int) (string, string) { return user, password }
 
-func pion(t testing.TB, at netip.AddrPort, _ string, _ int) (*exec.Cmd, credentials) {
+func pion(t testing.TB, at place, _ int) (*exec.Cmd, credentials) {
 	t.Helper()
-	return exec.Command(build(t), "pion", user+":"+password, at.String()), everybody
+	return exec.Command(build(t), append(at.flags(t), "pion", user+":"+password, at.plain.String())...), everybody
+}
+
+// flags are the contestant's for what is asked for beyond UDP and TCP.
+func (at place) flags(t testing.TB) (flags []string) {
+	t.Helper()
+	if at.device != "" {
+		flags = append(flags, "-xdp", at.device)
+	}
+	if at.secure.IsValid() {
+		cert, key := certificate(t)
+		flags = append(flags, "-tls", at.secure.String(), "-cert", cert, "-key", key)
+	}
+	return flags
 }
 
 // coturn is a coturn of any version, at its defaults, but for what it does not need here.
@@ -134,24 +156,73 @@ func coturn(t testing.TB, name, path string, extra ...string) brand {
 	if len(lines) > 0 {
 		version = lines[len(lines)-1]
 	}
-	return brand{name: name, version: version, command: func(t testing.TB, at netip.AddrPort, _ string, cores int) (*exec.Cmd, credentials) {
+	return brand{name: name, version: version, command: func(t testing.TB, at place, cores int) (*exec.Cmd, credentials) {
 		dir := t.TempDir()
-		args := append([]string{
-			"-n", "--no-tls", "--no-dtls", "--no-cli", "--no-stdout-log", "--simple-log", "--log-file=" + filepath.Join(dir, "log"),
-			"--pidfile=" + filepath.Join(dir, "pid"), "--userdb=" + filepath.Join(dir, "db"),
-			"--listening-ip=" + at.Addr().String(), "--listening-port=" + strconv.Itoa(int(at.Port())), "--relay-ip=" + at.Addr().String(),
+		args := []string{"--no-tls"}
+		if at.secure.IsValid() {
+			cert, key := certificate(t)
+			args = []string{"--cert=" + cert, "--pkey=" + key, "--tls-listening-port=" + strconv.Itoa(int(at.secure.Port()))}
+		}
+		args = append(append(args,
+			"-n", "--no-dtls", "--no-cli", "--no-stdout-log", "--simple-log", "--log-file="+filepath.Join(dir, "log"),
+			"--pidfile="+filepath.Join(dir, "pid"), "--userdb="+filepath.Join(dir, "db"),
+			"--listening-ip="+at.plain.Addr().String(), "--listening-port="+strconv.Itoa(int(at.plain.Port())), "--relay-ip="+at.plain.Addr().String(),
 			"--min-port=10000", "--max-port=65535", "--allow-loopback-peers",
-			"--lt-cred-mech", "--user=" + user + ":" + password, "--realm=coturn", "--relay-threads=" + strconv.Itoa(cores),
-		}, extra...)
+			"--lt-cred-mech", "--user="+user+":"+password, "--realm=coturn", "--relay-threads="+strconv.Itoa(cores),
+		), extra...)
 		return exec.Command(path, args...), everybody
 	}}
 }
 
-// answers waits until a server answers a Binding request (RFC 8489, section 2.1).
-func (g ground) answers(t testing.TB, at netip.AddrPort) {
+// certificate writes a certificate that nobody has signed but its own key, an ECDSA key on P-256, into files of their own.
+func certificate(t testing.TB) (cert, key string) {
 	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(&block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// answers waits until a server answers a Binding request (RFC 8489, section 2.1), and takes connections.
+func (g ground) answers(t testing.TB, at place) {
+	t.Helper()
+	for _, stream := range []netip.AddrPort{at.plain, at.secure} {
+		for end := time.Now().Add(30 * time.Second); stream.IsValid(); {
+			err := g.load.Do(func() error {
+				conn, err := net.Dial("tcp4", stream.String())
+				if err == nil {
+					conn.Close()
+				}
+				return err
+			})
+			if err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("nothing listens at %s within 30 s: %v", stream, err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 	var conn net.Conn
-	if err := g.load.Do(func() (err error) { conn, err = net.Dial("udp4", at.String()); return err }); err != nil {
+	if err := g.load.Do(func() (err error) { conn, err = net.Dial("udp4", at.plain.String()); return err }); err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
@@ -163,5 +234,5 @@ func (g ground) answers(t testing.TB, at netip.AddrPort) {
 			return
 		}
 	}
-	t.Fatalf("nothing answers at %s within 30 s", at)
+	t.Fatalf("nothing answers at %s within 30 s", at.plain)
 }

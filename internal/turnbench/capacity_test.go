@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -109,12 +110,12 @@ func BenchmarkCapacity(b *testing.B) {
 	g := loopback(b, c)
 	b.Logf("| allocations | per second of processor time | resident bytes of each | heap bytes of each |")
 	for _, n := range counts {
-		large := brand{name: "ours", ours: true, heap: true, command: func(t testing.TB, at netip.AddrPort, _ string, cores int) (*exec.Cmd, credentials) {
-			cmd, shown := ours(t, at, "", cores)
-			cmd.Args = append(cmd.Args, "", strconv.Itoa(n))
+		large := brand{name: "ours", ours: true, heap: true, command: func(t testing.TB, at place, cores int) (*exec.Cmd, credentials) {
+			cmd, shown := ours(t, at, cores)
+			cmd.Args = slices.Insert(cmd.Args, 1, "-allocations", strconv.Itoa(n))
 			return cmd, shown
 		}}
-		s := g.start(b, large, c.one, 0, n)
+		s := g.start(b, large, c.one, 0, n, byUDP)
 		x := s.idle(b, n)
 		b.Logf("| %s | %s | %s | %s |", thousands(n), thousands(int(x.PerCPU)), thousands(int(x.Resident)), thousands(int(x.Heap)))
 		s.stop()

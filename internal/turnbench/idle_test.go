@@ -17,7 +17,7 @@ func (r *result) idling(t testing.TB, g ground, on []int, p plan) {
 	t.Helper()
 	for range p.Runs {
 		for _, b := range r.at(g) {
-			s := g.start(t, b, on, 0, p.Idle)
+			s := g.start(t, b, on, 0, p.Idle, byUDP)
 			r.idle[b.name] = append(r.idle[b.name], s.idle(t, p.Idle))
 			s.stop()
 		}

@@ -23,7 +23,7 @@ func (r *result) pacing(t testing.TB, g ground, on []int, p plan) {
 	const allocations, burst = 16, 8
 	var servers []*server
 	for i, b := range r.at(g) {
-		s := g.start(t, b, on, i, allocations)
+		s := g.start(t, b, on, i, allocations, byUDP)
 		defer s.stop()
 		s.connect(t, true)
 		servers = append(servers, s)

@@ -16,8 +16,9 @@ const (
 
 var colours = []string{"#1b7f3b", "#7cb342", "#b26a00", "#1565c0", "#8e24aa", "#00838f"}
 
-// plot draws packets per second of processor time by ChannelData as an SVG: a panel for each ground, a group of bars for each load.
-func (r *result) plot() string {
+// plot draws packets per second of processor time by ChannelData as an SVG: a panel for each ground, a group of bars for each load, of
+// clients by UDP or of those by streams.
+func (r *result) plot(streams bool) string {
 	grounds := []string{"loopback", "veth"}
 	height := marginTop + len(grounds)*(panelHeight+gap)
 	var b strings.Builder
@@ -29,17 +30,17 @@ func (r *result) plot() string {
 		fmt.Fprintf(&b, `<rect x="%d" y="36" width="12" height="12" fill="%s"/><text x="%d" y="47">%s %s</text>`+"\n", x, colours[i], x+18, n.name, n.version)
 	}
 	for i, ground := range grounds {
-		r.panel(&b, ground, marginTop+i*(panelHeight+gap)+24)
+		r.panel(&b, ground, streams, marginTop+i*(panelHeight+gap)+24)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
 }
 
-func (r *result) panel(b *strings.Builder, ground string, top int) {
+func (r *result) panel(b *strings.Builder, ground string, streams bool, top int) {
 	var at []point
 	most := 1.0
 	for _, p := range r.order {
-		if p.Ground != ground || p.spread || !p.Channels {
+		if p.Ground != ground || p.spread || !p.Channels || p.udp() == streams {
 			continue
 		}
 		at = append(at, p)
@@ -72,5 +73,8 @@ func (r *result) panel(b *strings.Builder, ground string, top int) {
 		middle := left + group*0.4
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle" font-size="11.5">burst %d</text>`+"\n", middle, top+panelHeight+16, p.Burst)
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle" font-size="11.5">%s alloc.</text>`+"\n", middle, top+panelHeight+31, thousands(p.Allocations))
+		if !p.udp() {
+			fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle" font-size="9">%s</text>`+"\n", middle, top+panelHeight+44, p.way.name)
+		}
 	}
 }

@@ -5,6 +5,8 @@ package turnbench
 import (
 	"testing"
 	"time"
+
+	"github.com/peephole-cam/peephole/internal/turnload"
 )
 
 // plan says how much is measured.
@@ -16,7 +18,32 @@ type plan struct {
 	Measured    time.Duration
 	Rates       []int // packets/s at which latency is measured
 	Pace        time.Duration
-	Idle        int // allocations for the measure of memory and of allocations per second
+	Idle        int      // allocations for the measure of memory and of allocations per second
+	Streams     []demand // beside UDP
+}
+
+// way is how the clients of a session come.
+type way struct {
+	name string
+	ends [2]turnload.Transport
+}
+
+var (
+	byUDP    = way{name: "UDP"}
+	byTCP    = way{"TCP", [2]turnload.Transport{turnload.TCP, turnload.TCP}}
+	byTLS    = way{"TLS", [2]turnload.Transport{turnload.TLS, turnload.TLS}}
+	udpToTCP = way{"UDP and TCP", [2]turnload.Transport{turnload.UDP, turnload.TCP}}
+	udpToTLS = way{"UDP and TLS", [2]turnload.Transport{turnload.UDP, turnload.TLS}}
+)
+
+func (w way) secure() bool { return w.ends[1] == turnload.TLS }
+
+// A demand is a number of clients that come one way, and what they send.
+type demand struct {
+	way         way
+	allocations int
+	byChannels  bool
+	bursts      []int
 }
 
 // point is one kind of load.
@@ -26,7 +53,10 @@ type point struct {
 	Channels    bool // else indications
 	Burst       int
 	spread      bool // the server is on two cores
+	way         way
 }
+
+func (at point) udp() bool { return at.way == byUDP }
 
 // relayed is one run of a point on one server.
 type relayed struct {
@@ -36,7 +66,7 @@ type relayed struct {
 }
 
 // relaying measures all servers at all bursts, by turns, under one number of allocations.
-func (r *result) relaying(t testing.TB, g ground, c cores, p plan, allocations int, byChannels, spread bool) {
+func (r *result) relaying(t testing.TB, g ground, c cores, p plan, l demand, spread bool) {
 	t.Helper()
 	on := c.one
 	if spread {
@@ -44,15 +74,21 @@ func (r *result) relaying(t testing.TB, g ground, c cores, p plan, allocations i
 	}
 	var servers []*server
 	for i, b := range r.at(g) {
-		s := g.start(t, b, on, i, allocations)
+		if b.express && l.way != byUDP { // XDP is for UDP
+			continue
+		}
+		s := g.start(t, b, on, i, l.allocations, l.way)
 		defer s.stop()
-		s.connect(t, byChannels)
+		s.connect(t, l.byChannels)
 		servers = append(servers, s)
+		if s.protection != "" {
+			r.protection[b.name] = s.protection
+		}
 	}
 	for range p.Runs {
-		for _, burst := range p.Bursts {
+		for _, burst := range l.bursts {
 			for _, s := range servers {
-				at := point{g.name, allocations, byChannels, burst, spread}
+				at := point{g.name, l.allocations, l.byChannels, burst, spread, l.way}
 				r.addRelayed(at, s.brand.name, s.saturate(t, p, burst))
 			}
 		}

@@ -45,8 +45,9 @@ func (r *result) report(command string) string {
 	r.reportAims(&b)
 	for _, ground := range []string{"loopback", "veth"} {
 		fmt.Fprintf(&b, "\n## Packets relayed over %s\n\nThousands of packets per second of the server's processor time, the server on one core.\n\n", ground)
-		r.reportRelayed(&b, func(at point) bool { return at.Ground == ground && !at.spread })
+		r.reportRelayed(&b, func(at point) bool { return at.udp() && at.Ground == ground && !at.spread })
 	}
+	r.reportStreams(&b)
 	shared := "which the generator does not use"
 	if len(r.cores.two) > 1 && r.cores.two[0] == r.cores.load[0] {
 		shared = "one of which it shares with the generator, as there are no more"
@@ -79,6 +80,10 @@ func (r *result) reportRelayed(b *strings.Builder, is func(point) bool) {
 		return !slices.ContainsFunc(points, func(at point) bool { return r.relayed[at][n.name] != nil })
 	})
 	cells := []string{"over", "allocations", "by", "burst"}
+	streams := len(points) > 0 && !points[0].udp()
+	if streams {
+		cells = append([]string{"clients by"}, cells...)
+	}
 	var ratios [][2]string
 	for _, n := range shown {
 		cells = append(cells, n.name)
@@ -93,8 +98,45 @@ func (r *result) reportRelayed(b *strings.Builder, is func(point) bool) {
 	}
 	head(b, append(cells, "packets/s of each", "lost")...)
 	for _, at := range points {
-		row(b, append([]string{at.Ground, thousands(at.Allocations), at.by(), fmt.Sprint(at.Burst)}, r.relayedCells(at, shown, ratios)...)...)
+		which := []string{at.Ground, thousands(at.Allocations), at.by(), fmt.Sprint(at.Burst)}
+		if streams {
+			which = append([]string{at.way.name}, which...)
+		}
+		row(b, append(which, r.relayedCells(at, shown, ratios)...)...)
 	}
+}
+
+// reportStreams is about clients that come by TCP and TLS.
+func (r *result) reportStreams(b *strings.Builder) {
+	is := func(at point) bool { return !at.udp() }
+	if !slices.ContainsFunc(r.order, is) {
+		return
+	}
+	fmt.Fprintf(b, streamsIntro, r.protected())
+	r.reportRelayed(b, is)
+}
+
+const streamsIntro = `
+## Packets relayed between clients that come by TCP and by TLS
+
+![packets per second of the server's processor time](turn-benchmark-streams.svg)
+
+The same figures, the server on one core, where both ends of a session come by TCP or by TLS, or one end by UDP and the other by one of them. A burst is one write of the client's, with TLS a
+record for each packet, as clients have it who write each by itself. ChannelData is padded to 4 bytes (RFC 8656, section 12.5), which for 1,200 bytes is nothing. The window is UDP's: a server that
+kept more back than that would stand still, and what it drops is counted as lost. TLS is what clients ask every server for: %s (coturn 4.6 has no newer version), with a certificate of ECDSA on P-256; the shaking of hands
+is not within what is measured. TCP's congestion control is Reno's on both grounds. XDP is for UDP alone.
+
+`
+
+// protected says what clients by TLS agreed on with each brand.
+func (r *result) protected() string {
+	var said []string
+	for _, b := range r.brands {
+		if p := r.protection[b.name]; p != "" && !slices.Contains(said, p) {
+			said = append(said, p)
+		}
+	}
+	return strings.Join(said, " or ")
 }
 
 // by is how the packets of a point are carried.

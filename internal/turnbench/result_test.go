@@ -18,6 +18,8 @@ type result struct {
 	idle    map[string][]idle
 	order   []point
 	paces   []pace
+
+	protection map[string]string // by brand: what clients by TLS agreed on with it
 }
 
 // at is the brands that can run on a ground.
@@ -46,25 +48,43 @@ func (r *result) addPaced(at pace, brand string, one paced) {
 	r.paced[at][brand] = append(r.paced[at][brand], one)
 }
 
-// measure carries out a plan.
-func measure(t testing.TB, p plan) *result {
+// begin makes ready to measure.
+func begin(t testing.TB, p plan) *result {
 	t.Helper()
 	c := divide(t)
 	r := &result{
 		brands: brands(t), plan: p, cores: c, relayed: make(map[point]map[string][]relayed),
-		paced: make(map[pace]map[string][]paced), idle: make(map[string][]idle),
+		paced: make(map[pace]map[string][]paced), idle: make(map[string][]idle), protection: make(map[string]string),
 	}
 	build(t) // on all cores
 	pin(t, os.Getpid(), c.load)
+	return r
+}
+
+// streaming measures what the plan says of clients that come by streams.
+func (r *result) streaming(t testing.TB, g ground) {
+	t.Helper()
+	for _, l := range r.plan.Streams {
+		r.relaying(t, g, r.cores, r.plan, l, false)
+		t.Logf("%s, by %s, %d allocations, channels %v: done", g.name, l.way.name, l.allocations, l.byChannels)
+	}
+}
+
+// measure carries out a plan.
+func measure(t testing.TB, p plan) *result {
+	t.Helper()
+	r := begin(t, p)
+	c := r.cores
 	for _, lay := range []func(testing.TB, cores) ground{loopback, veth} {
 		g := lay(t, c)
 		for _, allocations := range p.Allocations {
 			for _, byChannels := range []bool{true, false} {
-				r.relaying(t, g, c, p, allocations, byChannels, false)
+				r.relaying(t, g, c, p, demand{byUDP, allocations, byChannels, p.Bursts}, false)
 				t.Logf("%s, %d allocations, channels %v: done", g.name, allocations, byChannels)
 			}
 		}
-		r.relaying(t, g, c, p, min(16, slices.Max(p.Allocations)), true, true)
+		r.relaying(t, g, c, p, demand{byUDP, min(16, slices.Max(p.Allocations)), true, p.Bursts}, true)
+		r.streaming(t, g)
 		r.pacing(t, g, c.one, p)
 		if g.name == "loopback" {
 			r.idling(t, g, c.one, p)

@@ -23,21 +23,27 @@ type server struct {
 	load  *turnload.Load
 	stop  func()
 
+	protection string // of connections by TLS, as the load agreed on it with the server
+
 	shown credentials
 	ask   io.Writer
 	heaps *bufio.Scanner
 }
 
-// start runs a brand's server on some cores and opens a load of clients for it. number tells servers at one time apart.
-func (g ground) start(t testing.TB, b brand, on []int, number, clients int) *server {
+// start runs a brand's server on some cores and opens a load of clients for it, which come one way or another. number tells servers at
+// one time apart.
+func (g ground) start(t testing.TB, b brand, on []int, number, clients int, w way) *server {
 	t.Helper()
-	device := ""
+	at := place{}
 	if b.express {
 		g = *g.express
-		device = g.server.Device
+		at.device = g.server.Device
 	}
-	at := netip.AddrPortFrom(g.server.Addr, uint16(3478+number))
-	cmd, shown := b.command(t, at, device, len(on))
+	at.plain = netip.AddrPortFrom(g.server.Addr, uint16(3478+number))
+	if w.secure() {
+		at.secure = netip.AddrPortFrom(g.server.Addr, uint16(5349+number))
+	}
+	cmd, shown := b.command(t, at, len(on))
 	cmd.Path, cmd.Args = "/usr/bin/taskset", append([]string{"taskset", "-c", list(on)}, cmd.Args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -76,12 +82,19 @@ func (g ground) start(t testing.TB, b brand, on []int, number, clients int) *ser
 	}
 	s.shown = shown
 	s.meter = newMeter(cmd.Process.Pid, g.server.NAPI, on)
+	c := turnload.Config{Server: at.plain, Plain: at.plain, Secure: at.secure, Clients: clients, First: g.first, Credentials: shown}
+	if w != byUDP {
+		c.By = func(client int) turnload.Transport { return w.ends[client%2] }
+	}
 	err = g.load.Do(func() (err error) {
-		s.load, err = turnload.Open(turnload.Config{Server: at, Clients: clients, First: g.first, Credentials: shown})
+		s.load, err = turnload.Open(c)
 		return err
 	})
+	if err == nil {
+		s.protection, err = s.load.Protection()
+	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", b.name, err)
 	}
 	return s
 }

@@ -34,7 +34,7 @@ func BenchmarkSoak(b *testing.B) {
 	build(b)
 	pin(b, os.Getpid(), c.load)
 	g := loopback(b, c)
-	s := g.start(b, brands(b)[0], c.one, 0, soakClients)
+	s := g.start(b, brands(b)[0], c.one, 0, soakClients, byUDP)
 	defer s.stop()
 	s.connect(b, true)
 	rate := int(s.saturate(b, small, soakBurst).PerSec / 2)

@@ -4,13 +4,14 @@ package turnbench
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// full is what make bench-turn measures: about ten minutes.
+// full is what make bench-turn measures: about fourteen minutes.
 var full = plan{
 	Allocations: []int{2, 16, 400, 10000},
 	Bursts:      []int{1, 8, 16},
@@ -20,6 +21,23 @@ var full = plan{
 	Rates:       []int{20000, 100000},
 	Pace:        time.Second,
 	Idle:        10000,
+	Streams:     append(demands([]int{1, 8, 16}, byTCP, byTLS, udpToTCP, udpToTLS), extremes(byTCP, byTLS)...),
+}
+
+// demands are of 16 allocations by ChannelData.
+func demands(bursts []int, ways ...way) (all []demand) {
+	for _, w := range ways {
+		all = append(all, demand{w, 16, true, bursts})
+	}
+	return all
+}
+
+// extremes are few allocations and many, and indications, in bursts of 8.
+func extremes(ways ...way) (all []demand) {
+	for _, w := range ways {
+		all = append(all, demand{w, 2, true, []int{8}}, demand{w, 400, true, []int{8}}, demand{w, 16, false, []int{8}})
+	}
+	return all
 }
 
 // small is enough to see that all of it works.
@@ -32,14 +50,16 @@ var small = plan{
 	Rates:       []int{1000},
 	Pace:        100 * time.Millisecond,
 	Idle:        100,
+	Streams:     demands([]int{8}, byTCP, byTLS, udpToTCP, udpToTLS),
 }
 
 // Every kind of figure comes about for every server, and stands in the page and the plot. What the figures are is not judged.
 func TestSmall(t *testing.T) {
 	r := measure(t, small)
-	page, plot := r.report("a test"), r.plot()
+	page, plot := r.report("a test"), r.plot(false)+r.plot(true)
 	t.Log("\n" + page)
-	for _, want := range []string{"## Packets relayed over loopback", "## Packets relayed over veth", "| 40 | indications | 8 |", "| loopback | 1,000 | no server |", "| veth | 1,000 | coturn |", "| veth | 1,000 | ours with XDP |"} {
+	for _, want := range []string{"## Packets relayed over loopback", "## Packets relayed over veth", "| 40 | indications | 8 |", "| loopback | 1,000 | no server |", "| veth | 1,000 | coturn |", "| veth | 1,000 | ours with XDP |",
+		"| TCP | loopback | 16 | ChannelData | 8 |", "| UDP and TLS | veth | 16 | ChannelData | 8 |"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)
 		}
@@ -47,13 +67,17 @@ func TestSmall(t *testing.T) {
 	if strings.Contains(page, "NaN") || strings.Contains(page, "Inf") || strings.Contains(plot, "NaN") || strings.Contains(plot, "Inf") {
 		t.Error("a figure is not a number")
 	}
-	const points = 2 * 2 // allocations, bursts; XDP has one ground and the others two
-	if n, want := strings.Count(plot, "<title>"), points*(2*len(r.brands)-1); n != want {
+	const points, streams = 2 * 2, 4 // allocations and bursts; ways. XDP has one ground, and UDP alone, and the others two
+	if n, want := strings.Count(plot, "<title>"), points*(2*len(r.brands)-1)+2*streams*(len(r.brands)-1); n != want {
 		t.Errorf("%d bars in the plot, want %d", n, want)
 	}
 	for _, b := range r.brands {
+		// Of equal strength, so that figures can be set beside each other.
+		if p := r.protection[b.name]; !b.express && p != "TLS 1.2 with TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" {
+			t.Errorf("%s: protection %q", b.name, p)
+		}
 		for at, runs := range r.relayed {
-			if b.express && at.Ground == "loopback" {
+			if b.express && (at.Ground == "loopback" || !at.udp()) {
 				continue
 			}
 			if x := runs[b.name]; len(x) != 1 || x[0].PerCPU <= 0 || x[0].PerSec <= 0 || x[0].Loss < 0 || x[0].Loss > 1 {
@@ -87,8 +111,49 @@ func BenchmarkTURN(b *testing.B) {
 		b.Log("\n" + page)
 		return
 	}
-	for at, text := range map[string]string{path: page, strings.TrimSuffix(path, ".md") + ".svg": r.plot()} {
+	bare := strings.TrimSuffix(path, ".md")
+	for at, text := range map[string]string{path: page, bare + ".svg": r.plot(false), bare + "-streams.svg": r.plot(true)} {
 		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkStreams is the part of make bench-turn that is about clients by TCP and TLS, alone. It shows its part of the page, and writes the
+// plot that goes with it where BENCH_TURN says so. RUNS stands in for the plan's; of the rest OVER, BY, SERVERS, ALLOCATIONS and BURSTS leave
+// some out: OVER=veth BY=TLS SERVERS=ours,coturn.
+func BenchmarkStreams(b *testing.B) {
+	p := full
+	runs := []int{p.Runs}
+	numbers(b, "RUNS", &runs)
+	p.Runs = runs[0]
+	var allocations, bursts []int
+	numbers(b, "ALLOCATIONS", &allocations)
+	numbers(b, "BURSTS", &bursts)
+	by, over := os.Getenv("BY"), os.Getenv("OVER")
+	p.Streams = slices.DeleteFunc(p.Streams, func(d demand) bool {
+		return by != "" && d.way.name != by || allocations != nil && !slices.Contains(allocations, d.allocations)
+	})
+	for i := range p.Streams {
+		if bursts != nil {
+			p.Streams[i].bursts = bursts
+		}
+	}
+	r := begin(b, p)
+	if servers := os.Getenv("SERVERS"); servers != "" {
+		r.brands = slices.DeleteFunc(r.brands, func(of brand) bool { return !slices.Contains(strings.Split(servers, ","), of.name) })
+	}
+	for _, lay := range []func(testing.TB, cores) ground{loopback, veth} {
+		if g := lay(b, r.cores); over == "" || g.name == over {
+			r.streaming(b, g)
+		}
+	}
+	var page strings.Builder
+	r.reportAims(&page)
+	r.reportStreams(&page)
+	b.Log("\n" + page.String())
+	if path := os.Getenv("BENCH_TURN"); path != "" {
+		if err := os.WriteFile(strings.TrimSuffix(path, ".md")+"-streams.svg", []byte(r.plot(true)), 0o644); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -144,7 +144,15 @@ func (l *Load) advance(to stage, request func(client int) ([]byte, error)) error
 		}
 		now := time.Now()
 		for i := range waiting {
-			if c := &l.clients[i]; now.Sub(c.sent) > again {
+			c := &l.clients[i]
+			switch {
+			case now.Sub(c.sent) <= again || l.streams(i) && !c.sent.IsZero(): // a stream loses nothing
+			case l.streams(i):
+				c.sent = now
+				if err := l.crowd.send(i, c.request, len(c.request)); err != nil {
+					return err
+				}
+			default:
 				c.sent = now
 				l.socket.queue(l.address(i), l.socket.server, copy(l.socket.room(), c.request), largest)
 			}
@@ -155,10 +163,10 @@ func (l *Load) advance(to stage, request func(client int) ([]byte, error)) error
 		if now.Sub(heard) > patience {
 			return fmt.Errorf("%d of %d clients, then no answer for %v: %w", done, len(l.clients), patience, ErrRefused)
 		}
-		if err := l.socket.await(10 * time.Millisecond); err != nil {
+		if err := l.await(10 * time.Millisecond); err != nil {
 			return err
 		}
-		_, err := l.socket.receive(func(r received) {
+		err := l.receive(func(r received) {
 			i, err := l.answer(r, to)
 			if err != nil {
 				failed = errors.Join(failed, err)

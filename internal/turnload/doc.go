@@ -9,7 +9,8 @@
 // Clients differ by their source address alone, which is chosen for each packet (IP_PKTINFO) from a prefix that is all
 // local; so ten thousand 5-tuples cost one descriptor. A burst of one flow leaves in one call and, where the way there
 // can carry it, in one piece (UDP GSO); what comes in is taken many at a time (recvmmsg, UDP GRO). So the generator costs less than
-// what it measures.
+// what it measures. A client that comes by TCP or TLS has a connection of its own: a burst is one write, and with TLS a record for
+// each packet.
 //
 // It promises that it counts a packet as delivered only where it arrived at the client that it was for, once, and that
 // every server is asked in the same words. It speaks no more of RFC 8656 than that needs and must never be

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -207,13 +206,4 @@ func (s *socket) receive(each func(received)) (int, error) {
 		each(r)
 	}
 	return int(n), nil
-}
-
-// await waits until something has come, at most so long.
-func (s *socket) await(limit time.Duration) error {
-	_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, int(limit.Milliseconds()))
-	if err != nil && err != unix.EINTR {
-		return fmt.Errorf("poll: %w", err)
-	}
-	return nil
 }

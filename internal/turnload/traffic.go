@@ -4,6 +4,7 @@ package turnload
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -99,8 +100,7 @@ func (l *Load) Pace(burst, rate int, length time.Duration) (Traffic, []time.Dura
 			if late > 10*every { // the generator itself was held up: what it did not send then, it never does
 				due = now.Sub(begin)
 			}
-			l.put(burst, now)
-			if err := l.send(); err != nil {
+			if err := errors.Join(l.put(burst, now), l.send()); err != nil {
 				return Traffic{}, nil, err
 			}
 		}
@@ -142,7 +142,9 @@ func (l *Load) fill(burst int, now time.Time) error {
 			l.next = (l.next + 1) % len(l.flows)
 			continue
 		}
-		l.put(burst, now)
+		if err := l.put(burst, now); err != nil {
+			return err
+		}
 		if l.socket.room() == nil {
 			break
 		}
@@ -150,22 +152,30 @@ func (l *Load) fill(burst int, now time.Time) error {
 	return l.send()
 }
 
-// put queues a burst of the flow whose turn it is.
-func (l *Load) put(burst int, now time.Time) {
+// put queues a burst of the flow whose turn it is; on a stream it is sent at once.
+func (l *Load) put(burst int, now time.Time) error {
 	i := l.next
 	l.next = (i + 1) % len(l.flows)
 	f := &l.flows[i]
-	length, size := l.putBurst(l.socket.room(), i, burst, f.sent, now.UnixNano())
-	to := l.socket.server
-	if l.direct {
-		to = rawAddress(l.address(i^1), l.socket.port)
+	if l.streams(i) {
+		length, size := l.putBurst(l.scratch, i, burst, f.sent, now.UnixNano())
+		if err := l.crowd.send(i, l.scratch[:length], size); err != nil {
+			return err
+		}
+	} else {
+		length, size := l.putBurst(l.socket.room(), i, burst, f.sent, now.UnixNano())
+		to := l.socket.server
+		if l.direct {
+			to = rawAddress(l.address(i^1), l.socket.port)
+		}
+		l.socket.queue(l.address(i), to, length, size)
 	}
-	l.socket.queue(l.address(i), to, length, size)
 	f.sent += uint32(burst)
 	f.open += burst
 	l.open += burst
 	l.traffic.Sent += burst
 	l.burst = burst
+	return nil
 }
 
 // send sends what is queued.
@@ -181,7 +191,7 @@ func (l *Load) send() error {
 // take counts what has come, and returns how many packets that were.
 func (l *Load) take() (int, error) {
 	packets := 0
-	_, err := l.socket.receive(func(r received) {
+	err := l.receive(func(r received) {
 		client, ok := l.at(r.to)
 		for data := r.data; ok && len(data) > 0; {
 			n := min(len(data), r.size)

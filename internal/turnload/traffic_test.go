@@ -4,22 +4,45 @@ package turnload
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math/big"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/peephole-cam/peephole/turn"
 )
 
+// certificate is one that nobody has signed but its own key.
+func certificate(t *testing.T) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
 // sessions is a load of clients for a server of ours.
-func sessions(t *testing.T, clients int) *Load {
+func sessions(t *testing.T, clients int, by [2]Transport) *Load {
 	t.Helper()
 	secret := make([]byte, turn.MinSecret)
 	keys, err := turn.NewKeys(secret, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys})
+	s, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys, TLSAddress: "127.0.0.1:0", TLS: certificate(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,12 +61,17 @@ func sessions(t *testing.T, clients int) *Load {
 			t.Fatal(err)
 		}
 	}
-	l, err := Open(Config{Server: s.Addresses().UDP, Clients: clients, First: netip.MustParseAddr("127.3.0.250"), Credentials: func(i int) (string, string) {
+	c := Config{Server: s.Addresses().UDP, Clients: clients, First: netip.MustParseAddr("127.3.0.250"), Secure: s.Addresses().TLS, Credentials: func(i int) (string, string) {
 		if i%2 == 0 {
 			return grants[i/2].Camera.Username, grants[i/2].Camera.Password
 		}
 		return grants[i/2].Viewer.Username, grants[i/2].Viewer.Password
-	}})
+	}}
+	if by != [2]Transport{} {
+		c.By = func(i int) Transport { return by[i%2] }
+		c.Plain = s.Addresses().TCP
+	}
+	l, err := Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +93,7 @@ func TestTraffic(t *testing.T) {
 		{"direct", func(l *Load) error { l.Direct(); return nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := sessions(t, 20)
+			l := sessions(t, 20, [2]Transport{})
 			if err := tt.connect(l); err != nil {
 				t.Fatal(err)
 			}
@@ -84,6 +112,54 @@ func TestTraffic(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is sent comes out also where it comes and goes by streams, whole and in order.
+func TestStreams(t *testing.T) {
+	for name, by := range map[string][2]Transport{"TCP": {TCP, TCP}, "TLS": {TLS, TLS}, "UDP to TCP": {UDP, TCP}, "UDP to TLS": {UDP, TLS}} {
+		for means, connect := range map[string]func(*Load) error{"channels": (*Load).Channels, "indications": (*Load).Permissions} {
+			t.Run(name+" by "+means, func(t *testing.T) {
+				l := sessions(t, 20, by)
+				if err := connect(l); err != nil {
+					t.Fatal(err)
+				}
+				delivered, all, err := l.Saturate(8, 10*time.Millisecond, 100*time.Millisecond, func() error { return nil })
+				if err != nil || delivered == 0 || all.Delivered != all.Sent || all.Astray+all.Reordered != 0 {
+					t.Errorf("saturated: %d delivered, %+v, %v", delivered, all, err)
+				}
+				said, err := l.Protection()
+				if want := by[1] == TLS; err != nil || want != (said == "TLS 1.2 with TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256") || !want && said != "" {
+					t.Errorf("protection %q, %v", said, err)
+				}
+			})
+		}
+	}
+}
+
+// A stream is cut where its messages end, however it comes.
+func TestCut(t *testing.T) {
+	said := append([]byte{0x40, 0, 0, 3, 1, 2, 3, 0}, make([]byte, 24)...)
+	said[9], said[11] = 0x17, 4
+	said = append(said, 0x40, 0, 0, 0)
+	for piece := 1; piece <= len(said); piece++ {
+		s := &stream{in: make([]byte, 0, 64)}
+		var got []int
+		for rest := said; len(rest) > 0; {
+			n := min(piece, len(rest))
+			s.in = append(s.in, rest[:n]...)
+			rest = rest[n:]
+			if err := s.cut(func(m []byte) { got = append(got, len(m)) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(got, []int{7, 24, 4}) {
+			t.Errorf("in pieces of %d: messages of %v bytes", piece, got)
+		}
+	}
+	s := &stream{in: []byte("\x80TLS or what")}
+	if err := s.cut(func([]byte) {}); !errors.Is(err, errFraming) {
+		t.Errorf("%v for what is no TURN", err)
 	}
 }
 
@@ -134,7 +210,9 @@ func TestCount(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	server, first := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddr("127.3.0.1")
+	stream := func(int) Transport { return TCP } // where nobody listens
 	for _, c := range []Config{
+		{Server: server, First: first, Clients: 2, Plain: server, By: stream},
 		{Server: server, First: first, Clients: 3},
 		{Server: server, First: first},
 		{Server: netip.MustParseAddrPort("[::1]:9"), First: first, Clients: 2},

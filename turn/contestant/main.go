@@ -1,9 +1,11 @@
-// Command contestant is a TURN server for make bench-turn to measure: ours, or pion/turn as it comes. It serves UDP
+// Command contestant is a TURN server for make bench-turn to measure: ours, or pion/turn as it comes. It serves UDP and TCP
 // until its standard input ends. It must never be shipped: its secrets are on its command line.
 //
-//	contestant ours SECRET ADDRESS [DEVICE [ALLOCATIONS]]    with credentials made under the secret, in hex; with XDP at the device, unless that
-//	                                                         is empty; with room for so many allocations
-//	contestant pion USER:PASSWORD ADDRESS                    one socket for each core, as pion's own examples have it
+//	contestant ours SECRET ADDRESS         with credentials made under the secret, in hex
+//	contestant pion USER:PASSWORD ADDRESS  one UDP socket for each core, as pion's own examples have it
+//
+// Before those, -tls ADDRESS -cert FILE -key FILE has it serve TLS too, -xdp DEVICE has ours take packets there,
+// and -allocations N has it have room for so many.
 //
 // It prints the address that it serves at, and for every line of its standard input its heap in use after a collection,
 // stacks included, in bytes, and how many goroutines it has.
@@ -12,14 +14,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -36,15 +39,43 @@ func main() {
 	}
 }
 
+// contest is what a server is asked for.
+type contest struct {
+	secret, address string
+	device          string      // for XDP; empty: none
+	allocations     int         // 0: the default
+	tlsAddress      string      // empty: none
+	tls             *tls.Config // nil: none
+}
+
 func run(args []string, in io.Reader, out io.Writer) error {
-	if len(args) != 3 && (len(args) < 4 || len(args) > 5 || args[0] != "ours") {
-		return errors.New("want: contestant ours|pion SECRET ADDRESS [DEVICE [ALLOCATIONS]]")
+	var c contest
+	var cert, key string
+	flags := flag.NewFlagSet("contestant", flag.ContinueOnError)
+	flags.StringVar(&c.device, "xdp", "", "interface at which ours takes packets by XDP")
+	flags.IntVar(&c.allocations, "allocations", 0, "how many ours has room for; 0: as many as by default")
+	flags.StringVar(&c.tlsAddress, "tls", "", "address to serve TLS at")
+	flags.StringVar(&cert, "cert", "", "certificate, a PEM file")
+	flags.StringVar(&key, "key", "", "its key, a PEM file")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	serve := map[string]func(args []string, serving func(net.Addr)) error{"ours": ours, "pion": plain}[args[0]]
+	if flags.NArg() != 3 {
+		return errors.New("want: contestant [FLAGS] ours|pion SECRET ADDRESS")
+	}
+	serve := map[string]func(c contest, serving func(net.Addr)) error{"ours": ours, "pion": plain}[flags.Arg(0)]
 	if serve == nil {
-		return fmt.Errorf("unknown server %q: want ours or pion", args[0])
+		return fmt.Errorf("unknown server %q: want ours or pion", flags.Arg(0))
 	}
-	return serve(args[1:], func(at net.Addr) {
+	c.secret, c.address = flags.Arg(1), flags.Arg(2)
+	if c.tlsAddress != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("read certificate: %w", err)
+		}
+		c.tls = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
+	return serve(c, func(at net.Addr) {
 		fmt.Fprintln(out, at)
 		lines := bufio.NewScanner(in)
 		for lines.Scan() {
@@ -62,8 +93,8 @@ func heap() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-func ours(args []string, serving func(net.Addr)) error {
-	raw, err := hex.DecodeString(args[0])
+func ours(at contest, serving func(net.Addr)) error {
+	raw, err := hex.DecodeString(at.secret)
 	if err != nil {
 		return fmt.Errorf("read secret: %w", err)
 	}
@@ -71,16 +102,7 @@ func ours(args []string, serving func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
-	c := turn.Config{Address: args[1], Keys: keys}
-	if len(args) > 2 {
-		c.XDP = args[2]
-	}
-	if len(args) > 3 {
-		if c.MaxAllocations, err = strconv.Atoi(args[3]); err != nil {
-			return fmt.Errorf("read allocations: %w", err)
-		}
-	}
-	s, err := turn.New(c)
+	s, err := turn.New(turn.Config{Address: at.address, Keys: keys, XDP: at.device, TLSAddress: at.tlsAddress, TLS: at.tls, MaxAllocations: at.allocations})
 	if err != nil {
 		return err
 	}
@@ -93,9 +115,9 @@ func ours(args []string, serving func(net.Addr)) error {
 }
 
 // plain is pion/turn with nothing of ours.
-func plain(args []string, serving func(net.Addr)) error {
-	address := args[1]
-	user, password, _ := strings.Cut(args[0], ":")
+func plain(at contest, serving func(net.Addr)) error {
+	address := at.address
+	user, password, _ := strings.Cut(at.secret, ":")
 	const realm = "pion"
 	key := pion.GenerateAuthKey(user, realm, password)
 	host, _, err := net.SplitHostPort(address)
@@ -120,10 +142,19 @@ func plain(args []string, serving func(net.Addr)) error {
 		if u, ok := conn.(*net.UDPConn); ok { // as much room as ours has
 			_, _ = u.SetReadBuffer(4<<20), u.SetWriteBuffer(4<<20)
 		}
-		c.PacketConnConfigs = append(c.PacketConnConfigs, pion.PacketConnConfig{
-			PacketConn:            conn,
-			RelayAddressGenerator: &pion.RelayAddressGeneratorStatic{RelayAddress: net.ParseIP(host), Address: host},
-		})
+		c.PacketConnConfigs = append(c.PacketConnConfigs, pion.PacketConnConfig{PacketConn: conn, RelayAddressGenerator: relayAt(host)})
+	}
+	tcp, err := net.Listen("tcp4", address)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	c.ListenerConfigs = append(c.ListenerConfigs, pion.ListenerConfig{Listener: tcp, RelayAddressGenerator: relayAt(host)})
+	if at.tls != nil {
+		secure, err := tls.Listen("tcp4", at.tlsAddress, at.tls)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		c.ListenerConfigs = append(c.ListenerConfigs, pion.ListenerConfig{Listener: secure, RelayAddressGenerator: relayAt(host)})
 	}
 	s, err := pion.NewServer(c)
 	if err != nil {
@@ -131,4 +162,8 @@ func plain(args []string, serving func(net.Addr)) error {
 	}
 	serving(c.PacketConnConfigs[0].PacketConn.LocalAddr())
 	return s.Close()
+}
+
+func relayAt(host string) pion.RelayAddressGenerator {
+	return &pion.RelayAddressGeneratorStatic{RelayAddress: net.ParseIP(host), Address: host}
 }

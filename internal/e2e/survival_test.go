@@ -90,6 +90,12 @@ func openFiles(t testing.TB, p *process) int {
 // allocations are those that the relay has.
 func (s *scene) allocations(t testing.TB) float64 {
 	t.Helper()
+	return s.relayMetric(t, "peephole_turn_allocations")
+}
+
+// relayMetric reads one of the relay's metrics, by its name and labels.
+func (s *scene) relayMetric(t testing.TB, name string) float64 {
+	t.Helper()
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return s.relayHost.Dial(net.Dialer{}, "tcp", relayMetrics)
 	}}}
@@ -102,10 +108,10 @@ func (s *scene) allocations(t testing.TB) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), "\npeephole_turn_allocations ")
+	_, rest, ok := strings.Cut(string(text), "\n"+name+" ")
 	var n float64
 	if _, err := fmt.Sscan(rest, &n); err != nil || !ok {
-		t.Fatalf("read allocations: %v", err)
+		t.Fatalf("read %s: %v", name, err)
 	}
 	return n
 }

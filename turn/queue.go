@@ -1,9 +1,6 @@
 package turn
 
-import (
-	"sync"
-	"time"
-)
+import "sync"
 
 // keptBuffer is the largest buffer that is kept for other queues, in bytes.
 const keptBuffer = 256 << 10
@@ -68,7 +65,7 @@ func (s *stream) drain() {
 			return
 		}
 		q.mu.Unlock()
-		err := s.SetWriteDeadline(time.Now().Add(writeWait))
+		err := s.write.extend(s.SetWriteDeadline, writeWait)
 		if err == nil {
 			_, err = s.Conn.Write(*p)
 		}

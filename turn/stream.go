@@ -19,6 +19,9 @@ const (
 	idleWithout = 30 * time.Second // before it has an allocation; a TLS handshake is part of it
 	idleWith    = 65 * time.Minute // longer than pion's longest allocation lifetime
 	writeWait   = 10 * time.Second
+
+	// deadlineSlack is how much sooner than that a deadline may come: to set one for every read and write would cost a good part of it.
+	deadlineSlack = time.Second
 )
 
 // busyBuffer is what a stream reads at a time once it has more to say than most, in bytes: a TLS record. Before it is bufio's 4 KiB.
@@ -170,6 +173,8 @@ type stream struct {
 	allocation atomic.Pointer[allocation]
 	current    request
 	idle       atomic.Int64 // a time.Duration
+	read       deadline
+	write      deadline
 	close      sync.Once
 }
 
@@ -247,7 +252,22 @@ func (s *stream) peek(taken *int, n int) ([]byte, error) {
 
 // hurry says for how long the client may be silent.
 func (s *stream) hurry() error {
-	return s.SetReadDeadline(time.Now().Add(time.Duration(s.idle.Load())))
+	return s.read.extend(s.SetReadDeadline, time.Duration(s.idle.Load()))
+}
+
+// deadline is one of a connection's, which is moved on only where that makes more than deadlineSlack of a difference.
+type deadline struct {
+	at atomic.Int64 // when it was set to, in Unix nanoseconds
+}
+
+// extend has it be that far from now. A clock that is put back sets it anew.
+func (d *deadline) extend(set func(time.Time) error, by time.Duration) error {
+	to := time.Now().Add(by)
+	if lag := to.UnixNano() - d.at.Load(); lag >= 0 && lag < int64(deadlineSlack) {
+		return nil
+	}
+	d.at.Store(to.UnixNano())
+	return set(to)
 }
 
 // outlet is lent until skip: most streams are idle, and an outlet is large.
@@ -289,7 +309,7 @@ func frameLength(header []byte) (int, error) {
 // Write sends one message, which answers the current request or is relayed. A client that takes nothing for writeWait is
 // cut off: what was written in part could not be mended.
 func (s *stream) Write(p []byte) (int, error) {
-	err := s.SetWriteDeadline(time.Now().Add(writeWait))
+	err := s.write.extend(s.SetWriteDeadline, writeWait)
 	if err == nil {
 		_, err = s.Conn.Write(s.current.answer(p, s.listener.realm))
 	}
@@ -307,7 +327,7 @@ func (s *stream) settle(has bool) {
 		idle = idleWith
 	}
 	s.idle.Store(int64(idle))
-	s.SetReadDeadline(time.Now().Add(idle))
+	_ = s.hurry() // a connection that has ended needs none
 }
 
 // abort ends the connection under pion, which then closes it. A TLS goodbye could block, so there is none.

@@ -1,0 +1,33 @@
+package turn
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestDeadline: a deadline is never sooner than asked for by more than the slack, and is not set for less; a shorter one is set at once.
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d deadline
+		var got []time.Duration
+		begin := time.Now()
+		for _, step := range []struct{ wait, by time.Duration }{
+			{0, 10 * time.Second},
+			{deadlineSlack / 2, 10 * time.Second}, // not set
+			{deadlineSlack / 2, 10 * time.Second},
+			{0, 30 * time.Second},
+			{deadlineSlack / 2, 10 * time.Second},
+		} {
+			time.Sleep(step.wait)
+			err := d.extend(func(to time.Time) error { got = append(got, to.Sub(begin)); return nil }, step.by)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []time.Duration{10 * time.Second, 11 * time.Second, 31 * time.Second, 11500 * time.Millisecond}; !slices.Equal(got, want) {
+			t.Errorf("set to %v, want %v", got, want)
+		}
+	})
+}

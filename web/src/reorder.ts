@@ -9,7 +9,8 @@ export interface Ordered {
  * is complete, so one that waits for a retransmission is overtaken. Time is the caller's, in milliseconds.
  *
  * A frame missing for longer than `patience` is given up; then nothing is released before the next keyframe. That is a freeze, so it waits
- * for as long as a packet that was lost twice, or thrice, takes to come over a long line.
+ * for as long as a packet that was lost twice, or thrice, takes to come over a long line. What waits for a keyframe, which has more packets to
+ * lose than any other frame, waits as long.
  */
 export class Reorder<T extends Ordered> {
   readonly #waiting = new Map<bigint, { frame: T; since: number }>();
@@ -25,8 +26,9 @@ export class Reorder<T extends Ordered> {
   push(frame: T, now: number): T[] {
     if (frame.ctr <= this.#last || (this.#next !== undefined && frame.ctr < this.#next)) return [];
     this.#waiting.set(frame.ctr, { frame, since: now });
+    if (this.#next === undefined) return this.#skip(now);
     const out = this.#run();
-    if (this.#stuck(now)) out.push(...this.#skip());
+    if (this.#stuck(now)) out.push(...this.#skip(now));
     return out;
   }
 
@@ -35,17 +37,21 @@ export class Reorder<T extends Ordered> {
     return this.#next === undefined;
   }
 
+  /** The highest counter released: no frame up to it is waited for. */
+  get passed(): bigint {
+    return this.#last;
+  }
+
   /** Nothing is released before the next keyframe: the decoder lost its state. */
   reset(): void {
     this.#next = undefined;
-    this.#dropDeltas();
+    this.#waiting.clear();
   }
 
   #run(): T[] {
-    if (this.#next === undefined) return this.#skip();
     const out: T[] = [];
-    for (let w = this.#waiting.get(this.#next); w; w = this.#waiting.get(this.#next)) {
-      this.#last = this.#next++;
+    for (let w = this.#waiting.get(this.#next!); w; w = this.#waiting.get(this.#next!)) {
+      this.#last = this.#next!++;
       this.#waiting.delete(this.#last);
       out.push(w.frame);
     }
@@ -58,14 +64,13 @@ export class Reorder<T extends Ordered> {
   }
 
   /** Goes on at the lowest keyframe that waits, if there is one. */
-  #skip(): T[] {
+  #skip(now: number): T[] {
     const keys = [...this.#waiting.values()].filter((w) => w.frame.keyframe).map((w) => w.frame.ctr);
     this.#next = keys.length > 0 ? keys.reduce((a, b) => (a < b ? a : b)) : undefined;
-    this.#dropDeltas();
+    for (const [ctr, w] of this.#waiting) {
+      const useless = this.#next !== undefined ? ctr < this.#next : now - w.since > this.patience || this.#waiting.size > this.limit;
+      if (useless) this.#waiting.delete(ctr);
+    }
     return this.#next === undefined ? [] : this.#run();
-  }
-
-  #dropDeltas(): void {
-    for (const ctr of this.#waiting.keys()) if (this.#next === undefined || ctr < this.#next) this.#waiting.delete(ctr);
   }
 }

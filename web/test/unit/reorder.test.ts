@@ -20,6 +20,10 @@ const rows: { name: string; steps: string; want: string }[] = [
   { name: 'a lost frame is given up, then a keyframe is needed', steps: 'k0 d2@10 d3@261 d4@300 k5@400 d6@410', want: '0    5 6' },
   { name: 'a lost frame is given up for a keyframe that waits', steps: 'k0 d2@10 k3@20 d4@261', want: '0   3+4' },
   { name: 'too many wait', steps: 'k0 d2 d3 d4 d5 d6 d7 d8 d9 d10 k11', want: '0          11' },
+  { name: 'what overtakes a keyframe waits for it', steps: 'd4 d6 d7 k5@100 d8@110', want: '   5+6+7 8' },
+  { name: 'what overtakes a keyframe waits for it after a lost frame too', steps: 'k0 d2@10 d3@261 d5@300 d6@340 k4@400 d7@410', want: '0     4+5+6 7' },
+  { name: 'nothing waits for a keyframe for longer than for another frame', steps: 'd6 d7@251 k5@260 d8@270 d9@502 k10@510', want: '  5   10' },
+  { name: 'too many wait for a keyframe', steps: 'd2 d3 d4 d5 d6 d7 d8 d9 d10 k1 d11 k12', want: '         1  12' },
   { name: 'too late', steps: 'k0 k2@10 d3@300 d1@301 d4@302', want: '0  2+3  4' },
   { name: 'a keyframe that was held back does not take the picture back', steps: 'k0 k3@10 d4@261 d6@270 d7@600 k1@610 k8@620', want: '0  3+4    8' },
   { name: 'twice', steps: 'k0 k0 d1 d1', want: '0  1 ' },
@@ -34,6 +38,7 @@ test('reorder: starved until a keyframe, and after a reset', () => {
   assert.equal(r.starved, true);
   run('d0 k1', r);
   assert.equal(r.starved, false);
+  assert.equal(r.passed, 1n);
   r.reset();
   assert.equal(r.starved, true);
   assert.equal(run('d2 k3', r), ' 3');

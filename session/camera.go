@@ -218,8 +218,8 @@ func (c *Camera) greet() error {
 }
 
 // readRTCP takes the viewer's reports until the connection closes: retransmissions happen on the way, and a browser that plays
-// the track asks for a keyframe by PLI (RFC 4585, section 6.3.1). Behind the vp8 carrier a browser asks for one all the time,
-// because nothing reaches its own decoder, so there only the keyframe record counts.
+// the track asks for a keyframe by PLI (RFC 4585, section 6.3.1). Behind the vp8 carrier its own decoder does not see the picture,
+// so there only the keyframe record counts.
 func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 	for {
 		packets, _, err := rtp.ReadRTCP()

@@ -159,7 +159,7 @@ func near(pixel [3]int, background color.RGBA) bool {
 }
 
 // Both browsers pair by opening the camera's link and see the picture of each camera, Baseline and High, advance; with the
-// default candidate policy (mDNS names) and without; Chromium by either carrier.
+// default candidate policy (mDNS names) and without; Chromium by either carrier. The browser's own decoder has something to decode behind both.
 func TestBrowserWatches(t *testing.T) {
 	t.Parallel()
 	url := startRelayCommand(t)
@@ -183,7 +183,7 @@ func TestBrowserWatches(t *testing.T) {
 			tt.drive.Steps = []step{
 				{"open": links["sim-0"]}, {"wait": "playing", "cards": 1},
 				{"open": links["sim-1"]}, {"wait": "playing", "cards": 2},
-				{"frames": 20}, {"path": true},
+				{"frames": 20}, {"decoded": 20}, {"path": true},
 			}
 			r := tt.drive.run(t)
 			if len(r.Cards) != 2 {

@@ -49,6 +49,11 @@ export class Decoder {
 
   constructor(private readonly events: DecoderEvents) {}
 
+  /** No frame up to this counter is waited for. */
+  get passed(): bigint {
+    return this.#order.passed;
+  }
+
   push(frame: Frame, now: number): void {
     for (const f of this.#order.push(frame, now)) this.#decode(f);
     if (this.#order.starved) this.events.needKeyframe();

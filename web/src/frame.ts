@@ -1,6 +1,6 @@
 import { Reader, toHex, type Bytes } from './bytes';
 import { unwrap, type Carrier } from './carrier';
-import { FrameError, FrameKey, ReplayWindow } from './sframe';
+import { FrameError, FrameKey, RepeatedFrame, ReplayWindow } from './sframe';
 import type { FrameSecret } from './track';
 
 // The plaintext of a video frame (doc/protocol.md, section 7):
@@ -57,7 +57,7 @@ export class FrameOpener {
   /** Throws FrameError on everything that is not a new frame of this track. */
   async open(carried: Bytes): Promise<Frame> {
     const { ctr, plaintext } = await this.key.open(unwrap(this.track.carrier, carried), this.track.binding);
-    if (!this.#window.fresh(ctr)) throw new FrameError('open frame: repeated counter');
+    if (!this.#window.fresh(ctr)) throw new RepeatedFrame('open frame: repeated counter');
     this.#window.record(ctr);
     return parseFrame(ctr, plaintext);
   }

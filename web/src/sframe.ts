@@ -31,6 +31,9 @@ export class FrameError extends Error {
   override name = 'FrameError';
 }
 
+/** A frame that has opened before. */
+export class RepeatedFrame extends FrameError {}
+
 export function encodeHeader(kid: bigint, ctr: bigint): Bytes {
   const k = encodeField(kid);
   const c = encodeField(ctr);

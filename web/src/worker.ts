@@ -1,6 +1,7 @@
 import { Decoder } from './decoder';
 import { FrameOpener } from './frame';
-import { FrameError } from './sframe';
+import { FrameError, RepeatedFrame } from './sframe';
+import { StandIns } from './standin';
 import type { Start, WorkerEvent } from './workermessages';
 
 // Sits between the browser's depacketizer and its decoder (RTCRtpScriptTransform) and opens every frame there. What does not open
@@ -22,16 +23,23 @@ const decoder = new Decoder({
 async function pump(transformer: RTCRtpScriptTransformer): Promise<void> {
   const { track } = await start;
   const opener = await FrameOpener.create(track);
+  const standIns = new StandIns<RTCEncodedVideoFrame>();
   const open = new TransformStream<RTCEncodedVideoFrame, RTCEncodedVideoFrame>({
     async transform(carried, out) {
       try {
         const frame = await opener.open(new Uint8Array(carried.data));
         const { keyframe, captured, challenge } = frame;
         post({ type: 'opened', carrier: track.carrier, keyframe, captured, challenge });
-        if (track.carrier === 'vp8') return decoder.push(frame, performance.now());
+        if (track.carrier === 'vp8') {
+          decoder.push(frame, performance.now());
+          standIns.take(carried, frame.ctr, keyframe);
+          for (const s of standIns.until(decoder.passed)) out.enqueue(s);
+          return;
+        }
         carried.data = frame.accessUnit.slice().buffer;
         out.enqueue(carried);
       } catch (e) {
+        if (e instanceof RepeatedFrame) return; // made again of packets that came twice
         post({ type: 'rejected', reason: e instanceof FrameError ? e.message : String(e) });
       }
     },

@@ -7,6 +7,7 @@
 //   {"lens": FILE}                      pairs by the lens (Chromium's fake lens shows FILE, a .y4m; given at launch)
 //   {"wait": STATE, "cards": N}         waits until N cards are in STATE
 //   {"frames": N}                       waits until every card has shown N pictures more
+//   {"decoded": N}                      waits until the browser's own decoder has decoded N frames of every session so far
 //   {"gaps": SECONDS}                   watches the first card for that long, and reports the times between its pictures, ms
 //   {"tab": URL}                        opens a second tab, and stays there
 //   {"error": true}, {"message": RE}    waits for the dialog's error, or for a card's message
@@ -56,6 +57,12 @@ const gaps = (ms) => new Promise((resolve) => {
     resolve(times.slice(1).map((t, i) => t - times[i]));
   }, ms);
 });
+
+/** Whether the browser's own decoder has decoded so many frames of every connection; runs in the page. */
+async function decoded(n) {
+  const frames = async (pc) => [...(await pc.getStats()).values()].find((s) => s.type === 'inbound-rtp')?.framesDecoded ?? 0;
+  return (await Promise.all(window.connections.map(frames))).every((f) => f >= n);
+}
 
 /** What the page shows of each camera; runs in the page. */
 function look() {
@@ -110,6 +117,7 @@ async function step(browser, page, s, result) {
     const before = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.card')].map((c) => [c.dataset.camera, Number(c.dataset.frames ?? 0)])));
     await until(page, `wait for ${s.frames} pictures`, (n, b) => [...document.querySelectorAll('.card')].every((c) => Number(c.dataset.frames ?? 0) >= b[c.dataset.camera] + n), s.frames, before);
   }
+  if (s.decoded) await until(page, `wait for ${s.decoded} decoded frames`, decoded, s.decoded);
   if (s.gaps) result.gaps = await page.evaluate(gaps, s.gaps * 1000);
   if (s.path) await until(page, 'wait for a path', (re) => [...document.querySelectorAll('.card .path')].every((p) => new RegExp(re).test(p.textContent)), s.path === true ? '^(Direct|Relayed)$' : s.path);
   if (s.why) {
@@ -195,6 +203,14 @@ async function newPage(browser, result) {
       crypto.subtle.encrypt = (how, key, plaintext) => {
         window.noteSealed(new TextDecoder('latin1').decode(plaintext));
         return encrypt(how, key, plaintext);
+      };
+    });
+  }
+  if (want.steps.some((s) => s.decoded)) {
+    await page.evaluateOnNewDocument(() => {
+      window.connections = [];
+      RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(configuration) { super(configuration); window.connections.push(this); }
       };
     });
   }

@@ -57,6 +57,7 @@ type estimator struct {
 	full   time.Duration // a queue that is longer stands
 	stood  time.Duration // since when one has
 	judged time.Duration // when that was last looked at
+	grown  time.Duration // when the rate last was raised, to see what comes of it
 
 	recent  []ack // that arrived, oldest first, of the last second
 	lost    []ack // the same of the lost
@@ -97,11 +98,11 @@ func (e *estimator) take(acks []ack, limited bool) (standing bool) {
 	switch {
 	case standing && measured > 0, measured > e.rate, measured > 0 && spread:
 		e.rate, e.queued = measured, true
-	case !limited || quickest > e.full*busyAfter/fullAfter || lost > lossySome:
+	case !limited || quickest > e.full*busyAfter/fullAfter || lost > lossySome || now-e.grown < e.roundTrip()/2:
 	case !e.queued:
-		e.rate *= 2
+		e.rate, e.grown = e.rate*2, now
 	default:
-		e.rate *= 1.1
+		e.rate, e.grown = e.rate*1.1, now
 	}
 	if lost > lossyMost {
 		e.rate, e.queued = min(e.rate, delivered), true

@@ -23,6 +23,7 @@ type quality struct {
 	loss   float64       // share of the packets that are lost, each by a chance of its own
 	rate   int           // bit/s; 0: without limit
 	queue  time.Duration // the longest wait for the rate; what would wait longer is dropped
+	parity int           // after so many packets one more is sent, as large as the largest, that makes up for any one of them; 0: none is
 }
 
 const napEvery = 400 * time.Millisecond
@@ -37,7 +38,14 @@ type line struct {
 	overflowed int          // guarded by mu; packets
 	tap        func([]byte) // guarded by mu; sees what begins its way; may be nil
 	last       time.Time    // guarded by mu; when the last one is delivered
+	group      group        // guarded by mu; since the last parity packet
 	queue      chan parcel
+}
+
+// group is what one parity packet is made of.
+type group struct {
+	packets, longest int
+	missing          []parcel
 }
 
 type parcel struct {
@@ -68,11 +76,40 @@ func (l *line) push(p parcel) {
 	const headers = 28 // IPv4 and UDP
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	size := len(p.data) + headers
-	l.sent += size
 	if l.tap != nil {
 		l.tap(p.data)
 	}
+	arrives := l.carry(&p, len(p.data)+headers)
+	if arrives {
+		l.arrive(p)
+	}
+	if l.quality.parity > 0 {
+		l.protect(p, arrives)
+	}
+}
+
+// protect sends a parity packet when it is time for one. It is called with mu held.
+func (l *line) protect(p parcel, arrives bool) {
+	const headers, more = 28, 12 // IPv4 and UDP; what it is made of
+	g := &l.group
+	if !arrives {
+		g.missing = append(g.missing, p)
+	}
+	g.packets, g.longest = g.packets+1, max(g.longest, len(p.data))
+	if g.packets < l.quality.parity {
+		return
+	}
+	var parity parcel
+	if l.carry(&parity, g.longest+more+headers) && len(g.missing) == 1 {
+		g.missing[0].due = parity.due
+		l.arrive(g.missing[0])
+	}
+	*g = group{}
+}
+
+// carry says whether a packet arrives, and sets when. It is called with mu held.
+func (l *line) carry(p *parcel, size int) bool {
+	l.sent += size
 	now := time.Now()
 	begin := now
 	if l.free.After(now) {
@@ -81,13 +118,13 @@ func (l *line) push(p parcel) {
 	if l.quality.rate > 0 {
 		if begin.Sub(now) > l.quality.queue {
 			l.overflowed++
-			return
+			return false
 		}
 		begin = begin.Add(time.Duration(size) * 8 * time.Second / time.Duration(l.quality.rate))
 		l.free = begin
 	}
 	if l.random.Float64() < l.quality.loss { // after the queue: it has used the rate
-		return
+		return false
 	}
 	p.due = begin.Add(l.quality.delay)
 	if l.quality.jitter > 0 {
@@ -97,6 +134,11 @@ func (l *line) push(p parcel) {
 		p.due = l.last
 	}
 	l.last = p.due
+	return true
+}
+
+// arrive is called with mu held.
+func (l *line) arrive(p parcel) {
 	select {
 	case l.queue <- p:
 	default:
@@ -264,6 +306,10 @@ func TestLine(t *testing.T) {
 		l.set(quality{loss: 0.2})
 		if took := send(10_000); took != 0 || len(arrived) < 7800 || len(arrived) > 8200 {
 			t.Errorf("%d of 10000 packets came within %v, want about 8000 at once", len(arrived), took)
+		}
+		l.set(quality{loss: 0.2, parity: 4}) // 4 of 5 come, and 4 of 5 of those that did not where at most one of five was lost: 0.8 + 0.2 * 0.8^4
+		if send(10_000); len(arrived) < 8650 || len(arrived) > 8980 {
+			t.Errorf("%d of 10000 packets came with parity, want about 8820", len(arrived))
 		}
 		close(done)
 		work.Wait()

@@ -1,0 +1,64 @@
+package session
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/peephole-cam/peephole/media"
+)
+
+// parity adds forward error correction to the lines of TestLongLine, below RTP, as good as it can be had with one packet more for so many.
+var parity = flag.Int("parity", 0, "packets to one of forward error correction")
+
+// The farther away the camera, the later comes what is sent again, and the dearer is a second loss: a film of 1 Mbit/s over lines up to as long as
+// by a satellite. The last two carry less than the film, and must not drop much of what is sent before its sender hears of it.
+func TestLongLine(t *testing.T) {
+	const wide, thin = 2_000_000, 800_000
+	for _, tt := range []struct {
+		rate      int
+		roundTrip time.Duration
+		loss      float64
+		shown     float64 // share of the pictures, at least
+		freezes   int     // at most, in a minute
+	}{
+		{wide, 100 * ms, 0.02, 0.95, 0},
+		{wide, 100 * ms, 0.05, 0.95, 0},
+		{wide, 100 * ms, 0.1, 0.9, 0},
+		{wide, 200 * ms, 0.02, 0.95, 0},
+		{wide, 200 * ms, 0.05, 0.95, 0},
+		{wide, 200 * ms, 0.1, 0.9, 1},
+		{wide, 400 * ms, 0.02, 0.9, 4},
+		{wide, 400 * ms, 0.05, 0.8, 10},
+		{wide, 400 * ms, 0.1, 0.6, 15},
+		{wide, 600 * ms, 0.02, 0.9, 6},
+		{wide, 600 * ms, 0.05, 0.9, 12},
+		{wide, 600 * ms, 0.1, 0.85, 15},
+		{thin, 400 * ms, 0.02, 0.5, 8},
+		{thin, 600 * ms, 0.05, 0.4, 15},
+	} {
+		t.Run(fmt.Sprintf("%.1f Mbit_s, %v, %.0f %%", float64(tt.rate)/1e6, tt.roundTrip, 100*tt.loss), func(t *testing.T) {
+			var v verdict
+			for n := range *screenings {
+				synctest.Test(t, func(t *testing.T) {
+					s := both(tt.rate, tt.loss, tt.roundTrip/2).lasting(time.Minute)
+					s.up.parity = *parity
+					s.seed, s.carrier = uint64(n), []media.Carrier{media.H264Carrier, media.VP8Carrier}[n%2]
+					v.add(s.run(t))
+				})
+			}
+			t.Log(&v)
+			if n := v.freezes(); n > tt.freezes**screenings {
+				t.Errorf("%d freezes, the longest of %v", n, quantile(v.gaps, 1))
+			}
+			if share := float64(v.shown) / float64(max(1, v.captured)); share < tt.shown {
+				t.Errorf("%.0f %% of the pictures are shown", 100*share)
+			}
+			if v.spoiled > 0 || len(v.rejections) > 0 {
+				t.Errorf("%d pictures not decodable, rejected: %q", v.spoiled, v.rejections)
+			}
+		})
+	}
+}

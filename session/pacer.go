@@ -31,6 +31,10 @@ const (
 	// After the round trip and silentAfter without a report nothing seems to arrive: then only a packet every probeEvery is sent.
 	silentAfter = 300 * time.Millisecond
 	probeEvery  = 100 * time.Millisecond
+	// A packet that is asked for goes out once more for every farAway of the round trip, copiesMost times at most: the farther it has to go, the
+	// longer the picture stands still when it is lost again.
+	farAway    = 250 * time.Millisecond
+	copiesMost = 3
 )
 
 // pacer says when a packet may leave: not faster than the path carries, and not while too much is on its way. It numbers packets
@@ -106,6 +110,16 @@ func (p *pacer) roundTrip() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rtt
+}
+
+// copies is how often a packet that is asked for goes out.
+func (p *pacer) copies() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.estimator.roundTrip() == 0 { // nothing is known
+		return 1
+	}
+	return min(1+int(p.rtt/farAway), copiesMost)
 }
 
 // wait waits until a packet may leave, and numbers it.

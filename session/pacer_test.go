@@ -156,6 +156,24 @@ func TestPacerKnowsWhatIsUnderway(t *testing.T) {
 }
 
 // The other end's clock is read across the wrap of its 24 bits, and a report tells the same if it comes twice.
+// The longer the round trip, the more copies of what is asked for; one as long as nothing is known.
+func TestPacerCopies(t *testing.T) {
+	for roundTrip, want := range map[time.Duration]int{100 * ms: 1, 240 * ms: 1, 260 * ms: 2, 520 * ms: 3, 3 * time.Second: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPacer()
+			if got := p.copies(); got != 1 {
+				t.Errorf("%d copies where nothing is known", got)
+			}
+			drive(p, 1024, 5*ms)
+			time.Sleep(roundTrip - 5*ms)
+			p.report(feedbackOf(0, 64*ms))
+			if got := p.copies(); got != want {
+				t.Errorf("%d copies over a round trip of %v, want %d", got, roundTrip, want)
+			}
+		})
+	}
+}
+
 func TestArrivalClock(t *testing.T) {
 	var c arrivalClock
 	a := feedbackOf(65535, 10*ms, 0, 20*ms)

@@ -163,7 +163,7 @@ func (s *sender) transmit(ctx context.Context) {
 
 // repair sends a packet again, if it still can be.
 func (s *sender) repair(ctx context.Context, number uint16) error {
-	p, copies := s.track.again(number, s.pacer.underway)
+	p, copies := s.track.again(number, s.pacer.copies(), s.pacer.underway)
 	for range copies {
 		wide, err := s.pacer.wait(ctx, len(p.payload))
 		if err != nil {

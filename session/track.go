@@ -101,18 +101,18 @@ func (t *track) send(p packet, number uint16) error {
 }
 
 // again returns a packet to be sent again, and how often: not at all if it is not kept, is underway already, or nobody would take it.
-// What was lost twice goes out twice: a third time would be late.
-func (t *track) again(number uint16, underway func(uint16) bool) (p packet, copies int) {
+// first is how often the first time. What was lost twice goes out twice at least: a third time would be late.
+func (t *track) again(number uint16, first int, underway func(uint16) bool) (p packet, copies int) {
 	k, b := &t.kept[number%keptPackets], t.bound.Load()
 	switch {
 	case b == nil || b.repair.ssrc == 0, k.payload == nil || k.header.SequenceNumber != number, time.Since(k.sent) > keptFor, k.again >= againMost:
 		return packet{}, 0
 	case k.again == 0:
-		return k.packet, 1
+		return k.packet, first
 	case underway(k.number):
 		return packet{}, 0
 	}
-	return k.packet, 2
+	return k.packet, max(2, first)
 }
 
 // repair sends a packet again: with its own sequence number in front of the payload (RFC 4588, section 4).

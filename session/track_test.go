@@ -69,7 +69,7 @@ func TestTrackRetransmits(t *testing.T) {
 	if err := track.send(original, 500); err != nil {
 		t.Fatal(err)
 	}
-	p, copies := track.again(65535, func(uint16) bool { t.Error("asked about a packet that was sent once"); return true })
+	p, copies := track.again(65535, 1, func(uint16) bool { t.Error("asked about a packet that was sent once"); return true })
 	if copies != 1 {
 		t.Fatalf("%d copies of a packet that was lost once", copies)
 	}
@@ -91,10 +91,10 @@ func TestTrackRetransmits(t *testing.T) {
 	if n.sent[1].SequenceNumber != 1 {
 		t.Errorf("the first retransmission has the number %d", n.sent[1].SequenceNumber)
 	}
-	if _, copies := track.again(65535, func(number uint16) bool { return number == 501 }); copies != 0 {
+	if _, copies := track.again(65535, 1, func(number uint16) bool { return number == 501 }); copies != 0 {
 		t.Error("a packet that is underway goes out again")
 	}
-	if _, copies := track.again(65535, func(uint16) bool { return false }); copies != 2 {
+	if _, copies := track.again(65535, 1, func(uint16) bool { return false }); copies != 2 {
 		t.Errorf("%d copies of a packet that was lost twice", copies)
 	}
 }
@@ -114,13 +114,16 @@ func TestTrackDoesNotRetransmit(t *testing.T) {
 			}
 		}
 		for number, want := range map[uint16]int{0: 0, 1: 1, keptPackets: 1, keptPackets + 1: 0} {
-			if _, copies := track.again(number, lost); copies != want {
+			if _, copies := track.again(number, 1, lost); copies != want {
 				t.Errorf("packet %d: %d copies, want %d", number, copies, want)
 			}
 		}
+		if _, copies := track.again(7, 3, lost); copies != 3 {
+			t.Errorf("%d copies, want 3, of a packet that was lost once", copies)
+		}
 		total := 0
 		for range 100 {
-			p, copies := track.again(5, lost)
+			p, copies := track.again(5, 1, lost)
 			for range copies {
 				total++
 				if err := track.repair(p, 0); err != nil {
@@ -132,14 +135,14 @@ func TestTrackDoesNotRetransmit(t *testing.T) {
 			t.Errorf("one packet went out again %d times", total)
 		}
 		time.Sleep(keptFor + 1)
-		if _, copies := track.again(6, lost); copies != 0 {
+		if _, copies := track.again(6, 1, lost); copies != 0 {
 			t.Error("a packet goes out again that nobody waits for")
 		}
 		without := bound(t, &negotiated{media: 7})
 		if err := without.send(packet{rtp.Header{SequenceNumber: 1}, []byte{1}}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, copies := without.again(1, lost); copies != 0 {
+		if _, copies := without.again(1, 1, lost); copies != 0 {
 			t.Error("a packet goes out again in its own stream")
 		}
 	})

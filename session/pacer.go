@@ -33,7 +33,7 @@ const (
 	probeEvery  = 100 * time.Millisecond
 	// A packet that is asked for goes out once more for every farAway of the round trip, copiesMost times at most: the farther it has to go, the
 	// longer the picture stands still when it is lost again.
-	farAway    = 250 * time.Millisecond
+	farAway    = 200 * time.Millisecond
 	copiesMost = 3
 )
 

@@ -158,7 +158,7 @@ func TestPacerKnowsWhatIsUnderway(t *testing.T) {
 // The other end's clock is read across the wrap of its 24 bits, and a report tells the same if it comes twice.
 // The longer the round trip, the more copies of what is asked for; one as long as nothing is known.
 func TestPacerCopies(t *testing.T) {
-	for roundTrip, want := range map[time.Duration]int{100 * ms: 1, 240 * ms: 1, 260 * ms: 2, 520 * ms: 3, 3 * time.Second: 3} {
+	for roundTrip, want := range map[time.Duration]int{100 * ms: 1, 190 * ms: 1, 210 * ms: 2, 420 * ms: 3, 3 * time.Second: 3} {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPacer()
 			if got := p.copies(); got != 1 {

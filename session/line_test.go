@@ -21,6 +21,7 @@ type quality struct {
 	jitter time.Duration // up to so much more, packet by packet; the order stays
 	naps   time.Duration // for up to so long in every napEvery nothing is delivered, as at a radio or a machine that has other work
 	loss   float64       // share of the packets that are lost, each by a chance of its own
+	burst  float64       // that of a packet which follows a lost one; 0: the same
 	rate   int           // bit/s; 0: without limit
 	queue  time.Duration // the longest wait for the rate; what would wait longer is dropped
 	parity int           // after so many packets one more is sent, as large as the largest, that makes up for any one of them; 0: none is
@@ -39,6 +40,7 @@ type line struct {
 	tap        func([]byte) // guarded by mu; sees what begins its way; may be nil
 	last       time.Time    // guarded by mu; when the last one is delivered
 	group      group        // guarded by mu; since the last parity packet
+	losing     bool         // guarded by mu; the last one was lost
 	queue      chan parcel
 }
 
@@ -123,7 +125,14 @@ func (l *line) carry(p *parcel, size int) bool {
 		begin = begin.Add(time.Duration(size) * 8 * time.Second / time.Duration(l.quality.rate))
 		l.free = begin
 	}
-	if l.random.Float64() < l.quality.loss { // after the queue: it has used the rate
+	chance := l.quality.loss
+	switch q := l.quality; {
+	case q.burst > 0 && l.losing:
+		chance = q.burst
+	case q.burst > 0:
+		chance *= (1 - q.burst) / (1 - q.loss) // so many are lost in all
+	}
+	if l.losing = l.random.Float64() < chance; l.losing { // after the queue: it has used the rate
 		return false
 	}
 	p.due = begin.Add(l.quality.delay)
@@ -306,6 +315,10 @@ func TestLine(t *testing.T) {
 		l.set(quality{loss: 0.2})
 		if took := send(10_000); took != 0 || len(arrived) < 7800 || len(arrived) > 8200 {
 			t.Errorf("%d of 10000 packets came within %v, want about 8000 at once", len(arrived), took)
+		}
+		l.set(quality{loss: 0.2, burst: 0.6})
+		if send(10_000); len(arrived) < 7600 || len(arrived) > 8400 {
+			t.Errorf("%d of 10000 packets came between bursts, want about 8000", len(arrived))
 		}
 		l.set(quality{loss: 0.2, parity: 4}) // 4 of 5 come, and 4 of 5 of those that did not where at most one of five was lost: 0.8 + 0.2 * 0.8^4
 		if send(10_000); len(arrived) < 8650 || len(arrived) > 8980 {

@@ -21,30 +21,38 @@ func TestLongLine(t *testing.T) {
 		rate      int
 		roundTrip time.Duration
 		loss      float64
+		burst     float64
 		shown     float64 // share of the pictures, at least
 		freezes   int     // at most, in a minute
 	}{
-		{wide, 100 * ms, 0.02, 0.95, 0},
-		{wide, 100 * ms, 0.05, 0.95, 0},
-		{wide, 100 * ms, 0.1, 0.9, 0},
-		{wide, 200 * ms, 0.02, 0.95, 0},
-		{wide, 200 * ms, 0.05, 0.95, 0},
-		{wide, 200 * ms, 0.1, 0.9, 1},
-		{wide, 400 * ms, 0.02, 0.95, 1},
-		{wide, 400 * ms, 0.05, 0.95, 1},
-		{wide, 400 * ms, 0.1, 0.9, 3},
-		{wide, 600 * ms, 0.02, 0.95, 1},
-		{wide, 600 * ms, 0.05, 0.95, 3},
-		{wide, 600 * ms, 0.1, 0.9, 5},
-		{thin, 400 * ms, 0.02, 0.5, 3},
-		{thin, 600 * ms, 0.05, 0.35, 6},
+		{wide, 100 * ms, 0.02, 0, 0.95, 0},
+		{wide, 100 * ms, 0.05, 0, 0.95, 0},
+		{wide, 100 * ms, 0.1, 0, 0.9, 0},
+		{wide, 200 * ms, 0.02, 0, 0.95, 0},
+		{wide, 200 * ms, 0.05, 0, 0.95, 0},
+		{wide, 200 * ms, 0.1, 0, 0.9, 1},
+		{wide, 400 * ms, 0.02, 0, 0.95, 1},
+		{wide, 400 * ms, 0.05, 0, 0.95, 1},
+		{wide, 400 * ms, 0.1, 0, 0.9, 3},
+		{wide, 600 * ms, 0.02, 0, 0.95, 1},
+		{wide, 600 * ms, 0.05, 0, 0.95, 3},
+		{wide, 600 * ms, 0.1, 0, 0.9, 5},
+		{wide, 400 * ms, 0.05, 0.5, 0.9, 2},
+		{wide, 400 * ms, 0.1, 0.5, 0.85, 4},
+		{wide, 600 * ms, 0.05, 0.5, 0.9, 4},
+		{thin, 400 * ms, 0.02, 0, 0.5, 3},
+		{thin, 600 * ms, 0.05, 0, 0.35, 6},
 	} {
-		t.Run(fmt.Sprintf("%.1f Mbit_s, %v, %.0f %%", float64(tt.rate)/1e6, tt.roundTrip, 100*tt.loss), func(t *testing.T) {
+		name := fmt.Sprintf("%.1f Mbit_s, %v, %.0f %%", float64(tt.rate)/1e6, tt.roundTrip, 100*tt.loss)
+		if tt.burst > 0 {
+			name += " in bursts"
+		}
+		t.Run(name, func(t *testing.T) {
 			var v verdict
 			for n := range *screenings {
 				synctest.Test(t, func(t *testing.T) {
 					s := both(tt.rate, tt.loss, tt.roundTrip/2).lasting(time.Minute)
-					s.up.parity = *parity
+					s.up.parity, s.up.burst, s.down.burst = *parity, tt.burst, tt.burst
 					s.seed, s.carrier = uint64(n), []media.Carrier{media.H264Carrier, media.VP8Carrier}[n%2]
 					v.add(s.run(t))
 				})

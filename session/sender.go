@@ -26,6 +26,8 @@ const (
 	behindSome = 150 * time.Millisecond
 	behindMuch = 300 * time.Millisecond
 	behindMost = LiveFor * 4 / 5
+	// copyApart is how much later the next copy of a packet leaves: what takes one on its way often takes its neighbour too.
+	copyApart = 20 * time.Millisecond
 )
 
 // sender seals access units and writes them to the track, at the path's pace. What the path does not carry it leaves out before it is
@@ -44,6 +46,7 @@ type sender struct {
 	tally   tally
 	packets chan packet // to transmit
 	missed  chan uint16 // sequence numbers that the viewer misses
+	copies  chan packet // of what was sent again
 
 	restarted time.Time // owned by the session's goroutine
 
@@ -65,7 +68,7 @@ type packet struct {
 const missedMost = 512
 
 func newSender(t *track, p *pacer, c media.Carrier, streams *selection, log *slog.Logger) *sender {
-	return &sender{track: t, pacer: p, carrier: c, streams: streams, log: log, packets: make(chan packet), missed: make(chan uint16, missedMost)}
+	return &sender{track: t, pacer: p, carrier: c, streams: streams, log: log, packets: make(chan packet), missed: make(chan uint16, missedMost), copies: make(chan packet, missedMost)}
 }
 
 func (s *sender) seal(key *secret, first blob) error {
@@ -146,6 +149,8 @@ func (s *sender) transmit(ctx context.Context) {
 			select {
 			case number := <-s.missed:
 				err = s.repair(ctx, number)
+			case p = <-s.copies:
+				err = s.resend(ctx, p)
 			case p = <-s.packets:
 				var number uint16
 				if number, err = s.pacer.wait(ctx, len(p.payload)); err == nil {
@@ -164,17 +169,31 @@ func (s *sender) transmit(ctx context.Context) {
 // repair sends a packet again, if it still can be.
 func (s *sender) repair(ctx context.Context, number uint16) error {
 	p, copies := s.track.again(number, s.pacer.copies(), s.pacer.underway)
-	for range copies {
-		wide, err := s.pacer.wait(ctx, len(p.payload))
-		if err != nil {
-			return err
+	for n := range copies {
+		if n == 0 {
+			if err := s.resend(ctx, p); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := s.track.repair(p, wide); err != nil {
-			return err
-		}
-		s.tally.again.Add(1)
+		time.AfterFunc(time.Duration(n)*copyApart, func() {
+			select {
+			case s.copies <- p:
+			default: // too many are waiting already
+			}
+		})
 	}
 	return nil
+}
+
+// resend sends one copy of a packet that was sent.
+func (s *sender) resend(ctx context.Context, p packet) error {
+	wide, err := s.pacer.wait(ctx, len(p.payload))
+	if err != nil {
+		return err
+	}
+	s.tally.again.Add(1)
+	return s.track.repair(p, wide)
 }
 
 // miss takes a viewer's list of missing packets.

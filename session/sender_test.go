@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
@@ -247,4 +248,30 @@ func TestSenderLeavesOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// From far away a packet that is asked for goes out three times, and apart: what takes one on its way often takes its neighbour too.
+func TestSenderSpreadsCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const roundTrip = 500 * ms
+		n := &negotiated{media: 7, repair: 8, extension: 3}
+		p := newPacer()
+		s := newSender(bound(t, n), p, media.VP8Carrier, nil, quiet())
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { s.transmit(ctx) })
+		s.packets <- packet{rtp.Header{Version: 2, SequenceNumber: 9}, []byte("sealed")}
+		time.Sleep(roundTrip)
+		p.report(feedbackOf(0, 64*ms))
+		s.miss(&rtcp.TransportLayerNack{Nacks: []rtcp.NackPair{{PacketID: 9}}})
+		for i := range 3 {
+			synctest.Wait()
+			if got := s.tally.again.Load(); got != int64(i+1) {
+				t.Errorf("%d copies after %v, want %d", got, time.Duration(i)*copyApart, i+1)
+			}
+			time.Sleep(copyApart)
+		}
+		cancel()
+		work.Wait()
+	})
 }

@@ -27,7 +27,7 @@ func TestSendingIsTold(t *testing.T) {
 					t.Fatalf("told %d times in half a minute", len(told))
 				}
 				n := told[len(told)-1]
-				if n.Limited != tt.limited || n.Again > 0 != tt.again || tt.left && n.LeftOut == 0 || !tt.left && n.LeftOut > 50 || n.Lower {
+				if n.Limited != tt.limited || n.Again > 0 != tt.again || tt.left && n.LeftOut == 0 || !tt.left && n.LeftOut > 150 || n.Lower {
 					t.Errorf("told %+v", n)
 				}
 				if n.Rate < tt.slowest || n.Rate > tt.fastest || n.RoundTrip < 100 || n.RoundTrip > 200 {

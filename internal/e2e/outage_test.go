@@ -52,69 +52,91 @@ func TestRelayRestarts(t *testing.T) {
 	plays(t, other)
 }
 
-// A relay that drains lets a relayed picture go on until its viewer has seen enough, and then ends by itself.
-func TestRelayDrains(t *testing.T) {
-	t.Parallel()
-	relay, url := startRelayAt(t, "127.0.0.1:0", "-drain", "10m")
-	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
-	v := newTerminal(t)
-	v.pair(t, sim.line(t, "pair sim-0 "))
-	file := filepath.Join(t.TempDir(), "relayed.h264")
-	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-relay-only", "-o", file)...)
-	eventually(t, "the picture moves", func() bool { return size(file) > 40_000 })
-	if err := relay.Process.Signal(syscall.SIGTERM); err != nil {
+// drained is a relay that is to drain, and a relayed picture that comes through it meanwhile.
+type drained struct {
+	relay, sim, watching *process
+	url, file            string
+	viewer               terminal
+}
+
+func newDrained(t *testing.T) drained {
+	t.Helper()
+	var d drained
+	d.relay, d.url = startRelayAt(t, "127.0.0.1:0", "-drain", "10m")
+	d.sim = start(t, "camera-sim", "-relay", d.url, "-state", t.TempDir())
+	d.viewer = newTerminal(t)
+	d.viewer.pair(t, d.sim.line(t, "pair sim-0 "))
+	d.file = filepath.Join(t.TempDir(), "relayed.h264")
+	d.watching = start(t, "viewer", append(d.viewer.flags, "watch", "sim-0", "-json", "-relay-only", "-o", d.file)...)
+	eventually(t, "the picture moves", func() bool { return size(d.file) > 40_000 })
+	return d
+}
+
+// drain begins to.
+func (d drained) drain(t *testing.T) {
+	t.Helper()
+	if err := d.relay.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	relay.await(t, "draining", 1)
-	sim.await(t, "the relay is shutting down", 1)
-	before := size(file)
-	eventually(t, "a picture through a relay that drains", func() bool { return size(file) > before+100_000 })
-	watching.stop()
-	w := outcome{stdout: <-watching.lines}.parse(t)
-	if code := watching.ProcessState.ExitCode(); code != 0 || w.Path != "relay" || w.Missing+w.Rejected+w.Delayed != 0 {
+	d.relay.await(t, "draining", 1)
+}
+
+// enough ends the watching, which has missed nothing.
+func (d drained) enough(t *testing.T) {
+	t.Helper()
+	d.watching.stop()
+	w := outcome{stdout: <-d.watching.lines}.parse(t)
+	if code := d.watching.ProcessState.ExitCode(); code != 0 || w.Path != "relay" || w.Missing+w.Rejected+w.Delayed != 0 {
 		t.Errorf("exit %d, %+v; want a relayed session without a break", code, w)
 	}
+	plays(t, d.file)
+}
+
+// ends waits for the relay's own end.
+func (d drained) ends(t *testing.T) {
+	t.Helper()
 	eventually(t, "the relay ends", func() bool {
 		select {
-		case _, open := <-relay.lines:
+		case _, open := <-d.relay.lines:
 			return !open
 		default:
 			return false
 		}
 	})
-	relay.stop()
-	if code := relay.ProcessState.ExitCode(); code != 0 {
+	d.relay.stop()
+	if code := d.relay.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("the relay ended with %d", code)
 	}
-	plays(t, file)
+}
+
+// A relay that drains lets a relayed picture go on until its viewer has seen enough, and then ends by itself.
+func TestRelayDrains(t *testing.T) {
+	t.Parallel()
+	d := newDrained(t)
+	d.drain(t)
+	d.sim.await(t, "the relay is shutting down", 1)
+	before := size(d.file)
+	eventually(t, "a picture through a relay that drains", func() bool { return size(d.file) > before+100_000 })
+	d.enough(t)
+	d.ends(t)
 }
 
 // A relay that drains makes room for the next one: that takes the port of signaling while the first still serves TURN's clients, those too that came
 // by this port. A picture under way misses nothing, and new ones begin.
 func TestRelayIsReplaced(t *testing.T) {
 	t.Parallel()
-	relay, url := startRelayAt(t, "127.0.0.1:0", "-drain", "10m")
-	sim := start(t, "camera-sim", "-relay", url, "-state", t.TempDir())
-	v := newTerminal(t)
-	v.pair(t, sim.line(t, "pair sim-0 "))
-	file := filepath.Join(t.TempDir(), "relayed.h264")
-	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-relay-only", "-o", file)...)
-	eventually(t, "the picture moves", func() bool { return size(file) > 40_000 })
-	port := strings.TrimPrefix(url, "http://")
+	d := newDrained(t)
+	port := strings.TrimPrefix(d.url, "http://")
 	conn, err := net.Dial("tcp", port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	shared, held := &turnSocket{t: t, conn: conn}, askGrant(t, url).Viewer
+	shared, held := &turnSocket{t: t, conn: conn}, askGrant(t, d.url).Viewer
 	if code := errorOf(shared.ask(stun.MethodAllocate, held, wantUDP)); code != 0 {
 		t.Fatalf("allocate by the shared port: %d", code)
 	}
-
-	if err := relay.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	relay.await(t, "draining", 1)
+	d.drain(t)
 	eventually(t, "the port is free", func() bool {
 		c, err := net.Dial("tcp", port)
 		if err == nil {
@@ -123,34 +145,18 @@ func TestRelayIsReplaced(t *testing.T) {
 		return err != nil
 	})
 	startRelayAt(t, port)
-	sim.await(t, "connected to the relay", 2)
-	before := size(file)
-	v.ok(t, "watch", "sim-0", "-frames", "5", "-relay-only")
-	eventually(t, "a picture through the relay that drains", func() bool { return size(file) > before+50_000 })
+	d.sim.await(t, "connected to the relay", 2)
+	before := size(d.file)
+	d.viewer.ok(t, "watch", "sim-0", "-frames", "5", "-relay-only")
+	eventually(t, "a picture through the relay that drains", func() bool { return size(d.file) > before+50_000 })
 	if code := errorOf(shared.ask(stun.MethodRefresh, held)); code != 0 {
 		t.Errorf("refresh by the shared port: %d", code)
 	}
-	watching.stop()
-	w := outcome{stdout: <-watching.lines}.parse(t)
-	if code := watching.ProcessState.ExitCode(); code != 0 || w.Path != "relay" || w.Missing+w.Rejected+w.Delayed != 0 {
-		t.Errorf("exit %d, %+v; want a relayed session without a break", code, w)
-	}
+	d.enough(t)
 	if code := errorOf(shared.ask(stun.MethodRefresh, held, lifetime(0))); code != 0 {
 		t.Errorf("the end by the shared port: %d", code)
 	}
-	eventually(t, "the relay ends", func() bool {
-		select {
-		case _, open := <-relay.lines:
-			return !open
-		default:
-			return false
-		}
-	})
-	relay.stop()
-	if code := relay.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("the relay ended with %d", code)
-	}
-	plays(t, file)
+	d.ends(t)
 }
 
 // A camera waits for its relay.

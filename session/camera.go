@@ -2,16 +2,12 @@ package session
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -24,38 +20,6 @@ var ErrOffer = errors.New("the offer cannot be answered")
 
 // ErrNoCarrier is returned for a viewer that can play nothing which this camera makes.
 var ErrNoCarrier = errors.New("the viewer can play none of this camera's formats")
-
-// Stream is the camera's picture, as a session needs it: *media.Feed has it.
-type Stream interface {
-	// Subscribe gives the current group of pictures at once, then what follows.
-	Subscribe() *media.Subscription
-	// State says how the input is doing.
-	State() media.State
-}
-
-// CameraConfig is what a camera's end of a session needs.
-type CameraConfig struct {
-	Pair      *envelope.Pair
-	Signal    Signal
-	Ticket    []byte          // admits the session's mailboxes
-	Offer     envelope.Opened // the offer, opened once and marked against replay by the caller
-	OfferWire []byte          // the exact bytes it came in
-	Name      string
-	Stream    Stream
-	Low       Stream      // the same at a lower rate, for viewers whose network does not carry Stream; nil: there is none
-	TLS       *tls.Config // whom TURN servers over TLS are trusted by; nil: the system's roots
-	RelayOnly bool        // show the viewer and its network no address of ours but the relay's; it may ask for that too
-	Loopback  bool
-	Logger    *slog.Logger
-
-	PortMapper PortMapper      // nil: no port is opened
-	OnLive     func()          // the viewer is connected. May be nil
-	OnStall    func()          // for a while nothing has arrived from the viewer. May be nil
-	OnPath     func(Path)      // as OnReject; also at the session's end
-	OnReject   func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
-
-	network transport.Net // tests have one of their own
-}
 
 // Camera is the camera's end of one session.
 type Camera struct {
@@ -237,44 +201,6 @@ func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 			}
 		}
 	}
-}
-
-// answer seals and posts the answer, and makes the session secret from it.
-func (c *Camera) answer() error {
-	description, err := c.peer.pc.CreateAnswer(nil)
-	if err != nil {
-		return fmt.Errorf("create answer: %w", err)
-	}
-	if err := c.peer.pc.SetLocalDescription(description); err != nil {
-		return fmt.Errorf("set local description: %w", err)
-	}
-	wire, secret, err := reply(c.cfg, c.offer, answer{SDP: description.SDP, Carrier: c.carrier.String(), RelayOnly: c.cfg.RelayOnly})
-	if err != nil {
-		return err
-	}
-	if err := c.sender.seal(secret, c.offer.Challenge); err != nil {
-		return err
-	}
-	c.records = secret.recordKeys(envelope.ToViewer)
-	c.outbox.post(wire)
-	if c.offer.First {
-		return c.postFirst(secret)
-	}
-	return nil
-}
-
-// Refuse tells a viewer why there is no session.
-func Refuse(ctx context.Context, cfg CameraConfig, why Refusal) error {
-	body, err := json.Marshal(why)
-	if err != nil {
-		return fmt.Errorf("encode refusal: %w", err)
-	}
-	out := cfg.Pair.SessionMailbox(envelope.ToViewer, cfg.Offer.Session)
-	wire, err := sealReply(cfg, envelope.TypeRefuse, body)
-	if err != nil {
-		return err
-	}
-	return cfg.Signal.Send(ctx, admitted(out, cfg.Ticket), wire, messageTTL)
 }
 
 func (c *Camera) deliver(d signaling.Delivery) error {

@@ -83,8 +83,11 @@ func (r *request) read(p []byte, has bool) bool {
 	r.unknown, r.whole = nil, nil
 	for _, a := range m.Attributes {
 		if a.Type < 0x8000 && !understood[a.Type] {
-			r.unknown, r.whole = append(r.unknown, a.Type), bytes.Clone(p)
+			r.unknown = append(r.unknown, a.Type)
 		}
+	}
+	if len(r.unknown) > 0 {
+		r.whole = bytes.Clone(p) // as its sender authenticated it; p may be changed below
 	}
 	nonce, _ := m.Get(stun.AttrNonce)
 	r.nonce = append(r.nonce[:0], nonce...)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/pion/stun/v3"
@@ -56,6 +57,21 @@ func TestMalformed(t *testing.T) {
 	}
 	if n := s.Stats(); n.Packets != 0 || n.Drops["malformed"] != 15 || n.Drops["too_big"] != 2 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestUnknownAttributesCost: a request full of attributes that nobody knows is copied once, not for each: no password is needed to send one.
+func TestUnknownAttributesCost(t *testing.T) {
+	const many = (maxMessage - stunHeader) / 4
+	p := message(typeRefresh, strings.Repeat("7ff00000", many))
+	got := testing.AllocsPerRun(10, func() {
+		var r request
+		if !r.read(p, true) || len(r.unknown) != many {
+			t.Fatal("not read")
+		}
+	})
+	if got > many/4 {
+		t.Errorf("%v allocations for %d attributes", got, many)
 	}
 }
 

@@ -108,8 +108,12 @@ func (c *Camera) Rejected() int64 { return c.alarm.rejected() }
 // Run serves until ctx ends.
 func (c *Camera) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer c.work.Wait()
 	defer cancel()
+	reaching, stop := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx has a word to say yet
+	var relay sync.WaitGroup
+	defer relay.Wait()
+	defer stop()
+	relay.Go(func() { _ = c.client.Run(reaching) }) // returns reaching's error and no other
 	c.mu.Lock()
 	for _, v := range c.viewers {
 		v.start(ctx)
@@ -124,7 +128,9 @@ func (c *Camera) Run(ctx context.Context) error {
 			}
 		})
 	}
-	return c.client.Run(ctx)
+	<-ctx.Done()
+	c.work.Wait()
+	return ctx.Err()
 }
 
 // Remove takes a viewer off the roster and ends its sessions at once. On an error the viewer is cut off, but would be back after a

@@ -19,6 +19,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 	"github.com/peephole-cam/peephole/signaling/server"
@@ -242,5 +243,56 @@ func TestRemoveAgain(t *testing.T) {
 	}
 	if c.Owned() {
 		t.Error("still on the roster")
+	}
+}
+
+// TestCameraSaysBye: a camera that is switched off says so through signaling too, and a viewer to whom no other way has been found yet does not go on waiting.
+func TestCameraSaysBye(t *testing.T) {
+	url, operator := startRelay(t)
+	c, _ := newCamera(t, Config{State: t.TempDir(), RelayURL: url, Ticket: signaling.Ticket{NotAfter: time.Now().Add(time.Hour), Mailboxes: 100, SessionsPerHour: 100}.Issue(operator)})
+	self, err := identity.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := &envelope.Pair{Self: c.self, Role: identity.Camera, Peer: self.Bundle(), Secret: envelope.Secret{1}, MailboxSecret: envelope.Secret{2}}
+	theirs := &envelope.Pair{Self: self, Role: identity.Viewer, Peer: c.self.Bundle(), Secret: ours.Secret, MailboxSecret: ours.MailboxSecret}
+	record := pairing.Record{Pair: ours, RelayURL: url}
+	if err := c.store.Put(record); err != nil {
+		t.Fatal(err)
+	}
+	c.viewers[self.Bundle().Fingerprint()] = &viewer{camera: c, record: record}
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, client.Run)
+	serving, off := context.WithCancel(t.Context())
+	defer off()
+	done := make(chan error, 1)
+	go func() { done <- c.Run(serving) }()
+	box := theirs.Mailbox(envelope.ToCamera, theirs.Day(time.Now()))
+	watch := func() error {
+		v, err := session.NewViewer(session.ViewerConfig{Pair: theirs, Signal: client, Inbox: signaling.Mailbox{Read: box.Read, Write: box.Write}, Box: box,
+			Carriers: []media.Carrier{media.H264Carrier}, RelayOnly: true, // and there is no relay: no way will be found
+			Logger: slog.New(slog.DiscardHandler), OnFrame: func(session.Frame) {},
+			OnPhase: func(phase string) {
+				if phase == "answered" {
+					off()
+				}
+			}})
+		if err != nil {
+			return err
+		}
+		return v.Run(t.Context())
+	}
+	err = watch()
+	for refusal := new(*signaling.Error); errors.As(err, refusal) && (*refusal).Code == signaling.CodeNotAdmitted; {
+		err = watch() // the camera has not opened its mailbox yet
+	}
+	if !errors.Is(err, session.ErrEnded) {
+		t.Errorf("the viewer's end: %v", err)
+	}
+	if err := await(t, done, "end of the camera"); !errors.Is(err, context.Canceled) {
+		t.Errorf("the camera's end: %v", err)
 	}
 }

@@ -15,9 +15,13 @@ type drain struct {
 
 // Drain refuses new allocations from now on and keeps those that live, which refresh as before. Who asks is told 300 (Try
 // Alternate, RFC 8489 section 10) and the first of alternates of its address family, or 508 where there is none. It returns nil once
-// no allocation is left, or why ctx ended before. There is no way back.
+// no allocation is left, or why ctx ended before. There is no way back. XDP is detached: an interface has one program, and the server that
+// comes next wants it.
 func (s *Server) Drain(ctx context.Context, alternates ...netip.AddrPort) error {
 	d := s.relay.drain(alternates)
+	if err := s.relay.closeKernel(); err != nil {
+		s.config.Logger.Warn("detach XDP", "error", err)
+	}
 	select {
 	case <-d.empty:
 		return nil

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -171,6 +172,28 @@ func TestKernelFailsClosed(t *testing.T) {
 				t.Errorf("%v, closed: %v", err, f.closed)
 			}
 		})
+	}
+}
+
+// TestKernelDrains: a server that drains leaves the interface to the next one, and the workers relay what goes on.
+func TestKernelDrains(t *testing.T) {
+	s := serve(t, Config{})
+	f := newForwarders()
+	s.relay.mu.Lock()
+	s.relay.kernel = newKernel(f, netip.Addr{}, s.relay.limits, s.config.Logger)
+	s.relay.mu.Unlock()
+	cam, view := pair(t, s, "udp", "udp")
+	if a, b := cam.bind(0x4000, peerAt(view.relayed)), view.bind(0x4000, peerAt(cam.relayed)); a+b != 0 {
+		t.Fatal(a, b)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := s.Drain(stopped); !errors.Is(err, context.Canceled) || !f.closed {
+		t.Errorf("%v, detached: %t", err, f.closed)
+	}
+	cam.sendChannel(0x4000, "still here")
+	if got := view.receive(); got.data != "still here" || s.Stats().Kernel != 7 {
+		t.Errorf("%+v, %d by the kernel before", got, s.Stats().Kernel)
 	}
 }
 

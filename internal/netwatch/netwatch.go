@@ -64,14 +64,18 @@ func (w *watcher) look(ctx context.Context) {
 		case <-every.C:
 		}
 		all, err := w.networks()
+		if err != nil {
+			continue
+		}
 		now, ok := text(all, err)
-		if known && ok && (away || now != before) {
+		back := slices.ContainsFunc(all, func(n network) bool { return n.running })
+		if known && ok && (away && back || now != before) {
 			w.tell()
 		}
 		if ok {
 			before, known = now, true
 		}
-		away = err == nil && !ok
+		away = !back
 	}
 }
 
@@ -91,26 +95,28 @@ func (w *watcher) tell() {
 type network struct {
 	index   int
 	address net.IP
+	running bool // its cable or radio leads somewhere
 }
 
 func networks() (all []network, err error) {
 	interfaces, err := net.Interfaces()
 	for _, i := range interfaces {
 		addresses, err := i.Addrs()
-		if err != nil || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagRunning == 0 {
-			continue // it is going, or coming, or its cable leads nowhere
+		if err != nil || i.Flags&net.FlagUp == 0 {
+			continue // it is going, or coming
 		}
 		for _, a := range addresses {
 			if n, is := a.(*net.IPNet); is && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
-				all = append(all, network{i.Index, n.IP})
+				all = append(all, network{i.Index, n.IP, i.Flags&net.FlagRunning != 0})
 			}
 		}
 	}
 	return all, err
 }
 
-// text is the networks in one string, whatever order they come in. A device without any but its own loopback is between
-// networks: that is no change yet, the next address is, also the same one: a router that was switched off and on remembers nobody.
+// text is the networks in one string, whatever order they come in. A device without any but its own loopback, or of which none runs, is between
+// networks: that is no change yet, the next is, also the same one: a router that was switched off and on remembers nobody. One that stops running
+// beside others is no change: a bridge does so with every container that ends.
 func text(networks []network, err error) (joined string, ok bool) {
 	var all []string
 	for _, n := range networks {

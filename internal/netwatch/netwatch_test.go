@@ -14,7 +14,8 @@ import (
 // Each move to another network is told once, and so is the way out of the dark; going there, an error and the same addresses in another order are none.
 func TestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		home, other, again := network{2, net.IPv4(192, 0, 2, 1)}, network{3, net.IPv4(198, 51, 100, 7)}, network{4, net.IPv4(192, 0, 2, 1)}
+		home, other, again := network{2, net.IPv4(192, 0, 2, 1), true}, network{3, net.IPv4(198, 51, 100, 7), true}, network{4, net.IPv4(192, 0, 2, 1), true}
+		dead := func(n network) network { n.running = false; return n }
 		steps := []struct {
 			name     string
 			networks []network
@@ -27,6 +28,12 @@ func TestChanges(t *testing.T) {
 			{"dark", nil, nil, false},
 			{"home again", []network{home, other}, nil, true},
 			{"still at home", []network{home, other}, nil, false},
+			{"a bridge without a port", []network{home, dead(other)}, nil, false},
+			{"with one", []network{home, other}, nil, false},
+			{"no cable", []network{dead(home), dead(other)}, nil, false},
+			{"an error without a cable", nil, errors.New("no"), false},
+			{"a cable", []network{home, dead(other)}, nil, true},
+			{"another", []network{home, other}, nil, false},
 			{"one less", []network{home}, nil, true},
 			{"still", []network{home}, nil, false},
 			{"elsewhere", []network{other}, nil, true},
@@ -59,8 +66,8 @@ func TestChanges(t *testing.T) {
 				}
 			}
 		}
-		if all != 4 {
-			t.Errorf("another who wants to know was told %d times, want 4", all)
+		if all != 5 {
+			t.Errorf("another who wants to know was told %d times, want 5", all)
 		}
 	})
 }

@@ -45,13 +45,13 @@ func (r *relay) forward(a *allocation, p []byte, out outlet) bool {
 	return false
 }
 
-// early says whether what has no way may have one once pion has taken its client's requests; else it is counted as dropped.
-func (r *relay) early(a *allocation, otherwise reason) bool {
-	if a.behind.requests.Load() > 0 {
-		return true
+// early says whether what has no way may have one once pion has taken its client's requests, of which it must be known before the ways are looked at; else it
+// is counted as dropped.
+func (r *relay) early(asked bool, otherwise reason) bool {
+	if !asked {
+		r.counters.count(otherwise)
 	}
-	r.counters.count(otherwise)
-	return false
+	return asked
 }
 
 // fromChannel relays ChannelData (RFC 8656 section 12.6).
@@ -68,9 +68,10 @@ func (r *relay) fromChannel(a *allocation, p []byte, out outlet) (taken bool) {
 		r.counters.count(dropNoAllocation)
 		return true
 	}
+	asked := a.behind.requests.Load() > 0
 	to, ok := a.routed().by(binary.BigEndian.Uint16(p))
 	if !ok {
-		return !r.early(a, dropNoChannel)
+		return !r.early(asked, dropNoChannel)
 	}
 	r.pass(a, to, p[:channelHeader+n], channelHeader, out)
 	return true
@@ -90,9 +91,9 @@ func (r *relay) fromIndication(a *allocation, p []byte, out outlet) (taken bool)
 		r.counters.count(dropNoAllocation)
 		return true
 	}
-	to := hostOf(peer)
+	asked, to := a.behind.requests.Load() > 0, hostOf(peer)
 	if b := a.bound.Load(); to != 0 && b != nil && b.end(to) != nil && !a.routed().permitted(to) {
-		return !r.early(a, dropNoPermission)
+		return !r.early(asked, dropNoPermission)
 	}
 	r.pass(a, to, p[:end], from, out)
 	return true

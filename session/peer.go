@@ -130,7 +130,9 @@ func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngin
 		p.haste.check()
 		return p.standby.take(answers)
 	})
-	s.SetICEMaxBindingRequests(checksMost)
+	if cfg.feedback == nil { // the viewer's agent is hurried
+		s.SetICEMaxBindingRequests(checksMost)
+	}
 	s.SetIncludeLoopbackCandidate(cfg.loopback)
 	if cfg.relayOnly { // else pion asks the household's network for names that the other end chose
 		s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)

@@ -47,6 +47,7 @@ type Viewer struct {
 	pending   []*webrtc.ICECandidate // ours, gathered before there was an answer
 	connected bool
 	greeted   bool // the camera's hello has opened
+	leaves    bool // and is not left: it says bye
 
 	cameraHides bool   // the camera shows no address but the relay's
 	closePorts  func() // gives opened ports back before the session's end
@@ -107,6 +108,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
+			v.leaves = true
 			return nil
 		case f := <-v.events:
 			answered := v.records != nil
@@ -357,9 +359,12 @@ func (v *Viewer) phase(name string) {
 
 func (v *Viewer) close(cancel context.CancelFunc) {
 	v.explainer.finish(v.records != nil)
-	last, err := v.peer.bye(v.records)
-	if err != nil {
-		v.cfg.Logger.Debug("end session", "err", err)
+	var last []byte
+	if v.leaves {
+		var err error
+		if last, err = v.peer.bye(v.records); err != nil {
+			v.cfg.Logger.Debug("end session", "err", err)
+		}
 	}
 	cancel()
 	if err := v.peer.pc.GracefulClose(); err != nil {

@@ -19,14 +19,14 @@ func TestReject(t *testing.T) {
 		_ = say(ctx, ws, Challenge{})
 		_, _, _ = ws.Read(ctx) // the mailbox is open
 		_ = say(ctx, ws, Deliver{Name: name, Seq: uint64(lost), Body: []byte{1}})
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
+		ended := make(chan struct{})
+		defer close(ended)
 		if lost++; lost == 1 {
 			go func() {
 				select {
 				case <-lose:
-					cancel()
-				case <-ctx.Done():
+					ws.CloseNow() // a context that ends between two reads would end none
+				case <-ended:
 				}
 			}()
 		}

@@ -17,6 +17,9 @@ var parity = flag.Int("parity", 0, "packets to one of forward error correction")
 // by a satellite. The last two carry less than the film, and must not lose more to copies, nor to a sender that learns too late what it does. A bubble's
 // goroutines take turns by chance: the bounds leave room for one bad minute, and are far from what it was before (doc/benchmarks.md).
 func TestLongLine(t *testing.T) {
+	if underRace {
+		t.Skip("a quarter of an hour in bubbles; TestThinLine has the same under the race detector")
+	}
 	const wide, thin = 2_000_000, 800_000
 	for _, tt := range []struct {
 		rate      int

@@ -3,6 +3,7 @@ package turn
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"testing"
@@ -65,7 +66,10 @@ func FuzzStream(f *testing.F) {
 				if size > len(rest) {
 					t.Fatalf("%x was never sent", p[:n])
 				}
-				whole := rest[:size]
+				whole := bytes.Clone(rest[:size])
+				if t := binary.BigEndian.Uint16(whole); t == 0x0008 || t == 0x0009 { // CreatePermission or ChannelBind, of who has no allocation
+					binary.BigEndian.PutUint16(whole, typeRefresh)
+				}
 				if rest = rest[size:]; bytes.Equal(whole, p[:n]) {
 					break
 				}

@@ -41,7 +41,7 @@ type Camera struct {
 	greeted   bool
 	told      string // the trouble last told
 	live      bool
-	left      bool // the viewer has said that it is over
+	leaves    bool // and is not left: it says bye
 	ticks     int
 }
 
@@ -108,6 +108,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
+			c.leaves = true
 			return nil
 		case f := <-c.events:
 			err = f()
@@ -120,7 +121,7 @@ func (c *Camera) Run(ctx context.Context) error {
 				err = fmt.Errorf("%w: no way to the viewer was found within %s", ErrLost, connectWait)
 			}
 		}
-		if c.left = errors.Is(err, errLeft); c.left {
+		if errors.Is(err, errLeft) {
 			return nil
 		}
 		if err != nil {
@@ -349,7 +350,7 @@ func (c *Camera) sendData(m message) error {
 func (c *Camera) close(cancel context.CancelFunc) {
 	c.explainer.finish(c.records != nil)
 	var last []byte
-	if !c.left {
+	if c.leaves {
 		var err error
 		if last, err = c.peer.bye(c.records); err != nil {
 			c.cfg.Logger.Debug("end session", "err", err)

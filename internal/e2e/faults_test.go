@@ -233,9 +233,12 @@ func comeBack(t *testing.T, homes []*home, healed time.Time) (back time.Duration
 }
 
 // honest is what people are told whatever the fault: the camera was stopped, the relay restarted, and on a slow machine a picture stalls without a fault.
-var honest = []string{saysStalled, saysLost, saysNoAnswer, saysUnreached + "connection lost", saysUnreached + "no answer", saysUnreached + "connection refused", saysUnreached + "it is shutting down"}
+var honest = []string{saysStalled, saysLost, saysEnded, saysNoAnswer, saysUnreached + "connection lost", saysUnreached + "no answer", saysUnreached + "connection refused", saysUnreached + "it is shutting down"}
 
-var addresses = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+var (
+	addresses = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	rates     = regexp.MustCompile(`\d+ kbit/s`)
+)
 
 // judge checks what everybody was shown and told.
 func (f fault) judge(t *testing.T, homes []*home, p *tape, back time.Duration) faultRow {
@@ -246,7 +249,7 @@ func (f fault) judge(t *testing.T, homes []*home, p *tape, back time.Duration) f
 		row.foreign += stream.foreign + stills.foreign
 		row.rejected += stream.rejected + stills.rejected + int(h.Rejected())
 		for _, sentence := range append(h.seen.sentences(), h.stills.sentences()...) {
-			sentence = addresses.ReplaceAllString(sentence, "HOST")
+			sentence = rates.ReplaceAllString(addresses.ReplaceAllString(sentence, "HOST"), "N kbit/s")
 			if !slices.Contains(may, sentence) {
 				t.Errorf("%s was told %q, which is not for this fault", h.name, sentence)
 			}

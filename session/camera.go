@@ -336,30 +336,10 @@ func (c *Camera) tellTrouble() error {
 	return c.sendData(message{Type: "status", Code: code, Text: trouble})
 }
 
-func (c *Camera) sendData(m message) error {
-	if c.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
-		return nil
-	}
-	wire, err := c.records.data.out.seal(m)
-	if err != nil {
-		return err
-	}
-	return c.peer.data.Send(wire)
-}
+func (c *Camera) sendData(m message) error { return c.peer.send(c.records, m) }
 
 func (c *Camera) close(cancel context.CancelFunc) {
 	c.explainer.finish(c.records != nil)
-	var last []byte
-	if c.leaves {
-		var err error
-		if last, err = c.peer.bye(c.records); err != nil {
-			c.cfg.Logger.Debug("end session", "err", err)
-		}
-	}
-	cancel()
-	if err := c.peer.pc.GracefulClose(); err != nil {
-		c.cfg.Logger.Debug("close peer connection", "err", err)
-	}
-	c.outbox.close(last)
+	c.peer.end(c.leaves, c.records, c.outbox, cancel, c.cfg.Logger)
 	c.work.Wait()
 }

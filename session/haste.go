@@ -14,6 +14,9 @@ const hasteMost = 8
 // checksMost is how often a pair is checked before there is a connection, until it counts as failed: pion's 7, and once more whenever the agent is hurried.
 const checksMost = 7 + hasteMost
 
+// hasteAddress is that of the candidates that are none.
+const hasteAddress = "192.0.2.1"
+
 // haste has pion's controlling agent look at its pairs when there is something to see. By itself it does so every 200 ms: only then it nominates a pair that has
 // answered, unless that is the best there could ever be, and only then it checks again the pair that a check of the other end has just come by, whose router
 // may have dropped the first (RFC 8445, section 7.3.1.4, wants such a check at once). Both cost a start 100 ms on average, more than a round trip over
@@ -60,6 +63,3 @@ func (h *haste) run(ctx context.Context, add func(webrtc.ICECandidateInit) error
 		}
 	}
 }
-
-// hasteAddress is that of the candidates that are none.
-const hasteAddress = "192.0.2.1"

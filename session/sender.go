@@ -169,13 +169,13 @@ func (s *sender) transmit(ctx context.Context) {
 // repair sends a packet again, if it still can be.
 func (s *sender) repair(ctx context.Context, number uint16) error {
 	p, copies := s.track.again(number, s.pacer.copies(), s.pacer.underway)
-	for n := range copies {
-		if n == 0 {
-			if err := s.resend(ctx, p); err != nil {
-				return err
-			}
-			continue
-		}
+	if copies == 0 {
+		return nil
+	}
+	if err := s.resend(ctx, p); err != nil {
+		return err
+	}
+	for n := 1; n < copies; n++ {
 		time.AfterFunc(time.Duration(n)*copyApart, func() {
 			select {
 			case s.copies <- p:

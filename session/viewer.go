@@ -317,16 +317,7 @@ func (v *Viewer) greet() error {
 	return err
 }
 
-func (v *Viewer) sendData(m message) error {
-	if v.records == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
-		return nil
-	}
-	wire, err := v.records.data.out.seal(m)
-	if err != nil {
-		return err
-	}
-	return v.peer.data.Send(wire)
-}
+func (v *Viewer) sendData(m message) error { return v.peer.send(v.records, m) }
 
 func (v *Viewer) sendChallenge() {
 	if v.records == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
@@ -359,18 +350,7 @@ func (v *Viewer) phase(name string) {
 
 func (v *Viewer) close(cancel context.CancelFunc) {
 	v.explainer.finish(v.records != nil)
-	var last []byte
-	if v.leaves {
-		var err error
-		if last, err = v.peer.bye(v.records); err != nil {
-			v.cfg.Logger.Debug("end session", "err", err)
-		}
-	}
-	cancel()
-	if err := v.peer.pc.GracefulClose(); err != nil {
-		v.cfg.Logger.Debug("close peer connection", "err", err)
-	}
-	v.outbox.close(last)
+	v.peer.end(v.leaves, v.records, v.outbox, cancel, v.cfg.Logger)
 	v.tracks.Wait()
 	v.tellPackets()
 }

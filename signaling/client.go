@@ -304,8 +304,8 @@ func (c *Client) giveUp(name Name) {
 // Send posts body to mb, to be kept for ttl (0: only for who is there now). It waits for the relay's word, over reconnects,
 // until ctx ends. Errors: *Error when the relay refuses.
 func (c *Client) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Duration) error {
-	if len(body) == 0 || len(body) > MaxBody {
-		return fmt.Errorf("send message: %d bytes, at most %d", len(body), MaxBody)
+	if err := checkBody(body); err != nil {
+		return err
 	}
 	_, err := c.request(ctx, mb, func(id uint32) Frame {
 		return newPost(id, mb.Name(), ttl, body)

@@ -88,13 +88,19 @@ func (s *sending) over(ctx context.Context, l *link) error {
 }
 
 func (s *sending) post(l *link, o Outgoing) {
-	switch {
-	case len(o.Body) == 0 || len(o.Body) > MaxBody:
-		s.refused(fmt.Errorf("send message: %d bytes, at most %d", len(o.Body), MaxBody))
-	case o.Until.IsZero() || time.Now().Before(o.Until):
+	if err := checkBody(o.Body); err != nil {
+		s.refused(err)
+	} else if o.Until.IsZero() || time.Now().Before(o.Until) {
 		_, got := l.ask(func(id uint32) Frame { return newPost(id, s.to, s.ttl, o.Body) })
 		s.waiting = append(s.waiting, posted{o, got})
 	}
+}
+
+func checkBody(body []byte) error {
+	if len(body) == 0 || len(body) > MaxBody {
+		return fmt.Errorf("send message: %d bytes, at most %d", len(body), MaxBody)
+	}
+	return nil
 }
 
 func newPost(id uint32, to Name, ttl time.Duration, body []byte) Post {

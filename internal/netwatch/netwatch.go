@@ -55,27 +55,23 @@ func (w *watcher) changes(ctx context.Context) <-chan struct{} {
 func (w *watcher) look(ctx context.Context) {
 	every := time.NewTicker(lookEvery)
 	defer every.Stop()
-	before, known := text(w.networks())
-	away := false
+	before, away := "", false // before: the last networks there were
 	for {
+		if all, err := w.networks(); err == nil {
+			now, runs := text(all), slices.ContainsFunc(all, func(n network) bool { return n.running })
+			if before != "" && now != "" && (away && runs || now != before) {
+				w.tell()
+			}
+			if now != "" {
+				before = now
+			}
+			away = !runs
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
 		}
-		all, err := w.networks()
-		if err != nil {
-			continue
-		}
-		now, ok := text(all, err)
-		back := slices.ContainsFunc(all, func(n network) bool { return n.running })
-		if known && ok && (away && back || now != before) {
-			w.tell()
-		}
-		if ok {
-			before, known = now, true
-		}
-		away = !back
 	}
 }
 
@@ -114,14 +110,14 @@ func networks() (all []network, err error) {
 	return all, err
 }
 
-// text is the networks in one string, whatever order they come in. A device without any but its own loopback, or of which none runs, is between
+// text is the networks in one string, whatever order they come in; empty where there are none. A device without any but its own loopback, or of which none runs, is between
 // networks: that is no change yet, the next is, also the same one: a router that was switched off and on remembers nobody. One that stops running
 // beside others is no change: a bridge does so with every container that ends.
-func text(networks []network, err error) (joined string, ok bool) {
+func text(networks []network) string {
 	var all []string
 	for _, n := range networks {
 		all = append(all, fmt.Sprint(n.index, n.address))
 	}
 	slices.Sort(all)
-	return strings.Join(all, " "), err == nil && len(all) > 0
+	return strings.Join(all, " ")
 }

@@ -79,9 +79,7 @@ func TestNetworks(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	a, _ := text(first, nil)
-	b, _ := text(second, nil)
-	if a != b || strings.Contains(a, "127.0.0.1") {
+	if a, b := text(first), text(second); a != b || strings.Contains(a, "127.0.0.1") {
 		t.Errorf("%q, then %q", a, b)
 	}
 }

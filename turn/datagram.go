@@ -131,7 +131,7 @@ func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 				d.put(m)
 				continue
 			}
-			if d.current.read(m.data[:m.n], d.relay.table.find(m.from) != nil) {
+			if d.current.read(m.data[:m.n], d.allocation(m.from) != nil) {
 				d.at = m
 				return copy(p, m.data[:m.n]), net.UDPAddrFromAddrPort(m.from), nil
 			}
@@ -190,6 +190,8 @@ func (d *datagrams) SetReadDeadline(time.Time) error { return nil }
 func (d *datagrams) SetWriteDeadline(time.Time) error { return nil }
 
 func (d *datagrams) request(netip.AddrPort) *request { return &d.current }
+
+func (d *datagrams) allocation(client netip.AddrPort) *allocation { return d.relay.table.find(client) }
 
 func (d *datagrams) reach(b *binding) {
 	if d.at != nil {

@@ -65,31 +65,44 @@ func newKernel(f forwarder, local netip.Addr, limits Limits, log *slog.Logger) *
 func (r *relay) inKernel() xdp.Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := r.kernel
-	if k == nil {
+	if r.kernel == nil {
 		return xdp.Counts{}
 	}
-	if !k.closed {
-		n, err := k.forwarder.Counts()
-		if err != nil {
-			k.log.Error("count what XDP forwards", "error", err)
-			return k.last
-		}
-		k.last = n
-	}
-	return k.last
+	return r.kernel.counts()
 }
 
 // closeKernel detaches XDP, if there is some.
 func (r *relay) closeKernel() error {
-	r.inKernel() // for the last time
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kernel == nil || r.kernel.closed {
+	if r.kernel == nil {
 		return nil
 	}
-	r.kernel.closed = true
-	return r.kernel.forwarder.Close()
+	return r.kernel.close()
+}
+
+// counts is what XDP has done, the last that is known.
+func (k *kernel) counts() xdp.Counts {
+	if k.closed {
+		return k.last
+	}
+	n, err := k.forwarder.Counts()
+	if err != nil {
+		k.log.Error("count what XDP forwards", "error", err)
+		return k.last
+	}
+	k.last = n
+	return n
+}
+
+// close detaches XDP, once.
+func (k *kernel) close() error {
+	if k.closed {
+		return nil
+	}
+	k.counts() // for the last time
+	k.closed = true
+	return k.forwarder.Close()
 }
 
 // refresh brings the routes from and to an allocation in line.
@@ -152,11 +165,7 @@ func (k *kernel) delete(c xdp.Channel) {
 		}
 	}
 	k.log.Error("TURN goes on without XDP: a route cannot be deleted", "error", err)
-	if n, err := k.forwarder.Counts(); err == nil {
-		k.last = n
-	}
-	k.closed = true
-	if err := k.forwarder.Close(); err != nil {
+	if err := k.close(); err != nil {
 		k.log.Error("detach XDP", "error", err)
 	}
 }

@@ -145,6 +145,13 @@ func (l *streams) request(client netip.AddrPort) *request {
 	return new(request) // the connection has just gone
 }
 
+func (l *streams) allocation(client netip.AddrPort) *allocation {
+	if s := l.at(client); s != nil {
+		return s.allocation.Load()
+	}
+	return nil
+}
+
 func (l *streams) reach(b *binding) { b.stream = l.at(b.client()) }
 
 func (l *streams) settle(client netip.AddrPort, has bool) {

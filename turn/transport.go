@@ -236,15 +236,6 @@ func (t *transport) at(client netip.AddrPort) (*allocation, *binding) {
 	return nil, nil
 }
 
-func (d *datagrams) allocation(client netip.AddrPort) *allocation { return d.relay.table.find(client) }
-
-func (l *streams) allocation(client netip.AddrPort) *allocation {
-	if s := l.at(client); s != nil {
-		return s.allocation.Load()
-	}
-	return nil
-}
-
 // routed is told that a permission was made, or that it ended.
 func (t *transport) routed(relayed net.Addr, peer net.IP, on bool) {
 	a := t.relay.allocation(relayed)

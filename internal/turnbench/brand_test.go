@@ -203,6 +203,8 @@ func certificate(t testing.TB) (cert, key string) {
 // answers waits until a server answers a Binding request (RFC 8489, section 2.1), and takes connections.
 func (g ground) answers(t testing.TB, at place) {
 	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
 	for _, stream := range []netip.AddrPort{at.plain, at.secure} {
 		for end := time.Now().Add(30 * time.Second); stream.IsValid(); {
 			err := g.load.Do(func() error {
@@ -218,7 +220,7 @@ func (g ground) answers(t testing.TB, at place) {
 			if time.Now().After(end) {
 				t.Fatalf("nothing listens at %s within 30 s: %v", stream, err)
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-again.C
 		}
 	}
 	var conn net.Conn

@@ -41,6 +41,14 @@ export interface TrackKey extends FrameSecret {
   carrier: Carrier;
 }
 
+/**
+ * Whether the person is told of a frame that did not open: of all, but behind vp8 of one that has opened before. A browser makes such a one again of packets
+ * that came twice (doc/protocol.md, section 8.1).
+ */
+export function isTold(carrier: Carrier, e: unknown): boolean {
+  return carrier !== 'vp8' || !(e instanceof RepeatedFrame);
+}
+
 /** Opens the frames of one track, each once. */
 export class FrameOpener {
   readonly #window = new ReplayWindow();

@@ -12,6 +12,7 @@ import { exporter, hash, info, kdf, sha256 } from './label';
 import { dayOf, pairMailbox, sessionMailbox, toCamera, toViewer, type Mailbox } from './mailbox';
 import { told } from './network';
 import { Pulse, received } from './pulse';
+import { Outbox } from './outbox';
 import { onData, onSignaling, RecordKey, type RecordMessage } from './record';
 import { SessionError, sentences, tell, type SessionEvents } from './sessionevents';
 import { FrameError } from './sframe';
@@ -25,10 +26,7 @@ import type { Start, WorkerEvent } from './workermessages';
 const answerWait = 10_000;
 const connectWait = 20_000;
 const offerLife = 60;
-const messageTTL = 30;
 const challengeEvery = 1_000;
-/** How long the end of a session waits for the relay to take the last word of it. Milliseconds. */
-export const lastWord = 1_000;
 const maxCandidates = 64; // bounds what the camera can have this end check
 
 export interface SessionOptions {
@@ -68,9 +66,8 @@ export class Session {
   #pc!: RTCPeerConnection;
   #data!: RTCDataChannel;
   #worker!: Worker;
-  #out!: Mailbox;
   #inbox!: Mailbox;
-  #sendSignal: RecordKey | undefined;
+  #outbox: Outbox | undefined; // once there is an answer
   #openSignal!: RecordKey;
   #sendData: RecordKey | undefined;
   #openData!: RecordKey;
@@ -78,7 +75,6 @@ export class Session {
   #pulse: Pulse | undefined;
   readonly #explainer: Explainer;
   readonly #carriers: Carrier[];
-  #outbox = Promise.resolve();
   #arriving = Promise.resolve();
   #dataOut = Promise.resolve();
   #greeted = false;
@@ -128,9 +124,7 @@ export class Session {
    * viewer at a time.
    */
   async #bye(bye: RecordMessage): Promise<void> {
-    if (this.#sendSignal === undefined) return;
-    const moment = new Promise((resolve) => setTimeout(resolve, lastWord));
-    await Promise.all([this.#sendOnData(bye), Promise.race([this.#say(this.#sendSignal, bye), moment])]);
+    await Promise.all([this.#sendOnData(bye), this.#outbox?.last(bye)]);
   }
 
   async #start(): Promise<void> {
@@ -144,7 +138,6 @@ export class Session {
       sessionMailbox(pair.mailboxSecret, toCamera, this.#id),
     ]);
     if (this.#over) return;
-    this.#out = out;
     this.#inbox = inbox;
     let answered!: (m: Message) => Promise<boolean>;
     this.#cleanUp.push(
@@ -172,8 +165,8 @@ export class Session {
       session: this.#id, seq: 0n, type: Type.offer, sent, expiry: sent + offerLife * 1000, body: utf8(JSON.stringify(offer)),
     });
     if (this.#over) return;
-    answered = (m) => this.#answered(m, { ...sealed, kem, viewerRandom });
-    this.#after(answerWait, () => this.#sendSignal === undefined, sentences.noAnswer);
+    answered = (m) => this.#answered(m, { ...sealed, kem, viewerRandom, out });
+    this.#after(answerWait, () => this.#outbox === undefined, sentences.noAnswer);
     await signaling.send(box, sealed.wire, offerLife);
   }
 
@@ -184,7 +177,7 @@ export class Session {
   /** Takes a message of the session's mailbox: the answer first, and what came before it; records after it. */
   async #arrived(m: Message, answered: (m: Message) => Promise<boolean>): Promise<void> {
     if (await this.#arrivals.again(m)) return;
-    const first = this.#sendSignal === undefined;
+    const first = this.#outbox === undefined;
     if (!(await (first ? answered(m) : mayBePiece(m.body) ? this.#piece(m) : this.#record(m)))) return;
     await this.#arrivals.opened(m);
     if (first) for (const held of this.#arrivals.release()) await this.#arrived(held, answered);
@@ -254,7 +247,7 @@ export class Session {
     if (state === 'closed' || (state === 'failed' && !early)) this.#end(new SessionError(sentences.lost));
   }
 
-  async #answered(m: Message, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes }): Promise<boolean> {
+  async #answered(m: Message, offer: { wire: Bytes; sessionExport: Bytes; kem: KEMKey; viewerRandom: Bytes; out: Mailbox }): Promise<boolean> {
     let a: Answer;
     const wire = m.body;
     try {
@@ -290,7 +283,7 @@ export class Session {
     this.#openSignal = await RecordKey.derive(secret, onSignaling, toViewer);
     this.#openData = await RecordKey.derive(secret, onData, toViewer);
     this.#sendData = await RecordKey.derive(secret, onData, toCamera);
-    this.#sendSignal = await RecordKey.derive(secret, onSignaling, toCamera);
+    this.#outbox = new Outbox(this.signaling, offer.out, await RecordKey.derive(secret, onSignaling, toCamera));
     if (a.relay_only === true) this.#explainer.cameraHides();
     this.#after(connectWait, () => this.#pc.connectionState !== 'connected', sentences.lost);
     if (a.carrier === 'h264') this.#pc.ontrack = (e) => this.events.track(new MediaStream([e.track]));
@@ -306,28 +299,13 @@ export class Session {
   }
 
   #candidate(c: RTCIceCandidateInit): void {
-    const key = this.#sendSignal;
-    if (key === undefined) {
+    if (this.#outbox === undefined) {
       this.#pending.push(c);
       return;
     }
     const candidate = outgoing(c.candidate ?? '', this.#hidden);
     if (candidate === undefined) return;
-    const message = { type: 'candidate', candidate, mid: c.sdpMid ?? '' };
-    void this.#say(key, message);
-  }
-
-  /**
-   * Says something through signaling: in order, while the session goes on: a relay that is away does not end it. None waits for the relay's word on the one
-   * before, which would cost a round trip each. Resolves once the relay has it, or never will.
-   */
-  #say(key: RecordKey, message: RecordMessage): Promise<void> {
-    const posted = this.#outbox.then(async () => {
-      const wire = await key.seal(message);
-      return { taken: this.signaling.send(this.#out, wire, messageTTL) };
-    });
-    this.#outbox = posted.then(() => undefined, () => undefined);
-    return posted.then(({ taken }) => taken).catch(() => undefined);
+    void this.#outbox.say({ type: 'candidate', candidate, mid: c.sdpMid ?? '' });
   }
 
   /** Whether a message is the camera's reply to this offer, another one than was taken: a camera that restarts answers again. */

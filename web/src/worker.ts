@@ -1,6 +1,6 @@
 import { Decoder } from './decoder';
-import { FrameOpener } from './frame';
-import { FrameError, RepeatedFrame } from './sframe';
+import { FrameOpener, isTold } from './frame';
+import { FrameError } from './sframe';
 import { StandIns } from './standin';
 import type { Start, WorkerEvent } from './workermessages';
 
@@ -39,8 +39,7 @@ async function pump(transformer: RTCRtpScriptTransformer): Promise<void> {
         carried.data = frame.accessUnit.slice().buffer;
         out.enqueue(carried);
       } catch (e) {
-        if (e instanceof RepeatedFrame) return; // made again of packets that came twice
-        post({ type: 'rejected', reason: e instanceof FrameError ? e.message : String(e) });
+        if (isTold(track.carrier, e)) post({ type: 'rejected', reason: e instanceof FrameError ? e.message : String(e) });
       }
     },
   });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { concat, toHex, u64, u8, utf8, type Bytes } from '../../src/bytes';
 import { unwrap, type Carrier } from '../../src/carrier';
 import { codecString } from '../../src/decoder';
-import { FrameOpener, type TrackKey } from '../../src/frame';
+import { FrameOpener, isTold, type TrackKey } from '../../src/frame';
 import { FrameError, FrameKey, RepeatedFrame } from '../../src/sframe';
 import { hex } from './testdata';
 
@@ -52,6 +52,12 @@ test('a frame opens once, with its header', async () => {
     ctr: 5n, keyframe: true, captured: 1700000000123, challenge: toHex(utf8('12345678')), accessUnit,
   });
   await assert.rejects(opener.open(carried), RepeatedFrame);
+});
+
+test('only of a frame that is put together twice, behind vp8, nobody is told', () => {
+  for (const [carrier, e, told] of [
+    ['h264', new RepeatedFrame(), true], ['vp8', new RepeatedFrame(), false], ['h264', new FrameError(), true], ['vp8', new FrameError(), true], ['vp8', new Error(), true],
+  ] as [Carrier, Error, boolean][]) assert.equal(isTold(carrier, e), told, `${carrier}, ${e.constructor.name}`);
 });
 
 test('an unknown version, flag or codec, or a short header, is refused', async () => {

@@ -8,9 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
-	"github.com/peephole-cam/peephole/signaling"
 )
 
 // TestByeBeforeConnected: an end that leaves while there is no data channel yet says so through signaling, and the other does not wait until ICE gives up.
@@ -26,38 +24,24 @@ func TestByeBeforeConnected(t *testing.T) {
 				atCamera, atViewer, _ := lineOf(ctx, roundTrip, &work)
 				relay := newMail(ctx, t, roundTrip/2, &work)
 				defer relay.close()
-				ours, theirs := pairOf(t)
-				box := ours.Mailbox(envelope.ToCamera, 1)
 				ended := make(chan error, 1) // how the end that stays has ended
 				going, leave := context.WithCancel(ctx)
-				relay.Receive(mailbox(box), func(d signaling.Delivery) bool {
-					opened, err := ours.Open(box, d.Body, time.Now())
-					if err != nil {
-						t.Errorf("open offer: %v", err)
-						return true
+				cfg := answering(t, relay, CameraConfig{Stream: stream{Broadcast: media.NewBroadcast()}, network: atCamera}, &work, func(c *Camera) error {
+					if leaves == "camera" {
+						return c.Run(going)
 					}
-					work.Go(func() {
-						c, err := NewCamera(CameraConfig{Pair: ours, Signal: relay, Offer: opened, OfferWire: d.Body, Stream: stream{Broadcast: media.NewBroadcast()}, Logger: quiet(), network: atCamera})
-						if err == nil && leaves == "camera" {
-							err = c.Run(going)
-						} else if err == nil {
-							ended <- c.Run(ctx)
-						}
-						if err != nil {
-							t.Errorf("camera's end: %v", err)
-						}
-					})
-					return true
+					ended <- c.Run(ctx)
+					return nil
 				})
 				var left time.Time
-				v, err := NewViewer(ViewerConfig{Pair: theirs, Signal: relay, Inbox: mailbox(box), Box: box, Carriers: []media.Carrier{media.H264Carrier}, Logger: quiet(), network: atViewer,
-					OnFrame: func(Frame) {},
-					OnPhase: func(phase string) {
-						if phase == "answered" {
-							left = time.Now()
-							leave()
-						}
-					}})
+				cfg.Carriers, cfg.network, cfg.OnFrame = []media.Carrier{media.H264Carrier}, atViewer, func(Frame) {}
+				cfg.OnPhase = func(phase string) {
+					if phase == "answered" {
+						left = time.Now()
+						leave()
+					}
+				}
+				v, err := NewViewer(cfg)
 				if err != nil {
 					t.Fatal(err)
 				}

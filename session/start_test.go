@@ -12,7 +12,6 @@ import (
 	"github.com/pion/webrtc/v4"
 	pionmedia "github.com/pion/webrtc/v4/pkg/media"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -106,35 +105,18 @@ func startOurs(t *testing.T, roundTrip time.Duration) *stopwatch {
 	film := &film{Broadcast: media.NewBroadcast(), bitrate: 300_000, perSecond: 25, group: 50}
 	work.Go(func() { film.play(ctx) })
 	time.Sleep(time.Second)
-	ours, theirs := pairOf(t)
-	box := ours.Mailbox(envelope.ToCamera, 1)
-	relay.Receive(mailbox(box), func(d signaling.Delivery) bool {
-		opened, err := ours.Open(box, d.Body, time.Now())
-		if err != nil {
-			t.Errorf("open offer: %v", err)
-			return true
-		}
-		work.Go(func() {
-			c, err := NewCamera(CameraConfig{Pair: ours, Signal: relay, Offer: opened, OfferWire: d.Body, Stream: film, Logger: quiet(), network: camera})
-			if err == nil {
-				err = c.Run(ctx)
-			}
-			if err != nil {
-				t.Errorf("camera's end: %v", err)
-			}
-		})
-		return true
-	})
+	cfg := answering(t, relay, CameraConfig{Stream: film, network: camera}, &work, func(c *Camera) error { return c.Run(ctx) })
 	watch := newStopwatch()
-	v, err := NewViewer(ViewerConfig{Pair: theirs, Signal: relay, Inbox: mailbox(box), Box: box, Carriers: []media.Carrier{media.H264Carrier}, Logger: quiet(), network: viewer,
-		OnPhase: watch.end,
-		OnFrame: func(f Frame) {
-			if f.Still {
-				watch.end("first picture")
-			} else {
-				watch.end("stream")
-			}
-		}})
+	cfg.Carriers, cfg.network = []media.Carrier{media.H264Carrier}, viewer
+	cfg.OnPhase = watch.end
+	cfg.OnFrame = func(f Frame) {
+		if f.Still {
+			watch.end("first picture")
+		} else {
+			watch.end("stream")
+		}
+	}
+	v, err := NewViewer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

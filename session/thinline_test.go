@@ -12,9 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
-	"github.com/peephole-cam/peephole/signaling"
 )
 
 // screening is one session over a line, in the bubble's time.
@@ -55,44 +53,27 @@ func (s screening) run(t *testing.T) *shown {
 	work.Go(func() { out.film.play(ctx) })
 	time.Sleep(1300 * time.Millisecond) // in the midst of a group of pictures
 
-	ours, theirs := pairOf(t)
-	box := ours.Mailbox(envelope.ToCamera, 1)
-	relay.Receive(mailbox(box), func(d signaling.Delivery) bool {
-		opened, err := ours.Open(box, d.Body, time.Now())
-		if err != nil {
-			t.Errorf("open offer: %v", err)
-			return true
-		}
-		work.Go(func() {
-			c, err := NewCamera(CameraConfig{Pair: ours, Signal: relay, Offer: opened, OfferWire: d.Body, Name: "front door", Stream: out.film, Low: low, Logger: quiet(), network: camera})
-			if err == nil {
-				err = c.Run(ctx)
-			}
-			if err != nil {
-				t.Errorf("camera's end: %v", err)
-			}
-		})
-		return true
-	})
+	cfg := answering(t, relay, CameraConfig{Name: "front door", Stream: out.film, Low: low, network: camera}, &work, func(c *Camera) error { return c.Run(ctx) })
 	began := time.Now()
-	v, err := NewViewer(ViewerConfig{Pair: theirs, Signal: relay, Inbox: mailbox(box), Box: box, Carriers: []media.Carrier{s.carrier}, Logger: quiet(), network: viewer,
-		OnFrame: func(f Frame) {
-			if f.Still {
-				return
-			}
-			if out.from.IsZero() {
-				out.from = time.Now()
-				out.join = out.from.Sub(began)
-			}
-			out.frame(f)
-		},
-		OnSending: func(n Sending) { out.mu.Lock(); defer out.mu.Unlock(); out.sending = append(out.sending, n) },
-		OnStatus:  func(st Status) { out.mu.Lock(); defer out.mu.Unlock(); out.status = append(out.status, st.Text) },
-		OnReject: func(r Rejection) {
-			out.mu.Lock()
-			defer out.mu.Unlock()
-			out.rejection = append(out.rejection, r.What+": "+r.Err.Error())
-		}})
+	cfg.Carriers, cfg.network = []media.Carrier{s.carrier}, viewer
+	cfg.OnFrame = func(f Frame) {
+		if f.Still {
+			return
+		}
+		if out.from.IsZero() {
+			out.from = time.Now()
+			out.join = out.from.Sub(began)
+		}
+		out.frame(f)
+	}
+	cfg.OnSending = func(n Sending) { out.mu.Lock(); defer out.mu.Unlock(); out.sending = append(out.sending, n) }
+	cfg.OnStatus = func(st Status) { out.mu.Lock(); defer out.mu.Unlock(); out.status = append(out.status, st.Text) }
+	cfg.OnReject = func(r Rejection) {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		out.rejection = append(out.rejection, r.What+": "+r.Err.Error())
+	}
+	v, err := NewViewer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

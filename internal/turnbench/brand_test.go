@@ -104,10 +104,15 @@ func ours(t testing.TB, at place, _ int) (*exec.Cmd, credentials) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	args := append(at.flags(t), "ours", hex.EncodeToString(secret), at.plain.String())
+	return exec.Command(build(t), args...), granted(keys)
+}
+
+// granted are credentials that our server takes: two clients are a session.
+func granted(keys *turn.Keys) credentials {
 	var mu sync.Mutex
 	grants := make(map[int]turn.Grant) // by session
-	args := append(at.flags(t), "ours", hex.EncodeToString(secret), at.plain.String())
-	return exec.Command(build(t), args...), func(client int) (string, string) {
+	return func(client int) (string, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		g, ok := grants[client/2]

@@ -45,20 +45,9 @@ func TestCapacity(t *testing.T) {
 	}
 	defer end()
 	open := func(first string, clients int) *turnload.Load {
-		var g turn.Grant
-		session := -1
 		l, err := turnload.Open(turnload.Config{
 			Server: s.Addresses().UDP, Clients: clients, First: netip.MustParseAddr(first),
-			Credentials: func(client int) (string, string) { // sessions in turn
-				if client/2 != session {
-					g, _ = keys.Grant("", time.Now(), time.Hour) // within what it takes
-					session = client / 2
-				}
-				if client%2 == 0 {
-					return g.Camera.Username, g.Camera.Password
-				}
-				return g.Viewer.Username, g.Viewer.Password
-			},
+			Credentials: granted(keys),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -174,6 +174,28 @@ func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.
 	v.camera.work.Go(func() { v.serve(ctx, cfg, place) })
 }
 
+// roomWait is how long an offer waits for a session that is over to be gone: closing a connection whose other end has left takes a few tenths of a second.
+const roomWait = time.Second
+
+// room takes one of the places for this viewer's sessions, if there is one within roomWait.
+func (v *viewer) room(ctx context.Context) (release func(), ok bool) {
+	release = func() { <-v.sessions }
+	select {
+	case v.sessions <- struct{}{}:
+		return release, true
+	default:
+	}
+	timer := time.NewTimer(roomWait)
+	defer timer.Stop()
+	select {
+	case v.sessions <- struct{}{}:
+		return release, true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil, false
+}
+
 func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig, place uint64) {
 	log := v.camera.cfg.Logger.With("viewer", v.record.Pair.Peer.Fingerprint().Short())
 	refuse := func(why session.Refusal) {
@@ -181,13 +203,12 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig, place uint
 			log.Debug("refuse session", "err", err)
 		}
 	}
-	select {
-	case v.sessions <- struct{}{}:
-		defer func() { <-v.sessions }()
-	default:
+	release, ok := v.room(ctx)
+	if !ok {
 		refuse(session.Refusal{Code: "busy", Text: "This camera is being watched from too many places. Close one and try again."})
 		return
 	}
+	defer release()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	one := &serving{place: place, cancel: cancel}

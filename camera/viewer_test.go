@@ -1,9 +1,12 @@
 package camera
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/peephole-cam/peephole/session"
 )
@@ -51,4 +54,28 @@ func TestSessionsTakeEachOthersPlace(t *testing.T) {
 	if _, ok := v.join(session.WatchID{}, &serving{place: 1}); !ok {
 		t.Error("an offer without a watching is not served")
 	}
+}
+
+// A place is there, or is waited for as long as a session takes to be gone, and no longer.
+func TestRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &viewer{sessions: make(chan struct{}, 1)}
+		release, ok := v.room(t.Context())
+		if !ok {
+			t.Fatal("no room where nobody is")
+		}
+		began := time.Now()
+		if _, ok := v.room(t.Context()); ok || time.Since(began) != roomWait {
+			t.Errorf("room beside one who stays: %v after %v, want none after %v", ok, time.Since(began), roomWait)
+		}
+		time.AfterFunc(roomWait/2, release)
+		if _, ok := v.room(t.Context()); !ok {
+			t.Error("no room behind one who goes")
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, ok := v.room(gone); ok {
+			t.Error("room for one who is gone, beside one who stays")
+		}
+	})
 }

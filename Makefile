@@ -1,17 +1,17 @@
-# What one does with Peephole. `make` alone prints this list.
-# Go, make and apt (Debian) are enough to begin with; what else a target needs, `make deps` installs.
+# What to do with Peephole. `make` alone prints the list of targets.
+# Go, make and apt (Debian) are enough to begin with; `make deps` installs whatever else a target needs.
 
 BIN      := bin
 COMMANDS := relay camera camera-sim viewer
 NODE     := web/node_modules/.package-lock.json
 
-# How long one fuzz target runs, and all of them together at most.
+# How long each fuzz target runs, and how long all of them together may take.
 FUZZTIME   ?= 8s
 FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build web deps test check race fuzz formal xdp mixup nat-matrix bench bench-turn soak-turn ci clean
+.PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup nat-matrix bench bench-turn bench-networks bench-rtsp soak-turn ci messages clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,8 +19,17 @@ help: ## print this list
 demo: build ## one relay and two cameras of two households, until Ctrl-C (state in .demo/)
 	@scripts/demo.sh
 
+# The commands are built with the release that go.mod names, including its latest patches; the tests run with the
+# installed Go, so that both are tried.
 build: ## bin/relay, bin/camera, bin/camera-sim and bin/viewer
-	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ $(COMMANDS:%=./cmd/%)
+	CGO_ENABLED=0 GOTOOLCHAIN=$$(scripts/toolchain.sh) go build -trimpath -buildvcs=auto -o $(BIN)/ $(COMMANDS:%=./cmd/%)
+
+# TARGETS='linux/arm64 windows/amd64' builds only those.
+dist: ## archives for all platforms, and their SHA-256, in dist/
+	@scripts/release.sh $(TARGETS)
+
+cross: ## build for two of dist's targets, which change with each commit
+	@scripts/release.sh -turn
 
 web: $(NODE) ## rebuild the committed web page, web/dist
 	cd web && npm run build
@@ -28,25 +37,54 @@ web: $(NODE) ## rebuild the committed web page, web/dist
 deps: ## install the Debian packages that the tests need
 	@scripts/deps.sh
 
-test: deps $(NODE) ## all tests, Go and web; says how many passed
-	@scripts/test.sh
+test: deps $(NODE) trial ## all tests, Go and web; ends with how many passed
+	@$(BIN)/trial scripts/test.sh
 
-check: $(NODE) ## quick: format, vet, staticcheck, import rules, go.mod, types, web/dist is up to date
+# Most tests wait most of the time, so four packages run at once.
+quick: $(NODE) ## the packages' own tests and the page's unit tests (two minutes)
+	@go test -count=1 -p 4 $$(go list ./... | grep -v /peephole/test/)
+	@cd web && npm test
+
+# How many runs, and how many busy loops beside them.
+RUNS ?= 10
+BUSY ?= 4
+
+stress: deps $(NODE) trial ## make test RUNS times in a row, beside BUSY busy loops; stops at the first failure
+	@go test -count=1 -run '^$$' ./... >/dev/null
+	@$(BIN)/trial -runs $(RUNS) -busy $(BUSY) $(MAKE) --no-print-directory test
+
+trial:
+	@go build -o $(BIN)/ ./test/trial
+
+check: $(NODE) ## format, vet, staticcheck, import and layout rules, go.mod, types, web/dist, the last commit's subject
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
 	go vet ./...
-	go vet -tags unsealed ./internal/mixup
-	go vet -tags natmatrix ./internal/e2e
+	go vet -tags unsealed ./test/mixup
+	go vet -tags natmatrix ./test/e2e
+	cd nat/anet && go vet ./... && go test -count=1 ./...
+	cd test/embed && go vet ./... && go test -count=1 ./...
 	go tool staticcheck ./...
-	go test -count=1 ./internal/archtest
+	go test -count=1 ./test/archtest ./test/messages
 	go mod tidy -diff
 	cd web && npm run --silent check
 	@scripts/dist.sh
+	@scripts/subject.sh
 
-race: ## the packages' tests again under the race detector; of the models a few stories
-	RAPID_CHECKS=20 go test -race -timeout 10m $$(go list ./... | grep -v /internal/)
+audit: $(NODE) ## known vulnerabilities in dependencies; says so if a database cannot be reached
+	@scripts/audit.sh
 
-fuzz: ## every fuzz target for FUZZTIME, all together for FUZZBUDGET seconds at most
+race: ## the packages' tests again under the race detector, the models with fewer stories
+	RAPID_CHECKS=20 go test -race -p 4 -timeout 10m $$(go list ./... | grep -v /peephole/test/)
+
+fuzz: ## every fuzz target for FUZZTIME, but at most FUZZBUDGET seconds together
 	@scripts/fuzz.sh $(FUZZTIME) $(FUZZBUDGET)
+
+# How many faults for each package (0: all of them), and in which packages.
+FAULTS  ?= 20
+MUTATED ?= ./crypto/... ./session/... ./signaling/server ./turn ./camera
+
+mutate: ## plant small faults and list those that no test notices (an hour or two)
+	go run ./test/mutate -n $(FAULTS) $(MUTATED)
 
 formal: deps ## the models of the protocol, the sound and the broken ones
 	@formal/run.sh
@@ -54,38 +92,47 @@ formal: deps ## the models of the protocol, the sound and the broken ones
 xdp: deps ## build turn/xdp's program again and compare it with the committed one
 	@scripts/xdp.sh check
 
-# The households and, of them, those that watch live through TURN.
+# How many households, and how many of them watch live through TURN.
 HOUSEHOLDS ?= 13000
 SAMPLE     ?= 200
 
 mixup: ## the incident of 2024 at its size, and without sealing; writes doc/mixup.md
 	@scripts/mixup.sh $(HOUSEHOLDS) $(SAMPLE)
 
-# How many pairs of networks at one time.
+# How many pairs of networks at a time.
 PAIRS ?= 6
 
 nat-matrix: deps ## every kind of network with every other; writes doc/nat-matrix.md (half an hour, as root)
-	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -tags natmatrix -v -count=1 -run NATMatrix -parallel $(PAIRS) -timeout 3h ./internal/e2e
+	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -tags natmatrix -v -count=1 -run NATMatrix -parallel $(PAIRS) -timeout 3h ./test/e2e
 
 bench: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 1h ./...
 
-# QUICK=1 shows a few figures within a minute and writes nothing. ALLOCATIONS=16,400, BURSTS=8 and RUNS=3 measure less, or more.
-# COTURN='PATH [ARGUMENTS]' measures another coturn too.
+# QUICK=1 shows a few figures within a minute and writes nothing. ALLOCATIONS=16,400, BURSTS=8 and RUNS=3 measure less,
+# or more. COTURN='PATH [ARGUMENTS]' measures another coturn too.
 bench-turn: export BENCH_TURN ?= $(if $(QUICK),,$(CURDIR)/doc/turn-benchmark.md)
 bench-turn: deps ## our TURN server beside coturn and pion; writes doc/turn-benchmark.md (a quarter of an hour, as root)
-	go test -v -run '^$$' -bench TURN -benchtime 1x -timeout 2h ./internal/turnbench
+	go test -v -run '^$$' -bench TURN -benchtime 1x -timeout 2h ./test/turnbench
+
+bench-networks: ## starts between hosts with 3 to 60 further networks, and between plain ones (five minutes, as root)
+	go test -v -run '^$$' -bench ManyNetworks -benchtime 1x -timeout 2h ./test/e2e
+
+bench-rtsp: ## our RTSP client beside ffmpeg, and beside go2rtc if GO2RTC is its binary (three minutes)
+	go test -v -run '^$$' -bench RTSP -benchtime 1x -timeout 30m ./media
 
 soak-turn: export SOAK ?= 30m
 soak-turn: ## our TURN server at half load for SOAK, while clients come and go: what it holds must not grow
-	go test -v -run '^$$' -bench Soak -benchtime 1x -timeout 4h ./internal/turnbench
+	go test -v -run '^$$' -bench Soak -benchtime 1x -timeout 4h ./test/turnbench
 
-# CI=1 turns a skipped test into a failure. The tests come last, so that their count is the last line.
+# CI=1 makes a skipped test a failure. The tests come last, so that their count is the last line.
 ci: export CI = 1
-ci: check race fuzz formal xdp test ## everything, as .ci/run does
+ci: check cross audit race fuzz formal xdp test ## everything, as .ci/run does
 
-clean: ## remove what was built and the demo's state
-	rm -rf $(BIN) .demo web/node_modules
+messages: ## write doc/messages.md from the code and test/messages/explained
+	go run ./test/messages -write
+
+clean: ## remove what was built, the demo's state and stress's logs
+	rm -rf $(BIN) dist .demo .stress web/node_modules
 
 $(NODE): web/package.json web/package-lock.json
 	@command -v npm >/dev/null || $(MAKE) --no-print-directory deps

@@ -2,56 +2,34 @@ package camera
 
 import (
 	"log/slog"
-	"sync"
-	"time"
-
-	"github.com/peephole-cam/peephole/session"
+	"sync/atomic"
 )
 
-// RejectedText is what the person beside a camera is told.
-const RejectedText = "the relay delivered something that is not from a viewer of this camera; it was not used. If this goes on, tell the relay's operator, or use another relay"
+// RejectedText is what the log says about a message that is not from a viewer of the camera.
+const RejectedText = "the relay delivered something that is not from a viewer of this camera; it was not used. If " +
+	"this goes on, tell the relay's operator, or use another relay"
 
-// alarmEvery is how often the log says so at most: a relay that misroutes does it all the time.
-const alarmEvery = time.Minute
-
-// alarm counts what arrived from no viewer of this camera, and tells of it: at once the first time, then once a minute at most.
+// alarm counts and reports messages that are not from a viewer of this camera.
 type alarm struct {
-	log  *slog.Logger
-	hook func(session.Rejection) // may be nil
-
-	mu    sync.Mutex
-	count int64     // guarded by mu
-	told  time.Time // guarded by mu
+	log     *slog.Logger
+	hook    func(Rejection)
+	total   atomic.Int64
+	warning warning
 }
 
-// add counts without a line, for what the person is told of by itself.
-func (a *alarm) add(r session.Rejection) (count int64) {
-	a.mu.Lock()
-	a.count++
-	count = a.count
-	a.mu.Unlock()
-	if a.hook != nil {
-		a.hook(r)
-	}
-	return count
+// count counts r without a line in the log: the person hears of it anyway.
+func (a *alarm) count(r Rejection) (total int64) {
+	total = a.total.Add(1)
+	a.hook(r)
+	return total
 }
 
-// reject counts r and tells of it.
-func (a *alarm) reject(r session.Rejection) {
-	count, now := a.add(r), time.Now()
-	a.mu.Lock()
-	due := a.told.IsZero() || now.Sub(a.told) >= alarmEvery
-	if due {
-		a.told = now
-	}
-	a.mu.Unlock()
-	if due {
-		a.log.Warn(RejectedText, "what", r.What, "rejected", count)
+// raise counts r and warns.
+func (a *alarm) raise(r Rejection) {
+	total := a.count(r)
+	if a.warning.due() {
+		a.log.Warn(RejectedText, "what", r.What, "rejected", total)
 	}
 }
 
-func (a *alarm) rejected() int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.count
-}
+func (a *alarm) rejected() int64 { return a.total.Load() }

@@ -14,12 +14,11 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
-	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// The person beside the camera is told at once, and then once a minute at most; everything is counted and goes to the hook.
+// The log warns at once, and then once a minute at most. Everything is counted and reaches the hook.
 func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
@@ -30,27 +29,33 @@ func TestAlarm(t *testing.T) {
 			after time.Duration
 			n     int
 			lines int
-		}{{0, 1, 1}, {time.Second, 1000, 1}, {alarmEvery - 2*time.Second, 5, 1}, {time.Second, 1, 2}, {time.Hour, 3, 3}} {
+		}{{0, 1, 1}, {time.Second, 1000, 1}, {warnEvery - 2*time.Second, 5, 1}, {time.Second, 1, 2},
+			{time.Hour, 3, 3}} {
 			time.Sleep(tt.after) // the bubble's clock
 			for range tt.n {
-				a.reject(session.Rejection{What: "envelope"})
+				a.raise(session.Rejection{What: "envelope"})
 			}
 			if lines() != tt.lines {
 				t.Errorf("after %s: %d lines, want %d", tt.after, lines(), tt.lines)
 			}
 		}
+
 		if a.rejected() != 1010 || heard != 1010 {
 			t.Errorf("%d are counted, %d heard; want 1010", a.rejected(), heard)
 		}
-		if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "what=envelope rejected=1007") {
+		if !strings.Contains(said.String(), "level=WARN") ||
+			!strings.Contains(said.String(), "what=envelope rejected=1007") {
 			t.Errorf("said %s", &said)
 		}
+
 		protocol, err := os.ReadFile("../doc/protocol.md")
 		if err != nil || !strings.Contains(string(protocol), "| "+RejectedText+" |") {
 			t.Errorf("doc/protocol.md does not say %q (%v)", RejectedText, err)
 		}
+
 		// The sentence says what happened, that nothing came of it, and what to do.
-		for _, part := range []string{"the relay delivered something that is not from a viewer of this camera", "it was not used", "tell the relay's operator, or use another relay"} {
+		for _, part := range []string{"the relay delivered something that is not from a viewer of this camera",
+			"it was not used", "tell the relay's operator, or use another relay"} {
 			if !strings.Contains(RejectedText, part) {
 				t.Errorf("the sentence does not say %q", part)
 			}
@@ -59,22 +64,23 @@ func TestAlarm(t *testing.T) {
 }
 
 func TestAlarmAtOnce(t *testing.T) {
-	a := &alarm{log: slog.New(slog.DiscardHandler)}
+	a := &alarm{log: slog.New(slog.DiscardHandler), hook: func(Rejection) {}}
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 100 {
-				a.reject(session.Rejection{})
+				a.raise(session.Rejection{})
 			}
 		})
 	}
+
 	all.Wait()
 	if a.rejected() != 800 {
 		t.Errorf("%d are counted", a.rejected())
 	}
 }
 
-// watched is a camera with one viewer on its roster, that runs without a relay.
+// watched is a camera with one viewer on its roster, running without a relay.
 type watched struct {
 	*Camera
 	*viewer
@@ -89,43 +95,70 @@ type watched struct {
 func newWatched(t *testing.T) *watched {
 	t.Helper()
 	w := &watched{said: new(bytes.Buffer)}
-	c, err := New(Config{State: t.TempDir(), Name: "front door", RelayURL: "http://127.0.0.1:1", Stream: still{media.NewBroadcast()},
-		Logger: slog.New(slog.NewTextHandler(&locked{w: w.said}, nil)), OnReject: func(r session.Rejection) { w.rejected = append(w.rejected, r.What) }})
+	c, err := New(Config{
+		State:    t.TempDir(),
+		Name:     "front door",
+		RelayURL: "http://127.0.0.1:1",
+		Stream:   picture(),
+		Logger:   slog.New(slog.NewTextHandler(&locked{w: w.said}, nil)),
+		OnReject: func(r session.Rejection) { w.rejected = append(w.rejected, r.What) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	other, err := identity.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	w.end = func() { cancel(); c.work.Wait() }
 	t.Cleanup(w.end)
-	ours := &envelope.Pair{Self: c.self, Role: identity.Camera, Peer: other.Bundle(), Secret: envelope.Secret{1}, MailboxSecret: envelope.Secret{2}}
-	w.pair = &envelope.Pair{Self: other, Role: identity.Viewer, Peer: c.self.Bundle(), Secret: ours.Secret, MailboxSecret: ours.MailboxSecret}
+	ours := &envelope.Pair{
+		Self:          c.self,
+		Role:          identity.Camera,
+		Peer:          other.Bundle(),
+		Secret:        envelope.Secret{1},
+		MailboxSecret: envelope.Secret{2},
+	}
+
+	w.pair = &envelope.Pair{
+		Self:          other,
+		Role:          identity.Viewer,
+		Peer:          c.self.Bundle(),
+		Secret:        ours.Secret,
+		MailboxSecret: ours.MailboxSecret,
+	}
+
 	w.Camera = c
-	if w.viewer, _, err = c.add(ctx, pairing.Record{Pair: ours, RelayURL: c.cfg.RelayURL}); err != nil {
+	if w.viewer, _, err = c.enroll(ctx, pairing.Record{Pair: ours, RelayURL: c.cfg.RelayURL}); err != nil {
 		t.Fatal(err)
 	}
 	w.box = ours.Mailbox(envelope.ToCamera, 1)
 	return w
 }
 
-// offered is an envelope of the viewer's that starts no session that lasts.
-func offered(t *testing.T, by *envelope.Pair, sent time.Time) []byte {
+// offerOf returns an envelope of the viewer's. The session that it starts does not last.
+func offerOf(t *testing.T, by *envelope.Pair, sent time.Time) []byte {
 	t.Helper()
-	sealed, err := by.Seal(by.Mailbox(envelope.ToCamera, 1), envelope.Message{Type: envelope.TypeOffer, Sent: sent, Expiry: sent.Add(time.Minute), Body: []byte("{}")})
+	sealed, err := by.Seal(by.Mailbox(envelope.ToCamera, 1), envelope.Message{
+		Type:   envelope.TypeOffer,
+		Sent:   sent,
+		Expiry: sent.Add(time.Minute),
+		Body:   []byte("{}"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return sealed.Wire
 }
 
-func (w *watched) take(body []byte) {
+func (w *watched) receive(body []byte) {
 	w.deliver(w.ctx(), w.box, signaling.NewDelivery(body, func() { w.told++ }))
 }
 
-// ctx has ended: a session that is asked for begins, and is over.
+// ctx returns a context that has ended: a session begins and is over.
 func (w *watched) ctx() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -143,14 +176,16 @@ func (l *locked) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// What is from no viewer is told to the person and the relay. What a viewer sealed is not, however late or often it comes.
+// The camera reports to the person and the relay any message that is not from a viewer, but none that a viewer sealed,
+// however late or often that one arrives.
 func TestCameraIsLoud(t *testing.T) {
 	w := newWatched(t)
-	offer, stranger := offered(t, w.pair, time.Now()), newWatched(t)
+	offer, stranger := offerOf(t, w.pair, time.Now()), newWatched(t)
 	tampered := bytes.Clone(offer)
 	tampered[len(tampered)-1] ^= 1
 	newer := bytes.Clone(offer)
 	newer[0] = 2
+
 	for _, tt := range []struct {
 		name  string
 		body  []byte
@@ -158,23 +193,26 @@ func TestCameraIsLoud(t *testing.T) {
 	}{
 		{"an offer", offer, false},
 		{"a copy", bytes.Clone(offer), false},
-		{"a late offer", offered(t, w.pair, time.Now().Add(-time.Hour)), false},
-		{"another household's offer", offered(t, stranger.pair, time.Now()), true},
+		{"a late offer", offerOf(t, w.pair, time.Now().Add(-time.Hour)), false},
+		{"another household's offer", offerOf(t, stranger.pair, time.Now()), true},
 		{"tampered with", tampered, true},
 		{"of another version", newer, true},
 		{"no envelope", []byte("x"), true},
 		{"a copy, after all that", bytes.Clone(offer), false},
 	} {
 		before := len(w.rejected)
-		w.take(tt.body)
+		w.receive(tt.body)
 		want := before
 		if tt.alarm {
 			want++
 		}
+
 		if len(w.rejected) != want || w.told != want || w.Rejected() != int64(want) {
-			t.Errorf("%s: %d alarms, %d told to the relay, %d counted; want %d", tt.name, len(w.rejected), w.told, w.Rejected(), want)
+			t.Errorf("%s: %d alarms, %d told to the relay, %d counted; want %d", tt.name, len(w.rejected), w.told,
+				w.Rejected(), want)
 		}
 	}
+
 	w.end()
 	if lines := strings.Count(w.said.String(), RejectedText); lines != 1 {
 		t.Errorf("%d lines, want 1:\n%s", lines, w.said)

@@ -1,181 +1,177 @@
-// Package camera is the camera's side of Peephole: it keeps the camera's identity and roster, pairs viewers while
-// its set-up window is open, and serves sessions to those who are on the roster.
+// Package camera embeds a Peephole camera in a program. It keeps the camera's identity and the roster of its viewers,
+// pairs viewers while its set-up window is open, and sends them the picture, sealed end to end.
 //
-// It connects outbound, and lets others in only by ICE, and only while one of them watches. It promises that a picture goes to nobody but a paired viewer, sealed to that viewer, and
-// that a viewer removed from the roster is cut off at once.
+// A camera needs a directory for its state, a relay and a source of pictures:
+//
+//	source, err := media.Open(ctx, "rtsp://192.0.2.10/stream")
+//	if err != nil {
+//		return err
+//	}
+//	return camera.Run(ctx, camera.Config{
+//		State:    "/var/lib/doorbell",
+//		RelayURL: "https://relay.example",
+//		Source:   source,
+//		OnCode:   func(code camera.Code) { fmt.Println("to watch, open", code.URI()) },
+//	})
+//
+// [Run] is enough for most programs. [New] gives a [Camera], which can be asked who owns it and can remove viewers.
+//
+// A camera connects outbound. It lets others in only by ICE, and only while one of its viewers watches. It promises
+// that a picture goes to nobody but a paired viewer, sealed to that viewer, and that a viewer removed from the roster
+// is cut off at once.
 package camera
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/peephole-cam/peephole/crypto/expiry"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
-	"github.com/peephole-cam/peephole/internal/netwatch"
-	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/nat/netwatch"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-const (
-	sessionsPerViewer = 8
-	rolloverEvery     = 10 * time.Minute
-)
+// rolloverEvery is how often the days of mailboxes and the clock's floor are brought up to date.
+const rolloverEvery = 10 * time.Minute
 
-// Config is what a camera needs.
-type Config struct {
-	State      string        // directory of the identity and the roster, made with mode 0700
-	Name       string        // what viewers see; sealed on its way
-	RelayURL   string        // home relay
-	Ticket     []byte        // of the relay's operator; nil where everyone is admitted
-	TLS        *tls.Config   // nil: the system's roots
-	RelayOnly  bool          // show viewers and their networks no address of this camera but the relay's
-	PairWindow time.Duration // how long after the start an unowned camera can be paired; 0: not at all
-	PairMore   bool          // open the set-up window although the camera has an owner
-	Stream     session.Stream
-	Low        session.Stream     // the same at a lower rate, for viewers whose network does not carry Stream; nil: there is none
-	PortMapper session.PortMapper // nil: no port of the household's router is opened
-	Logger     *slog.Logger
-
-	OnCode   func(pairing.Code)      // a code to show; the one before is void
-	OnPaired func(viewer string)     // a viewer was paired: its short fingerprint
-	OnRefuse func(err error)         // someone tried to pair and was refused: tell the person
-	OnRelay  func(err error)         // nil: connected; else why not
-	OnReject func(session.Rejection) // something arrived that is from no viewer of this camera, and was not used; must not block
-}
-
-// Camera is one camera.
+// Camera is one camera. Its methods may be called from several goroutines.
 type Camera struct {
 	cfg    Config
 	self   *identity.Private
 	store  *pairing.Store
 	client *signaling.Client
+	feeds  []*media.Feed // the Config's sources, which Run reads
 
-	alarm *alarm
+	alarm       *alarm
+	clock       *expiry.Clock
+	credentials atomic.Pointer[credentials] // for the relay
 
-	torn bool // part of the roster could not be read
+	rosterErr error       // why part of the roster could not be read
+	clockErr  error       // why the clock begins without a floor, although it may have had one
+	unkept    atomic.Bool // the floor could not be written, and the log says so
 
 	mu      sync.Mutex
-	viewers map[identity.Fingerprint]*viewer // guarded by mu, and so is their order with the store's files
+	viewers map[identity.Fingerprint]*viewer // guarded by mu, and so is the order of changes to the store's files
 	work    sync.WaitGroup
 }
 
-// New loads the camera's identity and roster, or makes a new identity in an empty State directory.
+// Run makes a camera, serves until ctx ends, and returns ctx's error. Any other error is New's.
+func Run(ctx context.Context, cfg Config) error {
+	c, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+// New loads the camera's identity and roster from cfg.State, or makes a new identity in an empty directory. Nothing
+// runs yet. It returns an error that matches ErrConfig, or says which file could not be read or written.
+//
+// A damaged roster is no error, so that the other viewers can watch: it is logged, and RosterError returns it.
 func New(cfg Config) (*Camera, error) {
-	relayURL, err := pairing.NormalizeRelayURL(cfg.RelayURL)
+	cfg, err := cfg.complete()
 	if err != nil {
 		return nil, err
 	}
-	cfg.RelayURL = relayURL
 	self, err := identity.LoadOrCreate(cfg.State)
 	if err != nil {
 		return nil, fmt.Errorf("load camera identity: %w", err)
 	}
-	client, err := signaling.NewClient(signaling.ClientConfig{URL: relayURL, TLS: cfg.TLS, OnState: cfg.OnRelay, Logger: cfg.Logger,
-		OnRefused: func(err error) { cfg.Logger.Warn("the relay refused a mailbox", "err", err) }})
+
+	clock, clockErr := cfg.Clock, error(nil)
+	if clock == nil {
+		clock, clockErr = expiry.Open(cfg.State, expiry.Source{})
+	}
+	if clock == nil {
+		return nil, fmt.Errorf("load camera clock: %w", clockErr)
+	}
+
+	trust := signaling.TrustAt(cfg.TLS, clock.Now)
+	client, err := signaling.NewClient(signaling.ClientConfig{
+		URL:       cfg.RelayURL,
+		TLS:       trust,
+		OnState:   cfg.OnRelay,
+		OnRefused: func(err error) { cfg.Logger.Warn("the relay refused a mailbox", "err", err) },
+		Logger:    cfg.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := &Camera{cfg: cfg, self: self, store: pairing.NewStore(cfg.State, self, identity.Camera), client: client, alarm: &alarm{log: cfg.Logger, hook: cfg.OnReject}, viewers: make(map[identity.Fingerprint]*viewer)}
-	records, err := c.store.Load()
-	for _, r := range records {
-		c.viewers[r.Pair.Peer.Fingerprint()] = &viewer{camera: c, record: r}
+
+	c := &Camera{
+		cfg:      cfg,
+		self:     self,
+		store:    pairing.NewStore(cfg.State, self, identity.Camera),
+		client:   client,
+		alarm:    &alarm{log: cfg.Logger, hook: cfg.OnReject},
+		clock:    clock,
+		clockErr: clockErr,
+		viewers:  make(map[identity.Fingerprint]*viewer),
 	}
-	if err != nil {
-		c.torn = true
-		return c, fmt.Errorf("load roster: %w", err)
-	}
+
+	c.credentials.Store(&credentials{cfg.Ticket, trust})
+	c.feedSources()
+	c.loadRoster()
 	return c, nil
 }
 
-// Fingerprint names the camera.
-func (c *Camera) Fingerprint() identity.Fingerprint { return c.self.Bundle().Fingerprint() }
+// feedSources makes streams of the Config's sources.
+func (c *Camera) feedSources() {
+	feed := func(source media.Source, stream *Stream) {
+		if source == nil {
+			return
+		}
+		f := media.NewFeed(source, media.FeedOptions{Log: c.cfg.Logger})
+		c.feeds = append(c.feeds, f)
+		*stream = f
+	}
 
-// Owned says whether anybody is on the roster. A roster that cannot be read whole has an owner: damage opens no set-up window.
-func (c *Camera) Owned() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.torn || len(c.viewers) > 0
+	feed(c.cfg.Source, &c.cfg.Stream)
+	feed(c.cfg.LowSource, &c.cfg.Low)
 }
 
-// Rejected is how much has arrived since the start that is from no viewer of this camera. Nothing of it was used.
+// Fingerprint returns the fingerprint by which viewers know the camera.
+func (c *Camera) Fingerprint() Fingerprint { return c.self.Bundle().Fingerprint() }
+
+// Rejected returns how many messages have arrived since the start that are not from a viewer. None of them was used.
 func (c *Camera) Rejected() int64 { return c.alarm.rejected() }
 
-// Run serves until ctx ends.
+// Run serves until ctx ends, and returns its error. Call it once.
 func (c *Camera) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	reaching, stop := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx has a word to say yet
+
+	// The relay stays connected until the sessions, which end with ctx, have said goodbye.
+	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	var relay sync.WaitGroup
 	defer relay.Wait()
-	defer stop()
-	relay.Go(func() { _ = c.client.Run(reaching) }) // returns reaching's error and no other
-	c.mu.Lock()
-	for _, v := range c.viewers {
-		v.start(ctx)
+	defer disconnect()
+	relay.Go(func() { _ = c.client.Run(connected) }) // returns connected's error and no other
+
+	c.startViewers(ctx)
+	for _, feed := range c.feeds {
+		c.work.Go(func() { _ = feed.Run(ctx) }) // returns ctx's error, or nil for a source that has come to its end
 	}
-	c.mu.Unlock()
 	c.work.Go(func() { c.followRoster(ctx) })
 	c.work.Go(func() { c.followNetwork(ctx) })
-	if c.cfg.PairWindow > 0 && (c.cfg.PairMore || !c.Owned()) {
-		c.work.Go(func() {
-			if err := c.pairing(ctx); err != nil && ctx.Err() == nil {
-				c.cfg.Logger.Warn("pairing", "err", err)
-			}
-		})
+	c.work.Go(func() { c.keepClock(ctx) })
+	if c.cfg.opensWindow(c.Owned()) {
+		c.work.Go(func() { c.openWindow(ctx) })
 	}
+
 	<-ctx.Done()
 	c.work.Wait()
 	return ctx.Err()
 }
 
-// Remove takes a viewer off the roster and ends its sessions at once. On an error the viewer is cut off, but would be back after a
-// restart: remove it again.
-func (c *Camera) Remove(viewer identity.Fingerprint) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v := c.viewers[viewer]
-	if v == nil {
-		return fmt.Errorf("remove viewer: %s is not on the roster", viewer.Short())
-	}
-	v.stop()
-	if err := c.store.Remove(viewer); err != nil {
-		return err
-	}
-	delete(c.viewers, viewer)
-	return nil
-}
-
-// rosterEvery is how soon a viewer is cut off whose file was deleted.
-const rosterEvery = 2 * time.Second
-
-// followRoster cuts off the viewers whose files are deleted while the camera runs: the roster is what is on disk.
-func (c *Camera) followRoster(ctx context.Context) {
-	ticker := time.NewTicker(rosterEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		c.mu.Lock()
-		for fingerprint, v := range c.viewers {
-			if !c.store.Kept(fingerprint) {
-				v.stop()
-				delete(c.viewers, fingerprint)
-				c.cfg.Logger.Info("viewer removed: its file is gone", "viewer", fingerprint.Short())
-			}
-		}
-		c.mu.Unlock()
-	}
-}
-
-// followNetwork reaches the relay anew when this machine has moved to another network: the old connection would be found dead much later.
+// followNetwork reconnects to the relay when this machine has moved to another network. The old connection would be
+// found dead much later.
 func (c *Camera) followNetwork(ctx context.Context) {
 	moved := netwatch.Changes(ctx)
 	for {
@@ -183,47 +179,60 @@ func (c *Camera) followNetwork(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-moved:
-			c.client.Renew()
+			c.client.Redial()
 		}
 	}
 }
 
-// add commits a new viewer to the roster, then serves it. old is an earlier pair with the same viewer, which it replaces; or nil.
-func (c *Camera) add(ctx context.Context, r pairing.Record) (v, old *viewer, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.store.Put(r); err != nil {
-		return nil, nil, err
+// keepClock keeps the clock's floor up to date.
+func (c *Camera) keepClock(ctx context.Context) {
+	if c.clockErr != nil {
+		c.cfg.Logger.Warn("the clock's file cannot be read, and is made anew", "err", c.clockErr)
 	}
-	fingerprint := r.Pair.Peer.Fingerprint()
-	v, old = &viewer{camera: c, record: r}, c.viewers[fingerprint]
-	c.viewers[fingerprint] = v
-	if old != nil {
-		old.stop()
+	ticker := time.NewTicker(rolloverEvery)
+	defer ticker.Stop()
+
+	for {
+		c.reportClock(c.clock.Keep())
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 	}
-	v.start(ctx)
-	return v, old, nil
 }
 
-// today is the relay's time if known, for the choice of a mailbox's day and nothing else: cameras boot in 1970.
+// reportClock logs once that the clock's floor could not be written.
+func (c *Camera) reportClock(err error) {
+	if told := c.unkept.Swap(err != nil); err != nil && !told {
+		c.cfg.Logger.Warn("the time cannot be kept on disk: make room there, or make it writable. "+
+			"Until then an old offer might be taken after a restart with an unset clock", "err", err)
+	}
+}
+
+// today returns the relay's time if it is known, else the camera's. It chooses a mailbox's day and nothing else:
+// cameras boot in 1970.
 func (c *Camera) today() time.Time {
 	if t, ok := c.client.ServerTime(); ok {
 		return t
 	}
-	return time.Now()
+	return c.clock.Now()
 }
 
-// madeAfter is before any camera was made: an earlier clock has never been set.
-var madeAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// clocks are the times by which a viewer may choose a mailbox: the relay's, and this camera's own if it was ever set. Where they differ by days,
-// one of them is wrong, and nobody here knows which.
+// clocks returns the times by which a viewer may choose a mailbox: the relay's, and this camera's own unless that is
+// certainly wrong. If they differ by days, one of them is wrong, and nobody here knows which.
 func (c *Camera) clocks() []time.Time {
-	if now := time.Now(); now.After(madeAfter) {
-		return []time.Time{c.today(), now}
+	if c.clock.Wrong() {
+		return []time.Time{c.today()}
 	}
-	return []time.Time{c.today()}
+	return []time.Time{c.today(), c.clock.Now()}
 }
 
-// ErrWindow is returned when the set-up window closed before anyone paired.
+// ErrFull is returned when the roster has no room for one more viewer.
+var ErrFull = fmt.Errorf("this camera serves %d viewers at most: remove one from its folder of pairs", MaxViewers)
+
+// ErrWindow is logged when the set-up window closed before anyone paired.
 var ErrWindow = errors.New("the set-up window has closed: restart the camera to open it again")
+
+// ErrNoViewer is returned by Remove for a fingerprint that is not on the roster.
+var ErrNoViewer = errors.New("the viewer is not on the roster")

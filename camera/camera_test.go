@@ -27,8 +27,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is for what must happen; a test that waits for so long has failed.
-const patience = 20 * time.Second
+// patience bounds the wait for what must happen; a test that waits for so long has failed.
+const patience = 2 * time.Minute
 
 // run runs f until the test ends.
 func run(t *testing.T, f func(context.Context) error) {
@@ -44,8 +44,20 @@ func run(t *testing.T, f func(context.Context) error) {
 	})
 }
 
-// startRelay serves a relay that admits by tickets.
+// startRelay serves a relay that requires tickets.
 func startRelay(t *testing.T) (url string, operator ed25519.PrivateKey) {
+	t.Helper()
+	s, operator := startServer(t)
+	return s.url, operator
+}
+
+// relay is a running relay.
+type relay struct {
+	*server.Server
+	url string
+}
+
+func startServer(t *testing.T) (*relay, ed25519.PrivateKey) {
 	t.Helper()
 	public, operator, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -55,14 +67,22 @@ func startRelay(t *testing.T) (url string, operator ed25519.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url = "http://" + l.Addr().String()
-	s, err := server.New(server.Config{PublicURL: url, TicketKey: public, Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler)})
+
+	url := "http://" + l.Addr().String()
+	s, err := server.New(server.Config{
+		PublicURL: url,
+		TicketKey: public,
+		Bus:       bus.NewLocal(),
+		Logger:    slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	mux := http.NewServeMux()
 	mux.Handle(signaling.Path, s)
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: patience}
+
 	run(t, func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { h.Close() })()
 		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -70,15 +90,19 @@ func startRelay(t *testing.T) (url string, operator ed25519.PrivateKey) {
 		}
 		return nil
 	})
+
 	run(t, s.Run)
-	return url, operator
+	return &relay{s, url}, operator
 }
 
 type still struct{ *media.Broadcast }
 
 func (still) State() media.State { return media.State{Live: true} }
 
-// events is what a camera says to the person beside it.
+// picture is a stream that shows nothing yet.
+func picture() Stream { return still{media.NewBroadcast()} }
+
+// events are what a camera tells the person beside it.
 type events struct {
 	codes   chan pairing.Code
 	paired  chan string
@@ -88,8 +112,11 @@ type events struct {
 func newCamera(t *testing.T, cfg Config) (*Camera, events) {
 	t.Helper()
 	e := events{make(chan pairing.Code, 16), make(chan string, 16), make(chan error, 16)}
-	cfg.Name, cfg.Stream, cfg.Logger, cfg.PairWindow = "front door", still{media.NewBroadcast()}, slog.New(slog.DiscardHandler), time.Hour
-	cfg.OnCode, cfg.OnPaired, cfg.OnRefuse = func(c pairing.Code) { e.codes <- c }, func(v string) { e.paired <- v }, func(err error) { e.refused <- err }
+	cfg.Name, cfg.Stream, cfg.Logger, cfg.PairWindow = "front door", picture(),
+		slog.New(slog.DiscardHandler), time.Hour
+	cfg.OnCode, cfg.OnPaired, cfg.OnRefuse = func(c pairing.Code) {
+		e.codes <- c
+	}, func(v identity.Fingerprint) { e.paired <- v.String() }, func(err error) { e.refused <- err }
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +135,17 @@ func await[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
+// visitor returns a client of a code's relay, which runs until the test ends.
+func visitor(t *testing.T, code pairing.Code) *signaling.Client {
+	t.Helper()
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: code.RelayURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, client.Run)
+	return client
+}
+
 // scan answers a code as a viewer does, until the camera has its last message.
 func scan(t *testing.T, self *identity.Private, code pairing.Code) {
 	t.Helper()
@@ -117,6 +155,7 @@ func scan(t *testing.T, self *identity.Private, code pairing.Code) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+
 	var running sync.WaitGroup
 	running.Go(func() { _ = client.Run(ctx) })
 	defer running.Wait()
@@ -124,20 +163,23 @@ func scan(t *testing.T, self *identity.Private, code pairing.Code) {
 	scanner := pairing.NewScanner(self, code)
 	toDisplayer, toScanner := code.Rendezvous()
 	messages := make(chan []byte, 8)
-	defer client.Receive(rendezvous(toScanner), func(d signaling.Delivery) bool { messages <- d.Body; return false })()
+	inbox := signaling.Rendezvous(toScanner.Read, toScanner.Write)
+	outbox := signaling.Rendezvous(toDisplayer.Read, toDisplayer.Write)
+	defer client.Receive(inbox, func(d signaling.Delivery) bool { messages <- d.Body; return false })()
+
 	for scanner.Pair() == nil {
 		reply, err := scanner.Handle(await(t, messages, "message from the camera"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := client.Send(ctx, rendezvous(toDisplayer), reply, time.Minute); err != nil {
+		if err := client.Send(ctx, outbox, reply, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// A relay that does not let the camera tell the viewer that it is paired leaves no ghost that owns the camera, and no camera that shows no
-// code any more.
+// If the relay refuses the welcome, the viewer does not become an owner that cannot watch, and the camera goes on
+// showing codes.
 func TestViewerThatCannotBeToldIsNotPaired(t *testing.T) {
 	for _, earlier := range []bool{false, true} {
 		url, _ := startRelay(t)
@@ -146,50 +188,128 @@ func TestViewerThatCannotBeToldIsNotPaired(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		viewer, err := identity.Generate()
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := &envelope.Pair{Self: self, Role: identity.Camera, Peer: viewer.Bundle(), Secret: envelope.Secret{1}, MailboxSecret: envelope.Secret{2}}
+		before := &envelope.Pair{
+			Self:          self,
+			Role:          identity.Camera,
+			Peer:          viewer.Bundle(),
+			Secret:        envelope.Secret{1},
+			MailboxSecret: envelope.Secret{2},
+		}
+
 		store := pairing.NewStore(state, self, identity.Camera)
 		if earlier {
 			if err := store.Put(pairing.Record{Pair: before, RelayURL: url}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		c, e := newCamera(t, Config{State: state, RelayURL: url, PairMore: true}) // no ticket: the pair's mailboxes are refused
+
+		// no ticket: the pair's mailboxes are refused
+		c, e := newCamera(t, Config{State: state, RelayURL: url, PairMore: true})
 		run(t, c.Run)
 		scan(t, viewer, await(t, e.codes, "code"))
 		if err := await(t, e.refused, "word to the person"); err == nil {
-			t.Error("the person is told nothing")
+			t.Error("the person hears nothing")
 		}
+
 		await(t, e.codes, "next code")
 		if c.Owned() != earlier {
 			t.Errorf("owned %t, want %t", c.Owned(), earlier)
 		}
 		kept, err := store.Load()
-		if err != nil || len(kept) > 1 || (len(kept) == 1) != earlier || earlier && !kept[0].Pair.Secret.Equal(before.Secret) {
+		if err != nil || len(kept) > 1 || (len(kept) == 1) != earlier ||
+			earlier && !kept[0].Pair.Secret.Equal(before.Secret) {
 			t.Errorf("%d pairs on disk (%v), want the earlier one: %t", len(kept), err, earlier)
 		}
 	}
 }
 
+// The person beside the camera hears of a message that does not verify. It keeps nobody from pairing by the code.
+func TestPersonHearsOfAMessageThatDoesNotVerify(t *testing.T) {
+	url, operator := startRelay(t)
+	ticket := signaling.Ticket{
+		NotAfter:        time.Now().Add(time.Hour),
+		Mailboxes:       100,
+		SessionsPerHour: 100,
+	}.Issue(operator)
+
+	c, e := newCamera(t, Config{State: t.TempDir(), RelayURL: url, Ticket: ticket})
+	run(t, c.Run)
+	code := await(t, e.codes, "code")
+	toDisplayer, _ := code.Rendezvous()
+	outbox := signaling.Rendezvous(toDisplayer.Read, toDisplayer.Write)
+	if err := visitor(t, code).Send(t.Context(), outbox, []byte{77}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := await(t, e.refused, "word to the person"); !errors.Is(err, pairing.ErrInvalid) {
+		t.Errorf("the person hears %v", err)
+	}
+
+	viewer, err := identity.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scan(t, viewer, code)
+	await(t, e.paired, "word of the new pair")
+}
+
+// A set-up window that closes over a code pairs nobody. That is an error only for a camera without an owner.
+func TestWindowThatClosesOverACodePairsNobody(t *testing.T) {
+	url, _ := startRelay(t)
+	c, e := newCamera(t, Config{State: t.TempDir(), RelayURL: url})
+	run(t, c.client.Run)
+	window, closeIt := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.offerCode(t.Context(), window) }()
+	code := await(t, e.codes, "code")
+	_, toScanner := code.Rendezvous()
+	hello := make(chan signaling.Delivery, 1)
+	inbox := signaling.Rendezvous(toScanner.Read, toScanner.Write)
+	defer visitor(t, code).Receive(inbox, func(d signaling.Delivery) bool { hello <- d; return true })()
+
+	await(t, hello, "word of the camera")
+	closeIt(ErrWindow)
+	if err := await(t, ended, "end of the code"); err != nil || c.Owned() {
+		t.Errorf("owned %t, %v", c.Owned(), err)
+	}
+	if err := c.windowClosed(ErrWindow); !errors.Is(err, ErrWindow) {
+		t.Errorf("without an owner: %v", err)
+	}
+
+	c.viewers[identity.Fingerprint{}] = nil
+	if err := c.windowClosed(ErrWindow); err != nil {
+		t.Errorf("with an owner: %v", err)
+	}
+}
+
 func TestPairing(t *testing.T) {
 	url, operator := startRelay(t)
-	ticket := signaling.Ticket{NotAfter: time.Now().Add(time.Hour), Mailboxes: 100, SessionsPerHour: 100}.Issue(operator)
+	ticket := signaling.Ticket{
+		NotAfter:        time.Now().Add(time.Hour),
+		Mailboxes:       100,
+		SessionsPerHour: 100,
+	}.Issue(operator)
+
 	c, e := newCamera(t, Config{State: t.TempDir(), RelayURL: url, Ticket: ticket})
 	run(t, c.Run)
 	viewer, err := identity.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	scan(t, viewer, await(t, e.codes, "code"))
-	if short := await(t, e.paired, "word of the new pair"); short != viewer.Bundle().Fingerprint().Short() || !c.Owned() {
+	if short := await(t, e.paired, "word of the new pair"); short != viewer.Bundle().Fingerprint().String() ||
+		!c.Owned() {
 		t.Errorf("paired %s, owned %t", short, c.Owned())
 	}
 }
 
-// A roster that cannot be read whole opens no set-up window: the owner may be in the damaged part.
+// A damaged roster opens no set-up window: the owner may be in the damaged part.
 func TestDamagedRosterHasAnOwner(t *testing.T) {
 	state := t.TempDir()
 	if err := os.Mkdir(filepath.Join(state, "pairs"), 0o700); err != nil {
@@ -198,19 +318,24 @@ func TestDamagedRosterHasAnOwner(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(state, "pairs", "x.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(Config{State: state, RelayURL: "http://127.0.0.1:1"})
-	if !errors.Is(err, pairing.ErrPairFile) || c == nil {
-		t.Fatalf("new: %v, %v", c, err)
+
+	c, err := New(Config{Stream: picture(), State: state, Name: "front door", RelayURL: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := c.RosterError(); !errors.Is(err, pairing.ErrPairFile) {
+		t.Errorf("says %v, want %v", err, pairing.ErrPairFile)
+	}
+
 	if !c.Owned() {
 		t.Error("a camera with a damaged roster can be paired by anybody")
 	}
 }
 
-// A removal that could not be written can be repeated.
+// A removal that could not be written to disk can be repeated.
 func TestRemoveAgain(t *testing.T) {
 	state := t.TempDir()
-	c, err := New(Config{State: state, RelayURL: "http://127.0.0.1:1"})
+	c, err := New(Config{Stream: picture(), State: state, Name: "front door", RelayURL: "http://127.0.0.1:1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,15 +343,17 @@ func TestRemoveAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	pair := &envelope.Pair{Self: c.self, Role: identity.Camera, Peer: viewer.Bundle(), Secret: envelope.Secret{1}}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, _, err = c.add(ctx, pairing.Record{Pair: pair, RelayURL: c.cfg.RelayURL})
+	_, _, err = c.enroll(ctx, pairing.Record{Pair: pair, RelayURL: c.cfg.RelayURL})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	fingerprint := viewer.Bundle().Fingerprint()
-	file := filepath.Join(state, "pairs", fingerprint.Short()+".json")
+	file := filepath.Join(state, "pairs", fingerprint.String()+".json")
 	inTheWay := filepath.Join(file, "x")
 	if err := errors.Join(os.Remove(file), os.MkdirAll(inTheWay, 0o700)); err != nil {
 		t.Fatal(err)
@@ -234,28 +361,129 @@ func TestRemoveAgain(t *testing.T) {
 	if err := c.Remove(fingerprint); err == nil {
 		t.Fatal("the file cannot be removed, and there is no error")
 	}
-	c.work.Wait() // it is served no more
+
+	c.work.Wait() // it is no longer served
 	if err := os.Remove(inTheWay); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Remove(fingerprint); err != nil {
 		t.Errorf("remove again: %v", err)
 	}
+
 	if c.Owned() {
 		t.Error("still on the roster")
 	}
 }
 
-// TestCameraSaysBye: a camera that is switched off says so through signaling too, and a viewer to whom no other way has been found yet does not go on waiting.
-func TestCameraSaysBye(t *testing.T) {
-	url, operator := startRelay(t)
-	c, _ := newCamera(t, Config{State: t.TempDir(), RelayURL: url, Ticket: signaling.Ticket{NotAfter: time.Now().Add(time.Hour), Mailboxes: 100, SessionsPerHour: 100}.Issue(operator)})
+// TestRemovedViewerCostsNothingMore: a removed viewer costs the camera nothing more, although it stays connected and
+// holds the keys. What waits in its mailboxes is gone.
+func TestRemovedViewerCostsNothingMore(t *testing.T) {
+	r, operator := startServer(t)
+	url := r.url
+	ticket := signaling.Ticket{NotAfter: time.Now().Add(time.Hour), Mailboxes: 6, SessionsPerHour: 100}.Issue(operator)
+	c, _ := newCamera(t, Config{State: t.TempDir(), RelayURL: url, Ticket: ticket})
 	self, err := identity.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := &envelope.Pair{Self: c.self, Role: identity.Camera, Peer: self.Bundle(), Secret: envelope.Secret{1}, MailboxSecret: envelope.Secret{2}}
-	theirs := &envelope.Pair{Self: self, Role: identity.Viewer, Peer: c.self.Bundle(), Secret: ours.Secret, MailboxSecret: ours.MailboxSecret}
+
+	pair := &envelope.Pair{Self: c.self, Role: identity.Camera, Peer: self.Bundle(), MailboxSecret: envelope.Secret{2}}
+	record := pairing.Record{Pair: pair, RelayURL: url}
+	if err := c.store.Put(record); err != nil {
+		t.Fatal(err)
+	}
+	fingerprint := self.Bundle().Fingerprint()
+	c.viewers[fingerprint] = &viewer{camera: c, record: record}
+	run(t, c.Run)
+
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, client.Run)
+	today := pair.Day(time.Now())
+	box := func(direction envelope.Direction) signaling.Mailbox {
+		m := pair.Mailbox(direction, today)
+		return signaling.Mailbox{Read: m.Read, Write: m.Write}
+	}
+	post := func(direction envelope.Direction) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return client.Send(ctx, box(direction), []byte("for a day"), 24*time.Hour)
+	}
+
+	refused := func(err error) bool {
+		var refusal *signaling.Error
+		return errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted
+	}
+	for _, direction := range []envelope.Direction{envelope.ToCamera, envelope.ToViewer} {
+		defer client.Keep(box(direction))() // and never lets go
+		for err := post(direction); err != nil; err = post(direction) {
+			if !refused(err) { // the camera has not opened the mailbox yet
+				t.Fatal(err)
+			}
+		}
+	}
+
+	welcome := c.viewers[fingerprint].admitted(pair.Mailbox(envelope.ToViewer, today))
+	if err := c.client.Send(t.Context(), welcome, []byte("welcome"), 10*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := c.Remove(fingerprint); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(patience)
+	for r.Stats.StoredBytes.Load() > 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("what was left for the viewer still waits")
+		}
+		time.Sleep(time.Millisecond) // between looks
+	}
+
+	for _, direction := range []envelope.Direction{envelope.ToCamera, envelope.ToViewer} {
+		for err := post(direction); !refused(err); err = post(direction) {
+			if time.Now().After(deadline) {
+				t.Fatalf("a removed viewer still posts: %v", err)
+			}
+		}
+	}
+}
+
+// TestCameraSaysBye: a camera that is switched off says bye through signaling, too, so that a viewer that has found no
+// path to it stops waiting.
+func TestCameraSaysBye(t *testing.T) {
+	url, operator := startRelay(t)
+	c, _ := newCamera(t, Config{
+		State:    t.TempDir(),
+		RelayURL: url,
+		Ticket: signaling.Ticket{
+			NotAfter:        time.Now().Add(time.Hour),
+			Mailboxes:       100,
+			SessionsPerHour: 100,
+		}.Issue(operator),
+	})
+
+	self, err := identity.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := &envelope.Pair{
+		Self:          c.self,
+		Role:          identity.Camera,
+		Peer:          self.Bundle(),
+		Secret:        envelope.Secret{1},
+		MailboxSecret: envelope.Secret{2},
+	}
+
+	theirs := &envelope.Pair{
+		Self:          self,
+		Role:          identity.Viewer,
+		Peer:          c.self.Bundle(),
+		Secret:        ours.Secret,
+		MailboxSecret: ours.MailboxSecret,
+	}
+
 	record := pairing.Record{Pair: ours, RelayURL: url}
 	if err := c.store.Put(record); err != nil {
 		t.Fatal(err)
@@ -265,15 +493,19 @@ func TestCameraSaysBye(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	run(t, client.Run)
 	serving, off := context.WithCancel(t.Context())
 	defer off()
 	done := make(chan error, 1)
 	go func() { done <- c.Run(serving) }()
 	box := theirs.Mailbox(envelope.ToCamera, theirs.Day(time.Now()))
+
 	watch := func() error {
-		v, err := session.NewViewer(session.ViewerConfig{Pair: theirs, Signal: client, Inbox: signaling.Mailbox{Read: box.Read, Write: box.Write}, Box: box,
-			Carriers: []media.Carrier{media.H264Carrier}, RelayOnly: true, // and there is no relay: no way will be found
+		v, err := session.NewViewer(session.ViewerConfig{Pair: theirs, Signal: client,
+			Inbox: signaling.Mailbox{Read: box.Read, Write: box.Write}, Box: box,
+			// there is no relay: no path will be found
+			Carriers: []media.Carrier{media.H264Carrier}, RelayOnly: true,
 			Logger: slog.New(slog.DiscardHandler), OnFrame: func(session.Frame) {},
 			OnPhase: func(phase string) {
 				if phase == "answered" {
@@ -285,6 +517,7 @@ func TestCameraSaysBye(t *testing.T) {
 		}
 		return v.Run(t.Context())
 	}
+
 	err = watch()
 	for refusal := new(*signaling.Error); errors.As(err, refusal) && (*refusal).Code == signaling.CodeNotAdmitted; {
 		err = watch() // the camera has not opened its mailbox yet
@@ -292,6 +525,7 @@ func TestCameraSaysBye(t *testing.T) {
 	if !errors.Is(err, session.ErrEnded) {
 		t.Errorf("the viewer's end: %v", err)
 	}
+
 	if err := await(t, done, "end of the camera"); !errors.Is(err, context.Canceled) {
 		t.Errorf("the camera's end: %v", err)
 	}

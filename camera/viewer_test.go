@@ -11,13 +11,13 @@ import (
 	"github.com/peephole-cam/peephole/session"
 )
 
-// Of the sessions of one watching the one that was offered last is served, in whatever order their goroutines come to it.
+// Each watching is served by the session that was offered last, in whatever order the sessions' goroutines get there.
 func TestSessionsTakeEachOthersPlace(t *testing.T) {
 	id := session.NewWatchID()
 	for _, tt := range []struct {
 		name   string
 		come   []uint64 // places of the offers
-		live   uint64   // becomes so before the last comes; 0: none
+		live   uint64   // becomes live before the last comes; 0: none does
 		served []uint64 // in the end
 	}{
 		{"in order", []uint64{1, 2, 3}, 0, []uint64{3}},
@@ -31,19 +31,23 @@ func TestSessionsTakeEachOthersPlace(t *testing.T) {
 			joined, ended := make(map[uint64]*serving), make(map[uint64]bool)
 			for i, place := range tt.come {
 				if s := joined[tt.live]; i == len(tt.come)-1 && s != nil {
-					v.live(id, s)
+					v.markLive(id, s)
 				}
 				one := &serving{place: place, cancel: func() { ended[place] = true }}
 				if _, ok := v.join(id, one); ok {
 					joined[place] = one
 				}
 			}
-			served := slices.DeleteFunc(slices.Sorted(maps.Keys(joined)), func(place uint64) bool { return ended[place] })
+
+			served := slices.DeleteFunc(slices.Sorted(maps.Keys(joined)), func(place uint64) bool {
+				return ended[place]
+			})
 			if !slices.Equal(served, tt.served) {
-				t.Errorf("served are %v, want %v", served, tt.served)
+				t.Errorf("served %v, want %v", served, tt.served)
 			}
 		})
 	}
+
 	v, ended := new(viewer), false
 	if _, ok := v.join(id, &serving{place: 2, cancel: func() { ended = true }}); !ok {
 		t.Error("the first is not served")
@@ -51,31 +55,34 @@ func TestSessionsTakeEachOthersPlace(t *testing.T) {
 	if _, ok := v.join(session.NewWatchID(), &serving{place: 1}); !ok || ended {
 		t.Error("another watching is in the way")
 	}
+
 	if _, ok := v.join(session.WatchID{}, &serving{place: 1}); !ok {
 		t.Error("an offer without a watching is not served")
 	}
 }
 
-// A place is there, or is waited for as long as a session takes to be gone, and no longer.
+// An offer waits for room as long as a session takes to close, and no longer.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &viewer{sessions: make(chan struct{}, 1)}
-		release, ok := v.room(t.Context())
+		release, ok := v.acquireRoom(t.Context())
 		if !ok {
-			t.Fatal("no room where nobody is")
+			t.Fatal("no room although there is no session")
 		}
 		began := time.Now()
-		if _, ok := v.room(t.Context()); ok || time.Since(began) != roomWait {
-			t.Errorf("room beside one who stays: %v after %v, want none after %v", ok, time.Since(began), roomWait)
+		if _, ok := v.acquireRoom(t.Context()); ok || time.Since(began) != roomWait {
+			t.Errorf("room beside a session: %v after %v, want none after %v", ok, time.Since(began), roomWait)
 		}
+
 		time.AfterFunc(roomWait/2, release)
-		if _, ok := v.room(t.Context()); !ok {
-			t.Error("no room behind one who goes")
+		if _, ok := v.acquireRoom(t.Context()); !ok {
+			t.Error("no room after a session has ended")
 		}
+
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, ok := v.room(gone); ok {
-			t.Error("room for one who is gone, beside one who stays")
+		if _, ok := v.acquireRoom(gone); ok {
+			t.Error("room for an offer that was cancelled, beside a session that stays")
 		}
 	})
 }

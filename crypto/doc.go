@@ -18,15 +18,17 @@
 //
 // Why each nonce is used once:
 //
-//	nonce                             key                            because
-//	pairing bundle, M3: derived       from S, from root              the key seals that one message and no other
-//	pairing M1, M2: HPKE's            from a fresh encapsulation     one message per encapsulation
-//	pairing refusal: 96 random bits   from S                         at most eight messages are ever posted
-//	envelope: derived                 from a fresh encapsulation     one message per encapsulation
-//	record: iv XOR counter            per session, channel, way      the counter lives and dies with the key, in memory
-//	SFrame: salt XOR CTR              per session, sender, track     likewise; and the sender's own 32 bytes are in the key
+//	nonce                             key                         because
+//	pairing bundle, M3: derived       from S, from root           the key seals that one message and no other
+//	pairing M1, M2: HPKE's            from a fresh encapsulation  one message per encapsulation
+//	pairing refusal: 96 random bits   from S                      at most seventeen are sealed, whatever a relay does
+//	envelope: derived                 from a fresh encapsulation  one message per encapsulation
+//	record: iv XOR counter            per session, channel, way   the counter lives and dies with the key, in memory
+//	SFrame: salt XOR CTR              per session, sender, track  likewise; the sender's own 32 bytes are in the key
 //
 // No counter is ever read from a disk, so no rolled-back state can make one repeat.
 //
-// Every label stands in crypto/label. doc/protocol.md is normative.
+// crypto/label declares every label. doc/protocol.md is normative.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package crypto

@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// assemblerRoom is how many packets may wait behind a missing one, at most: a second at 16 Mbit/s.
-	assemblerRoom = 2048
-	// lateMost is how many packets in a row may come too late before they are taken for a stream that began anew.
-	lateMost = 256
+	// maxWaiting is how many packets may wait behind a missing one: a second at 16 Mbit/s.
+	maxWaiting = 2048
+	// maxLate is how many packets in a row may arrive too late before they count as a stream that has started anew.
+	maxLate = 256
 )
 
-// Assembler puts RTP packets of one SSRC in order and makes frames of them. It waits for a missing packet for as long as one
-// that is sent again can still come, 2 s at most, then goes on without it. It is used from one goroutine.
+// Assembler puts the RTP packets of one SSRC in order and joins them into frames. It waits for a missing packet as long
+// as a retransmission can still arrive, 2 s at most, and then continues without it. It must be used from one goroutine.
 type Assembler struct {
 	depacketizer *Depacketizer
 	waiting      map[uint16]*rtp.Packet
-	holes        holes
+	missing      nackList
 	next         uint16 // the sequence number that is due
-	newest       uint16 // the highest that came
+	newest       uint16 // the highest sequence number that has arrived
 	started      bool
 	gap          bool // frames are missing before the next one
-	late         int  // packets in a row that came too late
+	late         int  // packets in a row that arrived too late
 	damaged      int
 }
 
@@ -32,68 +32,79 @@ func NewAssembler(c Carrier) *Assembler {
 	return &Assembler{depacketizer: NewDepacketizer(c), waiting: make(map[uint16]*rtp.Packet)}
 }
 
-// Damaged counts the packets and frames that did not have the carrier's shape or came in pieces.
+// Damaged counts the packets that did not have the carrier's shape and the frames that were incomplete.
 func (a *Assembler) Damaged() int { return a.damaged }
 
-// Waiting reports whether packets are missing: then Missing and Expire are to be called every few milliseconds.
-func (a *Assembler) Waiting() bool { return len(a.holes.open) > 0 }
+// Waiting reports whether packets are missing. While they are, Missing and Expire should be called every few
+// milliseconds.
+func (a *Assembler) Waiting() bool { return len(a.missing.packets) > 0 }
 
-// Missing returns the sequence numbers that are to be asked for now (NACK; RFC 4585, 6.2.1), in order, at most 256.
-func (a *Assembler) Missing() []uint16 { return a.holes.ask(time.Now()) }
+// Missing returns the sequence numbers to request now (NACK; RFC 4585, section 6.2.1), in order, at most 256. It counts
+// them as requested.
+func (a *Assembler) Missing() []uint16 { return a.missing.request(time.Now()) }
 
-// Push takes a packet, which the Assembler may keep, and returns the frames that are now whole, and how many packets
-// were given up. A packet that comes twice or too late is dropped, unless nothing else comes: then the sender began anew.
+// Push adds a packet, which the Assembler may keep. It returns the frames that are now complete, and how many packets
+// it gave up on. It drops a packet that arrives twice or too late, unless nothing else arrives: then the sender has
+// started anew.
 func (a *Assembler) Push(p *rtp.Packet) (frames []Frame, lost int) {
 	number := p.SequenceNumber
 	if !a.started {
 		a.started, a.next, a.newest = true, number, number-1
 	}
-	ahead := number - a.next // RFC 3550, A.1: modulo 2^16
-	if ahead >= 1<<15 {
-		if a.late++; a.late < lateMost {
+	if a.isLate(number) {
+		if a.late++; a.late < maxLate {
 			return nil, 0
 		}
-		a.begin(number)
-		ahead = 0
+		a.restart(number)
 	}
 	a.late = 0
-	now := time.Now()
-	if step := number - a.newest; step > 0 && step < 1<<15 {
-		if step > assemblerRoom { // no line loses so many: the sender has left them out, or has begun anew
-			lost = int(number - a.next)
-			a.begin(number)
-			ahead = 0
-		} else {
-			a.holes.add(a.newest+1, number, now)
-		}
-		a.newest = number
+	lost = a.note(number, time.Now())
+
+	if number == a.next {
+		frames = a.drain(a.deliver(p, nil))
 	} else {
-		a.holes.fill(number, now)
-	}
-	if ahead != 0 {
 		a.waiting[number] = p
-		expired, more := a.Expire()
-		return expired, lost + more
 	}
-	frames = a.drain(a.deliver(p, nil))
 	expired, more := a.Expire()
 	return append(frames, expired...), lost + more
 }
 
-// begin forgets all and goes on at number.
-func (a *Assembler) begin(number uint16) {
+// isLate reports whether a sequence number lies before the one that is due, modulo 2^16 (RFC 3550, section A.1).
+func (a *Assembler) isLate(number uint16) bool { return number-a.next >= 1<<15 }
+
+// note updates the list of missing packets when a packet has arrived. It returns how many packets it gave up on.
+func (a *Assembler) note(number uint16, now time.Time) (lost int) {
+	step := number - a.newest
+	switch {
+	case step == 0 || step >= 1<<15:
+		a.missing.arrived(number, now)
+		return 0
+	case step > maxWaiting: // no network loses so many: the sender has left them out, or has started anew
+		lost = int(number - a.next)
+		a.restart(number)
+		return lost
+	}
+
+	a.missing.add(a.newest+1, number, now)
+	a.newest = number
+	return 0
+}
+
+// restart forgets everything and continues at number.
+func (a *Assembler) restart(number uint16) {
 	a.depacketizer.Reset()
 	clear(a.waiting)
-	a.holes.open = a.holes.open[:0]
+	a.missing.packets = a.missing.packets[:0]
 	a.gap, a.next, a.newest = true, number, number
 }
 
-// Expire gives up what has been missing for too long, and returns what waited for it.
+// Expire gives up on packets that have been missing for too long. It returns the frames that waited for them, and how
+// many packets it gave up on.
 func (a *Assembler) Expire() (frames []Frame, lost int) {
 	now := time.Now()
-	for a.holes.overdue(now) || a.newest-a.next >= assemblerRoom && a.Waiting() {
+	for a.missing.overdue(now) || a.newest-a.next >= maxWaiting && a.Waiting() {
 		for ; a.waiting[a.next] == nil; a.next++ {
-			a.holes.fill(a.next, time.Time{})
+			a.missing.remove(a.next)
 			lost++
 		}
 		a.depacketizer.Reset()
@@ -103,7 +114,7 @@ func (a *Assembler) Expire() (frames []Frame, lost int) {
 	return frames, lost
 }
 
-// drain delivers what waited for the packet before it.
+// drain delivers the waiting packets up to the next missing one.
 func (a *Assembler) drain(frames []Frame) []Frame {
 	for {
 		p := a.waiting[a.next]
@@ -115,6 +126,7 @@ func (a *Assembler) drain(frames []Frame) []Frame {
 	}
 }
 
+// deliver passes the packet that is due to the depacketizer, and appends the frame that it completes, if any.
 func (a *Assembler) deliver(p *rtp.Packet, frames []Frame) []Frame {
 	a.next++
 	frame, done, err := a.depacketizer.Push(p.Payload, p.Marker)
@@ -125,6 +137,7 @@ func (a *Assembler) deliver(p *rtp.Packet, frames []Frame) []Frame {
 	if !done {
 		return frames
 	}
+
 	frame.Timestamp, frame.Gap, a.gap = p.Timestamp, a.gap, false
 	return append(frames, frame)
 }

@@ -15,6 +15,7 @@ func (b *bits) bit() uint32 {
 	}
 	v := b.data[i] >> (7 - b.pos&7) & 1
 	b.pos++
+
 	return uint32(v)
 }
 
@@ -38,6 +39,7 @@ func (b *bits) ue() uint32 {
 			return 0
 		}
 	}
+
 	return 1<<zeros - 1 + b.u(zeros)
 }
 

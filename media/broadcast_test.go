@@ -7,16 +7,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/clock"
 )
 
 func unit(n int, key bool) AccessUnit {
-	return AccessUnit{Data: []byte{byte(n)}, Keyframe: key, PTS: time.Duration(n)}
+	return AccessUnit{Data: []byte{byte(n)}, Keyframe: key, PTS: time.Duration(n), Captured: clock.Now()}
 }
 
-// queued takes all that waits.
+// queued empties the queue and returns the numbers of its access units.
 func queued(s *Subscription) (numbers []int) {
 	for {
-		u, ok, _ := s.take()
+		u, ok, _ := s.pop()
 		if !ok {
 			return numbers
 		}
@@ -24,114 +26,174 @@ func queued(s *Subscription) (numbers []int) {
 	}
 }
 
-func TestBroadcastJoin(t *testing.T) {
+func TestNewSubscriberStartsWithTheCurrentGroup(t *testing.T) {
 	b := NewBroadcast()
 	early := b.Subscribe()
 	for n := range 25 {
 		b.Send(unit(n, n%10 == 3))
 	}
+
 	late := b.Subscribe()
 	b.Send(unit(25, false))
 	if got := queued(early); len(got) != 23 || got[0] != 3 || early.Dropped() != 3 {
-		t.Errorf("the early one got %v and lost %d", got, early.Dropped())
+		t.Errorf("the early subscriber got %v and lost %d", got, early.Dropped())
 	}
+
 	if got := queued(late); len(got) != 3 || got[0] != 23 || got[2] != 25 {
-		t.Errorf("the late one got %v", got)
+		t.Errorf("the late subscriber got %v", got)
 	}
 	b.Reset()
 	b.Send(unit(26, false))
 	if got := append(queued(late), queued(b.Subscribe())...); got != nil {
 		t.Errorf("after a reset, without a keyframe: %v", got)
 	}
+
 	b.Send(unit(27, true))
 	if got := queued(late); len(got) != 1 || got[0] != 27 {
 		t.Errorf("after a reset: %v", got)
 	}
 }
 
-func TestBroadcastSlow(t *testing.T) {
+// large returns an access unit of 64 kB.
+func large(n int, keyframe bool) AccessUnit {
+	u := unit(n, keyframe)
+	u.Data = append(u.Data, make([]byte, 64<<10)...)
+	return u
+}
+
+func TestOnlyASlowSubscriberLosesPictures(t *testing.T) {
 	b := NewBroadcast()
 	slow, quick := b.Subscribe(), b.Subscribe()
+	const sent = 2000
 	count := 0
-	for n := range 10 * maxQueue {
-		b.Send(unit(n, n%20 == 0))
+	for n := range sent {
+		b.Send(large(n, n%20 == 0))
 		count += len(queued(quick))
-		if len(slow.queue) > maxQueue {
-			t.Fatalf("%d access units wait", len(slow.queue))
+		if slow.size > maxQueue || slow.size < len(slow.queue)*64<<10 {
+			t.Fatalf("%d access units wait, %d bytes", len(slow.queue), slow.size)
 		}
 	}
-	if count != 10*maxQueue || quick.Dropped() != 0 {
-		t.Errorf("the quick one got %d and lost %d", count, quick.Dropped())
+
+	if count != sent || quick.Dropped() != 0 || quick.size != 0 {
+		t.Errorf("the quick subscriber got %d and lost %d", count, quick.Dropped())
 	}
 	got := queued(slow)
-	if got[0]%20 != 0 || slow.Dropped() != 10*maxQueue-len(got) {
-		t.Errorf("the slow one got %v and lost %d", got, slow.Dropped())
+	if got[0]%20 != 0 || slow.Dropped() != sent-len(got) {
+		t.Errorf("the slow subscriber got %v and lost %d", got, slow.Dropped())
 	}
+
 	for n := 1; n < len(got); n++ {
 		if got[n] != got[n-1]+1 && got[n]%20 != 0 {
-			t.Errorf("after %d came %d, which is no keyframe", got[n-1], got[n])
+			t.Errorf("%d is followed by %d, which is no keyframe", got[n-1], got[n])
 		}
 	}
 }
 
-func TestBroadcastBounds(t *testing.T) {
+// A minute of small pictures waits for a subscriber that is busy sending a large keyframe.
+func TestQueueIsBoundedByBytesNotByCount(t *testing.T) {
+	b := NewBroadcast()
+	slow := b.Subscribe()
+	const minute = 60 * 60
+	for n := range minute {
+		b.Send(unit(n, n == 0))
+	}
+
+	if got := queued(slow); len(got) != minute || slow.Dropped() != 0 || slow.size != 0 {
+		t.Errorf("sent %d pictures: %d are queued, %d were dropped", minute, len(got), slow.Dropped())
+	}
+	b.Send(large(0, true))
+	b.Send(large(1, false))
+	b.Send(large(2, true))
+	if !slow.Skip() || slow.size != large(2, true).cost() {
+		t.Errorf("after Skip, the queue has %d bytes", slow.size)
+	}
+
+	if slow.Forget(); slow.size != 0 {
+		t.Errorf("after Forget, the queue has %d bytes", slow.size)
+	}
+}
+
+func TestTooLargeGroupIsNotKept(t *testing.T) {
 	b := NewBroadcast()
 	b.Send(AccessUnit{Keyframe: true, Data: make([]byte, maxGroup/2)})
 	b.Send(AccessUnit{Data: make([]byte, maxGroup/2+1)})
 	b.Send(AccessUnit{Data: make([]byte, 1)})
 	if s := b.Subscribe(); len(s.queue) != 0 || !s.waiting {
-		t.Error("a group beyond the bound in bytes was kept")
-	}
-	for n := range maxGroupUnits + 1 {
-		b.Send(unit(n, n == 0))
-	}
-	if s := b.Subscribe(); len(s.queue) != 0 || !s.waiting {
-		t.Error("a group beyond the bound in access units was kept")
+		t.Error("a group of more than maxGroup bytes was kept")
 	}
 }
 
-// Who is late goes on at the newest keyframe that waits, if there is one.
-func TestSubscriptionSkips(t *testing.T) {
+func TestGroupIsBoundedByBytesNotByCount(t *testing.T) {
+	b := NewBroadcast()
+	const hour = 3600 * 15
+	for n := range hour {
+		b.Send(unit(n, n == 0))
+	}
+
+	if s := b.Subscribe(); len(s.queue) != hour || s.waiting {
+		t.Errorf("%d pictures since the keyframe: %d were kept", hour, len(s.queue))
+	}
+	for n := range maxGroup / unitCost {
+		b.Send(unit(n, false))
+	}
+
+	if s := b.Subscribe(); len(s.queue) != 0 || !s.waiting {
+		t.Error("a group was kept although its access units cost more than maxGroup")
+	}
+}
+
+func TestSkipDropsUpToTheNewestKeyframe(t *testing.T) {
 	b := NewBroadcast()
 	s := b.Subscribe()
 	for n := range 9 {
 		b.Send(unit(n, n%20 == 0))
 	}
-	skips := func() bool { _, ok := s.Skip(); return ok }
+
+	skips := s.Skip
 	if queued(b.Subscribe()); !skips() || s.Dropped() != 0 {
-		t.Error("the keyframe in front was passed over")
+		t.Error("Skip dropped the keyframe at the front")
 	}
 	if _, err := s.Next(t.Context()); err != nil || skips() {
-		t.Errorf("skipped although no keyframe waits; %v", err)
+		t.Errorf("Skip found a keyframe where there is none; %v", err)
 	}
+
 	for n := 9; n < 50; n++ {
 		b.Send(unit(n, n%20 == 0))
 	}
-	if n, ok := s.Skip(); !ok || n != 39 || s.Dropped() != 39 {
-		t.Errorf("%d access units left out, want 39", s.Dropped())
+	if !s.Skip() || s.Dropped() != 39 {
+		t.Errorf("%d access units dropped, want 39", s.Dropped())
 	}
+
 	if got := queued(s); len(got) != 10 || got[0] != 40 {
-		t.Errorf("after that come %v", got)
+		t.Errorf("the queue is %v", got)
 	}
 }
 
-// The stream's rate is that of its last whole group of pictures.
+// TestGroups sends a group of pictures a second, and checks sizes and rate.
 func TestGroups(t *testing.T) {
 	b := NewBroadcast()
 	s := b.Subscribe()
 	if g := s.Groups(); g.Rate() != 0 || !g.Began.IsZero() {
 		t.Errorf("before the first picture: %+v", g)
 	}
-	begin := time.Unix(1000, 0)
+
+	machine := &twoClocks{}
+	var began clock.Moment
 	for n := range 26 { // 100 bytes every 100 ms
-		b.Send(AccessUnit{Data: make([]byte, 100), Keyframe: n%10 == 0, Captured: begin.Add(time.Duration(n) * 100 * time.Millisecond)})
+		u := AccessUnit{Data: make([]byte, 100), Keyframe: n%10 == 0, Captured: machine.now()}
+		if u.Keyframe {
+			began = u.Captured
+		}
+		b.Send(u)
+		machine.runs(100 * time.Millisecond)
 	}
+
 	g := s.Groups()
-	if want := (Groups{Bytes: 600, Began: begin.Add(2 * time.Second), Last: 1000, Length: time.Second}); g != want || g.Rate() != 8000 {
+	if want := (Groups{Bytes: 600, Began: began, Last: 1000, Length: time.Second}); g != want || g.Rate() != 8000 {
 		t.Errorf("%+v, %v bit/s; want %+v", g, g.Rate(), want)
 	}
 	if b.Reset(); s.Groups() != (Groups{}) {
-		t.Error("a stream that died has groups of pictures")
+		t.Error("there are groups of pictures after a reset")
 	}
 }
 
@@ -143,8 +205,9 @@ func TestReference(t *testing.T) {
 		{"\x00\x00\x00\x01\x65\x88", true},
 		{"\x00\x00\x00\x01\x41\x9a", true},
 		{"\x00\x00\x01\x01\x9a", false},
-		{"\x00\x00\x00\x01\x09\x10\x00\x00\x00\x01\x06\x05\x00\x00\x01\x01\x9a", false}, // behind an access unit delimiter and SEI
-		{"\x00\x00\x00\x01\x06\x05", true},                                              // no picture: nothing is known
+		// after an access unit delimiter and SEI
+		{"\x00\x00\x00\x01\x09\x10\x00\x00\x00\x01\x06\x05\x00\x00\x01\x01\x9a", false},
+		{"\x00\x00\x00\x01\x06\x05", true}, // no picture
 		{"", true},
 	} {
 		if got := (AccessUnit{Data: []byte(tt.unit)}).Reference(); got != tt.want {
@@ -162,6 +225,7 @@ func TestSubscriptionEnds(t *testing.T) {
 		if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
+
 		done := make(chan error)
 		go func() {
 			_, err := s.Next(t.Context())
@@ -173,13 +237,15 @@ func TestSubscriptionEnds(t *testing.T) {
 		if err := <-done; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
+
 		last := b.Subscribe()
 		b.Send(unit(1, true))
 		b.Close()
 		b.Send(unit(2, false))
 		if u, err := last.Next(t.Context()); err != nil || u.PTS != 1 {
-			t.Errorf("what waited is gone: %v, %v", u, err)
+			t.Errorf("the queue was lost: %v, %v", u, err)
 		}
+
 		if _, err := last.Next(t.Context()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
@@ -189,7 +255,7 @@ func TestSubscriptionEnds(t *testing.T) {
 	})
 }
 
-// dying is a Source that dies each time, after some pictures.
+// dying is a Source that dies again and again, each time after the next of the given numbers of pictures.
 type dying struct {
 	clip     Clip
 	pictures []int
@@ -201,8 +267,14 @@ func (d *dying) Run(ctx context.Context, sink func(AccessUnit)) error {
 		return context.Cause(ctx)
 	}
 	for n := range d.pictures[0] {
-		sink(AccessUnit{Data: d.clip.units[n], Keyframe: n == 0, PTS: time.Duration(n) * time.Second / 15, Captured: time.Now()})
+		sink(AccessUnit{
+			Data:     d.clip.units[n],
+			Keyframe: n == 0,
+			PTS:      time.Duration(n) * time.Second / 15,
+			Captured: clock.Now(),
+		})
 	}
+
 	d.pictures = d.pictures[1:]
 	return errors.New("died")
 }
@@ -218,13 +290,15 @@ func TestFeedBackoff(t *testing.T) {
 				cancel()
 			}
 		}})
+
 		if first := feed.State(); first.String() != "no video yet: connecting to the input" {
-			t.Errorf("at first %q", first)
+			t.Errorf("the first state is %q", first)
 		}
 		start := time.Now()
 		if err := feed.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
+
 		var sentences []string
 		for _, s := range states {
 			sentences = append(sentences, s.String())
@@ -233,12 +307,14 @@ func TestFeedBackoff(t *testing.T) {
 		if len(sentences) != len(want) {
 			t.Fatalf("states %q", sentences)
 		}
+
 		for n := range want {
 			if sentences[n] != want[n] {
 				t.Errorf("state %d is %q, want %q", n, sentences[n], want[n])
 			}
 		}
-		// 0.5+1+2+4+8+15+15+15+15 s with half of it jitter, then from the start again, then 10 s of silence.
+
+		// 0.5+1+2+4+8+15+15+15+15 s, half of which is jitter, then from the start again, then 10 s of silence.
 		if s := states[len(states)-1]; s.Restarts != 12 {
 			t.Errorf("%d restarts", s.Restarts)
 		}

@@ -2,8 +2,8 @@ package media
 
 import "fmt"
 
-// Carrier is the outward shape of a sealed frame: what a browser's depacketizer takes it for. The constants around
-// the sealed bytes say nothing but whether the frame is a keyframe.
+// Carrier is the outward shape of a sealed frame: the codec that a browser's depacketizer takes it for. The constants
+// around the sealed bytes reveal only whether the frame is a keyframe.
 //
 //	H264Carrier (RFC 6184, packetization-mode 1)
 //	  keyframe only:  packet: SPS (constant)    packet: PPS (constant)
@@ -18,22 +18,22 @@ import "fmt"
 //	                  +------------+-----------------------------------------------------+
 //	                  descriptor 10 (first) or 00; header of 10 bytes (key) or 3 bytes (delta)
 //
-// No escaping is needed: a browser hands the frame's bytes on unread.
+// No escaping is needed: browsers pass the frame's bytes on without reading them.
 type Carrier uint8
 
 const (
 	// H264Carrier is for browsers that offer H.264 in WebRTC.
 	H264Carrier Carrier = iota + 1
-	// VP8Carrier is for all others: every browser offers VP8 (RFC 7742, 5).
+	// VP8Carrier is for all others: every browser offers VP8 (RFC 7742, section 5).
 	VP8Carrier
 )
 
-// MaxPayload is the size in bytes that no RTP payload exceeds. With RTP header and extensions (28), SRTP tag (16), TURN channel
-// header (4), UDP and IPv6 (48) it fits IPv6's least MTU of 1280.
+// MaxPayload is the size of the largest RTP payload, in bytes. With RTP header and extensions (28), SRTP tag (16), TURN
+// channel header (4), UDP and IPv6 (48), it fits into IPv6's minimum MTU of 1280.
 const MaxPayload = 1180
 
-// The constants of both shapes. The SPS is a constrained baseline one of 16x16 pixels, so nothing in
-// it depends on the camera.
+// The constants of both shapes. The SPS says constrained baseline with 16x16 pixels, so nothing in it depends on the
+// camera.
 var (
 	carrierSPS = []byte{0x67, 0x42, 0xc0, 0x0a, 0xd9, 0x1e, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03,
 		0x00, 0xca, 0x3c, 0x48, 0x99, 0x20}
@@ -53,7 +53,7 @@ const (
 	vp8Start       = 0x10 // S bit, partition 0 (RFC 7741, 4.2)
 )
 
-// ParseCarrier is the inverse of [Carrier.String].
+// ParseCarrier returns the carrier of that name. It is the inverse of [Carrier.String].
 func ParseCarrier(name string) (Carrier, error) {
 	for _, c := range []Carrier{H264Carrier, VP8Carrier} {
 		if c.String() == name {
@@ -73,8 +73,9 @@ func (c Carrier) String() string {
 	return fmt.Sprintf("carrier(%d)", uint8(c))
 }
 
-// Packetize wraps a sealed frame, which is not empty, into RTP payloads of at most MaxPayload bytes, in order; the last one goes with
-// the RTP marker. They share one buffer, and some are constants of this package: the caller only reads them.
+// Packetize wraps a sealed frame, which must not be empty, into RTP payloads of at most MaxPayload bytes, in order. The
+// last one should be sent with the RTP marker. The payloads share memory, some of it constants of this package, so the
+// caller must not change them.
 func (c Carrier) Packetize(keyframe bool, sealed []byte) [][]byte {
 	if c == VP8Carrier {
 		return packetizeVP8(keyframe, sealed)
@@ -88,6 +89,7 @@ func packetizeH264(keyframe bool, sealed []byte) [][]byte {
 	if keyframe {
 		header, lead = nalHeaderKey, h264Key
 	}
+
 	size := len(lead) + len(sealed)
 	// One fragment must not both start and end a NAL unit (RFC 6184, 5.8).
 	count := max(2, (size+room-1)/room)
@@ -96,6 +98,7 @@ func packetizeH264(keyframe bool, sealed []byte) [][]byte {
 	if keyframe {
 		payloads = append(payloads, carrierSPS, carrierPPS)
 	}
+
 	buf := make([]byte, 0, size+2*count)
 	for n := range count {
 		from := len(buf)
@@ -103,6 +106,7 @@ func packetizeH264(keyframe bool, sealed []byte) [][]byte {
 		if n == 0 {
 			fu |= fuStart
 		}
+
 		if n == count-1 {
 			fu |= fuEnd
 		}
@@ -112,11 +116,13 @@ func packetizeH264(keyframe bool, sealed []byte) [][]byte {
 			buf = append(buf, lead...)
 			take -= len(lead)
 		}
+
 		take = max(0, min(take, len(sealed)))
 		buf = append(buf, sealed[:take]...)
 		sealed = sealed[take:]
 		payloads = append(payloads, buf[from:len(buf):len(buf)])
 	}
+
 	return payloads
 }
 
@@ -126,6 +132,7 @@ func packetizeVP8(keyframe bool, sealed []byte) [][]byte {
 	if keyframe {
 		lead = vp8Key
 	}
+
 	size := len(lead) + len(sealed)
 	count := (size + room - 1) / room
 	payloads := make([][]byte, 0, count)
@@ -138,10 +145,12 @@ func packetizeVP8(keyframe bool, sealed []byte) [][]byte {
 		} else {
 			buf = append(buf, 0)
 		}
+
 		take = min(take, len(sealed))
 		buf = append(buf, sealed[:take]...)
 		sealed = sealed[take:]
 		payloads = append(payloads, buf[from:len(buf):len(buf)])
 	}
+
 	return payloads
 }

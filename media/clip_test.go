@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// need returns the path of a program that a test runs. In CI it must be there.
+// need returns the path of a program, or skips the test. In CI the program must be installed.
 func need(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -24,6 +24,7 @@ func need(t *testing.T, program string) string {
 		}
 		t.Skipf("%s is not installed", program)
 	}
+
 	return path
 }
 
@@ -49,11 +50,13 @@ func TestClips(t *testing.T) {
 					t.Errorf("access unit %d: key %v, %v", i, key, err)
 				}
 			}
+
 			sps := inspector.SPS()
 			profile := "High"
 			if sps.Profile == 66 && sps.Constraints&0x40 != 0 {
 				profile = "Constrained Baseline"
 			}
+
 			if profile != clip.Profile || sps.Width != 640 || sps.Height != 360 || inspector.CanReorder() {
 				t.Errorf("%s, %+v", profile, sps)
 			}
@@ -61,12 +64,13 @@ func TestClips(t *testing.T) {
 	}
 }
 
-// TestClipPictures decodes every clip: its corner has the background's colour, and no two pictures are alike.
+// TestClipPictures decodes every clip. The corner has the colour of the background, and no two pictures are equal.
 func TestClipPictures(t *testing.T) {
 	ffmpeg := need(t, "ffmpeg")
 	for _, clip := range clips(t) {
 		t.Run(clip.Name, func(t *testing.T) {
-			cmd := exec.Command(ffmpeg, "-v", "error", "-f", "h264", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
+			cmd := exec.Command(ffmpeg, "-v", "error", "-f", "h264", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt",
+				"rgb24", "pipe:1")
 			cmd.Stdin = bytes.NewReader(bytes.Join(clip.units, nil))
 			var complaints strings.Builder
 			cmd.Stderr = &complaints
@@ -74,6 +78,7 @@ func TestClipPictures(t *testing.T) {
 			if err != nil || complaints.Len() > 0 {
 				t.Fatalf("decode: %v: %s", err, complaints.String())
 			}
+
 			const size = 640 * 360 * 3
 			if len(raw) != 45*size {
 				t.Fatalf("%d bytes of pictures", len(raw))
@@ -88,6 +93,7 @@ func TestClipPictures(t *testing.T) {
 					}
 				}
 			}
+
 			if len(seen) != 45 {
 				t.Errorf("%d different pictures of 45", len(seen))
 			}
@@ -102,6 +108,7 @@ func TestClipSource(t *testing.T) {
 		stop := errors.New("enough")
 		start := time.Now()
 		var got []AccessUnit
+
 		err := clip.Source("camera three").Run(ctx, func(unit AccessUnit) {
 			if got = append(got, unit); len(got) == 100 {
 				cancel(stop)
@@ -110,22 +117,24 @@ func TestClipSource(t *testing.T) {
 		if !errors.Is(err, stop) {
 			t.Fatal(err)
 		}
+
 		for n, unit := range got {
 			if marks := Marks(unit.Data); len(marks) != 1 || marks[0] != "camera three" {
 				t.Fatalf("access unit %d has marks %q", n, marks)
 			}
 			bare := bytes.Replace(unit.Data, MarkSEI("camera three"), nil, 1)
 			if !bytes.Equal(bare, clip.units[n%45]) || unit.Keyframe != (n%15 == 0) {
-				t.Fatalf("access unit %d is not the clip's", n)
+				t.Fatalf("access unit %d differs from the clip", n)
 			}
-			if late := unit.Captured.Sub(start) - time.Duration(n)*time.Second/15; late < 0 || late > time.Millisecond || unit.PTS > time.Since(start) {
-				t.Fatalf("access unit %d came %v late, PTS %v", n, late, unit.PTS)
+			if late := unit.Captured.Time().Sub(start) - time.Duration(n)*time.Second/15; late < 0 ||
+				late > time.Millisecond || unit.PTS > time.Since(start) {
+				t.Fatalf("access unit %d arrived %v late, PTS %v", n, late, unit.PTS)
 			}
 		}
 	})
 }
 
-// TestMarkedClipDecodes asks ffprobe whether it finds fault with a marked stream.
+// TestMarkedClipDecodes checks that ffprobe accepts a marked stream.
 func TestMarkedClipDecodes(t *testing.T) {
 	ffprobe := need(t, "ffprobe")
 	for _, clip := range clips(t)[:2] {
@@ -134,6 +143,7 @@ func TestMarkedClipDecodes(t *testing.T) {
 		for n := range 60 {
 			stream = append(stream, InsertSEI(clip.units[n%45], MarkSEI("identity\x00\x00\x01"))...)
 		}
+
 		if err := os.WriteFile(file, stream, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +151,7 @@ func TestMarkedClipDecodes(t *testing.T) {
 	}
 }
 
-// probe fails the test unless ffprobe decodes exactly so many pictures without a word.
+// probe fails the test unless ffprobe decodes exactly that many pictures without complaint.
 func probe(t *testing.T, ffprobe, file string, pictures int) {
 	t.Helper()
 	out, err := exec.Command(ffprobe, "-v", "warning", "-count_frames", "-show_entries", "stream=nb_read_frames",

@@ -3,14 +3,14 @@
 // It has three parts, in the order in which a frame passes them:
 //
 //	Source ──▶ Feed ──▶ Subscription ──▶ (session seals) ──▶ Carrier.Packetize ──▶ RTP
-//	RTP ──▶ Assembler ──▶ Frame ──▶ (session opens) ──▶ access unit, bit for bit the one that was fed
+//	RTP ──▶ Assembler ──▶ Frame ──▶ (session opens) ──▶ the access unit, bit for bit
 //
-// A [Source] reads an RTSP camera, a file, a V4L2 device, a test pattern or an embedded [Clip]. A [Feed] keeps
-// it running, refuses what a browser cannot play and hands out access units to any number of subscribers.
-// A [Carrier] gives sealed bytes the outward shape of a codec's frame, so that a browser's depacketizer
-// lets them through.
+// [Open] returns a [Source] that reads an RTSP camera (through package rtsp), an HTTP stream, a file, a V4L2 device or
+// a test pattern; [Clips] are films embedded in the program. A [Feed] keeps a Source running, refuses what browsers
+// cannot play, and hands its access units to any number of subscribers. A [Carrier] gives sealed bytes the outward
+// shape of a codec's frame, so that a browser's depacketizer lets them through.
 //
-// The package promises that the bytes of an access unit are never re-encoded unless asked for, and that a
-// slow subscriber or a dead input never holds up another. It knows no key and must never learn one: what it
-// packetizes is opaque, what it depacketizes is not yet authenticated. It imports no other package of this module.
+// The package never re-encodes an access unit unless asked to, and a slow subscriber or a dead input never holds up
+// another. It knows no key and must never learn one: what it packetizes is opaque, and what it depacketizes is not
+// authenticated yet.
 package media

@@ -11,32 +11,33 @@ import (
 )
 
 const (
-	// DefaultStall is how long an input may be silent before it is reopened.
+	// DefaultStall is how long an input may be silent before it is reopened. It may send pictures more rarely if it
+	// shows in between that it is alive.
 	DefaultStall = 10 * time.Second
 
-	backoffFirst = 500 * time.Millisecond
-	backoffMost  = 15 * time.Second
-	// probation is how many pictures of a stream that may have B-frames are looked at before the first is handed out:
-	// the longest run of B-frames (16, x264's limit) and the picture they belong to.
-	probation = 17
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = 15 * time.Second
 )
 
 var (
-	// ErrStalled says that the input is open and sends nothing.
-	ErrStalled = errors.New("the input has stalled: no picture arrives")
+	// ErrStalled is the State's error while an input is open and sends nothing.
+	ErrStalled = errors.New("the input has stalled: nothing arrives")
 	errNotYet  = errors.New("connecting to the input")
 )
 
-// State is how a Feed is doing.
+// State describes how a Feed is doing.
 type State struct {
 	Live     bool      // pictures arrive
-	Err      error     // why they do not; nil if Live
+	Err      error     // why no pictures arrive; nil if Live
 	Since    time.Time // when Live last changed
-	Seen     bool      // there was a picture since the Feed began
-	Restarts int       // how often the input died
+	Seen     bool      // there has been a picture since the Feed began
+	Restarts int       // how often the input has died
+	Dropped  int       // pictures that arrived but could not be shown, since the Feed began
+	Joining  string    // if Live, why a new subscriber gets no picture at once; empty if it gets one
+	Note     string    // if Live, why some viewers may see no picture; empty if there is no reason to expect that
 }
 
-// String is a sentence for a person: "live", or "no video yet: …", or "no video: …" once there had been some.
+// String returns a sentence for a person: "live", "no video yet: …", or "no video: …" if there was video before.
 func (s State) String() string {
 	switch {
 	case s.Live:
@@ -50,22 +51,25 @@ func (s State) String() string {
 // FeedOptions configures a Feed. The zero value is ready to use.
 type FeedOptions struct {
 	Stall   time.Duration // DefaultStall if 0
-	Log     *slog.Logger  // none if nil
-	OnState func(State)   // called from Run whenever the state's sentence changes; it must not block
+	Log     *slog.Logger  // if nil, nothing is logged
+	OnState func(State)   // if not nil, called whenever the state's sentence changes; it must not block
 }
 
-// Feed keeps a Source running and broadcasts what it reads. When the input dies, stalls or turns out to have
-// B-frames, it says so in its State and opens it again after a jittered back-off of 0.5 s to 15 s.
+// Feed keeps a Source running and broadcasts its access units. When the input dies, stalls, or turns out to have
+// B-frames, the Feed's State says so, and the Feed opens it again after a jittered backoff of up to 15 s.
 type Feed struct {
 	*Broadcast
 	source  Source
 	options FeedOptions
 
-	mu    sync.Mutex // guards state
-	state State
+	mu     sync.Mutex // guards all below
+	state  State
+	period time.Duration // between the last two keyframes; 0 if unknown
+	idr    bool          // the current stream has IDR pictures
+	bad    bool          // the stream had B-frames when it was last read
 }
 
-// NewFeed returns a Feed of source. Nothing runs yet.
+// NewFeed returns a Feed of source. It starts nothing; Run does.
 func NewFeed(source Source, o FeedOptions) *Feed {
 	if o.Stall == 0 {
 		o.Stall = DefaultStall
@@ -73,24 +77,47 @@ func NewFeed(source Source, o FeedOptions) *Feed {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Feed{Broadcast: NewBroadcast(), source: source, options: o, state: State{Err: errNotYet, Since: time.Now()}}
+	return &Feed{
+		Broadcast: NewBroadcast(),
+		source:    source,
+		options:   o,
+		state:     State{Err: errNotYet, Since: time.Now()},
+	}
 }
 
 // State returns how the Feed is doing.
 func (f *Feed) State() State {
+	hasGroup := f.hasGroup()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state
+	s := f.state
+	if s.Live && !f.idr {
+		s.Note = "the camera refreshes its picture bit by bit and never sends a whole keyframe, " +
+			"which some browsers cannot show: switch off intra refresh in its settings"
+	}
+
+	if s.Live && !hasGroup {
+		s.Joining = "the picture starts with the camera's next keyframe" + f.keyframePeriod()
+	}
+	return s
 }
 
-// Run reads the source until ctx ends, whose cause it returns, or until the input has come to its end and wants no
-// reopening (nil). It then ends all subscriptions. It is called once.
+// keyframePeriod returns the end of a sentence that says how long the next keyframe can take. mu must be held.
+func (f *Feed) keyframePeriod() string {
+	if f.period > 0 {
+		return fmt.Sprintf(", one comes every %.0f s", f.period.Seconds())
+	}
+	return ": if that takes long, set its keyframe interval (GOP) to 2 s"
+}
+
+// Run reads the source. It returns ctx's cause when ctx ends, or nil when the source has ended for good, and then ends
+// all subscriptions. It may be called only once.
 func (f *Feed) Run(ctx context.Context) error {
 	defer f.Close()
 	start := time.Now()
-	backoff := backoffFirst
+	backoff := minBackoff
 	for {
-		r := &reading{feed: f, base: time.Since(start)}
+		r := newReading(f, time.Since(start))
 		err := r.run(ctx)
 		f.Reset()
 		if ctx.Err() != nil {
@@ -99,9 +126,10 @@ func (f *Feed) Run(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+
 		f.died(err)
-		if r.live {
-			backoff = backoffFirst
+		if r.live && !errors.Is(err, ErrBFrames) {
+			backoff = minBackoff
 		}
 		wait := backoff/2 + rand.N(backoff/2)
 		f.options.Log.Info("input died", "err", err, "reopen_in", wait)
@@ -110,87 +138,29 @@ func (f *Feed) Run(ctx context.Context) error {
 			return fmt.Errorf("feed: %w", context.Cause(ctx))
 		case <-time.After(wait):
 		}
-		backoff = min(2*backoff, backoffMost)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
 func (f *Feed) died(err error) {
 	f.change(func(s *State) { s.Live, s.Err, s.Restarts = false, err, s.Restarts+1 })
+	f.mu.Lock()
+	f.bad = errors.Is(err, ErrBFrames)
+	f.mu.Unlock()
 }
 
-// change applies to to the state and tells OnState if the sentence is another.
-func (f *Feed) change(to func(*State)) {
+// change applies edit to the state, and calls OnState if that changes the sentence.
+func (f *Feed) change(edit func(*State)) {
 	f.mu.Lock()
 	before := f.state
-	to(&f.state)
+	edit(&f.state)
 	if f.state.Live != before.Live {
 		f.state.Since = time.Now()
 	}
+
 	after := f.state
 	f.mu.Unlock()
 	if after.String() != before.String() && f.options.OnState != nil {
 		f.options.OnState(after)
 	}
-}
-
-// reading is one run of the source.
-type reading struct {
-	feed      *Feed
-	base      time.Duration // the PTS of its first access unit
-	sets      ParameterSets
-	inspector Inspector
-	pictures  int
-	held      []AccessUnit // on probation
-	live      bool
-	cancel    context.CancelCauseFunc
-	failed    bool
-}
-
-func (r *reading) run(ctx context.Context) error {
-	ctx, r.cancel = context.WithCancelCause(ctx)
-	defer r.cancel(nil)
-	stall := time.AfterFunc(r.feed.options.Stall, func() { r.cancel(ErrStalled) })
-	defer stall.Stop()
-	err := r.feed.source.Run(ctx, func(unit AccessUnit) {
-		stall.Reset(r.feed.options.Stall)
-		r.take(unit)
-	})
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	r.release() // a short input ended on probation
-	return err
-}
-
-func (r *reading) take(unit AccessUnit) {
-	if r.failed {
-		return
-	}
-	picture, key, err := r.inspector.Inspect(unit.Data)
-	if err != nil {
-		r.failed, r.held = true, nil
-		r.cancel(err)
-		return
-	}
-	data, decodable := r.sets.Complete(unit.Data)
-	if !picture || !decodable || r.pictures == 0 && !key {
-		return // decoding cannot begin here
-	}
-	r.pictures++
-	unit.Data, unit.Keyframe, unit.PTS = data, key, unit.PTS+r.base
-	r.held = append(r.held, unit)
-	if !r.inspector.CanReorder() || r.pictures >= probation {
-		r.release()
-	}
-}
-
-func (r *reading) release() {
-	for _, unit := range r.held {
-		if !r.live {
-			r.live = true
-			r.feed.change(func(s *State) { s.Live, s.Seen, s.Err = true, true, nil })
-		}
-		r.feed.Send(unit)
-	}
-	r.held = nil
 }

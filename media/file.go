@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
+
+	"github.com/peephole-cam/peephole/clock"
+	"github.com/peephole-cam/peephole/redact"
 )
 
-// defaultRate is for byte streams that name no frame rate, in frames per second: what ffmpeg takes, too.
+// defaultRate is the frame rate, in frames per second, of byte streams that do not give one. ffmpeg uses the same.
 const defaultRate = 25
 
-// fileSource plays a file that is an Annex B byte stream at its frame rate. Its access units are the file's bytes.
+// fileSource plays an Annex B byte stream from a file, at its frame rate. Its access units are the file's own bytes.
 type fileSource struct {
 	path string
 	once bool
@@ -23,7 +25,7 @@ func (s fileSource) Run(ctx context.Context, sink func(AccessUnit)) error {
 	for {
 		err := s.play(ctx, &pace, sink)
 		if err != nil {
-			return fmt.Errorf("play %s: %w", s.path, err)
+			return fmt.Errorf("play %s: %w", redact.Text(s.path), err)
 		}
 		if s.once {
 			return nil
@@ -31,7 +33,7 @@ func (s fileSource) Run(ctx context.Context, sink func(AccessUnit)) error {
 	}
 }
 
-// play plays the file once. It makes the pace, with the first SPS, unless there is one already.
+// play plays the file once. If *p is nil, it creates the pace with the frame rate of the first SPS.
 func (s fileSource) play(ctx context.Context, p **pace, sink func(AccessUnit)) error {
 	f, err := os.Open(s.path)
 	if err != nil {
@@ -42,10 +44,11 @@ func (s fileSource) play(ctx context.Context, p **pace, sink func(AccessUnit)) e
 		return err
 	}
 	defer f.Close()
-	splitter := NewSplitter(f)
+
+	splitter := newSplitter(f)
 	var inspector Inspector
 	for played := false; ; {
-		unit, err := splitter.Next()
+		unit, err := splitter.next()
 		if err == io.EOF && !played {
 			return errors.New("the file holds no picture")
 		}
@@ -55,19 +58,27 @@ func (s fileSource) play(ctx context.Context, p **pace, sink func(AccessUnit)) e
 		if err != nil {
 			return err
 		}
-		picture, key, _ := inspector.Inspect(unit) // whoever plays it judges B-frames
+
+		picture, key, _ := inspector.inspect(unit) // the Feed refuses B-frames
 		if !picture {
 			continue
 		}
 		if *p == nil {
 			*p = newPace(frameRate(inspector.SPS()))
 		}
+
 		pts, err := (*p).next(ctx)
 		if err != nil {
 			return err
 		}
 		played = true
-		sink(AccessUnit{Data: unit, Keyframe: key, PTS: pts, Captured: time.Now()})
+		sink(AccessUnit{
+			Data:     unit.data,
+			Keyframe: key,
+			PTS:      pts,
+			Captured: clock.Now(),
+			parsed:   unit,
+		})
 	}
 }
 

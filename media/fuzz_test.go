@@ -7,7 +7,7 @@ import (
 	"github.com/pion/rtp"
 )
 
-// FuzzPacketize: whatever is sealed comes out of its carrier as it went in, in packets that fit, alone and after a packet was lost.
+// Every sealed frame survives its carrier unchanged, in packets that fit. After a lost packet, later frames do as well.
 func FuzzPacketize(f *testing.F) {
 	f.Add([]byte{1}, true, uint16(0), uint16(0))
 	f.Add([]byte{0x88, 0x84, 0, 0, 1}, false, uint16(2000), uint16(1))
@@ -29,25 +29,32 @@ func FuzzPacketize(f *testing.F) {
 					if n == lost {
 						continue
 					}
-					got, _ := a.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: seq, Marker: n == len(payloads)-1}, Payload: p})
+
+					got, _ := a.Push(&rtp.Packet{Header: rtp.Header{SequenceNumber: seq, Marker: n == len(payloads)-1},
+						Payload: p})
 					frames = append(frames, got...)
 				}
+
 				return frames
 			}
-			if got := push(sealed, key, -1); len(got) != 1 || got[0].Keyframe != key || got[0].Gap || !bytes.Equal(got[0].Sealed, sealed) {
-				t.Fatalf("%s: %d bytes come out as %d frames", carrier, len(sealed), len(got))
+
+			if got := push(sealed, key, -1); len(got) != 1 || got[0].Keyframe != key || got[0].Gap ||
+				!bytes.Equal(got[0].Sealed, sealed) {
+				t.Fatalf("%s: %d bytes became %d frames", carrier, len(sealed), len(got))
 			}
 			frames := push(sealed, key, int(lost))
-			for range assemblerRoom { // until the lost one is given up
+			for range maxWaiting { // until the lost packet is given up
 				frames = append(frames, push([]byte{7}, false, -1)...)
 			}
+
 			for _, f := range frames {
 				if !bytes.Equal(f.Sealed, sealed) && !bytes.Equal(f.Sealed, []byte{7}) {
-					t.Fatalf("%s: with a packet lost, %x comes out", carrier, f.Sealed)
+					t.Fatalf("%s: after a lost packet got %x", carrier, f.Sealed)
 				}
 			}
-			if len(frames) < assemblerRoom {
-				t.Fatalf("%s: of %d frames behind a lost packet %d come out", carrier, assemblerRoom, len(frames))
+
+			if len(frames) < maxWaiting {
+				t.Fatalf("%s: %d frames follow a lost packet, %d got through", carrier, maxWaiting, len(frames))
 			}
 		}
 	})

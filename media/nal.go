@@ -21,7 +21,7 @@ const (
 
 var startCode = []byte{0, 0, 0, 1}
 
-// nalType returns the type of a NAL unit without its start code, 0 if it is empty.
+// nalType returns the type of a NAL unit that has no start code; 0 if it is empty.
 func nalType(nal []byte) int {
 	if len(nal) == 0 {
 		return 0
@@ -31,27 +31,44 @@ func nalType(nal []byte) int {
 
 func isVCL(t int) bool { return t >= nalSlice && t <= nalIDR }
 
-// nalUnits iterates over the NAL units of an Annex B byte stream (H.264 annex B.1): the offset of the start
-// code, its zero_byte included, and the NAL unit without start code and without trailing zero bytes.
-func nalUnits(stream []byte) iter.Seq2[int, []byte] {
-	return func(yield func(int, []byte) bool) {
-		at, body := nextStartCode(stream, 0)
-		for at >= 0 {
-			next, nextBody := nextStartCode(stream, body)
-			end := next
-			if next < 0 {
-				end = len(stream)
-			}
-			if nal := bytes.TrimRight(stream[body:end], "\x00"); len(nal) > 0 && !yield(at, nal) {
-				return
-			}
-			at, body = next, nextBody
+// nalUnit is the place of a NAL unit in an Annex B byte stream, as offsets.
+type nalUnit struct {
+	at         int // its start code, with the zero_byte
+	begin, end int // the NAL unit, without start code and without trailing zero bytes
+}
+
+// nalUnits iterates over the non-empty NAL units of an Annex B byte stream (H.264, B.1): the place and the bytes of
+// each.
+func nalUnits(stream []byte) iter.Seq2[nalUnit, []byte] {
+	return func(yield func(nalUnit, []byte) bool) { scanNALs(stream, yield) }
+}
+
+// scanNALs is a function of its own so that nalUnits can be inlined, and a loop over it allocates nothing.
+func scanNALs(stream []byte, yield func(nalUnit, []byte) bool) {
+	at, body := nextStartCode(stream, 0)
+	for at >= 0 {
+		next, nextBody := nextStartCode(stream, body)
+		end := next
+		if next < 0 {
+			end = len(stream)
 		}
+		n := trimNAL(stream, at, body, end)
+		if n.end > n.begin && !yield(n, stream[n.begin:n.end]) {
+			return
+		}
+		at, body = next, nextBody
 	}
 }
 
-// nextStartCode finds the first start code at or after from: where it begins, its zero_byte included,
-// and where the NAL unit after it begins; -1 if there is none.
+// trimNAL returns the place of a NAL unit: its start code is at at, and it ends before the zero bytes that trail
+// between body and end.
+func trimNAL(stream []byte, at, body, end int) nalUnit {
+	nal := bytes.TrimRight(stream[body:end], "\x00")
+	return nalUnit{at: at, begin: body, end: body + len(nal)}
+}
+
+// nextStartCode finds the first start code at or after from. It returns where the start code begins, including its
+// zero_byte, and where the NAL unit behind it begins; -1 if there is none.
 func nextStartCode(stream []byte, from int) (at, body int) {
 	i := bytes.Index(stream[from:], startCode[1:])
 	if i < 0 {
@@ -62,10 +79,11 @@ func nextStartCode(stream []byte, from int) (at, body int) {
 	if at > from && stream[at-1] == 0 {
 		at--
 	}
+
 	return at, body
 }
 
-// unescape removes the emulation prevention bytes of a NAL unit (H.264, 7.3.1), reading at most limit bytes of it.
+// unescape returns the first limit bytes of a NAL unit without their emulation prevention bytes (H.264, 7.3.1).
 func unescape(nal []byte, limit int) []byte {
 	nal = nal[:min(len(nal), limit)]
 	rbsp := make([]byte, 0, len(nal))
@@ -82,10 +100,11 @@ func unescape(nal []byte, limit int) []byte {
 		}
 		rbsp = append(rbsp, b)
 	}
+
 	return rbsp
 }
 
-// escape appends rbsp to dst with emulation prevention bytes (H.264, 7.4.1), so that it holds no start code.
+// escape appends rbsp to dst, with emulation prevention bytes so that it contains no start code (H.264, 7.4.1).
 func escape(dst, rbsp []byte) []byte {
 	zeros := 0
 	for _, b := range rbsp {
@@ -100,5 +119,6 @@ func escape(dst, rbsp []byte) []byte {
 		}
 		dst = append(dst, b)
 	}
+
 	return dst
 }

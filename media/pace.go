@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// pace is a clock that ticks at a frame rate. It does not drift, and does not catch up after having been held up
-// for more than a second.
+// pace is a clock that ticks at a frame rate. It does not drift, and it does not catch up after a delay of more than a
+// second.
 type pace struct {
 	interval float64 // seconds
 	start    time.Time
 	frame    int
-	shift    time.Duration // what was not caught up, in total
+	shift    time.Duration // the delays that were not caught up, in total
 	timer    *time.Timer
 }
 
@@ -19,7 +19,7 @@ func newPace(rate float64) *pace {
 	return &pace{interval: 1 / rate, start: time.Now(), timer: time.NewTimer(0)}
 }
 
-// next waits for the next frame's time and returns it, counted from the first frame's.
+// next waits for the time of the next frame and returns it, counted from the first frame.
 func (p *pace) next(ctx context.Context) (time.Duration, error) {
 	pts := time.Duration(float64(p.frame)*p.interval*float64(time.Second)) + p.shift
 	p.frame++
@@ -28,6 +28,7 @@ func (p *pace) next(ctx context.Context) (time.Duration, error) {
 		p.shift -= wait
 		pts -= wait
 	}
+
 	p.timer.Reset(wait)
 	select {
 	case <-ctx.Done():

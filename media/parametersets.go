@@ -1,8 +1,10 @@
 package media
 
-// ParameterSets keeps the newest SPS and PPS of a stream, for encoders that send them out of band or only once.
-// The zero value is ready.
-type ParameterSets struct {
+import "slices"
+
+// parameterSets keeps the newest SPS and PPS of a stream, for encoders that send them out of band or only once. The
+// zero value is ready to use.
+type parameterSets struct {
 	sps, pps []parameterSet
 }
 
@@ -11,19 +13,22 @@ type parameterSet struct {
 	nal []byte
 }
 
-// Complete returns unit unchanged, unless it is an IDR picture without SPS or PPS: then the newest ones are inserted,
-// behind a leading access unit delimiter, with start codes of four bytes. Sets inside unit are remembered. ok is
-// false for an IDR picture whose sets were never seen: it cannot be decoded.
-func (p *ParameterSets) Complete(unit []byte) (complete []byte, ok bool) {
-	var idr, sps, pps bool
+// complete remembers the parameter sets in unit, and inserts those that a keyframe lacks: after a leading access unit
+// delimiter, with start codes of four bytes. It returns every other access unit unchanged. An IDR picture is a keyframe
+// even if key is false. ok is false for a keyframe whose parameter sets have not been seen, which cannot be decoded.
+func (p *parameterSets) complete(unit parsedUnit, key bool) (complete parsedUnit, ok bool) {
+	var sps, pps bool
 	insert := 0
-	for at, nal := range nalUnits(unit) {
-		switch nalType(nal) {
-		case nalIDR:
-			idr = true
+	for n, nal := range unit.nalUnits() {
+		t := nalType(nal)
+		if isVCL(t) { // parameter sets come before all slices (H.264, 7.4.1.2.3)
+			key = key || t == nalIDR
+			break
+		}
+		switch t {
 		case nalSPS:
 			sps = true
-			p.sps = remember(p.sps, nal, 4) // behind profile, constraints and level
+			p.sps = remember(p.sps, nal, 4) // the id follows profile, constraints and level
 		case nalPPS:
 			pps = true
 			p.pps = remember(p.pps, nal, 1)
@@ -32,12 +37,11 @@ func (p *ParameterSets) Complete(unit []byte) (complete []byte, ok bool) {
 		default:
 			continue
 		}
-		if !idr { // behind the delimiter and an SPS that is there
-			_, body := nextStartCode(unit, at)
-			insert = body + len(nal)
-		}
+
+		insert = n.end // after the delimiter, and after the SPS if there is one
 	}
-	if !idr || sps && pps {
+
+	if !key || sps && pps {
 		return unit, true
 	}
 	var missing []parameterSet
@@ -45,6 +49,7 @@ func (p *ParameterSets) Complete(unit []byte) (complete []byte, ok bool) {
 		missing = append(missing, p.sps...)
 		ok = len(p.sps) > 0
 	}
+
 	if !pps {
 		missing = append(missing, p.pps...)
 		ok = len(p.pps) > 0 && (sps || ok)
@@ -52,14 +57,15 @@ func (p *ParameterSets) Complete(unit []byte) (complete []byte, ok bool) {
 	if !ok {
 		return unit, false
 	}
-	complete = append(complete, unit[:insert]...)
+
+	data := slices.Clone(unit.data[:insert])
 	for _, set := range missing {
-		complete = append(append(complete, startCode...), set.nal...)
+		data = append(append(data, startCode...), set.nal...)
 	}
-	return append(complete, unit[insert:]...), true
+	return parseUnit(append(data, unit.data[insert:]...)), true
 }
 
-// remember puts a parameter set, whose id follows after skip bytes, into sets, in the place of the one of the same id.
+// remember adds a parameter set to sets, or replaces the one with the same id. The id follows after skip bytes.
 func remember(sets []parameterSet, nal []byte, skip int) []parameterSet {
 	b := &bits{data: unescape(nal[min(skip, len(nal)):], 16)}
 	id := b.ue()
@@ -67,11 +73,13 @@ func remember(sets []parameterSet, nal []byte, skip int) []parameterSet {
 		return sets
 	}
 	set := parameterSet{id: id, nal: append([]byte(nil), nal...)}
+
 	for i := range sets {
 		if sets[i].id == id {
 			sets[i] = set
 			return sets
 		}
 	}
+
 	return append(sets, set)
 }

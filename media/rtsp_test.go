@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +13,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/reserve"
 )
 
-// rtspServer is a GStreamer RTSP server in a process of its own.
+// rtspServer is GStreamer's RTSP server in a process of its own.
 type rtspServer struct {
 	cmd  *exec.Cmd
 	port string
@@ -25,7 +26,7 @@ type rtspServer struct {
 func startRTSP(t *testing.T, args ...string) *rtspServer {
 	t.Helper()
 	need(t, "ffmpeg")
-	const python = "/usr/bin/python3" // Debian's: python3-gi belongs to it
+	const python = "/usr/bin/python3" // Debian's, for which python3-gi is packaged
 	need(t, python)
 	check := "import gi; gi.require_version('GstRtspServer', '1.0')"
 	if out, err := exec.Command(python, "-c", check).CombinedOutput(); err != nil {
@@ -34,11 +35,15 @@ func startRTSP(t *testing.T, args ...string) *rtspServer {
 		}
 		t.Skip("GStreamer's RTSP server is not installed (gir1.2-gst-rtsp-server-1.0, python3-gi)")
 	}
+
 	cmd := exec.Command(python, append([]string{"testdata/rtsp_server.py"}, args...)...)
+	// in case it hangs; otherwise it ends with its standard input
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil { // closed with this process, which ends the server
+	if _, err := cmd.StdinPipe(); err != nil { // closes when this process ends, which ends the server
 		t.Fatal(err)
 	}
+
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +51,7 @@ func startRTSP(t *testing.T, args ...string) *rtspServer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	s := &rtspServer{cmd: cmd}
 	t.Cleanup(s.kill)
 	if s.port, err = bufio.NewReader(out).ReadString('\n'); err != nil {
@@ -70,13 +76,9 @@ type runningFeed struct {
 	states chan State
 }
 
-func runFeed(t *testing.T, input string, io InputOptions, o FeedOptions) runningFeed {
+func runFeed(t *testing.T, input string, opener Opener, o FeedOptions) runningFeed {
 	t.Helper()
-	in, err := ParseInput(input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := in.Open(io)
+	source, err := opener.Open(t.Context(), input)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +93,7 @@ func runSource(t *testing.T, source Source, o FeedOptions) runningFeed {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- feed.Run(ctx) }()
+
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
@@ -100,13 +103,17 @@ func runSource(t *testing.T, source Source, o FeedOptions) runningFeed {
 			t.Errorf("ffmpeg still runs: %q", children)
 		}
 	})
+
 	return runningFeed{feed, states}
 }
+
+// patience limits a test that hangs.
+const patience = 2 * time.Minute
 
 // await returns the first state that want accepts.
 func (f runningFeed) await(t *testing.T, what string, want func(State) bool) State {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(patience)
 	var seen []string
 	for {
 		select {
@@ -123,10 +130,10 @@ func (f runningFeed) await(t *testing.T, what string, want func(State) bool) Sta
 
 func isLive(s State) bool { return s.Live }
 
-// collect takes count access units.
+// collect returns the next count access units.
 func collect(t *testing.T, s *Subscription, count int) (units []AccessUnit) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range count {
 		unit, err := s.Next(ctx)
@@ -135,6 +142,7 @@ func collect(t *testing.T, s *Subscription, count int) (units []AccessUnit) {
 		}
 		units = append(units, unit)
 	}
+
 	return units
 }
 
@@ -145,7 +153,7 @@ func join(units []AccessUnit) (stream []byte) {
 	return stream
 }
 
-// check writes units to a file and asks ffprobe and the splitter about them.
+// check writes units to a file and checks it with ffprobe and the splitter.
 func check(t *testing.T, units []AccessUnit) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "units.h264")
@@ -153,22 +161,27 @@ func check(t *testing.T, units []AccessUnit) {
 	if err := os.WriteFile(file, stream, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	probe(t, need(t, "ffprobe"), file, len(units))
 	split, err := Split(stream)
 	if err != nil || len(split) != len(units) {
 		t.Errorf("%d access units, %v; want %d", len(split), err, len(units))
 	}
+
 	for n, unit := range units {
 		if n < len(split) && !bytes.Equal(split[n], unit.Data) {
 			t.Fatalf("access unit %d is not one", n)
 		}
-		if unit.Keyframe && (!bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x67}) || !bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x68})) {
+		if unit.Keyframe && (!bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x67}) ||
+			!bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x68})) {
 			t.Errorf("keyframe %d has no parameter sets", n)
 		}
+
 		if n > 0 && unit.PTS < units[n-1].PTS {
-			t.Errorf("PTS falls at %d", n)
+			t.Errorf("PTS decreases at %d", n)
 		}
 	}
+
 	if !units[0].Keyframe {
 		t.Error("the first access unit is no keyframe")
 	}
@@ -178,13 +191,14 @@ func TestRTSP(t *testing.T) {
 	server := startRTSP(t)
 	for path, profile := range map[string]uint8{"/baseline": 66, "/high": 100} {
 		t.Run(path[1:], func(t *testing.T) {
-			feed := runFeed(t, server.url(path), InputOptions{}, FeedOptions{})
+			feed := runFeed(t, server.url(path), Opener{}, FeedOptions{})
 			units := collect(t, feed.Subscribe(), 40)
 			check(t, units)
 			var inspector Inspector
 			if _, _, err := inspector.Inspect(units[0].Data); err != nil || inspector.SPS().Profile != profile {
 				t.Errorf("profile %d, %v", inspector.SPS().Profile, err)
 			}
+
 			if s := feed.State(); !s.Live || s.String() != "live" {
 				t.Errorf("state: %v", s)
 			}
@@ -194,17 +208,20 @@ func TestRTSP(t *testing.T) {
 
 func TestRTSPBFrames(t *testing.T) {
 	server := startRTSP(t)
-	feed := runFeed(t, server.url("/bframes"), InputOptions{}, FeedOptions{})
+	feed := runFeed(t, server.url("/bframes"), Opener{}, FeedOptions{})
 	subscription := feed.Subscribe()
 	s := feed.await(t, "refused", func(s State) bool { return errors.Is(s.Err, ErrBFrames) })
-	if !strings.Contains(s.String(), "no video yet: the stream has B-frames: set the camera's encoder to no B-frames") ||
+	if !strings.Contains(s.String(),
+		"no video yet: the stream has B-frames: set the camera's encoder to no B-frames") ||
 		!strings.Contains(s.String(), "-transcode") {
 		t.Errorf("the sentence is %q", s)
 	}
-	if unit, ok, _ := subscription.take(); ok {
-		t.Errorf("a picture came out of a stream with B-frames: %d bytes", len(unit.Data))
+
+	if unit, ok, _ := subscription.pop(); ok {
+		t.Errorf("a picture of a stream with B-frames was shown: %d bytes", len(unit.Data))
 	}
-	transcoded := runFeed(t, server.url("/bframes"), InputOptions{Transcode: true}, FeedOptions{})
+	other := startRTSP(t) // GStreamer's server fails an assertion if one client leaves a stream while another joins it
+	transcoded := runFeed(t, other.url("/bframes"), Opener{Transcode: true}, FeedOptions{})
 	check(t, collect(t, transcoded.Subscribe(), 30))
 }
 
@@ -212,24 +229,32 @@ func TestRTSPDigest(t *testing.T) {
 	const password = "s3cret'%40x"
 	server := startRTSP(t, "--digest", "cam", "s3cret'@x")
 	t.Run("right", func(t *testing.T) {
-		feed := runFeed(t, "rtsp://cam:"+password+"@127.0.0.1:"+server.port+"/baseline", InputOptions{}, FeedOptions{})
+		feed := runFeed(t, "rtsp://cam:"+password+"@127.0.0.1:"+server.port+"/baseline", Opener{}, FeedOptions{})
+		check(t, collect(t, feed.Subscribe(), 20))
+	})
+
+	t.Run("right, through ffmpeg", func(t *testing.T) {
+		url := "rtsp://cam:" + password + "@127.0.0.1:" + server.port + "/baseline"
+		feed := runFeed(t, url, Opener{Transcode: true}, FeedOptions{})
 		check(t, collect(t, feed.Subscribe(), 20))
 		running := children(t, "ffmpeg")
 		if len(running) != 1 || strings.Contains(running[0], "s3cret") || strings.Contains(running[0], server.port) {
-			t.Errorf("every user of this machine reads: %q", running)
+			t.Errorf("every user of this machine can read: %q", running)
 		}
 	})
+
 	t.Run("wrong", func(t *testing.T) {
-		feed := runFeed(t, "rtsp://cam:wr0ng@127.0.0.1:"+server.port+"/baseline", InputOptions{}, FeedOptions{})
+		feed := runFeed(t, "rtsp://cam:wr0ng@127.0.0.1:"+server.port+"/baseline", Opener{}, FeedOptions{})
 		s := feed.await(t, "refused", func(s State) bool { return s.Restarts == 1 })
-		want := "no video yet: read rtsp://127.0.0.1:" + server.port + "/…: the camera refused the user name or the password"
+		want := "no video yet: read rtsp://127.0.0.1:" + server.port +
+			"/…: the camera refused the user name or the password"
 		if s.String() != want {
 			t.Errorf("got %q, want %q", s, want)
 		}
 	})
 }
 
-// children returns the command lines of this process's children with that name.
+// children returns the command lines of this process's children that have that name.
 func children(t *testing.T, name string) (lines []string) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -244,18 +269,21 @@ func children(t *testing.T, name string) (lines []string) {
 		var state string
 		var parent int
 		fields := string(line[bytes.LastIndexByte(line, ')')+1:])
-		if _, err := fmt.Sscan(fields, &state, &parent); err != nil || parent != os.Getpid() || !bytes.Contains(line, []byte("("+name+")")) {
+		if _, err := fmt.Sscan(fields, &state, &parent); err != nil || parent != os.Getpid() ||
+			!bytes.Contains(line, []byte("("+name+")")) {
 			continue
 		}
 		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(stat), "cmdline"))
 		lines = append(lines, strings.ReplaceAll(string(cmdline), "\x00", " "))
 	}
+
 	return lines
 }
 
 func TestRTSPComesBack(t *testing.T) {
-	server := startRTSP(t)
-	feed := runFeed(t, server.url("/baseline"), InputOptions{}, FeedOptions{})
+	_, port, _ := strings.Cut(reserve.For(t), ":")
+	server := startRTSP(t, "--port="+port)
+	feed := runFeed(t, server.url("/baseline"), Opener{}, FeedOptions{})
 	subscription := feed.Subscribe()
 	before := collect(t, subscription, 10)
 	server.kill()
@@ -263,24 +291,60 @@ func TestRTSPComesBack(t *testing.T) {
 	if !strings.HasPrefix(s.String(), "no video: ") {
 		t.Errorf("state %q", s)
 	}
+
 	if late := feed.Subscribe(); len(late.queue) != 0 {
-		t.Error("who joins a dead input is shown its last pictures")
+		t.Error("a new subscriber gets the last pictures of a dead input")
 	}
-	for ok := true; ok; { // what was sent before the input died
-		_, ok, _ = subscription.take()
+	for ok := true; ok; { // the pictures from before the input died
+		_, ok, _ = subscription.pop()
 	}
-	startRTSP(t, "--port="+server.port)
+
+	startRTSP(t, "--port="+port)
 	feed.await(t, "live again", isLive)
 	after := collect(t, subscription, 10)
 	check(t, after)
 	if after[0].PTS <= before[9].PTS {
-		t.Errorf("PTS falls from %v to %v", before[9].PTS, after[0].PTS)
+		t.Errorf("PTS decreases from %v to %v", before[9].PTS, after[0].PTS)
+	}
+}
+
+// patient is a Source that does not stall before its first picture, however long a busy machine takes for that.
+type patient struct{ Source }
+
+func (p patient) Run(ctx context.Context, sink func(AccessUnit)) error {
+	units, ended := make(chan AccessUnit), make(chan error, 1)
+	go func() {
+		ended <- p.Source.Run(ctx, func(unit AccessUnit) {
+			select {
+			case units <- unit:
+			case <-ctx.Done():
+			}
+		})
+	}()
+
+	waiting := time.NewTicker(100 * time.Millisecond)
+	defer waiting.Stop()
+	for {
+		select {
+		case unit := <-units:
+			waiting.Stop()
+			sink(unit)
+		case <-waiting.C:
+			sink(AccessUnit{Data: []byte{0, 0, 0, 1, 9, 0x10}}) // an access unit delimiter without a picture
+		case err := <-ended:
+			return err
+		}
 	}
 }
 
 func TestRTSPStalls(t *testing.T) {
 	server := startRTSP(t)
-	feed := runFeed(t, server.url("/baseline"), InputOptions{}, FeedOptions{Stall: 3 * time.Second})
+	source, err := Open(t.Context(), server.url("/baseline"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	feed := runSource(t, patient{source}, FeedOptions{Stall: 3 * time.Second})
 	feed.await(t, "live", isLive)
 	if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -294,28 +358,49 @@ func TestRTSPStalls(t *testing.T) {
 
 func TestInputErrors(t *testing.T) {
 	server := startRTSP(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := listener.Addr().String()
-	listener.Close()
+	closed := reserve.For(t)
 	rows := []struct{ name, input, want string }{
-		{"nobody listens", "rtsp://u:p@" + closed + "/x", "no video yet: read rtsp://" + closed + "/…: connection refused"},
+		{"nobody listens", "rtsp://u:p@" + closed + "/x",
+			"no video yet: read rtsp://" + closed + "/…: connection refused"},
 		{"no such path", server.url("/nothing"), "the camera has no stream under this path (404)"},
 		{"not H.264", server.url("/mjpeg"), "is not H.264"},
-		{"no such file", "/nowhere/film.mp4", "no such file or device"},
-		{"no such byte stream", "/nowhere/film.h264", "no such file or directory"},
 		{"not a video", "doc.go", "not a video"},
 		{"no such device", "/dev/video99", "no such file or device"},
 	}
+
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			feed := runFeed(t, row.input, InputOptions{}, FeedOptions{})
+			feed := runFeed(t, row.input, Opener{}, FeedOptions{})
 			s := feed.await(t, "dead", func(s State) bool { return s.Restarts == 1 })
 			if !strings.Contains(s.String(), row.want) {
 				t.Errorf("got %q, want %q", s, row.want)
 			}
 		})
+	}
+}
+
+// A file that is gone may come back: a disk may be plugged in again.
+func TestFeedWaitsForAFileThatIsGone(t *testing.T) {
+	for name, want := range map[string]string{
+		"film.mp4":  "no such file or device",
+		"film.h264": "no such file or directory",
+	} {
+		t.Chdir(t.TempDir())
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		source, err := Open(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+
+		feed := runSource(t, source, FeedOptions{})
+		s := feed.await(t, "dead", func(s State) bool { return s.Restarts == 1 })
+		if !strings.Contains(s.String(), want) {
+			t.Errorf("got %q, want %q", s, want)
+		}
 	}
 }

@@ -1,22 +1,29 @@
 package media
 
-// sliceHeader is the beginning of a slice header (H.264, 7.3.3), as far as it tells pictures apart.
+// sliceHeader holds the fields at the start of a slice header (H.264, 7.3.3) that tell pictures apart.
 type sliceHeader struct {
 	nalType  int
 	refIDC   uint8
 	firstMB  uint32
 	kind     uint32 // slice_type modulo 5: 0 P, 1 B, 2 I, 3 SP, 4 SI
 	pps      uint32
-	known    bool // the fields below are known, since the sequence parameter set is
+	known    bool // the fields below could be read, since the sequence parameter set is known
 	frameNum uint32
 	field    uint32 // 0 frame, 2 top field, 3 bottom field
 	idrID    uint32
 	pocLSB   uint32
 }
 
-const sliceB = 1
+const (
+	sliceB = 1
+	sliceI = 2
+)
 
-// parseSlice reads the header of a slice or of data partition A; sps may be nil. ok is false if the NAL unit is torn.
+// framePOC is the difference between the picture order counts of consecutive frames, which have two fields each.
+const framePOC = 2
+
+// parseSlice reads the header of a slice or of data partition A. sps may be nil. ok is false if the header is
+// truncated.
 func parseSlice(nal []byte, sps *SPS) (h sliceHeader, ok bool) {
 	h = sliceHeader{nalType: nalType(nal), refIDC: nal[0] >> 5 & 3}
 	b := &bits{data: unescape(nal[1:], 40)} // the longest header up to pic_order_cnt_lsb has 24 bytes
@@ -24,6 +31,7 @@ func parseSlice(nal []byte, sps *SPS) (h sliceHeader, ok bool) {
 	if b.short || h.kind > 9 || h.pps > 255 {
 		return h, false
 	}
+
 	h.kind %= 5
 	if sps == nil {
 		return h, true
@@ -31,6 +39,7 @@ func parseSlice(nal []byte, sps *SPS) (h sliceHeader, ok bool) {
 	if sps.separatePlanes {
 		b.u(2)
 	}
+
 	h.frameNum = b.u(sps.frameNumBits)
 	if !sps.frameMBsOnly && b.flag() {
 		h.field = 2 | b.bit()
@@ -38,6 +47,7 @@ func parseSlice(nal []byte, sps *SPS) (h sliceHeader, ok bool) {
 	if h.nalType == nalIDR {
 		h.idrID = b.ue()
 	}
+
 	if sps.pocType == 0 {
 		h.pocLSB = b.u(sps.pocLSBBits)
 	}
@@ -45,9 +55,9 @@ func parseSlice(nal []byte, sps *SPS) (h sliceHeader, ok bool) {
 	return h, true
 }
 
-// startsPicture reports whether h is the first slice of a primary coded picture when prev was the slice before it
-// (H.264, 7.4.1.2.4). A slice at macroblock 0 begins one even where nothing else differs, so streams
-// with lost parameter sets are split too; arbitrary slice order together with equal headers is not told apart.
+// startsPicture reports whether h, which follows the slice prev, is the first slice of a primary coded picture (H.264,
+// 7.4.1.2.4). A slice at macroblock 0 always starts one, so that streams whose parameter sets were lost are split as
+// well. Pictures with equal headers and arbitrary slice order are not told apart.
 func (h sliceHeader) startsPicture(prev sliceHeader) bool {
 	if h.firstMB == 0 || h.pps != prev.pps || (h.refIDC == 0) != (prev.refIDC == 0) ||
 		(h.nalType == nalIDR) != (prev.nalType == nalIDR) {

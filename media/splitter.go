@@ -6,81 +6,110 @@ import (
 	"io"
 )
 
-// MaxAccessUnit is the largest access unit that is accepted, in bytes. An IDR picture of 4K video has about 1 MB.
+// MaxAccessUnit is the size of the largest access unit accepted, in bytes. An IDR picture of 4K video has about 1 MB.
 const MaxAccessUnit = 8 << 20
 
 var (
-	// ErrNotAnnexB says that a byte stream does not begin with a start code.
+	// ErrNotAnnexB is returned for a byte stream that does not begin with a start code.
 	ErrNotAnnexB = errors.New("not an H.264 byte stream (Annex B): it does not begin with a start code")
-	// ErrTooLarge says that an access unit or a frame exceeds MaxAccessUnit.
+	// ErrTooLarge is returned for an access unit or a frame that exceeds MaxAccessUnit.
 	ErrTooLarge = fmt.Errorf("larger than %d bytes", MaxAccessUnit)
 )
 
-// Splitter cuts an H.264 byte stream (annex B) into access units by the rules of H.264, 7.4.1.2.3. It
-// normalises nothing: what it returns, put together again, is the input, byte for byte.
+// splitter cuts an H.264 byte stream (Annex B) into access units by the rules of H.264, 7.4.1.2.3. It normalises
+// nothing: its access units joined together are the input, byte for byte.
 //
-// An access unit ends where the next begins, so it is returned one NAL unit late. Live sources
-// use framed input instead.
-type Splitter struct {
+// An access unit ends where the next one begins, so it is returned one NAL unit late. Live sources use framed input
+// instead.
+type splitter struct {
 	r       io.Reader
-	err     error  // what r returned last
-	buf     []byte // from the beginning of the current access unit on
-	end     int    // where the NAL units that were looked at end; the next start code is at buf[end:]
+	err     error  // the last error of r
+	buf     []byte // the stream from the beginning of the current access unit
+	end     int    // the end of the NAL units that rules has seen; the next start code is at buf[end:]
 	scanned int    // no start code other than the one at end begins before this offset
 	rules   boundary
+
+	nals    []nalUnit // those that rules has seen: of the current access unit, and maybe the first of the next
+	tooMany bool      // nals is no longer kept
 }
 
-// NewSplitter returns a Splitter that reads r.
-func NewSplitter(r io.Reader) *Splitter { return &Splitter{r: r} }
+// newSplitter returns a splitter that reads r.
+func newSplitter(r io.Reader) *splitter { return &splitter{r: r} }
 
 // Split cuts a whole byte stream into access units, which share its memory.
 func Split(stream []byte) (units [][]byte, err error) {
-	s := &Splitter{buf: stream[:len(stream):len(stream)], err: io.EOF}
+	s := &splitter{buf: stream[:len(stream):len(stream)], err: io.EOF}
 	for {
-		unit, err := s.Next()
+		unit, err := s.next()
 		if err == io.EOF {
 			return units, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		units = append(units, unit)
+		units = append(units, unit.data)
 	}
 }
 
-// Next returns the next access unit, which the caller may keep. At the end of the stream it returns io.EOF,
-// before it ErrNotAnnexB, ErrTooLarge, or what the reader returned; the unfinished access unit is then lost.
-func (s *Splitter) Next() ([]byte, error) {
+// next returns the next access unit, which the caller may keep. It returns io.EOF at the end of the stream, and before
+// that ErrNotAnnexB, ErrTooLarge, or the reader's error; the unfinished access unit is then lost.
+func (s *splitter) next() (parsedUnit, error) {
 	for {
-		next, err := s.findNAL()
+		end, err := s.findNAL()
 		if err != nil {
-			return nil, err
+			return parsedUnit{}, err
 		}
-		if next < 0 { // the stream has ended and everything was looked at
+		if end < 0 { // the stream has ended, and rules has seen all of it
 			if len(s.buf) == 0 {
-				return nil, io.EOF
+				return parsedUnit{}, io.EOF
 			}
 			return s.cut(len(s.buf)), nil
 		}
-		at := s.end
-		_, body := nextStartCode(s.buf, at)
-		s.end = next
-		if cut := s.rules.look(at, s.buf[body:next]); cut > 0 {
+
+		offset := s.end
+		at, body := nextStartCode(s.buf, offset)
+		s.keep(trimNAL(s.buf, at, body, end))
+		s.end = end
+		if cut := s.rules.look(offset, s.buf[body:end]); cut > 0 {
 			return s.cut(cut), nil
 		}
 	}
 }
 
-// cut takes the first n bytes off the buffer.
-func (s *Splitter) cut(n int) []byte {
-	unit := s.buf[:n:n]
+// keep remembers a NAL unit. Once an access unit has had more than maxKeptNALs, it remembers no more.
+func (s *splitter) keep(n nalUnit) {
+	switch {
+	case len(s.nals) == maxKeptNALs:
+		s.nals, s.tooMany = nil, true
+	case !s.tooMany && n.end > n.begin:
+		s.nals = append(s.nals, n)
+	}
+}
+
+// cut removes the first n bytes and their NAL units from the buffer, and returns them.
+func (s *splitter) cut(n int) parsedUnit {
+	data := s.buf[:n:n]
 	s.buf = s.buf[n:]
 	s.end, s.scanned = s.end-n, s.scanned-n
+	if s.tooMany {
+		return parsedUnit{data: data}
+	}
+
+	count := 0
+	for count < len(s.nals) && s.nals[count].at < n {
+		count++
+	}
+	unit := parsedUnit{data: data, nals: s.nals[:count:count]}
+	next := make([]nalUnit, 0, max(count+1, 8))
+	for _, later := range s.nals[count:] {
+		next = append(next, nalUnit{at: later.at - n, begin: later.begin - n, end: later.end - n})
+	}
+	s.nals = next
 	return unit
 }
 
-// findNAL returns where the NAL unit at buf[end:] ends, reading more as needed; -1 if there is none any more.
-func (s *Splitter) findNAL() (int, error) {
+// findNAL returns where the NAL unit at buf[end:] ends, reading more as needed; -1 if there are no more NAL units.
+func (s *splitter) findNAL() (int, error) {
 	for {
 		if at, body := nextStartCode(s.buf, s.end); at >= 0 {
 			if s.end == 0 && !allZero(s.buf[:at]) {
@@ -92,7 +121,8 @@ func (s *Splitter) findNAL() (int, error) {
 			if s.err == io.EOF {
 				return len(s.buf), nil
 			}
-			// A start code may be torn by the end of what was read: 00 00 | 01.
+
+			// The next start code may have been read only in part: 00 00 | 01.
 			s.scanned = max(body, len(s.buf)-3)
 		} else if s.err == io.EOF {
 			if s.end == 0 && len(s.buf) > 0 {
@@ -100,6 +130,7 @@ func (s *Splitter) findNAL() (int, error) {
 			}
 			return -1, nil
 		}
+
 		if s.err != nil {
 			return 0, fmt.Errorf("read stream: %w", s.err)
 		}
@@ -109,7 +140,7 @@ func (s *Splitter) findNAL() (int, error) {
 	}
 }
 
-func (s *Splitter) fill() error {
+func (s *splitter) fill() error {
 	const chunk = 64 << 10
 	if len(s.buf) > MaxAccessUnit {
 		return fmt.Errorf("split access unit: %w", ErrTooLarge)
@@ -117,7 +148,8 @@ func (s *Splitter) fill() error {
 	if s.end == 0 && len(s.buf) >= chunk && !hasStartCode(s.buf) {
 		return ErrNotAnnexB
 	}
-	if cap(s.buf)-len(s.buf) < chunk { // never in place: units that were returned lie in the old array
+
+	if cap(s.buf)-len(s.buf) < chunk { // never in place: the access units returned so far lie in the old array
 		s.buf = append(make([]byte, 0, 2*len(s.buf)+2*chunk), s.buf...)
 	}
 	n, err := s.r.Read(s.buf[len(s.buf) : len(s.buf)+chunk])
@@ -139,23 +171,23 @@ func allZero(b []byte) bool {
 	return true
 }
 
-// boundary decides where access units begin (H.264, 7.4.1.2.3).
+// boundary finds where access units begin (H.264, 7.4.1.2.3).
 type boundary struct {
-	active  *SPS // the last set received; cameras have one
+	active  *SPS // the last one received; cameras have only one
 	prev    sliceHeader
 	picture bool // the current access unit has a slice of its primary coded picture
-	prefix  int  // offset of a prefix NAL unit that may begin an access unit, 0 if none
+	prefix  int  // offset of a prefix NAL unit that may begin an access unit; 0 if there is none
 }
 
-// look is shown every NAL unit and its offset in the current access unit, and returns the offset at which the access
-// unit ends, 0 if it goes on.
+// look must see every NAL unit, with its offset in the current access unit. It returns the offset at which the access
+// unit ends, or 0 if it continues.
 func (b *boundary) look(at int, nal []byte) (cut int) {
 	t := nalType(nal)
 	switch {
 	case t == nalSlice, t == nalPartitionA, t == nalIDR:
 		h, ok := parseSlice(nal, b.active)
 		if !ok {
-			return 0 // a torn slice stays with what came before it
+			return 0 // a truncated slice stays in the access unit before it
 		}
 		if b.picture && h.startsPicture(b.prev) {
 			cut = at
@@ -164,7 +196,7 @@ func (b *boundary) look(at int, nal []byte) (cut int) {
 			}
 		}
 		b.prev, b.picture, b.prefix = h, true, 0
-	case t == nalPrefix: // stands before every slice of a picture (SVC, MVC): the slice decides
+	case t == nalPrefix: // it precedes every slice of a picture (SVC, MVC), and that slice decides
 		if b.picture && b.prefix == 0 {
 			b.prefix = at
 		}
@@ -178,5 +210,6 @@ func (b *boundary) look(at int, nal []byte) (cut int) {
 			}
 		}
 	}
+
 	return cut
 }

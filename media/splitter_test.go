@@ -10,7 +10,7 @@ import (
 	"testing/iotest"
 )
 
-// streams are the byte streams that x264 made for these tests, by clips/generate.sh.
+// streams are byte streams encoded by x264 for these tests (clips/generate.sh).
 var streams = []struct {
 	name    string
 	sps     SPS
@@ -44,8 +44,9 @@ func TestSplit(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(bytes.Join(units, nil), stream) {
-				t.Error("the access units put together are not the stream")
+				t.Error("the access units joined together are not the stream")
 			}
+
 			keys := 0
 			for n, unit := range units {
 				slices := 0
@@ -54,13 +55,15 @@ func TestSplit(t *testing.T) {
 						slices++
 					}
 				}
+
 				if slices != row.slices {
 					t.Errorf("access unit %d has %d slices, want %d", n, slices, row.slices)
 				}
-				if isKeyframe(unit) {
+				if parseUnit(unit).isIDR() {
 					keys++
 				}
 			}
+
 			if len(units) != row.units || keys != row.keys {
 				t.Errorf("%d access units with %d keyframes, want %d with %d", len(units), keys, row.units, row.keys)
 			}
@@ -82,14 +85,16 @@ func TestSplitterChunks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := NewSplitter(reader(bytes.NewReader(stream)))
+			s := newSplitter(reader(bytes.NewReader(stream)))
+
 			for n := range want {
-				unit, err := s.Next()
-				if err != nil || !bytes.Equal(unit, want[n]) {
+				unit, err := s.next()
+				if err != nil || !bytes.Equal(unit.data, want[n]) {
 					t.Fatalf("access unit %d differs: %v", n, err)
 				}
 			}
-			if _, err := s.Next(); err != io.EOF {
+
+			if _, err := s.next(); err != io.EOF {
 				t.Errorf("at the end: %v", err)
 			}
 		})
@@ -110,9 +115,10 @@ func TestSplitterRefuses(t *testing.T) {
 		{"a torn input", io.MultiReader(bytes.NewReader([]byte{0, 0, 1, 0x65, 0x88}), iotest.ErrReader(torn)), torn},
 		{"nothing", bytes.NewReader(nil), io.EOF},
 	}
+
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			if _, err := NewSplitter(row.r).Next(); !errors.Is(err, row.want) {
+			if _, err := newSplitter(row.r).next(); !errors.Is(err, row.want) {
 				t.Errorf("got %v, want %v", err, row.want)
 			}
 		})
@@ -130,7 +136,8 @@ func (endless) Read(p []byte) (int, error) {
 
 func TestSplitZeroBytes(t *testing.T) {
 	// Leading zeros, trailing zeros, and a prefix NAL unit (type 14) before each of a picture's two slices.
-	first := []byte{0, 0, 0, 0, 1, 0x6e, 1, 0, 0, 1, 0x65, 0x88, 0x80, 0, 0, 0, 0, 1, 0x6e, 1, 0, 0, 1, 0x65, 0x44, 0x80}
+	first := []byte{0, 0, 0, 0, 1, 0x6e, 1, 0, 0, 1, 0x65, 0x88, 0x80, 0, 0, 0, 0, 1, 0x6e, 1, 0, 0, 1, 0x65, 0x44,
+		0x80}
 	second := []byte{0, 0, 0, 1, 0x6e, 1, 0, 0, 1, 0x41, 0x9a, 0x80}
 	units, err := Split(append(bytes.Clone(first), second...))
 	if err != nil || len(units) != 2 || !bytes.Equal(units[0], first) || !bytes.Equal(units[1], second) {
@@ -148,19 +155,22 @@ func FuzzSplitter(f *testing.F) {
 			return
 		}
 		if !bytes.Equal(bytes.Join(units, nil), stream) {
-			t.Fatal("the access units put together are not the stream")
+			t.Fatal("the access units joined together are not the stream")
 		}
-		s := NewSplitter(iotest.HalfReader(bytes.NewReader(stream)))
-		var sets ParameterSets
+
+		s := newSplitter(iotest.HalfReader(bytes.NewReader(stream)))
+		var sets parameterSets
 		var inspector Inspector
 		for n := range units {
-			unit, err := s.Next()
-			if err != nil || !bytes.Equal(unit, units[n]) {
+			unit, err := s.next()
+			if err != nil || !bytes.Equal(unit.data, units[n]) {
 				t.Fatalf("access unit %d depends on how it was read: %v", n, err)
 			}
-			sets.Complete(unit)
-			Marks(unit)
-			if _, _, err := inspector.Inspect(unit); err != nil && !errors.Is(err, ErrBFrames) {
+			checkParsed(t, unit)
+			complete, _ := sets.complete(unit, false)
+			checkParsed(t, complete)
+			Marks(unit.data)
+			if _, _, err := inspector.inspect(unit); err != nil && !errors.Is(err, ErrBFrames) {
 				t.Fatal(err)
 			}
 		}
@@ -171,9 +181,9 @@ func BenchmarkSplitter(b *testing.B) {
 	stream := bytes.Repeat(readStream(b, "main"), 50)
 	b.SetBytes(int64(len(stream)))
 	for b.Loop() {
-		s := NewSplitter(bytes.NewReader(stream))
+		s := newSplitter(bytes.NewReader(stream))
 		for {
-			if _, err := s.Next(); err == io.EOF {
+			if _, err := s.next(); err == io.EOF {
 				break
 			} else if err != nil {
 				b.Fatal(err)

@@ -5,19 +5,19 @@ import (
 	"fmt"
 )
 
-// ErrSPS says that a sequence parameter set cannot be read.
+// ErrSPS is returned for a sequence parameter set that cannot be read.
 var ErrSPS = errors.New("the stream's sequence parameter set cannot be read")
 
-// SPS is what this package needs of a sequence parameter set (H.264, 7.3.2.1.1 and E.1.1).
+// SPS holds the fields that this package needs from a sequence parameter set (H.264, 7.3.2.1.1 and E.1.1).
 type SPS struct {
 	Profile     uint8 // profile_idc: 66 Baseline, 77 Main, 100 High
-	Constraints uint8 // constraint_set0_flag is the highest bit
-	Level       uint8 // ten times the level's number
+	Constraints uint8 // the constraint_set flags; constraint_set0_flag is the highest bit
+	Level       uint8 // ten times the level number
 	Width       int   // pixels, after cropping
 	Height      int
-	FrameRate   float64 // frames per second by the VUI's timing, 0 if it has none
+	FrameRate   float64 // frames per second according to the VUI; 0 if it has no timing
 
-	// MaxReorder is max_num_reorder_frames, -1 if the stream does not say.
+	// MaxReorder is max_num_reorder_frames; -1 if the stream does not give it.
 	MaxReorder int
 
 	id             uint32
@@ -28,7 +28,8 @@ type SPS struct {
 	frameMBsOnly   bool
 }
 
-// ParseSPS reads a sequence parameter set: a NAL unit of type 7 without start code. It returns ErrSPS.
+// ParseSPS reads a sequence parameter set, which is a NAL unit of type 7, without its start code. Its error wraps
+// ErrSPS.
 func ParseSPS(nal []byte) (SPS, error) {
 	if nalType(nal) != nalSPS {
 		return SPS{}, fmt.Errorf("parse SPS: type %d: %w", nalType(nal), ErrSPS)
@@ -41,6 +42,7 @@ func ParseSPS(nal []byte) (SPS, error) {
 	if hasChromaFormat(s.Profile) {
 		chroma = s.chromaFormat(b)
 	}
+
 	s.frameNumBits = int(b.ue()) + 4
 	s.pictureOrder(b)
 	b.ue()   // max_num_ref_frames
@@ -50,11 +52,13 @@ func ParseSPS(nal []byte) (SPS, error) {
 	if !s.frameMBsOnly {
 		b.flag() // mb_adaptive_frame_field_flag
 	}
+
 	b.flag() // direct_8x8_inference_flag
 	var crop [4]uint32
 	if b.flag() {
 		crop = [4]uint32{b.ue(), b.ue(), b.ue(), b.ue()} // left, right, top, bottom
 	}
+
 	vui := b.flag()
 	if b.short || s.id > 31 || s.frameNumBits > 16 || s.pocLSBBits > 16 || s.pocType > 2 || chroma > 3 ||
 		widthMBs > 1024 || heightMaps > 1024 {
@@ -63,6 +67,7 @@ func ParseSPS(nal []byte) (SPS, error) {
 	if !s.size(int(widthMBs), int(heightMaps), chroma, crop) {
 		return SPS{}, fmt.Errorf("parse SPS: cropped to nothing: %w", ErrSPS)
 	}
+
 	if vui {
 		s.vui(b) // a torn VUI leaves the fields unknown: some cameras send one
 	}
@@ -88,6 +93,7 @@ func (s *SPS) chromaFormat(b *bits) (chroma uint32) {
 	if !b.flag() {
 		return chroma
 	}
+
 	lists := 8
 	if chroma == 3 {
 		lists = 12
@@ -100,6 +106,7 @@ func (s *SPS) chromaFormat(b *bits) (chroma uint32) {
 		if i >= 6 {
 			size = 64
 		}
+
 		last, next := int32(8), int32(8) // scaling_list, 7.3.2.1.1.1
 		for range size {
 			if next != 0 {
@@ -110,6 +117,7 @@ func (s *SPS) chromaFormat(b *bits) (chroma uint32) {
 			}
 		}
 	}
+
 	return chroma
 }
 
@@ -142,6 +150,7 @@ func (s *SPS) size(widthMBs, heightMaps int, chroma uint32, crop [4]uint32) bool
 			unitY = 2 * fields
 		}
 	}
+
 	w, h := widthMBs*16, heightMaps*16*fields
 	cropX, cropY := (uint64(crop[0])+uint64(crop[1]))*uint64(unitX), (uint64(crop[2])+uint64(crop[3]))*uint64(unitY)
 	if cropX >= uint64(w) || cropY >= uint64(h) {
@@ -151,7 +160,7 @@ func (s *SPS) size(widthMBs, heightMaps int, chroma uint32, crop [4]uint32) bool
 	return true
 }
 
-// vui reads timing and reordering out of the video usability information (H.264, E.1.1).
+// vui reads timing and reordering from the video usability information (H.264, E.1.1).
 func (s *SPS) vui(b *bits) {
 	if b.flag() && b.u(8) == 255 { // aspect_ratio_idc: Extended_SAR
 		b.u(32)
@@ -159,12 +168,14 @@ func (s *SPS) vui(b *bits) {
 	if b.flag() { // overscan_info_present_flag
 		b.flag()
 	}
+
 	if b.flag() { // video_signal_type_present_flag
 		b.u(4)
 		if b.flag() {
 			b.u(24)
 		}
 	}
+
 	if b.flag() { // chroma_loc_info_present_flag
 		b.ue()
 		b.ue()
@@ -176,6 +187,7 @@ func (s *SPS) vui(b *bits) {
 			s.FrameRate = float64(scale) / (2 * float64(units))
 		}
 	}
+
 	nalHRD := b.flag()
 	if nalHRD {
 		hrd(b)
@@ -184,6 +196,7 @@ func (s *SPS) vui(b *bits) {
 	if vclHRD {
 		hrd(b)
 	}
+
 	if nalHRD || vclHRD {
 		b.flag() // low_delay_hrd_flag
 	}
@@ -191,6 +204,7 @@ func (s *SPS) vui(b *bits) {
 	if !b.flag() {
 		return
 	}
+
 	b.flag() // motion_vectors_over_pic_boundaries_flag
 	for range 4 {
 		b.ue() // max_bytes_per_pic_denom … log2_max_mv_length_vertical
@@ -212,9 +226,8 @@ func hrd(b *bits) {
 	b.u(20) // four lengths of five bits
 }
 
-// CanReorder reports whether pictures may be shown in another order than they are sent in. They cannot in the
-// Baseline profile (it has no B slices), with pic_order_cnt_type 2 (H.264, 8.2.1.3), and where the stream itself says
-// that it reorders no frame.
+// CanReorder reports whether pictures may be shown in another order than they are sent in. The Baseline profile has no
+// B slices and cannot reorder, nor can pic_order_cnt_type 2 (H.264, 8.2.1.3) or a stream with a MaxReorder of 0.
 func (s SPS) CanReorder() bool {
 	return s.Profile != 66 && s.pocType != 2 && s.MaxReorder != 0
 }

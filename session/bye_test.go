@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// TestByeBeforeConnected: an end that leaves while there is no data channel yet says so through signaling, and the other does not wait until ICE gives up.
+// TestByeBeforeConnected: an end that leaves before the data channel opens says so through signaling, and the other end
+// does not wait until ICE gives up.
 func TestByeBeforeConnected(t *testing.T) {
 	for _, leaves := range []string{"viewer", "camera"} {
 		t.Run(leaves, func(t *testing.T) {
@@ -21,26 +23,32 @@ func TestByeBeforeConnected(t *testing.T) {
 				var work sync.WaitGroup
 				defer work.Wait()
 				defer cancel()
+
 				atCamera, atViewer, _ := lineOf(ctx, roundTrip, &work)
 				relay := newMail(ctx, t, roundTrip/2, &work)
 				defer relay.close()
 				ended := make(chan error, 1) // how the end that stays has ended
 				going, leave := context.WithCancel(ctx)
-				cfg := answering(t, relay, CameraConfig{Stream: stream{Broadcast: media.NewBroadcast()}, network: atCamera}, &work, func(c *Camera) error {
-					if leaves == "camera" {
-						return c.Run(going)
-					}
-					ended <- c.Run(ctx)
-					return nil
-				})
+				cfg := answering(t, relay,
+					CameraConfig{Stream: broadcast{Broadcast: media.NewBroadcast()}, network: atCamera}, &work,
+					func(c *Camera) error {
+						if leaves == "camera" {
+							return c.Run(going)
+						}
+						ended <- c.Run(ctx)
+						return nil
+					})
+
 				var left time.Time
-				cfg.Carriers, cfg.network, cfg.OnFrame = []media.Carrier{media.H264Carrier}, atViewer, func(Frame) {}
+				cfg.Carriers, cfg.network, cfg.OnFrame = []media.Carrier{media.H264Carrier}, atViewer,
+					func(handshake.Frame) {}
 				cfg.OnPhase = func(phase string) {
 					if phase == "answered" {
 						left = time.Now()
 						leave()
 					}
 				}
+
 				v, err := NewViewer(cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -50,6 +58,7 @@ func TestByeBeforeConnected(t *testing.T) {
 				} else if err := v.Run(going); err != nil {
 					t.Errorf("viewer's end: %v", err)
 				}
+
 				err = <-ended
 				if leaves == "camera" && !errors.Is(err, ErrEnded) || leaves == "viewer" && err != nil {
 					t.Errorf("the other end: %v", err)

@@ -12,42 +12,46 @@ import (
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session/congestion"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/stream"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// ErrOffer is returned by Run for an offer that cannot be answered; nothing has been sent to the viewer.
+// ErrOffer is returned by Run when it cannot answer the offer. It has sent nothing to the viewer then.
 var ErrOffer = errors.New("the offer cannot be answered")
 
-// ErrNoCarrier is returned for a viewer that can play nothing which this camera makes.
+// ErrNoCarrier is returned for a viewer that can play none of the formats that this camera makes.
 var ErrNoCarrier = errors.New("the viewer can play none of this camera's formats")
 
 // Camera is the camera's end of one session.
 type Camera struct {
 	cfg     CameraConfig
 	id      envelope.SessionID
-	offer   *offer
+	offer   *handshake.Offer
 	carrier media.Carrier
 	in, out envelope.Mailbox
 	outbox  *outbox
-	events  chan func() error // run by Run's goroutine, which owns all that follows
+	events  chan func() error // run by Run's goroutine, which owns the fields below
 	work    sync.WaitGroup
 
 	peer      *peer
-	sender    *sender
-	explainer *explainer
+	sender    *stream.Sender
+	explainer *path.Explainer
 	puncher   *puncher
-	records   *recordKeys // nil until there is a secret
-	arrivals  arrivals
+	records   *handshake.RecordKeys // nil until there is a secret
+	inbox     handshake.Inbox
 	greeted   bool
-	told      string // the trouble last told
+	told      string // the last trouble that we told the viewer
 	live      bool
-	leaves    bool // and is not left: it says bye
+	leaves    bool // we are ending the session, so say bye
 	ticks     int
 }
 
-// NewCamera checks an offer and prepares the session; Run starts it.
+// NewCamera checks an offer and prepares the session. Run starts it.
 func NewCamera(cfg CameraConfig) (*Camera, error) {
-	o, err := parseOffer(cfg.Offer.Body)
+	o, err := handshake.ParseOffer(cfg.Offer.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +61,7 @@ func NewCamera(cfg CameraConfig) (*Camera, error) {
 			break
 		}
 	}
+
 	if c.carrier == 0 && !o.Still {
 		return nil, ErrNoCarrier
 	}
@@ -66,11 +71,15 @@ func NewCamera(cfg CameraConfig) (*Camera, error) {
 	return c, nil
 }
 
-// Watch is the id that the viewer gives all sessions of one person's watching; zero if it gives none.
-func (c *Camera) Watch() (id WatchID) {
+// Watch returns the id that the viewer gives to all sessions in which one person watches. It is zero if the offer has
+// none.
+func (c *Camera) Watch() (id handshake.WatchID) {
 	copy(id[:], c.offer.Watch)
 	return id
 }
+
+// Nonce returns the nonce of an earlier refusal that the viewer repeats, or nil if it repeats none.
+func (c *Camera) Nonce() []byte { return c.offer.Nonce }
 
 func (c *Camera) do(ctx context.Context, f func() error) {
 	select {
@@ -79,7 +88,8 @@ func (c *Camera) do(ctx context.Context, f func() error) {
 	}
 }
 
-// Run answers the offer and serves the viewer until ctx ends, the viewer leaves (nil), or the connection breaks.
+// Run answers the offer and serves the viewer until ctx ends or the viewer leaves, and then returns nil, or until the
+// connection breaks.
 func (c *Camera) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -89,6 +99,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
+
 	c.outbox.open(ctx)
 	defer c.close(cancel)
 	if err := c.answer(); err != nil {
@@ -100,6 +111,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		return true
 	})
 	defer stop()
+
 	patience := time.NewTimer(connectWait)
 	defer patience.Stop()
 	ticker := time.NewTicker(time.Second)
@@ -115,12 +127,13 @@ func (c *Camera) Run(ctx context.Context) error {
 		case <-ticker.C:
 			err = errors.Join(c.tellTrouble(), c.tellSending())
 			c.tellPackets()
-			c.explainer.tick()
+			c.explainer.Tick()
 		case <-patience.C:
 			if !c.live {
-				err = fmt.Errorf("%w: no way to the viewer was found within %s", ErrLost, connectWait)
+				err = noWayError{"viewer"}
 			}
 		}
+
 		if errors.Is(err, errLeft) {
 			return nil
 		}
@@ -130,61 +143,100 @@ func (c *Camera) Run(ctx context.Context) error {
 	}
 }
 
-// errLeft ends Run when the viewer has said goodbye.
+// errLeft ends Run when the viewer has left.
 var errLeft = errors.New("the viewer left")
 
-// hides says whether this end is to show no address of its own: either end may ask for that.
+// hides reports whether this end must not show its address. Either end may ask for that.
 func (c *Camera) hides() bool { return c.cfg.RelayOnly || c.offer.RelayOnly }
 
 func (c *Camera) connect(ctx context.Context) error {
-	pacer := newPacer()
-	p, err := newPeer(ctx, peerConfig{carriers: []media.Carrier{c.carrier}, turn: c.offer.TURN, trust: c.cfg.TLS, relayOnly: c.hides(), loopback: c.cfg.Loopback, feedback: pacer.report, network: c.cfg.network, log: c.cfg.Logger})
+	pacer := congestion.NewPacer()
+	p, err := newPeer(ctx, peerConfig{
+		carriers:  []media.Carrier{c.carrier},
+		turn:      c.offer.TURN,
+		trust:     c.cfg.TLS,
+		relayOnly: c.hides(),
+		loopback:  c.cfg.Loopback,
+		feedback:  pacer.Report,
+		network:   c.cfg.network,
+		log:       c.cfg.Logger,
+	})
 	if err != nil {
 		return err
 	}
-	track, err := newTrack(c.carrier)
+
+	track, err := stream.NewTrack(c.carrier)
 	var rtp *webrtc.RTPSender
 	if err == nil {
 		rtp, err = p.pc.AddTrack(track)
 	}
+
 	if err == nil {
-		err = p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.offer.SDP})
+		err = p.setRemote(webrtc.SDPTypeOffer, c.offer.SDP, c.cfg.Logger)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrOffer, errors.Join(err, p.pc.Close()))
 	}
+
 	c.peer = p
-	c.sender = newSender(track, pacer, c.carrier, &selection{main: c.cfg.Stream, low: c.cfg.Low}, c.cfg.Logger)
+	c.sender = stream.NewSender(track, pacer, c.carrier, stream.NewSelector(c.cfg.Stream, c.cfg.Low), c.cfg.Logger)
 	c.work.Go(func() { c.readRTCP(ctx, rtp) })
-	p.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
-		c.do(ctx, func() error { return c.candidate(ctx, candidate) })
-	})
-	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
-		c.do(ctx, func() error { return c.stateChanged(ctx, s) })
-	})
-	p.data.OnOpen(func() { c.do(ctx, func() error { return c.greet() }) })
-	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
-		c.do(ctx, func() error { return c.dataArrived(ctx, m.Data) })
-	})
-	p.pc.SCTP().OnClose(func(error) { c.do(ctx, func() error { return errLeft }) }) // without a word
-	x := newExplainer("camera", p, c.offer.TURN, hiding{viewer: c.offer.RelayOnly, camera: c.cfg.RelayOnly})
-	x.onPath, x.work, x.do = c.cfg.OnPath, &c.work, func(f func() error) { c.do(ctx, f) }
-	x.tell = func(n network) error { return c.sendData(message{Type: "network", Network: &n}) }
-	c.explainer = x
-	c.puncher = newPuncher(x, c.sendData, c.cfg.Logger)
-	x.run(ctx)
+	c.handleEvents(ctx)
+	c.explainPath(ctx)
 	return nil
 }
 
+// handleEvents makes the connection's events run on Run's goroutine.
+func (c *Camera) handleEvents(ctx context.Context) {
+	pc, data := c.peer.pc, c.peer.data
+	pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
+		c.do(ctx, func() error { return c.candidate(ctx, candidate) })
+	})
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		c.do(ctx, func() error { return c.stateChanged(ctx, s) })
+	})
+
+	data.OnOpen(func() { c.do(ctx, c.greet) })
+	data.OnMessage(func(m webrtc.DataChannelMessage) {
+		c.do(ctx, func() error { return c.dataArrived(ctx, m.Data) })
+	})
+	pc.SCTP().OnClose(func(error) { // the viewer left without a bye
+		c.do(ctx, func() error { return errLeft })
+	})
+	pc.OnDataChannel(func(*webrtc.DataChannel) {
+		c.do(ctx, func() error { return ErrChannel })
+	})
+}
+
+// explainPath starts the explainer, which follows the session's path, and the puncher, which finds a better one.
+func (c *Camera) explainPath(ctx context.Context) {
+	do := func(f func() error) { c.do(ctx, f) }
+	c.explainer = path.NewExplainer(path.ExplainerConfig{
+		Role:     "camera",
+		PC:       c.peer.pc,
+		Servers:  c.offer.TURN.ServerURLs(),
+		Hides:    path.Hiding{Viewer: c.offer.RelayOnly, Camera: c.cfg.RelayOnly},
+		CanPunch: c.peer.sockets != nil,
+		Tell: func(n handshake.Network) error {
+			return c.sendData(handshake.Message{Type: "network", Network: &n})
+		},
+		OnPath: c.cfg.OnPath,
+		Do:     do,
+		Work:   &c.work,
+	})
+	c.puncher = newPuncher(c.peer, false, c.offer.TURN.ServerURLs(), c.sendData, do, &c.work, c.cfg.Logger)
+	c.explainer.Run(ctx)
+}
+
 func (c *Camera) greet() error {
-	err := c.sendData(message{Type: "hello", Name: c.cfg.Name})
-	c.explainer.listened()
+	err := c.sendData(handshake.Message{Type: "hello", Name: c.cfg.Name})
+	c.explainer.Listened()
 	return err
 }
 
-// readRTCP takes the viewer's reports until the connection closes: retransmissions happen on the way, and a browser that plays
-// the track asks for a keyframe by PLI (RFC 4585, section 6.3.1). Behind the vp8 carrier its own decoder does not see the picture,
-// so there only the keyframe record counts.
+// readRTCP reads the viewer's reports until the connection closes. They ask for lost packets. A browser that plays the
+// track also asks for a keyframe by PLI (RFC 4585, section 6.3.1). With the vp8 carrier, the browser's own decoder does
+// not see the picture, so only the keyframe record counts there.
 func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 	for {
 		packets, _, err := rtp.ReadRTCP()
@@ -194,10 +246,10 @@ func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 		for _, p := range packets {
 			switch p := p.(type) {
 			case *rtcp.TransportLayerNack:
-				c.sender.miss(p)
+				c.sender.SendAgain(p)
 			case *rtcp.PictureLossIndication:
 				if c.carrier == media.H264Carrier {
-					c.do(ctx, func() error { c.sender.again(); return nil })
+					c.do(ctx, func() error { c.sender.Restart(); return nil })
 				}
 			}
 		}
@@ -205,41 +257,45 @@ func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 }
 
 func (c *Camera) deliver(d signaling.Delivery) error {
-	if c.arrivals.again(d) {
+	if c.inbox.OpenedBefore(d) {
 		return nil
 	}
-	m, err := c.records.signaling.in.open(d.Body)
+	m, err := c.records.Signaling.Open(d.Body)
 	if err != nil {
 		if c.reject(err) {
 			d.Reject()
 		}
 		return nil
 	}
-	c.arrivals.opened(d)
+
+	c.inbox.NoteOpened(d)
 	switch m.Type {
 	case "candidate":
 		c.peer.addCandidate(m, c.cfg.Logger)
-		c.explainer.candidate(m)
+		c.explainer.OtherCandidate(m.Candidate)
 	case "bye":
 		return errLeft
 	}
+
 	return nil
 }
 
-// reject says whether a record is foreign, and tells it; a viewer's own fault is no alarm.
+// reject reports whether a record is foreign, and calls OnReject if it is. A mere fault of the viewer is no reason for
+// alarm.
 func (c *Camera) reject(err error) bool {
 	c.cfg.Logger.Debug("session record", "err", err)
-	if !foreign(err) {
+	if !handshake.IsForeign(err) {
 		return false
 	}
 	if c.cfg.OnReject != nil {
 		c.cfg.OnReject(Rejection{"record", err})
 	}
+
 	return true
 }
 
 func (c *Camera) dataArrived(ctx context.Context, wire []byte) error {
-	m, err := c.records.data.in.open(wire)
+	m, err := c.records.Data.Open(wire)
 	if err != nil {
 		c.reject(err)
 		return nil
@@ -251,25 +307,28 @@ func (c *Camera) dataArrived(ctx context.Context, wire []byte) error {
 	if !c.greeted {
 		return nil
 	}
+
 	switch m.Type {
 	case "challenge":
-		c.sender.answerTo(m.Challenge)
+		c.sender.AnswerChallenge(m.Challenge)
+		c.sender.ViewerBusy(float64(min(max(m.Busy, 0), 100)) / 100)
 	case "keyframe":
-		c.sender.again()
+		c.sender.Restart()
 	case "network":
-		c.explainer.heard(m.Network)
+		c.explainer.Heard(m.Network)
 	case "punch":
 		c.puncher.heard(ctx, c.explainer, m.Punch)
 	case "bye":
 		return errLeft
 	}
+
 	return nil
 }
 
-// candidate takes one of this end's; nil: there are no more, but for those of opened ports.
+// candidate handles a candidate of this end. nil means that no more will come, except those of opened ports.
 func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) error {
 	if candidate == nil {
-		c.explainer.gathered()
+		c.explainer.Gathered()
 	}
 	if c.cfg.PortMapper != nil && !c.hides() && !c.cfg.Loopback && opens(candidate) {
 		c.work.Go(func() {
@@ -278,14 +337,19 @@ func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) 
 			})
 		})
 	}
+
 	return c.sendCandidate(candidate)
 }
 
 func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
-	wire, err := c.records.signaling.out.seal(candidateMessage(outgoing(candidate)))
+	if !c.peer.offers(candidate) {
+		return nil
+	}
+	wire, err := c.records.Signaling.Seal(candidateMessage(outgoing(candidate)))
 	if err != nil {
 		return err
 	}
+
 	c.outbox.post(wire)
 	return nil
 }
@@ -298,13 +362,13 @@ func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState)
 			if c.cfg.OnLive != nil {
 				c.cfg.OnLive()
 			}
-			c.work.Go(func() { c.sender.run(ctx) })
+			c.work.Go(func() { c.sender.Run(ctx) })
 		}
 	case webrtc.PeerConnectionStateDisconnected:
 		if c.cfg.OnStall != nil {
 			c.cfg.OnStall()
 		}
-	case webrtc.PeerConnectionStateClosed: // DTLS said goodbye
+	case webrtc.PeerConnectionStateClosed: // the viewer closed DTLS
 		return errLeft
 	case webrtc.PeerConnectionStateFailed:
 		return ErrLost
@@ -312,34 +376,10 @@ func (c *Camera) stateChanged(ctx context.Context, s webrtc.PeerConnectionState)
 	return nil
 }
 
-// tellPackets tells of media that reached this end and is not the viewer's, which sends none but reports.
-func (c *Camera) tellPackets() {
-	if err := c.peer.packets.since(); err != nil && c.cfg.OnReject != nil {
-		c.cfg.OnReject(Rejection{"packet", err})
-	}
-}
-
-// tellTrouble says once what changed about the picture's troubles.
-func (c *Camera) tellTrouble() error {
-	trouble := c.sender.trouble()
-	if state := c.cfg.Stream.State(); !state.Live {
-		trouble = state.String()
-	}
-	if trouble == c.told || !c.greeted {
-		return nil
-	}
-	c.told = trouble
-	code := "trouble"
-	if trouble == "" {
-		code = "ok"
-	}
-	return c.sendData(message{Type: "status", Code: code, Text: trouble})
-}
-
-func (c *Camera) sendData(m message) error { return c.peer.send(c.records, m) }
+func (c *Camera) sendData(m handshake.Message) error { return c.peer.send(c.records, m) }
 
 func (c *Camera) close(cancel context.CancelFunc) {
-	c.explainer.finish(c.records != nil)
+	c.explainer.Finish(c.records != nil)
 	c.peer.end(c.leaves, c.records, c.outbox, cancel, c.cfg.Logger)
 	c.work.Wait()
 }

@@ -1,43 +1,57 @@
 package session
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
+	"time"
 
 	"github.com/pion/transport/v5"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
-	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/stream"
 )
-
-// Stream is the camera's picture, as a session needs it: *media.Feed has it.
-type Stream interface {
-	// Subscribe gives the current group of pictures at once, then what follows.
-	Subscribe() *media.Subscription
-	// State says how the input is doing.
-	State() media.State
-}
 
 // CameraConfig is what a camera's end of a session needs.
 type CameraConfig struct {
 	Pair      *envelope.Pair
 	Signal    Signal
-	Ticket    []byte          // admits the session's mailboxes
-	Offer     envelope.Opened // the offer, opened once and marked against replay by the caller
+	Ticket    []byte          // admits the session's mailboxes at the relay
+	Offer     envelope.Opened // the offer; the caller has opened it once and recorded it against replay
 	OfferWire []byte          // the exact bytes it came in
 	Name      string
-	Stream    Stream
-	Low       Stream      // the same at a lower rate, for viewers whose network does not carry Stream; nil: there is none
-	TLS       *tls.Config // whom TURN servers over TLS are trusted by; nil: the system's roots
-	RelayOnly bool        // show the viewer and its network no address of ours but the relay's; it may ask for that too
+	Stream    stream.Stream
+	// the same picture at a lower rate, for viewers whose network does not carry Stream; nil if there is none
+	Low       stream.Stream
+	TLS       *tls.Config // verifies TURN servers over TLS; nil means the system's roots
+	RelayOnly bool        // show the viewer and its network only the relay's address; the viewer may ask for this too
 	Loopback  bool
 	Logger    *slog.Logger
 
-	PortMapper PortMapper      // nil: no port is opened
-	OnLive     func()          // the viewer is connected. May be nil
-	OnStall    func()          // for a while nothing has arrived from the viewer. May be nil
-	OnPath     func(Path)      // as OnReject; also at the session's end
-	OnReject   func(Rejection) // what arrived and did not open; called from the session's goroutines, it must not block. May be nil
+	Now        func() time.Time // dates replies; nil means time.Now
+	PortMapper PortMapper       // nil if no port is to be opened
+	OnLive     func()           // called when the viewer is connected. May be nil
+	OnStall    func()           // called when nothing has arrived from the viewer for a while. May be nil
+	OnPath     func(path.Path)  // also called at the session's end. Like OnReject, it must not block and may be nil
+	// called with what arrived and did not open, from the session's goroutines; it must not block. May be nil
+	OnReject func(Rejection)
 
-	network transport.Net // tests have one of their own
+	network transport.Net // nil except in tests
+}
+
+// received returns the offer in the form that package handshake expects.
+func (c CameraConfig) received() handshake.Received {
+	return handshake.Received{Pair: c.Pair, Opened: c.Offer, Wire: c.OfferWire, Now: c.Now}
+}
+
+// Refuse tells a viewer why there is no session.
+func Refuse(ctx context.Context, cfg CameraConfig, why handshake.Refusal) error {
+	received := cfg.received()
+	wire, err := received.Refuse(why)
+	if err != nil {
+		return err
+	}
+	return cfg.Signal.Send(ctx, admitted(received.ReplyMailbox(), cfg.Ticket), wire, messageTTL)
 }

@@ -11,17 +11,20 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// film is a camera's picture as an encoder makes it: groups of pictures at a rate, a keyframe six times as large as the
-// others, whose sizes vary by a fifth. Each access unit holds its number, so that the viewer's end can be judged.
+// film is a camera's picture as an encoder makes it: groups of pictures at a fixed rate. A keyframe is six times as
+// large as the other pictures, and sizes vary by a fifth. Each access unit holds its number, so that screen can judge
+// what the viewer's end gets.
 type film struct {
 	*media.Broadcast
 	bitrate, perSecond, group int
-	low                       *film // the same pictures at a lower rate; nil: there is none
+	low                       *film // the same pictures at a lower rate; nil if there are none
 
 	mu    sync.Mutex
-	shot  []time.Time // guarded by mu; when each access unit was captured
+	shot  []time.Time // guarded by mu; the time at which each access unit was captured
 	bytes int         // guarded by mu
 }
 
@@ -53,44 +56,47 @@ func (f *film) shoot(n int, random *rand.Rand, mark byte) {
 		size = 6 * delta
 	}
 	size = size*4/5 + random.IntN(size*2/5)
+
 	data := append(make([]byte, 0, size), 0, 0, 0, 1, 0x41)
 	if key {
 		data[4] = 0x65
 	}
 	data = append(binary.BigEndian.AppendUint32(data, uint32(n)), mark)
+
 	f.mu.Lock()
 	f.shot, f.bytes = append(f.shot, time.Now()), f.bytes+size
 	f.mu.Unlock()
-	f.Send(media.AccessUnit{Data: data[:size], Keyframe: key, Captured: time.Now()})
+	f.Send(media.AccessUnit{Data: data[:size], Keyframe: key, Captured: sessiontest.Clock().Now()})
 }
 
-// screen judges what a decoder would show: a keyframe, and what follows it without a gap. A picture is shown once, however
-// often it comes.
+// screen judges what a decoder would show: a keyframe, and what follows it without a gap. It shows a picture once,
+// however often the picture arrives.
 type screen struct {
 	film *film
 
 	mu        sync.Mutex
-	chain     bool            // guarded by mu; the next number can be decoded
-	last      int             // guarded by mu; the number before it
-	first     int             // guarded by mu; shown
-	newest    int             // guarded by mu; shown
-	times     []time.Time     // guarded by mu; when each new picture was shown
-	late      []time.Duration // guarded by mu; how long after it was captured
-	spoiled   int             // guarded by mu; what came and could not be decoded
-	repeated  int             // guarded by mu; what came again
-	turns     []bool          // guarded by mu; whether the lower film was shown, one after the other
-	status    []string        // guarded by mu
-	sending   []Sending       // guarded by mu
-	rejection []string        // guarded by mu
+	chain     bool                  // guarded by mu; the picture after last can be decoded
+	last      int                   // guarded by mu; the number of the last picture that arrived
+	first     int                   // guarded by mu; the first number shown
+	newest    int                   // guarded by mu; the highest number shown
+	times     []time.Time           // guarded by mu; when each new picture was shown
+	late      []time.Duration       // guarded by mu; how long after its capture each was shown
+	spoiled   int                   // guarded by mu; how many arrived and could not be decoded
+	repeated  int                   // guarded by mu; how many arrived again
+	turns     []bool                // guarded by mu; for each change of film, whether it was to the lower one
+	status    []string              // guarded by mu
+	sending   []handshake.SendStats // guarded by mu
+	rejection []string              // guarded by mu
 }
 
-func (s *screen) frame(f Frame) {
+func (s *screen) frame(f handshake.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := int(binary.BigEndian.Uint32(f.AccessUnit[5:]))
 	if lower := f.AccessUnit[9] == 1; len(s.turns) == 0 || s.turns[len(s.turns)-1] != lower {
 		s.turns = append(s.turns, lower)
 	}
+
 	s.chain = f.Keyframe || s.chain && n == s.last+1
 	s.last = n
 	switch {
@@ -110,7 +116,7 @@ func (s *screen) frame(f Frame) {
 	}
 }
 
-// gaps are the times between pictures, up to end.
+// gaps returns how long each picture stayed until the next one, the last one until end.
 func (s *screen) gaps(end time.Time) (gaps []time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,6 +127,7 @@ func (s *screen) gaps(end time.Time) (gaps []time.Duration) {
 		}
 		gaps = append(gaps, next.Sub(t))
 	}
+
 	return gaps
 }
 
@@ -135,12 +142,14 @@ func histogram(gaps []time.Duration) string {
 				n++
 			}
 		}
+
 		if limit == 1<<30 {
 			fmt.Fprintf(&b, " more:%d", n)
 		} else {
 			fmt.Fprintf(&b, " %d:%d", limit, n)
 		}
 	}
+
 	return b.String()
 }
 

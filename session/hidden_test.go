@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"regexp"
@@ -9,23 +10,36 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/transport/v5"
-
 	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/turnclient"
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/sessiontest"
 	"github.com/peephole-cam/peephole/turn"
 )
 
-// grantOf runs a TURN server of the test's own and returns the credentials of one session's two ends.
-func grantOf(t *testing.T) (viewer, camera *TURN) {
+// grantOf runs a TURN server for the test and returns the credentials of one session's two ends.
+func grantOf(t *testing.T) (viewer, camera *handshake.TURN) {
 	t.Helper()
-	keys, err := turn.NewKeys(fresh(turn.MinSecret), nil)
+	keys, err := turn.NewKeys(sessiontest.Random(turn.MinSecret), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys})
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	server, err := turn.New(turn.Config{Address: "127.0.0.1:0", Keys: keys, Streams: []net.Listener{tcp}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls := []string{
+		fmt.Sprintf("turn:%s?transport=udp", server.Addresses().UDP),
+		fmt.Sprintf("turn:%s?transport=tcp", tcp.Addr()),
+	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
@@ -35,52 +49,64 @@ func grantOf(t *testing.T) (viewer, camera *TURN) {
 			t.Error(err)
 		}
 	})
+
 	g, err := keys.Grant("payer", time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := func(c turn.Credential) *TURN {
-		return &TURN{URLs: server.URLs("127.0.0.1", "127.0.0.1"), Username: c.Username, Credential: c.Password}
+	end := func(c turn.Credential) *handshake.TURN {
+		return &handshake.TURN{URLs: urls, Username: c.Username, Credential: c.Password}
 	}
+
 	return end(g.Viewer), end(g.Camera)
 }
 
-// heardOf is what a peer who holds a session's keys reads in all that went through the relay: descriptions and candidates.
+// heardOf returns the descriptions and candidates that someone with the session's keys can read in everything that went
+// through the relay.
 func heardOf(t *testing.T, h *house, v *Viewer, ours *envelope.Pair) (descriptions, candidates []string) {
 	t.Helper()
-	viewers, cameras := &recordReceiver{key: v.records.signaling.out.key}, &recordReceiver{key: v.records.signaling.in.key}
+	var viewers, cameras *handshake.RecordKeys // nil before the answer
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, body := range h.sent {
 		if o, err := ours.Open(v.cfg.Box, body, time.Now()); err == nil {
-			parsed, err := parseOffer(o.Body)
+			parsed, err := handshake.ParseOffer(o.Body)
 			if err != nil {
 				t.Fatal(err)
 			}
 			descriptions = append(descriptions, parsed.SDP)
 			continue
 		}
-		if a, err := v.handshake.open(body, time.Now()); err == nil {
+
+		a, secret, err := handshake.NewInbox().OpenReply(v.offerer, signaling.Delivery{Body: body})
+		if err == nil && a != nil {
 			descriptions = append(descriptions, a.SDP)
+			viewers, cameras = secret.RecordKeys(envelope.ToCamera), secret.RecordKeys(envelope.ToViewer)
 			continue
 		}
-		m, err := viewers.open(body)
-		if err != nil {
-			m, err = cameras.open(body)
+
+		if viewers == nil {
+			t.Fatalf("%d bytes went through the relay before the answer", len(body))
 		}
+		m, err := cameras.Signaling.Open(body) // the viewer's records
+		if err != nil {
+			m, err = viewers.Signaling.Open(body)
+		}
+
 		switch {
 		case err == nil && m.Type == "candidate":
 			candidates = append(candidates, m.Candidate)
-		case err != nil && !mayBeChunk(body):
-			t.Errorf("%d bytes went through the relay, and nobody knows what they are", len(body))
+		case err != nil && !handshake.MayBeChunk(body):
+			t.Errorf("%d bytes of an unknown kind went through the relay", len(body))
 		}
 	}
+
 	return descriptions, candidates
 }
 
 var related = regexp.MustCompile(` raddr (\S+) rport (\d+)`)
 
-// tells are the addresses of either end in descriptions and candidates, those that say nothing left out.
+// tells returns the lines and candidates that tell an address of either end.
 func tells(t *testing.T, descriptions, candidates []string) (addresses []string) {
 	t.Helper()
 	for _, d := range descriptions {
@@ -93,23 +119,27 @@ func tells(t *testing.T, descriptions, candidates []string) (addresses []string)
 			}
 		}
 	}
+
 	for _, c := range candidates {
 		fields := strings.Fields(c)
 		if len(fields) < 8 {
-			continue // no more are to come
+			continue // the empty candidate that ends them
 		}
 		if r := related.FindStringSubmatch(c); r != nil && (r[1] != "0.0.0.0" || r[2] != "9") {
 			addresses = append(addresses, c)
 		}
-		if ip, err := netip.ParseAddr(fields[4]); err != nil || fields[7] != "relay" || !relayedAddresses.Contains(ip) {
+
+		if ip, err := netip.ParseAddr(fields[4]); err != nil || fields[7] != "relay" ||
+			!turnclient.RelayedAddresses.Contains(ip) {
 			addresses = append(addresses, c)
 		}
 	}
+
 	return addresses
 }
 
-// Whoever of the two asks to hide, neither tells the other an address of its own: what a peer opens holds relayed candidates alone, and
-// no related address. When nobody asks the same eye sees addresses.
+// If either end asks to hide, neither tells the other an address of its own: a peer that opens everything finds only
+// relayed candidates, and no related address. If neither asks, the same check does find addresses.
 func TestHiddenTellNoAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
@@ -126,15 +156,17 @@ func TestHiddenTellNoAddress(t *testing.T) {
 			h := newHouse(t, &camera, quiet())
 			h.hides, h.viewer.RelayOnly = tt.camera, tt.viewer
 			h.viewer.TURN, h.viewer.CameraTURN = grantOf(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
+
 			frames, why := 0, ""
-			h.viewer.OnFrame = func(f Frame) {
+			h.viewer.OnFrame = func(f handshake.Frame) {
 				if frames++; frames == 20 {
 					cancel()
 				}
 			}
-			h.viewer.OnPath = func(p Path) { why = p.Why }
+
+			h.viewer.OnPath = func(p path.Path) { why = p.Why }
 			v, err := NewViewer(h.viewer)
 			if err != nil {
 				t.Fatal(err)
@@ -142,44 +174,16 @@ func TestHiddenTellNoAddress(t *testing.T) {
 			if err := v.Run(ctx); err != nil || frames < 20 {
 				t.Fatalf("%d frames, %v", frames, err)
 			}
+
 			<-h.camera
 			descriptions, candidates := heardOf(t, h, v, camera.Pair)
 			told := tells(t, descriptions, candidates)
-			if hidden := tt.viewer || tt.camera; len(descriptions) != 2 || len(candidates) < 4 || hidden != (len(told) == 0) || !strings.HasSuffix(why, tt.why) {
-				t.Errorf("%q; %d descriptions and %d candidates tell of %q", why, len(descriptions), len(candidates), told)
+			if hidden := tt.viewer ||
+				tt.camera; len(descriptions) != 2 || len(candidates) < 4 || hidden != (len(told) == 0) ||
+				!strings.HasSuffix(why, tt.why) {
+				t.Errorf("%q; %d descriptions and %d candidates tell of %q", why, len(descriptions), len(candidates),
+					told)
 			}
 		})
 	}
-}
-
-// A host candidate's socket sends nothing to a relayed address, which whoever had it in the world would see come from this network.
-func TestHostSendsNothingToRelayedAddresses(t *testing.T) {
-	network, err := newTurnNet(nil, nil, nil, nat64{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := network.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer at.Close()
-	sink := &counting{UDPConn: at.(hostConn).UDPConn}
-	at = hostConn{sink, nat64{}}
-	for address, want := range map[string]int{"198.18.0.1": 0, "::ffff:198.19.255.255": 0, "198.20.0.1": 1, "192.0.2.1": 1, "2001:db8::1": 1} {
-		sink.sent = 0
-		if n, err := at.WriteTo([]byte("check"), &net.UDPAddr{IP: net.ParseIP(address), Port: 5000}); n != 5 || err != nil || sink.sent != want {
-			t.Errorf("%s: %d packets sent, want %d; %v", address, sink.sent, want, err)
-		}
-	}
-}
-
-// counting counts what it is given to send, and sends nothing.
-type counting struct {
-	transport.UDPConn
-	sent int
-}
-
-func (c *counting) WriteTo(b []byte, _ net.Addr) (int, error) {
-	c.sent++
-	return len(b), nil
 }

@@ -15,16 +15,18 @@ import (
 	"github.com/pion/transport/v5/deadline"
 )
 
-// quality is what a line does to the packets of one direction. Rate counts bytes as IPv4 does.
+// quality is what a line does to the packets of one direction. The rate includes the IPv4 and UDP headers.
 type quality struct {
 	delay  time.Duration // one way
-	jitter time.Duration // up to so much more, packet by packet; the order stays
-	naps   time.Duration // for up to so long in every napEvery nothing is delivered, as at a radio or a machine that has other work
-	loss   float64       // share of the packets that are lost, each by a chance of its own
-	burst  float64       // that of a packet which follows a lost one; 0: the same
-	rate   int           // bit/s; 0: without limit
-	queue  time.Duration // the longest wait for the rate; what would wait longer is dropped
-	parity int           // after so many packets one more is sent, as large as the largest, that makes up for any one of them; 0: none is
+	jitter time.Duration // added delay of up to this much, drawn for each packet; the order stays
+	// in every napEvery, nothing is delivered for up to this long, as with a radio or a machine that has other work
+	naps  time.Duration
+	loss  float64       // the chance of each packet to be lost
+	burst float64       // the same for a packet that follows a lost one; 0 means loss
+	rate  int           // bit/s; 0 means no limit
+	queue time.Duration // the longest wait for the rate; what would wait longer is dropped
+	// after this many packets, one more is sent, as large as the largest, that can replace any one; 0 means none
+	parity int
 }
 
 const napEvery = 400 * time.Millisecond
@@ -33,18 +35,18 @@ const napEvery = 400 * time.Millisecond
 type line struct {
 	mu         sync.Mutex
 	quality    quality      // guarded by mu
-	free       time.Time    // guarded by mu; when what waits for the rate is sent
+	free       time.Time    // guarded by mu; when everything that waits for the rate has been sent
 	random     *rand.Rand   // guarded by mu
 	sent       int          // guarded by mu; bytes, headers included, lost ones too
 	overflowed int          // guarded by mu; packets
-	tap        func([]byte) // guarded by mu; sees what begins its way; may be nil
-	last       time.Time    // guarded by mu; when the last one is delivered
-	group      group        // guarded by mu; since the last parity packet
-	losing     bool         // guarded by mu; the last one was lost
+	tap        func([]byte) // guarded by mu; sees each packet that is pushed; may be nil
+	last       time.Time    // guarded by mu; when the last packet is delivered
+	group      group        // guarded by mu; the packets since the last parity packet
+	losing     bool         // guarded by mu; the last packet was lost
 	queue      chan parcel
 }
 
-// group is what one parity packet is made of.
+// group is the packets from which one parity packet is made.
 type group struct {
 	packets, longest int
 	missing          []parcel
@@ -66,14 +68,15 @@ func (l *line) set(q quality) {
 	l.quality = q
 }
 
-// counted is how many bytes were sent and how many packets overflowed so far: some of pion's goroutines outlive a session by a moment.
+// counted returns how many bytes have been sent and how many packets have overflowed so far. It locks, because some of
+// pion's goroutines outlive a session by a moment.
 func (l *line) counted() (sent, overflowed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.sent, l.overflowed
 }
 
-// push takes a packet that begins its way.
+// push puts a packet on the line.
 func (l *line) push(p parcel) {
 	const headers = 28 // IPv4 and UDP
 	l.mu.Lock()
@@ -81,6 +84,7 @@ func (l *line) push(p parcel) {
 	if l.tap != nil {
 		l.tap(p.data)
 	}
+
 	arrives := l.carry(&p, len(p.data)+headers)
 	if arrives {
 		l.arrive(p)
@@ -90,13 +94,14 @@ func (l *line) push(p parcel) {
 	}
 }
 
-// protect sends a parity packet when it is time for one. It is called with mu held.
+// protect sends a parity packet when it is time for one. mu must be held.
 func (l *line) protect(p parcel, arrives bool) {
-	const headers, more = 28, 12 // IPv4 and UDP; what it is made of
+	const headers, more = 28, 12 // IPv4 and UDP; the list of the packets that it protects
 	g := &l.group
 	if !arrives {
 		g.missing = append(g.missing, p)
 	}
+
 	g.packets, g.longest = g.packets+1, max(g.longest, len(p.data))
 	if g.packets < l.quality.parity {
 		return
@@ -109,7 +114,7 @@ func (l *line) protect(p parcel, arrives bool) {
 	*g = group{}
 }
 
-// carry says whether a packet arrives, and sets when. It is called with mu held.
+// carry reports whether a packet arrives, and sets when it is due. mu must be held.
 func (l *line) carry(p *parcel, size int) bool {
 	l.sent += size
 	now := time.Now()
@@ -117,6 +122,7 @@ func (l *line) carry(p *parcel, size int) bool {
 	if l.free.After(now) {
 		begin = l.free
 	}
+
 	if l.quality.rate > 0 {
 		if begin.Sub(now) > l.quality.queue {
 			l.overflowed++
@@ -125,20 +131,23 @@ func (l *line) carry(p *parcel, size int) bool {
 		begin = begin.Add(time.Duration(size) * 8 * time.Second / time.Duration(l.quality.rate))
 		l.free = begin
 	}
+
 	chance := l.quality.loss
 	switch q := l.quality; {
 	case q.burst > 0 && l.losing:
 		chance = q.burst
 	case q.burst > 0:
-		chance *= (1 - q.burst) / (1 - q.loss) // so many are lost in all
+		chance *= (1 - q.burst) / (1 - q.loss) // so that the share lost in all stays q.loss
 	}
-	if l.losing = l.random.Float64() < chance; l.losing { // after the queue: it has used the rate
+
+	if l.losing = l.random.Float64() < chance; l.losing { // after the queue, because a lost packet uses the rate too
 		return false
 	}
 	p.due = begin.Add(l.quality.delay)
 	if l.quality.jitter > 0 {
 		p.due = p.due.Add(time.Duration(l.random.Int64N(int64(l.quality.jitter))))
 	}
+
 	if p.due = p.due.Add(l.nap(p.due)); p.due.Before(l.last) {
 		p.due = l.last
 	}
@@ -146,7 +155,7 @@ func (l *line) carry(p *parcel, size int) bool {
 	return true
 }
 
-// arrive is called with mu held.
+// arrive notes a packet that will arrive. mu must be held.
 func (l *line) arrive(p parcel) {
 	select {
 	case l.queue <- p:
@@ -155,7 +164,7 @@ func (l *line) arrive(p parcel) {
 	}
 }
 
-// nap is how long nothing is delivered from a time on.
+// nap returns for how long from a given time on nothing is delivered.
 func (l *line) nap(at time.Time) time.Duration {
 	if l.quality.naps == 0 {
 		return 0
@@ -165,7 +174,7 @@ func (l *line) nap(at time.Time) time.Duration {
 	return max(0, long-time.Duration(at.UnixNano()%int64(napEvery)))
 }
 
-// run delivers until done.
+// run delivers packets until done is closed.
 func (l *line) run(done <-chan struct{}, deliver func(parcel)) {
 	for {
 		select {
@@ -184,7 +193,7 @@ func (l *line) run(done <-chan struct{}, deliver func(parcel)) {
 	}
 }
 
-// host is a machine with one address at one end of two lines. Only what ICE's host candidates need is there.
+// host is a machine with one address at one end of two lines. It implements only what ICE's host candidates need.
 type host struct {
 	transport.Net
 	address netip.Addr
@@ -192,11 +201,16 @@ type host struct {
 
 	mu    sync.Mutex
 	conns map[netip.AddrPort]*lineConn // guarded by mu
-	port  uint16                       // guarded by mu; the last one given
+	port  uint16                       // guarded by mu; the last port given out
 }
 
 func newHost(address string, out *line) *host {
-	return &host{address: netip.MustParseAddr(address), out: out, conns: make(map[netip.AddrPort]*lineConn), port: 40000}
+	return &host{
+		address: netip.MustParseAddr(address),
+		out:     out,
+		conns:   make(map[netip.AddrPort]*lineConn),
+		port:    40000,
+	}
 }
 
 var errNotHere = errors.New("not on this line")
@@ -216,15 +230,23 @@ func (h *host) ListenUDP(_ string, local *net.UDPAddr) (transport.UDPConn, error
 	if ip, _ := netip.AddrFromSlice(local.IP); ip.Unmap() != h.address {
 		return nil, errNotHere
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.port++
-	c := &lineConn{host: h, at: netip.AddrPortFrom(h.address, h.port), queue: make(chan parcel, 1<<12), closed: make(chan struct{}), patience: deadline.New()}
+	c := &lineConn{
+		host:     h,
+		at:       netip.AddrPortFrom(h.address, h.port),
+		queue:    make(chan parcel, 1<<12),
+		closed:   make(chan struct{}),
+		patience: deadline.New(),
+	}
+
 	h.conns[c.at] = c
 	return c, nil
 }
 
-// deliver takes what comes over the line.
+// deliver hands a packet that came over the line to its socket, if there is one.
 func (h *host) deliver(p parcel) {
 	h.mu.Lock()
 	c := h.conns[p.to]
@@ -232,6 +254,7 @@ func (h *host) deliver(p parcel) {
 	if c == nil {
 		return
 	}
+
 	select {
 	case c.queue <- p:
 	default:
@@ -271,8 +294,14 @@ func (c *lineConn) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, net.ErrClosed
 	default:
 	}
+
 	a := to.(*net.UDPAddr).AddrPort()
-	c.host.out.push(parcel{data: append([]byte(nil), b...), from: c.at, to: netip.AddrPortFrom(a.Addr().Unmap(), a.Port())})
+	c.host.out.push(parcel{
+		data: append([]byte(nil), b...),
+		from: c.at,
+		to:   netip.AddrPortFrom(a.Addr().Unmap(), a.Port()),
+	})
+
 	return len(b), nil
 }
 
@@ -286,8 +315,8 @@ func (c *lineConn) Close() error {
 	return nil
 }
 
-// The line is what the tests over it say: it has its delay, loses its share, carries its rate and no more, and keeps no more than
-// its queue.
+// The line does what the tests over it assume: it has its delay, loses its share, carries its rate and no more, and
+// queues no more than its queue allows.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1222 // 1250 with headers: 100 packets are a million bits
@@ -296,22 +325,26 @@ func TestLine(t *testing.T) {
 		done := make(chan struct{})
 		var work sync.WaitGroup
 		work.Go(func() { l.run(done, func(parcel) { arrived = append(arrived, time.Now()) }) })
+
 		send := func(packets int) (took time.Duration) {
 			arrived = nil
 			begin := time.Now()
 			for range packets {
 				l.push(parcel{data: make([]byte, size)})
 			}
+
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			return arrived[len(arrived)-1].Sub(begin)
 		}
+
 		if took := send(50); took != 570*ms || len(arrived) != 50 {
 			t.Errorf("%d of 50 packets came within %v, want 570ms", len(arrived), took)
 		}
 		if took := send(100); took != 580*ms || l.overflowed != 49 {
 			t.Errorf("the last of 100 packets came after %v and %d overflowed; want 580ms and 49", took, l.overflowed)
 		}
+
 		l.set(quality{loss: 0.2})
 		if took := send(10_000); took != 0 || len(arrived) < 7800 || len(arrived) > 8200 {
 			t.Errorf("%d of 10000 packets came within %v, want about 8000 at once", len(arrived), took)
@@ -320,10 +353,13 @@ func TestLine(t *testing.T) {
 		if send(10_000); len(arrived) < 7600 || len(arrived) > 8400 {
 			t.Errorf("%d of 10000 packets came between bursts, want about 8000", len(arrived))
 		}
-		l.set(quality{loss: 0.2, parity: 4}) // 4 of 5 come, and 4 of 5 of those that did not where at most one of five was lost: 0.8 + 0.2 * 0.8^4
+
+		// 80 % arrive. A lost one is replaced if the other four of its five arrive: 0.8 + 0.2 * 0.8^4
+		l.set(quality{loss: 0.2, parity: 4})
 		if send(10_000); len(arrived) < 8650 || len(arrived) > 8980 {
 			t.Errorf("%d of 10000 packets came with parity, want about 8820", len(arrived))
 		}
+
 		close(done)
 		work.Wait()
 	})

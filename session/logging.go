@@ -3,15 +3,16 @@ package session
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/pion/logging"
 )
 
-// loggers gives pion's parts our logger. What they say can name addresses, so none of it is above debug; what they say at
-// debug can hold ICE passwords, so that is not written at all.
+// loggers gives pion's parts our logger. Their messages can hold addresses, so all are logged at debug level. Their own
+// debug messages can hold ICE passwords, so those are not logged at all.
 type loggers struct {
 	log     *slog.Logger
-	packets *packets
+	packets *foreignPackets
 }
 
 // NewLogger implements logging.LoggerFactory.
@@ -35,3 +36,19 @@ func (l leveled) Warn(msg string)                { l.log.Debug(msg) }
 func (l leveled) Warnf(format string, a ...any)  { l.log.Debug(fmt.Sprintf(format, a...)) }
 func (l leveled) Error(msg string)               { l.log.Debug(msg) }
 func (l leveled) Errorf(format string, a ...any) { l.log.Debug(fmt.Sprintf(format, a...)) }
+
+// srtpLog is the logger of pion/srtp. It counts foreign packets.
+type srtpLog struct {
+	leveled
+	packets *foreignPackets
+}
+
+var _ logging.LeveledLogger = srtpLog{}
+
+func (l srtpLog) Info(msg string) {
+	if strings.HasPrefix(msg, unverified) {
+		l.packets.count.Add(1)
+		return
+	}
+	l.leveled.Info(msg)
+}

@@ -10,15 +10,17 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// parity adds forward error correction to the lines of TestLongLine, below RTP, as good as it can be had with one packet more for so many.
+// parity adds forward error correction to the lines of TestLongLine, below RTP: one parity packet for this many
+// packets, used as well as possible.
 var parity = flag.Int("parity", 0, "packets to one of forward error correction")
 
-// The farther away the camera, the later comes what is sent again, and the dearer is a second loss: a film of 1 Mbit/s over lines up to as long as
-// by a satellite. The last two carry less than the film, and must not lose more to copies, nor to a sender that learns too late what it does. A bubble's
-// goroutines take turns by chance: the bounds leave room for one bad minute, and are far from what it was before (doc/benchmarks.md).
+// The farther away the camera is, the later a retransmission arrives, and the more a second loss costs. A film of 1
+// Mbit/s runs over lines as long as a satellite's. The last two carry less than the film, and must not lose more to
+// copies, nor to a sender that learns of the loss too late. A bubble's goroutines take turns by chance, so the bounds
+// leave room for one bad minute; they are far better than the results before (doc/benchmarks.md).
 func TestLongLine(t *testing.T) {
 	if underRace {
-		t.Skip("a quarter of an hour in bubbles; TestThinLine has the same under the race detector")
+		t.Skip("takes a quarter of an hour in bubbles; TestThinLine covers the same code under the race detector")
 	}
 	const wide, thin = 2_000_000, 800_000
 	for _, tt := range []struct {
@@ -61,6 +63,7 @@ func TestLongLine(t *testing.T) {
 					v.add(s.run(t))
 				})
 			}
+
 			t.Log(&v)
 			if n := v.freezes(); n > tt.freezes**screenings {
 				t.Errorf("%d freezes, the longest of %v", n, quantile(v.gaps, 1))
@@ -68,6 +71,7 @@ func TestLongLine(t *testing.T) {
 			if share := float64(v.shown) / float64(max(1, v.captured)); share < tt.shown {
 				t.Errorf("%.0f %% of the pictures are shown", 100*share)
 			}
+
 			if v.spoiled > 0 || len(v.rejections) > 0 {
 				t.Errorf("%d pictures not decodable, rejected: %q", v.spoiled, v.rejections)
 			}

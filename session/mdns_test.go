@@ -10,7 +10,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// multicasts is a network that tells which UDP sockets are opened at fixed addresses.
+// multicasts is a network that notes the addresses at which UDP sockets are opened.
 type multicasts struct {
 	transport.Net
 	at chan *net.UDPAddr
@@ -24,18 +24,24 @@ func (o multicasts) ListenUDP(network string, at *net.UDPAddr) (transport.UDPCon
 	return o.Net.ListenUDP(network, at)
 }
 
-// TestHiddenAsksNoNames: an end that hides its address opens no socket for multicast DNS, nor any other.
+// TestHiddenAsksNoNames: an end that hides its address opens no socket, for multicast DNS or for anything else.
 func TestHiddenAsksNoNames(t *testing.T) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := multicasts{n, make(chan *net.UDPAddr, 64)}
-	p, err := newPeer(t.Context(), peerConfig{carriers: []media.Carrier{media.VP8Carrier}, relayOnly: true, network: o, log: quiet()})
+	p, err := newPeer(t.Context(), peerConfig{
+		carriers:  []media.Carrier{media.VP8Carrier},
+		relayOnly: true,
+		network:   o,
+		log:       quiet(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.pc.Close()
+
 	offer, err := p.pc.CreateOffer(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -43,9 +49,10 @@ func TestHiddenAsksNoNames(t *testing.T) {
 	if err := p.pc.SetLocalDescription(offer); err != nil {
 		t.Fatal(err)
 	}
+
 	select {
 	case at := <-o.at:
-		t.Errorf("a socket at %v is opened", at)
+		t.Errorf("opened a socket at %v", at)
 	default:
 	}
 }

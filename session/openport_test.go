@@ -10,11 +10,13 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// opening is a router that opens every port, at one address after the other, until it is told to end.
+// opening is a router that opens every port until ctx ends, at each of its outside addresses in turn. It refuses if it
+// has none.
 type opening struct {
 	asked   []netip.AddrPort
 	outside []netip.AddrPort
@@ -29,17 +31,25 @@ func (o *opening) Map(ctx context.Context, inside netip.AddrPort, found func(net
 	if len(o.outside) == 0 {
 		return errors.New("refused")
 	}
+
 	<-ctx.Done()
 	o.ended = true
 	return nil
 }
 
 func hostCandidate(address string) *webrtc.ICECandidate {
-	return &webrtc.ICECandidate{Foundation: "7", Priority: 2130706431, Address: address, Protocol: webrtc.ICEProtocolUDP, Port: 50000,
-		Typ: webrtc.ICECandidateTypeHost, Component: 1}
+	return &webrtc.ICECandidate{
+		Foundation: "7",
+		Priority:   2130706431,
+		Address:    address,
+		Protocol:   webrtc.ICEProtocolUDP,
+		Port:       50000,
+		Typ:        webrtc.ICECandidateTypeHost,
+		Component:  1,
+	}
 }
 
-// An opened port is told of as a server reflexive candidate that names nothing inside.
+// An opened port becomes a server reflexive candidate that names nothing inside the network.
 func TestMappedCandidate(t *testing.T) {
 	m := candidateMessage(outgoing(mapped(*hostCandidate("192.168.1.2"), netip.MustParseAddrPort("203.0.113.7:50001"))))
 	const want = "candidate:mapped7 1 udp 1694498559 203.0.113.7 50001 typ srflx raddr 0.0.0.0 rport 9"
@@ -48,8 +58,8 @@ func TestMappedCandidate(t *testing.T) {
 	}
 }
 
-// No router is asked for what no router could open.
-func TestOpens(t *testing.T) {
+// An end asks a router only for ports that a router could open.
+func TestRoutersAreAskedOnlyForWhatTheyCanOpen(t *testing.T) {
 	relayed, stream := hostCandidate("192.168.1.2"), hostCandidate("192.168.1.2")
 	relayed.Typ, stream.Protocol = webrtc.ICECandidateTypeRelay, webrtc.ICEProtocolTCP
 	for _, tt := range []struct {
@@ -73,8 +83,8 @@ func TestOpens(t *testing.T) {
 	}
 }
 
-// Each end has its port opened while the session lasts and tells the other of it; not one that hides its address, or has its relay on
-// this machine.
+// Each end keeps its port open while the session lasts, and tells the other end. It does not if it hides its address,
+// or if both ends are on one machine.
 func TestPortIsOpened(t *testing.T) {
 	first, second := netip.MustParseAddrPort("203.0.113.7:50001"), netip.MustParseAddrPort("203.0.113.8:50002")
 	for _, tt := range []struct {
@@ -91,7 +101,7 @@ func TestPortIsOpened(t *testing.T) {
 		{"hidden", true, false, []netip.AddrPort{first}, 0, 1},
 		{"on this machine", false, true, []netip.AddrPort{first}, 0, 1},
 	} {
-		keys := (&secret{key: make([]byte, 32)}).recordKeys
+		cameraKeys, viewerKeys := agreedKeys(t)
 		for _, end := range []string{"camera", "viewer"} {
 			ctx, cancel := context.WithCancel(t.Context())
 			router := &opening{outside: tt.outside}
@@ -99,15 +109,33 @@ func TestPortIsOpened(t *testing.T) {
 			events := make(chan func() error, 8)
 			var err error
 			var wait func()
+
 			if end == "camera" {
-				c := &Camera{cfg: CameraConfig{PortMapper: router, Loopback: tt.loopback, Logger: quiet()}, offer: &offer{RelayOnly: tt.relayOnly}, events: events, outbox: box,
-					records: keys(envelope.ToViewer)}
+				c := &Camera{
+					cfg:     CameraConfig{PortMapper: router, Loopback: tt.loopback, Logger: quiet()},
+					offer:   &handshake.Offer{RelayOnly: tt.relayOnly},
+					events:  events,
+					outbox:  box,
+					peer:    &peer{offered: make(quota)},
+					records: cameraKeys,
+				}
 				err, wait = c.candidate(ctx, hostCandidate("192.168.1.2")), c.work.Wait
 			} else {
-				v := &Viewer{cfg: ViewerConfig{PortMapper: router, Loopback: tt.loopback, RelayOnly: tt.relayOnly, Logger: quiet()}, events: events, outbox: box,
-					records: keys(envelope.ToCamera)}
+				v := &Viewer{
+					cfg: ViewerConfig{
+						PortMapper: router,
+						Loopback:   tt.loopback,
+						RelayOnly:  tt.relayOnly,
+						Logger:     quiet(),
+					},
+					events:  events,
+					outbox:  box,
+					peer:    &peer{offered: make(quota)},
+					records: viewerKeys,
+				}
 				err, wait = v.candidate(ctx, hostCandidate("192.168.1.2")), v.tracks.Wait
 			}
+
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,11 +144,15 @@ func TestPortIsOpened(t *testing.T) {
 					t.Error(err)
 				}
 			}
+
 			cancel()
 			wait()
-			if len(router.asked) != tt.asked || len(box.queue) != tt.sent || len(events) > 0 || tt.asked > 0 && router.ended != (tt.outside != nil) {
-				t.Errorf("%s, %s: asked for %v, %d candidates sent, ended %v", end, tt.name, router.asked, len(box.queue), router.ended)
+			if len(router.asked) != tt.asked || len(box.queue) != tt.sent || len(events) > 0 ||
+				tt.asked > 0 && router.ended != (tt.outside != nil) {
+				t.Errorf("%s, %s: asked for %v, %d candidates sent, ended %v", end, tt.name, router.asked,
+					len(box.queue), router.ended)
 			}
+
 			if tt.asked > 0 && !strings.HasPrefix(router.asked[0].String(), "192.168.1.2:50000") {
 				t.Errorf("%s, %s: asked for %v", end, tt.name, router.asked)
 			}
@@ -128,12 +160,19 @@ func TestPortIsOpened(t *testing.T) {
 	}
 }
 
-// A port that was opened before the camera's answer is given back when that says that the camera hides.
+// A port that was opened before the camera's answer is closed if the answer says that the camera hides.
 func TestPortIsClosedForOneThatHides(t *testing.T) {
 	router := &opening{outside: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.7:50001")}}
 	ports, closePorts := context.WithCancel(t.Context())
-	v := &Viewer{cfg: ViewerConfig{PortMapper: router, Logger: quiet()}, events: make(chan func() error, 8), outbox: newOutbox(nil, signaling.Mailbox{}, quiet()),
-		explainer: &explainer{}, closePorts: closePorts}
+	v := &Viewer{
+		cfg:        ViewerConfig{PortMapper: router, Logger: quiet()},
+		events:     make(chan func() error, 8),
+		peer:       &peer{offered: make(quota)},
+		outbox:     newOutbox(nil, signaling.Mailbox{}, quiet()),
+		explainer:  &path.Explainer{},
+		closePorts: closePorts,
+	}
+
 	if err := v.candidate(ports, hostCandidate("192.168.1.2")); err != nil {
 		t.Fatal(err)
 	}
@@ -143,18 +182,21 @@ func TestPortIsClosedForOneThatHides(t *testing.T) {
 		defer close(gone)
 		v.tracks.Wait()
 	}()
+
 	select {
 	case <-gone:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		closePorts()
 		t.Fatal("the port stays open")
 	}
-	v.records = (&secret{key: make([]byte, 32)}).recordKeys(envelope.ToCamera)
+
+	_, v.records = agreedKeys(t)
 	for len(v.events) > 0 {
 		if err := (<-v.events)(); err != nil {
 			t.Error(err)
 		}
 	}
+
 	if !router.ended || len(v.outbox.queue) != 0 || len(router.asked) != 1 {
 		t.Errorf("asked for %v, ended %v, %d candidates sent", router.asked, router.ended, len(v.outbox.queue))
 	}

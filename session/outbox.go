@@ -9,28 +9,34 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// outboxSize bounds what waits for a relay that is away: more than all the candidates of a session.
+// outboxSize bounds the messages that wait while the relay is away. It leaves room for all candidates of a session.
 const outboxSize = 64
 
-// byeWait is how long the end of a session waits for the relay to take the last word of it.
+// byeWait is how long the end of a session waits for the relay to accept the bye.
 const byeWait = time.Second
 
-// outbox posts one end's messages to the session mailbox in the order they were sealed in, while the session goes on.
-// A relay that is away does not end a session whose media flows: what waits too long is dropped.
+// outbox posts one end's messages to the session mailbox, in the order in which they were sealed, while the session
+// goes on. A relay that is away does not end a session whose media flows; messages that wait too long are dropped.
 type outbox struct {
 	signal Signal
 	to     signaling.Mailbox
 	queue  chan signaling.Outgoing
-	done   chan struct{} // closed when nothing is posted any more
+	done   chan struct{} // closed when posting has ended
 	stop   context.CancelFunc
 	log    *slog.Logger
 }
 
 func newOutbox(s Signal, to signaling.Mailbox, log *slog.Logger) *outbox {
-	return &outbox{signal: s, to: to, queue: make(chan signaling.Outgoing, outboxSize), done: make(chan struct{}), log: log}
+	return &outbox{
+		signal: s,
+		to:     to,
+		queue:  make(chan signaling.Outgoing, outboxSize),
+		done:   make(chan struct{}),
+		log:    log,
+	}
 }
 
-// post queues a message; a full queue drops it.
+// post queues a message. A full queue drops it.
 func (o *outbox) post(wire []byte) {
 	select {
 	case o.queue <- signaling.Outgoing{Body: wire, Until: time.Now().Add(messageTTL)}:
@@ -39,19 +45,22 @@ func (o *outbox) post(wire []byte) {
 	}
 }
 
-// open begins to post, until close.
+// open starts posting. close ends it.
 func (o *outbox) open(ctx context.Context) {
 	ctx, o.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(o.done)
-		err := o.signal.SendAll(ctx, o.to, o.queue, messageTTL, func(refusal error) { o.log.Debug("post session message", "err", refusal) })
+		err := o.signal.SendAll(ctx, o.to, o.queue, messageTTL, func(refusal error) {
+			o.log.Debug("post session message", "err", refusal)
+		})
 		if err != nil {
 			o.log.Debug("post session messages", "err", err)
 		}
 	}()
 }
 
-// close ends posting, and waits until it has ended; for a moment, if there is a last word, until the relay has that.
+// close stops posting and waits until it has stopped. If there is a last message, close first gives the relay byeWait
+// to accept it.
 func (o *outbox) close(last []byte) {
 	if last != nil {
 		o.post(last)
@@ -63,16 +72,17 @@ func (o *outbox) close(last []byte) {
 		case <-timer.C:
 		}
 	}
+
 	o.stop()
 	<-o.done
 }
 
-// mailbox is an envelope's mailbox as signaling sees it: keys and nothing else.
+// mailbox returns the part of an envelope's mailbox that signaling sees: only its keys.
 func mailbox(m envelope.Mailbox) signaling.Mailbox {
 	return signaling.Mailbox{Read: m.Read, Write: m.Write}
 }
 
-// admitted is mailbox with the camera's ticket.
+// admitted returns a mailbox with the camera's ticket.
 func admitted(m envelope.Mailbox, ticket []byte) signaling.Mailbox {
 	return signaling.Mailbox{Read: m.Read, Write: m.Write, Ticket: ticket}
 }

@@ -5,161 +5,244 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/logging"
 	"github.com/pion/rtcp"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
-	"github.com/peephole-cam/peephole/internal/punch"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/nat/punch"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/stream"
+	"github.com/peephole-cam/peephole/session/turnclient"
 )
 
-// stallAfter is how long nothing may arrive before the other end counts as out of reach for now.
+// stallAfter is how long nothing may arrive before the session counts as stalled.
 const stallAfter = 700 * time.Millisecond
 
-// reportEvery is how often a viewer's end says which packets arrived, and when.
+// reportEvery is how often a viewer's end reports which packets arrived, and when.
 const reportEvery = 50 * time.Millisecond
 
-// peerConfig is what both ends need for their end of the connection.
+// peerConfig is what either end needs for its connection.
 type peerConfig struct {
-	carriers  []media.Carrier // what may be negotiated, best first
-	turn      *TURN
-	trust     *tls.Config // of TURN servers over TLS; nil: the system's roots
+	carriers  []media.Carrier // those that this end may negotiate, best first
+	turn      *handshake.TURN
+	trust     *tls.Config // verifies TURN servers over TLS; nil means the system's roots
 	relayOnly bool
-	loopback  bool                         // also gather loopback candidates: both ends are on one machine
-	feedback  func(*rtcp.TransportLayerCC) // takes what the other end says of this one's packets; nil: this one sends no media
-	network   transport.Net                // nil: the machine's
-	nat64     nat64                        // newPeer finds it
-	log       *slog.Logger
+	loopback  bool // gather loopback candidates too: both ends are on one machine
+	// called with the other end's reports about this end's packets; nil if this end sends no media
+	feedback func(*rtcp.TransportLayerCC)
+	network  transport.Net // nil means the machine's
+	log      *slog.Logger
 }
 
-// peer is a pion PeerConnection with the data channel that every session has.
+// peer is a pion PeerConnection, with the data channel that every session has.
 type peer struct {
 	pc   *webrtc.PeerConnection
 	data *webrtc.DataChannel
 
-	sockets    *punch.Sockets // nil: ports are not guessed
-	packets    packets
-	standby    standby
-	haste      *haste
-	candidates int // of the other end, taken so far; owned by the session's goroutine
+	sockets   *punch.Sockets // nil if this end does not guess ports
+	packets   foreignPackets
+	failover  pairFailover
+	triggered *path.TriggeredCheck
+	taken     quota // counts the other end's candidates; owned by the session's goroutine
+	offered   quota // counts this end's candidates; owned by the session's goroutine
 }
 
-// newPeer makes a peer connection; when ctx ends, it connects to no TURN server any more.
+// newPeer makes a peer connection. When ctx ends, it stops connecting to TURN servers.
 func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
+	p := &peer{triggered: path.NewTriggeredCheck(), taken: make(quota), offered: make(quota)}
+	client, err := p.newTURNClient(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := p.settings(cfg, client)
+	if err != nil {
+		return nil, err
+	}
+
+	engine, err := newMediaEngine(cfg.carriers)
+	if err != nil {
+		return nil, err
+	}
+	interceptors, err := newInterceptors(engine, settings.LoggerFactory)
+	if err != nil {
+		return nil, err
+	}
+
+	api := webrtc.NewAPI(
+		webrtc.WithMediaEngine(engine),
+		webrtc.WithInterceptorRegistry(interceptors),
+		webrtc.WithSettingEngine(settings),
+	)
+	p.pc, err = api.NewPeerConnection(configuration(ctx, cfg, client))
+	if err != nil {
+		return nil, fmt.Errorf("make peer connection: %w", err)
+	}
+	if err := p.openData(); err != nil {
+		p.pc.Close()
+		return nil, err
+	}
+
+	p.pc.OnICEConnectionStateChange(p.iceStateChanged)
+	return p, nil
+}
+
+// openData makes the session's data channel, which both ends agree on beforehand.
+func (p *peer) openData() (err error) {
+	negotiated, ordered, id := true, true, uint16(0)
+	p.data, err = p.pc.CreateDataChannel("peephole", &webrtc.DataChannelInit{
+		Negotiated: &negotiated,
+		Ordered:    &ordered,
+		ID:         &id,
+	})
+	if err != nil {
+		return fmt.Errorf("make data channel: %w", err)
+	}
+	return nil
+}
+
+// iceStateChanged notes the state of ICE.
+func (p *peer) iceStateChanged(s webrtc.ICEConnectionState) {
+	p.failover.setState(s)
+	p.triggered.SetState(s)
+}
+
+// newTURNClient returns the client with whose sockets this end reaches the relay and the world.
+func (p *peer) newTURNClient(ctx context.Context, cfg peerConfig) (*turnclient.Client, error) {
+	client := turnclient.Config{Network: cfg.network, Trust: cfg.trust}
+	if cfg.turn != nil {
+		client.URLs = cfg.turn.URLs
+		client.Username, client.Credential = cfg.turn.Username, cfg.turn.Credential
+		if cfg.network == nil && !cfg.relayOnly && !cfg.loopback {
+			p.sockets = punch.NewSockets()
+			client.Sockets, client.FindNAT64 = p.sockets, true
+		}
+	}
+
+	return turnclient.New(ctx, client)
+}
+
+// newMediaEngine returns an engine that negotiates the carriers.
+func newMediaEngine(carriers []media.Carrier) (*webrtc.MediaEngine, error) {
 	engine := &webrtc.MediaEngine{}
-	for _, c := range cfg.carriers {
-		for _, parameters := range []webrtc.RTPCodecParameters{codec(c), retransmission(codec(c))} {
+	for _, c := range carriers {
+		for _, parameters := range stream.Codecs(c) {
 			if err := engine.RegisterCodec(parameters, webrtc.RTPCodecTypeVideo); err != nil {
 				return nil, fmt.Errorf("register codec: %w", err)
 			}
 		}
 	}
+
+	return engine, nil
+}
+
+// newInterceptors returns the interceptors that make reports. With pion's default logger, they would write to standard
+// output.
+func newInterceptors(engine *webrtc.MediaEngine, logger logging.LoggerFactory) (*interceptor.Registry, error) {
 	interceptors := &interceptor.Registry{}
-	// The viewer's end reports; the camera's numbers its packets itself (track).
-	if err := webrtc.ConfigureTWCCSenderWithOptions(engine, interceptors, twcc.SendInterval(reportEvery)); err != nil {
+	// The viewer's end reports; the camera's end numbers its packets itself (stream.Track).
+	err := webrtc.ConfigureTWCCSenderWithOptions(engine, interceptors, twcc.SendInterval(reportEvery),
+		twcc.WithLoggerFactory(logger))
+	if err != nil {
 		return nil, fmt.Errorf("configure transport-wide feedback: %w", err)
 	}
-	if err := webrtc.ConfigureRTCPReports(interceptors); err != nil {
+
+	receiver := []report.ReceiverOption{report.WithReceiverLoggerFactory(logger)}
+	if err := webrtc.ConfigureRTCPReportsWithOptions(interceptors, receiver,
+		report.WithSenderLoggerFactory(logger)); err != nil {
 		return nil, fmt.Errorf("configure rtcp reports: %w", err)
 	}
-	p := &peer{haste: newHaste()}
-	if cfg.turn != nil && cfg.network == nil && !cfg.relayOnly && !cfg.loopback {
-		cfg.nat64 = findNAT64(ctx)
-		p.sockets = punch.NewSockets()
-	}
-	settings, err := settings(ctx, cfg, p)
-	if err != nil {
-		return nil, err
-	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings))
-	pc, err := api.NewPeerConnection(configuration(ctx, cfg))
-	if err != nil {
-		return nil, fmt.Errorf("make peer connection: %w", err)
-	}
-	negotiated, ordered, id := true, true, uint16(0)
-	data, err := pc.CreateDataChannel("peephole", &webrtc.DataChannelInit{Negotiated: &negotiated, Ordered: &ordered, ID: &id})
-	if err != nil {
-		pc.Close()
-		return nil, fmt.Errorf("make data channel: %w", err)
-	}
-	pc.OnICEConnectionStateChange(p.checking)
-	p.pc, p.data = pc, data
-	return p, nil
+	return interceptors, nil
 }
 
-// checking is told how ICE is doing.
-func (p *peer) checking(s webrtc.ICEConnectionState) {
-	p.standby.state(s)
-	p.haste.state(s)
+// settings returns pion's settings for this end.
+func (p *peer) settings(cfg peerConfig, client *turnclient.Client) (webrtc.SettingEngine, error) {
+	s := webrtc.SettingEngine{LoggerFactory: loggers{cfg.log, &p.packets}}
+	if err := setDTLS(&s); err != nil {
+		return s, err
+	}
+	if err := p.setICE(&s); err != nil {
+		return s, err
+	}
+
+	s.SetIncludeLoopbackCandidate(cfg.loopback)
+	if cfg.relayOnly { // with it, pion would ask the household's network for names that the other end chose
+		s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	}
+	s.SetNet(client.Net())
+	if cfg.turn != nil {
+		s.SetICEProxyDialer(client.Dialer())
+	}
+
+	if cfg.feedback != nil {
+		s.BufferFactory = stream.FeedbackBuffers(cfg.feedback)
+	}
+	return s, nil
 }
 
-func settings(ctx context.Context, cfg peerConfig, p *peer) (webrtc.SettingEngine, error) {
-	var s webrtc.SettingEngine
+// setDTLS chooses how both ends agree on the keys of SRTP.
+func setDTLS(s *webrtc.SettingEngine) error {
 	// AES-GCM costs a seventh of AES-CM with HMAC-SHA1 here, and is in every browser.
-	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	// HelloVerify keeps a DTLS server on the open internet from amplifying for a spoofed address. Here DTLS only runs on a
-	// candidate pair whose both ends answered ICE checks under sealed credentials, so it would cost a round trip for nothing.
+	s.SetSRTPProtectionProfiles(
+		dtls.SRTP_AEAD_AES_256_GCM,
+		dtls.SRTP_AEAD_AES_128_GCM,
+		dtls.SRTP_AES128_CM_HMAC_SHA1_80,
+	)
+
+	// HelloVerify keeps a DTLS server on the open internet from amplifying for a spoofed address. Here DTLS runs only
+	// on a candidate pair on which both ends have answered ICE checks under sealed credentials, so HelloVerify would
+	// cost a round trip for nothing.
 	s.SetDTLSInsecureSkipHelloVerify(true)
-	// The viewer begins the handshake: it nominates, so it knows the pair first, a browser as soon as a check has been answered.
+
+	// The viewer begins the handshake. It nominates, so it is the first to know the pair; a browser knows it as soon as
+	// a check has been answered.
 	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
-		return s, fmt.Errorf("choose DTLS role: %w", err)
+		return fmt.Errorf("choose DTLS role: %w", err)
 	}
-	// When the other end says goodbye, the session closes the connection, as it does in every other case, and not pion beside it.
+
+	// When the other end says goodbye, the session closes the connection, as in every other case. pion must not close
+	// it as well.
 	s.DisableCloseByDTLS(true)
+
 	// A lost packet of the handshake is no reason to show nothing for a second.
 	s.SetDTLSRetransmissionInterval(200 * time.Millisecond)
-	// pion waits 2 s before it accepts a relayed pair. Take it at once, and move to a better one when its checks pass.
+	return nil
+}
+
+// setICE chooses how a path is found and kept.
+func (p *peer) setICE(s *webrtc.SettingEngine) error {
+	// By default pion waits 2 s before it accepts a relayed pair. Accept it at once, and move to a better pair when
+	// that one's checks succeed.
 	s.SetRelayAcceptanceMinWait(0)
 	s.SetSrflxAcceptanceMinWait(0)
 	s.SetPrflxAcceptanceMinWait(0)
 	if err := s.SetICERenomination(webrtc.WithRenominationInterval(time.Second)); err != nil {
-		return s, fmt.Errorf("configure renomination: %w", err)
+		return fmt.Errorf("configure renomination: %w", err)
 	}
-	// So long without a packet is a stall: the viewer then begins another session beside this one. Five checks are sent in that time, so that
-	// it takes more than a bad line to lose them all.
+
+	// stallAfter without a packet is a stall; the viewer then begins another session beside this one. Five checks are
+	// sent in that time, so that it takes more than a bad line to lose them all.
 	s.SetICETimeouts(stallAfter, 10*time.Second, stallAfter/5)
+
 	onCheck(s.SetICEBindingRequestHandler, func(answers uint64) bool {
-		p.haste.check()
-		return p.standby.take(answers)
+		p.triggered.CheckCame()
+		return p.failover.shouldSelect(answers)
 	})
-	if cfg.feedback == nil { // the viewer's agent is hurried
-		s.SetICEMaxBindingRequests(checksMost)
-	}
-	s.SetIncludeLoopbackCandidate(cfg.loopback)
-	if cfg.relayOnly { // else pion asks the household's network for names that the other end chose
-		s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	}
-	var udp *headStart
-	if cfg.turn != nil && cfg.network == nil {
-		udp = newHeadStart(cfg.turn.URLs)
-	}
-	if cfg.network == nil {
-		network, err := newTurnNet(cfg.turn, udp, p.sockets, cfg.nat64)
-		if err != nil {
-			return s, err
-		}
-		cfg.network = network
-	}
-	s.SetNet(cfg.network)
-	if cfg.turn != nil {
-		s.SetICEProxyDialer(newTURNDialer(ctx, cfg.turn.URLs, cfg.trust, udp))
-	}
-	if cfg.feedback != nil {
-		s.BufferFactory = buffers(cfg.feedback)
-	}
-	s.LoggerFactory = loggers{cfg.log, &p.packets}
-	return s, nil
+	s.SetICEMaxBindingRequests(path.MaxBindingRequests)
+	return nil
 }
 
-func configuration(ctx context.Context, cfg peerConfig) webrtc.Configuration {
+// configuration returns the servers that an end uses.
+func configuration(ctx context.Context, cfg peerConfig, client *turnclient.Client) webrtc.Configuration {
 	var c webrtc.Configuration
 	if cfg.relayOnly {
 		c.ICETransportPolicy = webrtc.ICETransportPolicyRelay
@@ -167,41 +250,21 @@ func configuration(ctx context.Context, cfg peerConfig) webrtc.Configuration {
 	if cfg.turn == nil {
 		return c
 	}
-	servers := usableServers(cfg.turn.URLs)
-	relays := slices.DeleteFunc(slices.Clone(servers), func(u string) bool { return strings.HasPrefix(u, "stun:") }) // that tells of the NAT
-	if len(relays) > 0 {
-		c.ICEServers = []webrtc.ICEServer{{URLs: relays, Username: cfg.turn.Username, Credential: cfg.turn.Credential}}
+
+	if urls := client.TURNURLs(); len(urls) > 0 {
+		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{
+			URLs:       urls,
+			Username:   cfg.turn.Username,
+			Credential: cfg.turn.Credential,
+		})
 	}
-	if stun := stunURLs(servers); len(stun) > 0 && !cfg.relayOnly {
-		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: append(stun, cfg.nat64.stun(ctx, stun)...)})
+
+	if cfg.relayOnly {
+		return c
 	}
+	if urls := client.STUNURLs(ctx); len(urls) > 0 {
+		c.ICEServers = append(c.ICEServers, webrtc.ICEServer{URLs: urls})
+	}
+
 	return c
-}
-
-// stunURLs names the UDP TURN servers as STUN servers too: pion learns server reflexive candidates only from those.
-func stunURLs(turn []string) (stun []string) {
-	for _, u := range turn {
-		host, query, _ := strings.Cut(u, "?")
-		if rest, ok := strings.CutPrefix(host, "turn:"); ok && query != "transport=tcp" {
-			stun = append(stun, "stun:"+rest)
-		}
-	}
-	return stun
-}
-
-func codec(c media.Carrier) webrtc.RTPCodecParameters {
-	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: webrtc.TypeRTCPFBTransportCC}}
-	if c == media.VP8Carrier {
-		return webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeVP8, ClockRate: clockRate, RTCPFeedback: feedback}}
-	}
-	return webrtc.RTPCodecParameters{PayloadType: 102, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: clockRate, RTCPFeedback: feedback,
-		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"}}
-}
-
-// retransmission is the stream beside a codec's in which its packets are sent again (RFC 4588).
-func retransmission(of webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
-	return webrtc.RTPCodecParameters{PayloadType: of.PayloadType + 1, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeRTX, ClockRate: clockRate, SDPFmtpLine: fmt.Sprintf("apt=%d", of.PayloadType)}}
 }

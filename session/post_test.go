@@ -9,9 +9,10 @@ import (
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// post is a relay inside the test: it keeps what is sent until somebody receives, and delivers each mailbox in order.
+// post is a relay inside the test. It keeps messages until somebody receives them, and delivers each mailbox in order.
 type post struct {
 	mu       sync.Mutex
 	handlers map[signaling.Name]func(signaling.Delivery) bool // guarded by mu
@@ -20,19 +21,23 @@ type post struct {
 	sent     [][]byte                                         // guarded by mu
 	closed   bool                                             // guarded by mu; nothing is delivered any more
 	work     sync.WaitGroup
-	refuse   error // guarded by mu; what Send answers
+	refuse   error // guarded by mu; what Send returns
 
-	twist    func(mb signaling.Mailbox, body []byte) [][]byte // what is kept in place of a body; nil: itself
-	rejected atomic.Int64                                     // by those who received
+	twist    func(mb signaling.Mailbox, body []byte) [][]byte // returns what to deliver in place of a body; may be nil
+	rejected atomic.Int64                                     // how many deliveries receivers have rejected
 }
 
 func newPost(t *testing.T) *post {
-	p := &post{handlers: make(map[signaling.Name]func(signaling.Delivery) bool), waiting: make(map[signaling.Name][][]byte), busy: make(map[signaling.Name]bool)}
+	p := &post{
+		handlers: make(map[signaling.Name]func(signaling.Delivery) bool),
+		waiting:  make(map[signaling.Name][][]byte),
+		busy:     make(map[signaling.Name]bool),
+	}
 	t.Cleanup(p.close)
 	return p
 }
 
-// close waits for what is being delivered; nothing is after it.
+// close stops the deliveries and waits for those under way.
 func (p *post) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -52,11 +57,13 @@ func (p *post) Receive(mb signaling.Mailbox, handle func(signaling.Delivery) boo
 	}
 }
 
-func (p *post) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration, refused func(error)) error {
+func (p *post) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration,
+	refused func(error)) error {
 	return sendEach(ctx, queue, func(body []byte) error { return p.Send(ctx, mb, body, ttl) }, refused)
 }
 
-func sendEach(ctx context.Context, queue <-chan signaling.Outgoing, send func(body []byte) error, refused func(error)) error {
+func sendEach(ctx context.Context, queue <-chan signaling.Outgoing, send func(body []byte) error,
+	refused func(error)) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,12 +87,13 @@ func (p *post) Send(_ context.Context, mb signaling.Mailbox, body []byte, _ time
 	if p.twist != nil {
 		bodies = p.twist(mb, body)
 	}
+
 	p.waiting[mb.Name()] = append(p.waiting[mb.Name()], bodies...)
 	p.deliver(mb.Name())
 	return p.refuse
 }
 
-// deliver hands on what waits, from one goroutine a mailbox. mu is held.
+// deliver starts to pass on the messages that wait, in one goroutine for each mailbox. mu must be held.
 func (p *post) deliver(name signaling.Name) {
 	if p.handlers[name] == nil || p.busy[name] || p.closed {
 		return
@@ -100,6 +108,7 @@ func (p *post) deliver(name signaling.Name) {
 				p.mu.Unlock()
 				return
 			}
+
 			p.waiting[name] = bodies[1:]
 			p.mu.Unlock()
 			handle(signaling.NewDelivery(bodies[0], func() { p.rejected.Add(1) }))
@@ -107,10 +116,11 @@ func (p *post) deliver(name signaling.Name) {
 	})
 }
 
-// answering has a camera serve the offers of a pair that come through signal, each in a goroutine of work, and returns the beginning of a viewer's
-// configuration for it.
-func answering(t *testing.T, signal Signal, cfg CameraConfig, work *sync.WaitGroup, serve func(*Camera) error) ViewerConfig {
-	ours, theirs := pairOf(t)
+// answering makes a camera serve a pair's offers that arrive through signal, each in a goroutine of work. It returns
+// the common part of a configuration for the viewer.
+func answering(t *testing.T, signal Signal, cfg CameraConfig, work *sync.WaitGroup,
+	serve func(*Camera) error) ViewerConfig {
+	ours, theirs := sessiontest.Pair(t)
 	box := ours.Mailbox(envelope.ToCamera, 1)
 	cfg.Pair, cfg.Signal, cfg.Logger = ours, signal, quiet()
 	signal.Receive(mailbox(box), func(d signaling.Delivery) bool {
@@ -121,6 +131,7 @@ func answering(t *testing.T, signal Signal, cfg CameraConfig, work *sync.WaitGro
 		}
 		cfg := cfg
 		cfg.Offer, cfg.OfferWire = opened, d.Body
+
 		work.Go(func() {
 			c, err := NewCamera(cfg)
 			if err == nil {
@@ -130,7 +141,15 @@ func answering(t *testing.T, signal Signal, cfg CameraConfig, work *sync.WaitGro
 				t.Errorf("camera's end: %v", err)
 			}
 		})
+
 		return true
 	})
-	return ViewerConfig{Pair: theirs, Signal: signal, Inbox: mailbox(box), Box: box, Logger: quiet()}
+
+	return ViewerConfig{
+		Pair:   theirs,
+		Signal: signal,
+		Inbox:  mailbox(box),
+		Box:    box,
+		Logger: quiet(),
+	}
 }

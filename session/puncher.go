@@ -9,27 +9,31 @@ import (
 	"sync"
 	"time"
 
-	"github.com/peephole-cam/peephole/internal/nat"
-	"github.com/peephole-cam/peephole/internal/punch"
+	"github.com/peephole-cam/peephole/nat/punch"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/turnclient"
 )
 
-// punchAfter is how long the media has been on the relay before ports are guessed: ICE finds what it can find in less.
+// punchAfter is how long the media must have been on the relay before an end guesses ports. ICE needs less time than
+// that to find what it can find.
 const punchAfter = 2 * time.Second
 
-// punchSide is what an end tells the other when ports shall be guessed, in a record (doc/protocol.md, section 6.4).
-type punchSide struct {
-	At     netip.AddrPort `json:"at"`
-	Ports  punch.Ports    `json:"ports"`
-	Stride uint16         `json:"stride,omitempty"`
-	Token  blob           `json:"token"`
+// punchSituation is what a puncher asks about the session's path. *path.Explainer implements it.
+type punchSituation interface {
+	// PunchDue reports whether the media has been on the relay for long enough to guess ports.
+	PunchDue(after time.Duration) bool
+	// WorthPunching reports whether guessing ports may help.
+	WorthPunching() bool
 }
 
-// puncher has a hole made by guessing ports where ICE has found none, once in a session. Run's goroutine owns it.
+// puncher punches a hole by guessing ports, once in a session, if ICE has found no direct path. Run's goroutine owns
+// it.
 type puncher struct {
-	sockets *punch.Sockets // nil: this end guesses nothing
-	urls    []string       // of the relay
-	asks    bool           // this end, the viewer's, says when
-	tell    func(message) error
+	sockets *punch.Sockets // nil if this end guesses nothing
+	servers []string       // URLs of the relay
+	asks    bool           // this is the viewer's end, which decides when to punch
+	tell    func(handshake.Message) error
 	found   func(netip.AddrPort)
 	do      func(func() error)
 	work    *sync.WaitGroup
@@ -37,40 +41,37 @@ type puncher struct {
 
 	step  punchStep
 	own   punch.Way
-	other punchSide
-	token punch.Token // that the other end's probes are to carry
+	other handshake.PunchSide
+	token punch.Token // the other end's probes must carry it
 }
 
 type punchStep int
 
 const (
 	punchIdle      punchStep = iota
-	punchMeasuring           // this end's NAT
-	punchAsked               // the other end was told, and has not answered
-	punchOver                // it runs, or has run, or will not
+	punchMeasuring           // this end measures its NAT
+	punchAsked               // this end has asked, and the other has not answered
+	punchOver                // guessing runs, or has run, or never will
 )
 
-// newPuncher is for an end that is explained by x; the viewer's asks.
-func newPuncher(x *explainer, tell func(message) error, log *slog.Logger) *puncher {
-	p := &puncher{asks: x.known.Role == "viewer", sockets: x.peer.sockets, urls: x.urls, tell: tell, do: x.do, work: x.work, log: log}
-	p.found = func(a netip.AddrPort) { x.peer.addCandidate(punched(a), log) }
-	x.able = p.sockets != nil
-	return p
-}
-
-// worth says whether guessing may help: a session is relayed because of what a NAT does to ports.
-func worth(e *Explain) bool {
-	own, other := e.Own, e.Other
-	if e.Selected == nil || !e.Selected.Rung.relayed() || e.RelayOnly || e.CameraRelayOnly || own.UDP != udpOpen || other.UDP != udpOpen {
-		return false
+// newPuncher returns the puncher of an end whose connection is p. The viewer's end asks.
+func newPuncher(p *peer, asks bool, servers []string, tell func(handshake.Message) error, do func(func() error),
+	work *sync.WaitGroup, log *slog.Logger) *puncher {
+	return &puncher{
+		sockets: p.sockets,
+		servers: servers,
+		asks:    asks,
+		tell:    tell,
+		found:   func(a netip.AddrPort) { p.check(punched(a), log) },
+		do:      do,
+		work:    work,
+		log:     log,
 	}
-	known := own.Mapping != nat.UnknownMapping && other.Mapping != nat.UnknownMapping
-	return known && (own.Mapping.Symmetric() || other.Mapping.Symmetric())
 }
 
-// tick begins when it is time.
-func (p *puncher) tick(ctx context.Context, x *explainer) {
-	if p.step == punchIdle && p.asks && p.sockets != nil && x.otherAble && worth(&x.known) && time.Since(x.changed) >= punchAfter {
+// tick starts measuring this end's NAT when it is time to guess ports.
+func (p *puncher) tick(ctx context.Context, x punchSituation) {
+	if p.step == punchIdle && p.asks && p.sockets != nil && x.PunchDue(punchAfter) {
 		p.measure(ctx)
 	}
 }
@@ -79,35 +80,43 @@ func (p *puncher) measure(ctx context.Context) {
 	p.step = punchMeasuring
 	rand.Read(p.token[:])
 	p.work.Go(func() {
-		limited, cancel := context.WithTimeout(ctx, probeWait)
+		limited, cancel := context.WithTimeout(ctx, path.ProbeWait)
 		defer cancel()
-		way, err := p.sockets.Measure(limited, stunServers(limited, p.urls))
+		way, err := p.sockets.Measure(limited, turnclient.STUNServers(limited, p.servers))
 		p.do(func() error { return p.measured(ctx, way, err) })
 	})
 }
 
-// measured tells the other end what was found out; the one that was asked then begins.
+// measured tells the other end the result of measuring. The end that was asked starts guessing as well.
 func (p *puncher) measured(ctx context.Context, way punch.Way, err error) error {
 	if err != nil || !way.Side.Valid() {
 		p.log.Debug("guess ports", "err", err)
 		p.step = punchOver
 		return nil
 	}
+
 	p.own = way
-	own := punchSide{way.Side.At, way.Side.Ports, way.Side.Stride, p.token[:]}
+	own := handshake.PunchSide{
+		At:     way.Side.At,
+		Ports:  way.Side.Ports,
+		Stride: way.Side.Stride,
+		Token:  p.token[:],
+	}
+
 	if p.asks {
 		p.step = punchAsked
 	} else {
 		p.run(ctx)
 	}
-	return p.tell(message{Type: "punch", Punch: &own})
+
+	return p.tell(handshake.Message{Type: "punch", Punch: &own})
 }
 
-// heard takes what the other end says: the viewer's asks, the camera's answers if it sees the same need.
-func (p *puncher) heard(ctx context.Context, x *explainer, other *punchSide) {
+// heard handles the other end's message: the viewer's end asks, and the camera's end answers if it sees the same need.
+func (p *puncher) heard(ctx context.Context, x punchSituation, other *handshake.PunchSide) {
 	switch {
 	case other == nil || p.sockets == nil:
-	case p.step == punchIdle && !p.asks && worth(&x.known):
+	case p.step == punchIdle && !p.asks && x.WorthPunching():
 		p.other = *other
 		p.measure(ctx)
 	case p.step == punchAsked:
@@ -120,10 +129,18 @@ func (p *puncher) run(ctx context.Context) {
 	p.step = punchOver
 	other := punch.Side{At: p.other.At, Ports: p.other.Ports, Stride: p.other.Stride}
 	if len(p.other.Token) != punch.TokenSize || !punch.Possible(p.own.Side, other) {
-		p.log.Debug("guess ports: nothing to hope for", "own", p.own.Side.Ports, "other", other.Ports)
+		p.log.Debug("guess ports: cannot succeed", "own", p.own.Side.Ports, "other", other.Ports)
 		return
 	}
-	r := punch.Run{Own: p.own, Other: other, First: p.asks, Send: punch.Token(p.other.Token), Want: p.token}
+
+	r := punch.Run{
+		Own:   p.own,
+		Other: other,
+		First: p.asks,
+		Send:  punch.Token(p.other.Token),
+		Want:  p.token,
+	}
+
 	p.work.Go(func() {
 		peer, err := r.Do(ctx)
 		if err != nil {
@@ -134,9 +151,10 @@ func (p *puncher) run(ctx context.Context) {
 	})
 }
 
-// punched is the candidate of the other end that a hole leads to: an address in the world, and no more is known of it. ICE checks it as any
-// other.
-func punched(a netip.AddrPort) message {
-	return message{Type: "candidate", Mid: "0",
-		Candidate: fmt.Sprintf("candidate:punched 1 udp %d %s %d typ srflx raddr 0.0.0.0 rport 9", mappedPriority, a.Addr(), a.Port())}
+// punched returns the other end's candidate to which a hole leads. Only its address is known, and ICE checks it like
+// any other candidate.
+func punched(a netip.AddrPort) handshake.Message {
+	return handshake.Message{Type: "candidate", Mid: "0",
+		Candidate: fmt.Sprintf("candidate:punched 1 udp %d %s %d typ srflx raddr 0.0.0.0 rport 9", mappedPriority,
+			a.Addr(), a.Port())}
 }

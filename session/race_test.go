@@ -2,6 +2,7 @@
 
 package session
 
-// underRace says that the race detector looks on. Of Go 1.26 it dies of a stack of its own that overflows (SIGSEGV on goroutine 0, in
-// internal/synctest.Run) after about half an hour of a process' bubbles with timers; so what takes long in bubbles is not done under it.
+// underRace reports whether the race detector is on. In Go 1.26 its own stack overflows (SIGSEGV on goroutine 0, in
+// internal/synctest.Run) after a process has spent about half an hour in bubbles with timers. So tests that spend long
+// in bubbles are skipped under it.
 const underRace = true

@@ -13,13 +13,14 @@ import (
 	pionmedia "github.com/pion/webrtc/v4/pkg/media"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// phases of a start, in the order in which they end.
+// phases are the phases of a start, in the order in which they end.
 var phases = []string{"first picture", "answered", "checked", "connected", "stream"}
 
-// stopwatch notes when each phase ended first.
+// stopwatch notes when each phase first ended.
 type stopwatch struct {
 	began time.Time
 	mu    sync.Mutex
@@ -45,7 +46,7 @@ func (s *stopwatch) has(phase string) bool {
 	return ended
 }
 
-// mail is signaling with a way: what is sent is there a while later, in order.
+// mail is signaling with a delay: messages arrive a while later, in order.
 type mail struct {
 	*post
 	queue chan func()
@@ -64,6 +65,7 @@ func newMail(ctx context.Context, t *testing.T, delay time.Duration, work *sync.
 			}
 		}
 	})
+
 	return m
 }
 
@@ -76,11 +78,12 @@ func (m mail) Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl t
 	return nil
 }
 
-func (m mail) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration, refused func(error)) error {
+func (m mail) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration,
+	refused func(error)) error {
 	return sendEach(ctx, queue, func(body []byte) error { return m.Send(ctx, mb, body, ttl) }, refused)
 }
 
-// lineOf makes two hosts with a round trip between them, for as long as ctx lives. cut makes them deaf.
+// lineOf makes two hosts that are connected until ctx ends, with a round trip between them. cut disconnects them.
 func lineOf(ctx context.Context, roundTrip time.Duration, work *sync.WaitGroup) (camera, viewer *host, cut func()) {
 	up, down := newLine(quality{delay: roundTrip / 2}, 1), newLine(quality{delay: roundTrip / 2}, 2)
 	camera, viewer = newHost("192.0.2.1", up), newHost("192.0.2.2", down)
@@ -93,7 +96,7 @@ func lineOf(ctx context.Context, roundTrip time.Duration, work *sync.WaitGroup) 
 	}
 }
 
-// startOurs is one session, from the offer to the first frame of the stream.
+// startOurs runs one of our sessions from the offer to the first frame of the stream.
 func startOurs(t *testing.T, roundTrip time.Duration) *stopwatch {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -102,20 +105,25 @@ func startOurs(t *testing.T, roundTrip time.Duration) *stopwatch {
 	camera, viewer, cut := lineOf(ctx, roundTrip, &work)
 	relay := newMail(ctx, t, roundTrip/2, &work)
 	defer relay.close()
+
 	film := &film{Broadcast: media.NewBroadcast(), bitrate: 300_000, perSecond: 25, group: 50}
 	work.Go(func() { film.play(ctx) })
 	time.Sleep(time.Second)
-	cfg := answering(t, relay, CameraConfig{Stream: film, network: camera}, &work, func(c *Camera) error { return c.Run(ctx) })
+	cfg := answering(t, relay, CameraConfig{Stream: film, network: camera}, &work, func(c *Camera) error {
+		return c.Run(ctx)
+	})
 	watch := newStopwatch()
 	cfg.Carriers, cfg.network = []media.Carrier{media.H264Carrier}, viewer
 	cfg.OnPhase = watch.end
-	cfg.OnFrame = func(f Frame) {
+
+	cfg.OnFrame = func(f handshake.Frame) {
 		if f.Still {
 			watch.end("first picture")
 		} else {
 			watch.end("stream")
 		}
 	}
+
 	v, err := NewViewer(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -125,12 +133,13 @@ func startOurs(t *testing.T, roundTrip time.Duration) *stopwatch {
 			t.Errorf("viewer's end: %v", err)
 		}
 	})
+
 	await(watch)
 	cut()
 	return watch
 }
 
-// await lets the bubble's time pass until the stream is there, a minute at most.
+// await lets the bubble's time pass until the stream has begun, but a minute at most.
 func await(watch *stopwatch) {
 	for range 6000 {
 		if watch.has("stream") {
@@ -140,7 +149,8 @@ func await(watch *stopwatch) {
 	}
 }
 
-// startPlain is what pion does by itself between the same hosts: an offer with its candidates, an answer with its own, defaults.
+// startPlain runs what pion does by itself between the same hosts: an offer with its candidates, an answer with its
+// own, and default settings.
 func startPlain(t *testing.T, roundTrip time.Duration) *stopwatch {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -148,17 +158,21 @@ func startPlain(t *testing.T, roundTrip time.Duration) *stopwatch {
 	defer cancel()
 	camera, viewer, cut := lineOf(ctx, roundTrip, &work)
 	offerer, answerer := plainPeer(t, viewer), plainPeer(t, camera)
-	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video", "video")
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video",
+		"video")
 	check := func(err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	check(err)
+
 	_, err = answerer.AddTrack(track)
 	check(err)
-	_, err = offerer.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	_, err = offerer.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 	check(err)
+
 	watch := newStopwatch()
 	offerer.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
 		if s == webrtc.ICEConnectionStateConnected {
@@ -170,12 +184,13 @@ func startPlain(t *testing.T, roundTrip time.Duration) *stopwatch {
 			watch.end("connected")
 		}
 	})
-	offerer.OnTrack(func(*webrtc.TrackRemote, *webrtc.RTPReceiver) { watch.end("stream") }) // by its first packet
+	offerer.OnTrack(func(*webrtc.TrackRemote, *webrtc.RTPReceiver) { watch.end("stream") }) // at its first packet
 	answerer.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
 			work.Go(func() { sendPlain(ctx, track) })
 		}
 	})
+
 	hand := func(from, to *webrtc.PeerConnection, make func() (webrtc.SessionDescription, error)) {
 		description, err := make()
 		check(err)
@@ -185,6 +200,7 @@ func startPlain(t *testing.T, roundTrip time.Duration) *stopwatch {
 		time.Sleep(roundTrip / 2)
 		check(to.SetRemoteDescription(*from.LocalDescription()))
 	}
+
 	hand(offerer, answerer, func() (webrtc.SessionDescription, error) { return offerer.CreateOffer(nil) })
 	hand(answerer, offerer, func() (webrtc.SessionDescription, error) { return answerer.CreateAnswer(nil) })
 	watch.end("answered")
@@ -219,7 +235,8 @@ func sendPlain(ctx context.Context, track *webrtc.TrackLocalStaticSample) {
 	}
 }
 
-// TestStart is how many round trips each phase of a start takes, ours and plain pion's, in the bubble's time, in which computing takes none.
+// TestStart measures how many round trips each phase of a start takes, with our code and with plain pion. It measures
+// the bubble's time, in which computing takes none.
 func TestStart(t *testing.T) {
 	for _, roundTrip := range []time.Duration{0, 50 * ms, 150 * ms} {
 		var rows []string
@@ -229,7 +246,8 @@ func TestStart(t *testing.T) {
 			most  map[string]time.Duration // round trips
 		}{
 			{"plain pion", startPlain, map[string]time.Duration{"stream": 6}},
-			{"ours", startOurs, map[string]time.Duration{"first picture": 1, "answered": 1, "checked": 3, "connected": 5, "stream": 5}},
+			{"ours", startOurs,
+				map[string]time.Duration{"first picture": 1, "answered": 1, "checked": 3, "connected": 5, "stream": 5}},
 		} {
 			t.Run(fmt.Sprintf("%s, %v", one.name, roundTrip), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -246,9 +264,11 @@ func TestStart(t *testing.T) {
 							row += fmt.Sprintf(" (%.2f)", float64(took)/float64(roundTrip))
 						}
 					}
+
 					rows = append(rows, row)
 					for phase, most := range one.most {
-						if took, ended := watch.took[phase]; !ended || took > most*roundTrip+5*ms { // pictures are sent every 40 ms, and paced
+						// the 5 ms are for pacing
+						if took, ended := watch.took[phase]; !ended || took > most*roundTrip+5*ms {
 							t.Errorf("%s after %v, want %d round trips at most", phase, took, most)
 						}
 					}

@@ -7,69 +7,71 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/clock"
+	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/stream"
 	"github.com/peephole-cam/peephole/signaling"
-)
-
-var (
-	// ErrNoAnswer is returned when the camera does not answer an offer in time.
-	ErrNoAnswer = errors.New("your camera did not answer: it may be off or without internet")
-	// ErrLost is returned when the connection to the camera broke and did not come back.
-	ErrLost = errors.New("the connection to the camera was lost")
-	// ErrEnded is returned when the camera ended the session.
-	ErrEnded = errors.New("the camera ended the session")
-	// ErrSilent is returned when the relay is connected and does not take the offer in time.
-	ErrSilent = errors.New("the relay does not answer")
-)
-
-const (
-	clockRate   = 90000 // RTP clock of both carriers, Hz
-	answerWait  = 10 * time.Second
-	connectWait = 20 * time.Second
-	offerLife   = 60 * time.Second
 )
 
 // Viewer is the viewer's end of one session.
 type Viewer struct {
-	cfg       ViewerConfig
-	handshake *handshake
-	fresh     freshness
-	peer      *peer
-	events    chan func() error // run by Run's goroutine, which owns all that follows
+	cfg     ViewerConfig
+	offerer *handshake.Offerer
+	fresh   *handshake.Freshness
+	peer    *peer
+	events  chan func() error // run by Run's goroutine, which owns the fields below unless they say otherwise
 
-	explainer *explainer
+	explainer *path.Explainer
 	puncher   *puncher
-	arrivals  arrivals
-	records   *recordKeys            // nil until the answer has opened
+	inbox     *handshake.Inbox
+	records   *handshake.RecordKeys  // nil until the answer has opened
 	pending   []*webrtc.ICECandidate // ours, gathered before there was an answer
 	connected bool
 	greeted   bool // the camera's hello has opened
-	leaves    bool // and is not left: it says bye
+	leaves    bool // we are ending the session, so say bye
+	silent    bool // nothing arrives from the camera
+	stalled   bool // OnStall has been called for that silence
+	delay     *clock.SchedulingDelay
+	starved   func(since time.Time) time.Duration // time spent waiting for a processor; delay.Since, except in tests
+	asked     time.Time                           // when busy was last called
 
-	cameraHides bool   // the camera shows no address but the relay's
-	closePorts  func() // gives opened ports back before the session's end
+	answerLimit  *timeLimit // for the camera's answer; nil before the offer is posted, and after the answer
+	connectLimit *timeLimit // for a path; nil before there is an answer
 
-	outbox *outbox
-	first  *assembly    // of the first picture
-	opener chan *opener // holds the frame opener once there is a secret
-	tracks sync.WaitGroup
+	cameraHides bool   // the camera shows only the relay's address
+	closePorts  func() // closes opened ports before the session's end
+
+	outbox   *outbox
+	first    *handshake.StillAssembly // assembles the first picture
+	receiver chan *stream.Receiver    // holds the track's receiver once there is a secret
+	tracks   sync.WaitGroup
 
 	showing   sync.Mutex // held while OnFrame is called
 	streaming bool       // guarded by showing; a frame of the stream has been shown
 }
 
-// NewViewer prepares a session; Run starts it.
+// NewViewer prepares a session. Run starts it.
 func NewViewer(cfg ViewerConfig) (*Viewer, error) {
-	h, err := newHandshake(cfg.Pair)
+	h, err := handshake.NewOfferer(cfg.Pair, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{cfg: cfg, handshake: h, arrivals: arrivals{follows: mayFollow}, events: make(chan func() error, 64), opener: make(chan *opener, 1)}
-	v.outbox = newOutbox(cfg.Signal, mailbox(cfg.Pair.SessionMailbox(envelope.ToCamera, h.id)), cfg.Logger)
-	return v, nil
+	delay := &clock.SchedulingDelay{}
+	return &Viewer{
+		cfg:      cfg,
+		offerer:  h,
+		fresh:    handshake.NewFreshness(cfg.Clock),
+		inbox:    handshake.NewInbox(),
+		events:   make(chan func() error, 64),
+		outbox:   newOutbox(cfg.Signal, mailbox(h.OutMailbox()), cfg.Logger),
+		receiver: make(chan *stream.Receiver, 1),
+		delay:    delay,
+		starved:  delay.Since,
+	}, nil
 }
 
 // do hands f to Run's goroutine, unless the session has ended.
@@ -80,30 +82,35 @@ func (v *Viewer) do(ctx context.Context, f func() error) {
 	}
 }
 
-// Run offers a session and keeps it until ctx ends (nil), the camera ends or refuses it, or it breaks.
+// Run offers a session and keeps it until ctx ends, and then returns nil, or until the camera ends or refuses it or the
+// connection breaks.
 func (v *Viewer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := v.cfg.Signal.Receive(mailbox(v.handshake.in), func(d signaling.Delivery) bool {
-		v.do(ctx, func() error { return v.deliver(d) })
+	stop := v.cfg.Signal.Receive(mailbox(v.offerer.InMailbox()), func(d signaling.Delivery) bool {
+		v.do(ctx, func() error { return v.deliver(ctx, d) })
 		return true
 	})
 	defer stop()
+
 	if err := v.connect(ctx); err != nil {
 		return err
 	}
 	defer v.close(cancel)
 	v.outbox.open(ctx)
-	v.tracks.Go(func() { v.peer.haste.run(ctx, v.peer.pc.AddICECandidate) })
-	if err := v.makeOffer(); err != nil {
+	v.tracks.Go(func() { v.peer.triggered.Run(ctx, v.peer.pc.AddICECandidate) })
+	v.tracks.Go(func() { v.delay.Run(ctx) })
+
+	wire, err := v.makeOffer()
+	if err != nil {
 		return err
 	}
 	posted := make(chan error, 1)
-	v.tracks.Go(func() { posted <- v.postOffer(ctx) })
-	patience := time.NewTimer(2 * answerWait) // posting has a limit of its own
-	defer patience.Stop()
-	ticker := time.NewTicker(challengeEvery)
+	v.tracks.Go(func() { posted <- v.postOffer(ctx, wire) })
+
+	ticker := time.NewTicker(handshake.ChallengeEvery)
 	defer ticker.Stop()
+	defer func() { v.answerLimit.stop(); v.connectLimit.stop() }()
 	for {
 		var err error
 		select {
@@ -111,28 +118,15 @@ func (v *Viewer) Run(ctx context.Context) error {
 			v.leaves = true
 			return nil
 		case f := <-v.events:
-			answered := v.records != nil
 			err = f()
-			if !answered && v.records != nil {
-				patience.Reset(connectWait)
-			}
 		case err = <-posted:
-			if v.records != nil {
-				err = nil // the camera has it, whatever the relay says
-			} else {
-				patience.Reset(answerWait)
-			}
+			err = v.offerPosted(err)
 		case <-ticker.C:
-			v.sendChallenge()
-			v.tellPackets()
-			v.explainer.tick()
-			v.puncher.tick(ctx, v.explainer)
-		case <-patience.C:
-			if v.records == nil {
-				err = ErrNoAnswer
-			} else if !v.connected {
-				err = fmt.Errorf("%w: no way to it was found within %s", ErrLost, connectWait)
-			}
+			v.tick(ctx)
+		case <-v.answerLimit.fired():
+			err = v.judgeAnswerLimit()
+		case <-v.connectLimit.fired():
+			err = v.judgeConnectLimit()
 		}
 		if err != nil {
 			return err
@@ -140,71 +134,120 @@ func (v *Viewer) Run(ctx context.Context) error {
 	}
 }
 
+// offerPosted begins the wait for the camera's answer. err is why the relay did not accept the offer. If an
+// answer has come anyway, err does not matter: the camera has the offer, whatever the relay says.
+func (v *Viewer) offerPosted(err error) error {
+	if v.records != nil {
+		return nil
+	}
+	v.answerLimit = newTimeLimit(answerWait, v.starved)
+	return err
+}
+
+// judgeAnswerLimit ends the session if the camera had all of the time to answer.
+func (v *Viewer) judgeAnswerLimit() error {
+	if v.answerLimit.passed() {
+		return ErrNoAnswer
+	}
+	return nil
+}
+
+// judgeConnectLimit ends the session if it had all of the time to find a path and is not connected.
+func (v *Viewer) judgeConnectLimit() error {
+	if !v.connected && v.connectLimit.passed() {
+		return noWayError{"camera"}
+	}
+	return nil
+}
+
+// tick does the work of every second.
+func (v *Viewer) tick(ctx context.Context) {
+	v.sendChallenge()
+	v.judgeSilence()
+	v.tellPackets()
+	v.explainer.Tick()
+	v.puncher.tick(ctx, v.explainer)
+}
+
 // connect makes the peer connection and the handlers that feed Run.
 func (v *Viewer) connect(ctx context.Context) error {
-	p, err := newPeer(ctx, peerConfig{carriers: v.cfg.Carriers, turn: v.cfg.TURN, trust: v.cfg.TLS, relayOnly: v.cfg.RelayOnly, loopback: v.cfg.Loopback, network: v.cfg.network, log: v.cfg.Logger})
+	p, err := newPeer(ctx, peerConfig{
+		carriers:  v.cfg.Carriers,
+		turn:      v.cfg.TURN,
+		trust:     v.cfg.TLS,
+		relayOnly: v.cfg.RelayOnly,
+		loopback:  v.cfg.Loopback,
+		network:   v.cfg.network,
+		log:       v.cfg.Logger,
+	})
 	if err != nil {
 		return err
 	}
+
 	v.peer = p
-	if _, err := p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+	receiveOnly := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+	if _, err := p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, receiveOnly); err != nil {
 		p.pc.Close()
 		return fmt.Errorf("add video transceiver: %w", err)
 	}
+
+	v.handleEvents(ctx)
+	v.explainPath(ctx)
+	return nil
+}
+
+// handleEvents makes the connection's events run on Run's goroutine.
+func (v *Viewer) handleEvents(ctx context.Context) {
 	ports, closePorts := context.WithCancel(ctx)
 	v.closePorts = closePorts
-	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+	pc, data := v.peer.pc, v.peer.data
+	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		v.do(ctx, func() error { return v.candidate(ports, c) })
 	})
-	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		v.do(ctx, func() error { return v.stateChanged(s) })
 	})
-	p.pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
-		p.checking(s)
+	pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
+		v.peer.iceStateChanged(s)
 		if s == webrtc.ICEConnectionStateConnected {
 			v.do(ctx, func() error { v.phase("checked"); return nil })
 		}
 	})
-	p.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-		v.tracks.Go(func() { v.watch(ctx, t) })
+	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		v.tracks.Go(func() { v.readTrack(ctx, t) })
 	})
-	p.data.OnOpen(func() { v.do(ctx, func() error { return v.greet() }) })
-	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
+
+	data.OnOpen(func() { v.do(ctx, v.greet) })
+	data.OnMessage(func(m webrtc.DataChannelMessage) {
 		v.do(ctx, func() error { return v.dataArrived(ctx, m.Data) })
 	})
-	p.pc.SCTP().OnClose(func(error) { v.do(ctx, func() error { return ErrLost }) }) // the camera has gone without a word
-	x := newExplainer("viewer", p, v.cfg.TURN, hiding{viewer: v.cfg.RelayOnly})
-	x.addresses, x.onPath, x.work, x.do = v.cfg.Addresses, v.cfg.OnPath, &v.tracks, func(f func() error) { v.do(ctx, f) }
-	x.tell = func(n network) error { return v.sendData(message{Type: "network", Network: &n}) }
-	v.explainer = x
-	v.puncher = newPuncher(x, v.sendData, v.cfg.Logger)
-	x.run(ctx)
-	return nil
+	pc.SCTP().OnClose(func(error) { // the camera left without a bye
+		v.do(ctx, func() error { return ErrLost })
+	})
+	pc.OnDataChannel(func(*webrtc.DataChannel) {
+		v.do(ctx, func() error { return ErrChannel })
+	})
 }
 
-// watch opens the frames of the first track; a session has one.
-func (v *Viewer) watch(ctx context.Context, track *webrtc.TrackRemote) {
-	select {
-	case o := <-v.opener:
-		o.reject = func(what string, err error) {
-			v.do(ctx, func() error { v.reject(what, err); return nil })
-		}
-		whole := &chain{onFrame: o.onFrame, onMissing: func() {
-			v.do(ctx, func() error { return v.sendData(message{Type: "keyframe"}) })
-		}}
-		o.onFrame = whole.take
-		o.onLost = func(numbers []uint16) {
-			nack := &rtcp.TransportLayerNack{MediaSSRC: uint32(track.SSRC()), Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)}
-			if err := v.peer.pc.WriteRTCP([]rtcp.Packet{nack}); err != nil {
-				v.cfg.Logger.Debug("ask for packets", "err", err)
-			}
-		}
-		if err := o.run(ctx, track); err != nil && ctx.Err() == nil {
-			v.do(ctx, func() error { return fmt.Errorf("%w: read track: %w", ErrLost, err) })
-		}
-	default:
-		v.cfg.Logger.Debug("track without a secret, or a second track: not read")
-	}
+// explainPath starts the explainer, which follows the session's path, and the puncher, which finds a better one.
+func (v *Viewer) explainPath(ctx context.Context) {
+	do := func(f func() error) { v.do(ctx, f) }
+	v.explainer = path.NewExplainer(path.ExplainerConfig{
+		Role:      "viewer",
+		PC:        v.peer.pc,
+		Servers:   v.cfg.TURN.ServerURLs(),
+		Hides:     path.Hiding{Viewer: v.cfg.RelayOnly},
+		Addresses: v.cfg.Addresses,
+		CanPunch:  v.peer.sockets != nil,
+		Tell: func(n handshake.Network) error {
+			return v.sendData(handshake.Message{Type: "network", Network: &n})
+		},
+		OnPath: v.cfg.OnPath,
+		Do:     do,
+		Work:   &v.tracks,
+	})
+	v.puncher = newPuncher(v.peer, true, v.cfg.TURN.ServerURLs(), v.sendData, do, &v.tracks, v.cfg.Logger)
+	v.explainer.Run(ctx)
 }
 
 func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
@@ -214,25 +257,21 @@ func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
 			v.connected = true
 			v.phase("connected")
 		}
+		v.silent, v.stalled = false, false
 		v.stall(false)
 	case webrtc.PeerConnectionStateDisconnected:
-		v.stall(true)
+		v.silent = true
+		v.judgeSilence()
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		return ErrLost
 	}
 	return nil
 }
 
-func (v *Viewer) stall(stalled bool) {
-	if v.cfg.OnStall != nil {
-		v.cfg.OnStall(stalled)
-	}
-}
-
-// candidate takes one of this end's; nil: there are no more, but for those of opened ports.
+// candidate handles a candidate of this end. nil means that no more will come, except those of opened ports.
 func (v *Viewer) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
 	if c == nil {
-		v.explainer.gathered()
+		v.explainer.Gathered()
 	}
 	if v.cfg.PortMapper != nil && !v.cfg.RelayOnly && !v.cfg.Loopback && opens(c) {
 		v.tracks.Go(func() {
@@ -241,6 +280,7 @@ func (v *Viewer) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
 			})
 		})
 	}
+
 	return v.sendCandidate(c)
 }
 
@@ -249,26 +289,28 @@ func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
 		v.pending = append(v.pending, c)
 		return nil
 	}
-	if v.useless(c) {
+	if v.useless(c) || !v.peer.offers(c) {
 		return nil
 	}
 	return v.sendRecord(candidateMessage(outgoing(c)))
 }
 
-// hideToo does what a camera that hides its address is owed: it gets none of ours, and no port of our router's is open for it.
+// hideToo hides our address from a camera that hides its own: the camera gets no address of ours, and no port of our
+// router stays open for it.
 func (v *Viewer) hideToo() {
 	v.cameraHides = true
 	v.closePorts()
-	v.explainer.cameraHides()
+	v.explainer.CameraHides()
 }
 
-// useless says whether a candidate is an address of ours that a camera which hides its own does not use: it is not to know it either.
+// useless reports whether a candidate holds an address of ours that the camera does not use because it hides its own.
+// The camera must not learn ours either.
 func (v *Viewer) useless(c *webrtc.ICECandidate) bool {
 	return c != nil && v.cameraHides && c.Typ != webrtc.ICECandidateTypeRelay
 }
 
-func (v *Viewer) sendRecord(m message) error {
-	wire, err := v.records.signaling.out.seal(m)
+func (v *Viewer) sendRecord(m handshake.Message) error {
+	wire, err := v.records.Signaling.Seal(m)
 	if err != nil {
 		return err
 	}
@@ -280,7 +322,10 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 	if v.records == nil {
 		return nil
 	}
-	m, err := v.records.data.in.open(wire)
+	m, err := v.records.Data.Open(wire)
+	if errors.Is(err, handshake.ErrTooFast) {
+		return nil
+	}
 	if err != nil {
 		v.reject("record", err)
 		return nil
@@ -289,45 +334,37 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 		v.greeted = true
 		return nil
 	}
+
 	if !v.greeted {
 		return nil
 	}
 	switch m.Type {
 	case "status":
 		if v.cfg.OnStatus != nil {
-			v.cfg.OnStatus(Status{Printable(m.Code), Printable(m.Text)})
+			v.cfg.OnStatus(Status{printable.Text(m.Code), printable.Text(m.Text)})
 		}
 	case "sending":
 		if v.cfg.OnSending != nil && m.Sending != nil {
 			v.cfg.OnSending(*m.Sending)
 		}
 	case "network":
-		v.explainer.heard(m.Network)
+		v.explainer.Heard(m.Network)
 	case "punch":
 		v.puncher.heard(ctx, v.explainer, m.Punch)
 	case "bye":
-		return fmt.Errorf("%w: %s", ErrEnded, Printable(m.Reason))
+		return fmt.Errorf("%w: %s", ErrEnded, printable.Text(m.Reason))
 	}
+
 	return nil
 }
 
 func (v *Viewer) greet() error {
-	err := v.sendData(message{Type: "hello"})
-	v.explainer.listened()
+	err := v.sendData(handshake.Message{Type: "hello"})
+	v.explainer.Listened()
 	return err
 }
 
-func (v *Viewer) sendData(m message) error { return v.peer.send(v.records, m) }
-
-func (v *Viewer) sendChallenge() {
-	if v.records == nil || v.peer.data.ReadyState() != webrtc.DataChannelStateOpen {
-		return
-	}
-	c := v.fresh.issue(time.Now())
-	if err := v.sendData(message{Type: "challenge", Challenge: c[:]}); err != nil {
-		v.cfg.Logger.Debug("send challenge", "err", err)
-	}
-}
+func (v *Viewer) sendData(m handshake.Message) error { return v.peer.send(v.records, m) }
 
 func (v *Viewer) reject(what string, err error) {
 	if v.cfg.OnReject != nil {
@@ -335,9 +372,9 @@ func (v *Viewer) reject(what string, err error) {
 	}
 }
 
-// tellPackets tells of packets that reached this end and are not the camera's, once a second at most.
+// tellPackets reports packets that reached this end but do not come from the camera, at most once a second.
 func (v *Viewer) tellPackets() {
-	if err := v.peer.packets.since(); err != nil {
+	if err := v.peer.packets.sinceLast(); err != nil {
 		v.reject("packet", err)
 	}
 }
@@ -349,7 +386,7 @@ func (v *Viewer) phase(name string) {
 }
 
 func (v *Viewer) close(cancel context.CancelFunc) {
-	v.explainer.finish(v.records != nil)
+	v.explainer.Finish(v.records != nil)
 	v.peer.end(v.leaves, v.records, v.outbox, cancel, v.cfg.Logger)
 	v.tracks.Wait()
 	v.tellPackets()

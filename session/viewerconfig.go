@@ -8,19 +8,23 @@ import (
 
 	"github.com/pion/transport/v5"
 
+	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// Signal is what a session needs of signaling: *signaling.Client has it.
+// Signal is what a session needs of signaling. *signaling.Client implements it.
 type Signal interface {
 	Receive(mb signaling.Mailbox, handle func(signaling.Delivery) (done bool)) (stop func())
 	Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error
-	SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration, refused func(error)) error
+	SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan signaling.Outgoing, ttl time.Duration,
+		refused func(error)) error
 }
 
-// Status is what a camera says about itself: "no video yet: …".
+// Status is what a camera says about itself, such as "no video yet: …".
 type Status struct{ Code, Text string }
 
 // ViewerConfig is what a viewer's end of a session needs. The On functions are called from the session's goroutines,
@@ -30,33 +34,29 @@ type ViewerConfig struct {
 	Signal     Signal
 	Inbox      signaling.Mailbox // the camera's mailbox of today
 	Box        envelope.Mailbox  // the same, as the envelope's context
-	TURN       *TURN             // the viewer's credentials; nil: no relay
-	CameraTURN *TURN             // the camera's, of the same grant
-	TLS        *tls.Config       // whom TURN servers over TLS are trusted by; nil: the system's roots
+	TURN       *handshake.TURN   // the viewer's credentials; nil if there is no relay
+	CameraTURN *handshake.TURN   // the camera's, of the same grant
+	TLS        *tls.Config       // verifies TURN servers over TLS; nil means the system's roots
 	Carriers   []media.Carrier   // best first
-	RelayOnly  bool              // show the camera and its network no address of ours but the relay's
+	RelayOnly  bool              // show the camera and its network only the relay's address
 	Loopback   bool              // gather loopback candidates too
-	PortMapper PortMapper        // nil: no port is opened
-	Watch      WatchID           // the same for all sessions of one person's watching; zero: none
-	Addresses  bool              // put addresses into explanations too: for the eyes of the person at this device
+	PortMapper PortMapper        // nil if no port is to be opened
+	Watch      handshake.WatchID // the same for all sessions in which one person watches; zero if there is none
+	Addresses  bool              // put addresses into explanations too, for the person at this device
+	Clock      *clock.Clock      // measures the age of pictures; nil means this machine's
 	Agent      string
+	Nonce      []byte           // from the camera's refusal of an earlier offer; nil if there was none
+	Now        func() time.Time // dates and judges envelopes; nil means time.Now
 	Logger     *slog.Logger
 
-	OnStall   func(stalled bool) // for a while nothing has arrived from the camera; or it does again
-	OnFrame   func(Frame)
-	OnPath    func(Path)
+	OnStall   func(stalled bool) // called when nothing has arrived from the camera for a while, and when it does again
+	OnFrame   func(handshake.Frame)
+	OnPath    func(path.Path)
 	OnName    func(name string)
 	OnStatus  func(Status)
-	OnSending func(Sending) // may be nil
+	OnSending func(handshake.SendStats) // may be nil
 	OnReject  func(Rejection)
-	OnPhase   func(phase string) // "answered", "checked" (by ICE), "connected": for measuring
+	OnPhase   func(phase string) // called when "answered", "checked" (by ICE) or "connected" is reached, for measuring
 
-	network transport.Net // tests have one of their own
+	network transport.Net // nil except in tests
 }
-
-// WatchID ties together the sessions of one person's watching: when a new one is connected the camera ends those before it, which
-// may be of a network that the person has left.
-type WatchID [16]byte
-
-// NewWatchID makes an id at random.
-func NewWatchID() WatchID { return WatchID(fresh(len(WatchID{}))) }

@@ -3,7 +3,6 @@ package signaling
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -11,369 +10,257 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/relayurl"
 )
 
 const (
-	dialTimeout  = 10 * time.Second
-	pingEvery    = 20 * time.Second
-	pingTimeout  = 20 * time.Second
-	firstBackOff = 250 * time.Millisecond
-	maxBackOff   = 30 * time.Second
-	steady       = 5 * time.Second // a connection that held for so long lets the back-off begin anew
-	sendQueue    = 256             // frames
+	minBackoff  = 250 * time.Millisecond
+	maxBackoff  = 30 * time.Second
+	stableAfter = 5 * time.Second // a connection that lasted this long resets the backoff
 )
 
-// errLinkLost ends requests whose connection broke; they are tried again on the next one.
-var errLinkLost = errors.New("connection to the relay lost")
-
-// ClientConfig is what a client needs. The functions are called from its goroutines and must not block; they may be nil.
+// ClientConfig is what a client needs. Its functions may be nil; the client's goroutines call them, so they must not
+// block.
 type ClientConfig struct {
-	URL       string              // the relay URL: https://HOST[:PORT], or http:// for this machine
-	TLS       *tls.Config         // nil: the system's roots
-	OnState   func(err error)     // called on every change: nil when connected, else why not, for a person
-	OnRefused func(refusal error) // the relay did not let us open a mailbox: an *Error, such as an expired ticket
-	Logger    *slog.Logger        // nil: none
+	URL       string              // the relay URL: https://HOST[:PORT], or http:// for this machine; see relayurl.Check
+	TLS       *tls.Config         // nil means the system's roots
+	OnState   func(err error)     // called on every change: nil when connected, else the reason in a person's words
+	OnRefused func(refusal error) // called with an *Error when the relay refuses a mailbox, as for an expired ticket
+	Logger    *slog.Logger        // nil means no logging
 }
 
-// Client is one device's connection to one relay; it comes back by itself. It trusts nothing that arrives.
+// Client is one device's connection to one relay. It reconnects by itself, and trusts nothing that arrives.
 type Client struct {
-	cfg     ClientConfig
-	http    *http.Client
-	hurried chan struct{} // holds one token when Hurry was called
+	cfg      ClientConfig
+	dialNow  chan struct{} // holds one token after Probe
+	idleCuts idleCuts      // owned by Run's goroutine
 
-	mu       sync.Mutex
-	link     *link                 // guarded by mu; nil while not connected
-	lost     error                 // guarded by mu; why not
-	changed  chan struct{}         // guarded by mu; closed when link changes
-	received map[Name]*receiver    // guarded by mu
-	kept     map[Name]*keptMailbox // guarded by mu; open for writing over reconnects
-	clock    time.Duration         // guarded by mu; the server's time minus ours
-	timed    bool                  // guarded by mu
-	hurry    time.Time             // guarded by mu; until when somebody waits
-	doubted  time.Time             // guarded by mu; when a mailbox was last refused
-	doubtFor time.Duration         // guarded by mu; how long that was let be
-}
-
-// keptMailbox counts who wants a mailbox kept open.
-type keptMailbox struct {
-	mailbox Mailbox
-	holders int
-}
-
-type receiver struct {
-	mailbox Mailbox
-	handle  func(Delivery) (done bool)
+	mu          sync.Mutex
+	http        *http.Client          // guarded by mu; replaced by Trust
+	link        *link                 // guarded by mu; nil while not connected
+	linkErr     error                 // guarded by mu; why there is no link
+	linkChanged chan struct{}         // guarded by mu; closed when link changes
+	receivers   map[Name]*receiver    // guarded by mu
+	resting     map[Name]bool         // guarded by mu; mailboxes that must not yet be opened for reading again
+	kept        map[Name]*keptMailbox // guarded by mu; open for writing, over reconnects
+	clock       time.Duration         // guarded by mu; the relay's time minus ours
+	clockKnown  bool                  // guarded by mu
+	urgentUntil time.Time             // guarded by mu; until then somebody waits for the relay
+	refusals    refusalBackoff        // guarded by mu
 }
 
 // NewClient checks the configuration; Run connects.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	if err := checkURL(cfg.URL); err != nil {
-		return nil, err
+	if err := relayurl.Check(cfg.URL); err != nil {
+		return nil, fmt.Errorf("read relay URL: %w", err)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	transport := &http.Transport{TLSClientConfig: cfg.TLS, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
+
 	return &Client{
-		cfg: cfg, http: &http.Client{Transport: transport}, changed: make(chan struct{}), hurried: make(chan struct{}, 1),
-		received: make(map[Name]*receiver), kept: make(map[Name]*keptMailbox),
+		cfg:         cfg,
+		dialNow:     make(chan struct{}, 1),
+		http:        newHTTPClient(cfg.TLS),
+		linkChanged: make(chan struct{}),
+		receivers:   make(map[Name]*receiver),
+		resting:     make(map[Name]bool),
+		kept:        make(map[Name]*keptMailbox),
 	}, nil
 }
 
-// Run keeps the client connected until ctx ends, and returns why that was.
+// Run keeps the client connected until ctx ends, and returns ctx's error.
 func (c *Client) Run(ctx context.Context) error {
-	defer c.http.CloseIdleConnections()
-	backOff := firstBackOff
+	defer func() { c.httpClient().CloseIdleConnections() }()
+
+	backoff := minBackoff
 	for {
-		held, err := c.connection(ctx)
+		held, err := c.connect(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if held >= steady {
-			backOff = firstBackOff
+		c.noteFailure(&reachError{host(c.cfg.URL), err})
+
+		if held >= stableAfter {
+			backoff = minBackoff
 		}
-		c.failed(&reachError{host(c.cfg.URL), err})
-		// Full jitter: after a restart a relay must not meet all its clients at once.
-		pause := rand.N(backOff) + backOff/10
-		if c.hurrying() {
-			pause = min(pause, rand.N(firstBackOff))
+		if err := c.pause(ctx, backoff); err != nil {
+			return err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-c.hurried:
-			timer.Stop()
-		case <-timer.C:
-		}
-		backOff = min(2*backOff, maxBackOff)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-func (c *Client) failed(err error) {
-	c.mu.Lock()
-	c.lost = err
-	c.mu.Unlock()
-	c.cfg.Logger.Debug("relay connection", "err", err)
-	c.state(err)
+// pause waits before the next attempt to connect, at most for about backoff.
+func (c *Client) pause(ctx context.Context, backoff time.Duration) error {
+	// Full jitter: after a restart, a relay must not meet all its clients at once.
+	pause := rand.N(backoff) + backoff/10
+	if c.urgent() {
+		pause = min(pause, rand.N(minBackoff))
+	}
+
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.dialNow:
+	case <-timer.C:
+	}
+	return nil
 }
 
-func (c *Client) state(err error) {
+// connect dials the relay and serves the connection until it ends. held is how long it was up.
+func (c *Client) connect(ctx context.Context) (held time.Duration, err error) {
+	l, err := c.dialUntilReached(ctx)
+	if err != nil {
+		return 0, err
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	var writers sync.WaitGroup
+	c.setLink(l)
+	writers.Go(func() { l.writeQueue(ctx) })
+	interval := c.idleCuts.pingInterval()
+	writers.Go(func() { l.ping(ctx, interval) })
+	c.reportState(nil)
+
+	err = c.readFrames(ctx, l)
+	if cut := c.idleCuts.record(l.silenceAtCut(err)); cut != nil {
+		err = cut
+	}
+
+	c.dropLink(l)
+	cancel()
+	writers.Wait()
+	return time.Since(l.since), err
+}
+
+// setLink makes l the current link and opens every wanted mailbox on it.
+func (c *Client) setLink(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.link = l
+	for _, k := range c.kept {
+		l.openMailbox(k.mailbox, Write)
+	}
+	for name := range c.receivers {
+		c.openForReading(name)
+	}
+	close(c.linkChanged)
+	c.linkChanged = make(chan struct{})
+}
+
+func (c *Client) dropLink(l *link) {
+	c.mu.Lock()
+	c.link = nil
+	close(c.linkChanged)
+	c.linkChanged = make(chan struct{})
+	c.mu.Unlock()
+
+	l.close()
+}
+
+func (c *Client) noteFailure(err error) {
+	c.mu.Lock()
+	c.linkErr = err
+	c.mu.Unlock()
+
+	c.cfg.Logger.Debug("relay connection", "err", err)
+	c.reportState(err)
+}
+
+func (c *Client) reportState(err error) {
 	if c.cfg.OnState != nil {
 		c.cfg.OnState(err)
 	}
 }
 
-// connection is one connection's life; held says for how long it was up.
-func (c *Client) connection(ctx context.Context) (held time.Duration, err error) {
-	l, err := c.reach(ctx)
-	if err != nil {
-		return 0, err
+func (c *Client) reportRefusal(err error) {
+	if c.cfg.OnRefused != nil {
+		c.cfg.OnRefused(err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var writing sync.WaitGroup
-	c.up(l)
-	writing.Go(func() { l.write(ctx) })
-	writing.Go(func() { l.ping(ctx) })
-	c.state(nil)
-	err = c.read(ctx, l)
-	c.down(l)
-	cancel()
-	writing.Wait()
-	return time.Since(l.since), err
 }
 
-func (c *Client) dial(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, response, err := websocket.Dial(ctx, "ws"+c.cfg.URL[len("http"):]+Path, &websocket.DialOptions{HTTPClient: c.http, Subprotocols: []string{Subprotocol}})
-	if err != nil {
-		if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
-			err = statusError(response.StatusCode)
-		}
-		return nil, err
-	}
-	conn.SetReadLimit(MaxFrame)
-	_, b, err := conn.Read(ctx)
-	if err != nil {
-		conn.CloseNow()
-		return nil, fmt.Errorf("read challenge: %w", err)
-	}
-	f, err := Parse(b)
-	challenge, ok := f.(Challenge)
-	if err != nil || !ok || conn.Subprotocol() != Subprotocol {
-		conn.CloseNow()
-		return nil, fmt.Errorf("read challenge: %w", ErrFrame)
-	}
-	c.mu.Lock()
-	c.clock, c.timed = time.Until(time.UnixMilli(int64(challenge.Time))), true
-	c.mu.Unlock()
-	return newLink(conn, c.cfg.URL, challenge.Nonce), nil
-}
-
-// up makes l the current link and opens on it all that is wanted.
-func (c *Client) up(l *link) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.link = l
-	for _, k := range c.kept {
-		l.open(k.mailbox, Write)
-	}
-	for _, r := range c.received {
-		l.open(r.mailbox, Read)
-	}
-	close(c.changed)
-	c.changed = make(chan struct{})
-}
-
-func (c *Client) down(l *link) {
-	c.mu.Lock()
-	c.link = nil
-	close(c.changed)
-	c.changed = make(chan struct{})
-	c.mu.Unlock()
-	l.close()
-}
-
-// read takes what the server sends until the connection ends.
-func (c *Client) read(ctx context.Context, l *link) error {
+// readFrames handles what the relay sends until the connection ends.
+func (c *Client) readFrames(ctx context.Context, l *link) error {
 	for {
 		_, b, err := l.conn.Read(ctx)
 		if err != nil {
-			return l.lost(err)
+			return l.endReason(err)
 		}
+		l.noteArrival()
+
 		f, err := Parse(b)
 		if err != nil {
 			return err
 		}
-		switch f := f.(type) {
-		case OK:
-			l.answer(f.ID, answer{})
-		case Granted:
-			l.answer(f.ID, answer{json: f.JSON})
-		case Refused:
-			refusal := &Error{f.Code, printable(f.Text)}
-			if f.ID == 0 {
-				return refusal
-			}
-			if l.answer(f.ID, answer{err: refusal}) {
-				c.doubt(l, refusal)
-				if c.cfg.OnRefused != nil {
-					c.cfg.OnRefused(refusal)
-				}
-			}
-		case Deliver:
-			c.deliver(l, f)
-			if err := l.settle(ctx); err != nil {
-				return err
-			}
-		default:
-			return ErrFrame
+		if err := c.handleFrame(ctx, l, f); err != nil {
+			return err
 		}
 	}
 }
 
-func (c *Client) deliver(l *link, f Deliver) {
-	c.mu.Lock()
-	r := c.received[f.Name]
-	c.mu.Unlock()
-	if r == nil {
-		return
-	}
-	if r.handle(NewDelivery(f.Body, func() { l.send(Reject{f.Name, f.Seq}) })) {
-		l.send(Ack{f.Name, f.Seq})
-	}
-}
-
-// Receive opens mb for reading now and after every reconnect. handle is called for each message, in order, from the
-// client's one reading goroutine, so it must not block for long, and once more while stop is being called; when it returns true the relay deletes the message, else
-// the message comes again with the next connection. One receiver a mailbox: a second replaces the first.
-func (c *Client) Receive(mb Mailbox, handle func(Delivery) (done bool)) (stop func()) {
-	name, r := mb.Name(), &receiver{mb, handle}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.received[name] = r
-	if c.link != nil {
-		c.link.open(mb, Read)
-	}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.received[name] == r {
-			delete(c.received, name)
-			c.giveUp(name)
+// handleFrame handles one frame. It returns an error if the connection must end.
+func (c *Client) handleFrame(ctx context.Context, l *link, f Frame) error {
+	switch f := f.(type) {
+	case OK:
+		l.resolve(f.ID, answer{})
+	case Granted:
+		l.resolve(f.ID, answer{json: f.JSON})
+	case Refused:
+		refusal := &Error{f.Code, printable.Text(f.Text)}
+		if f.ID == 0 {
+			return refusal
 		}
-	}
-}
-
-// Keep holds mb open for writing, with its ticket, over reconnects; for an owner that admits a mailbox, and for whoever
-// sends to one more than once. Every Keep wants its stop.
-func (c *Client) Keep(mb Mailbox) (stop func()) {
-	name := mb.Name()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.kept[name]
-	if k == nil {
-		k = &keptMailbox{mailbox: mb}
-		c.kept[name] = k
-		if c.link != nil {
-			c.link.open(mb, Write)
+		if refusedMailbox := l.resolve(f.ID, answer{err: refusal}); refusedMailbox {
+			c.retryRefused(l, refusal)
+			c.reportRefusal(refusal)
 		}
-	}
-	k.holders++
-	return sync.OnceFunc(func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if k.holders--; k.holders == 0 {
-			delete(c.kept, name)
-			c.giveUp(name)
-		}
-	})
-}
-
-// giveUp closes a mailbox that nobody here wants any more. c.mu is held.
-func (c *Client) giveUp(name Name) {
-	if c.link != nil && c.received[name] == nil && c.kept[name] == nil {
-		c.link.forget(name)
-		c.link.send(Close{name})
-	}
-}
-
-// Send posts body to mb, to be kept for ttl (0: only for who is there now). It waits for the relay's word, over reconnects,
-// until ctx ends. Errors: *Error when the relay refuses.
-func (c *Client) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Duration) error {
-	if err := checkBody(body); err != nil {
-		return err
-	}
-	_, err := c.request(ctx, mb, func(id uint32) Frame {
-		return newPost(id, mb.Name(), ttl, body)
-	})
-	if err != nil {
-		return fmt.Errorf("send message: %w", err)
+	case Deliver:
+		c.deliver(l, f)
+		return l.waitForQueue(ctx)
+	case Closed:
+		c.handleClosed(l, f)
+	default:
+		return ErrFrame
 	}
 	return nil
 }
 
-// Grant asks for both ends' ICE servers, on a mailbox to the camera.
-func (c *Client) Grant(ctx context.Context, mb Mailbox) (Grant, error) {
-	text, err := c.request(ctx, mb, func(id uint32) Frame { return GrantRequest{ID: id, Name: mb.Name()} })
-	var g Grant
-	if err == nil {
-		g, err = parseGrant(text)
-	}
-	if err != nil {
-		return Grant{}, fmt.Errorf("ask for ice servers: %w", err)
-	}
-	return g, nil
-}
-
-// request sends a frame about a mailbox open for writing, opening it first in the same flight, and waits for the answer.
-func (c *Client) request(ctx context.Context, mb Mailbox, frame func(id uint32) Frame) ([]byte, error) {
-	defer c.Keep(mb)()
-	for {
-		l, err := c.linked(ctx)
-		if err != nil {
-			return nil, err
-		}
-		a := l.request(ctx, mb.Name(), frame)
-		if errors.Is(a.err, errLinkLost) {
-			continue
-		}
-		return a.json, a.err
-	}
-}
-
-// linked waits for a connection.
-func (c *Client) linked(ctx context.Context) (*link, error) {
+// waitForLink waits for a connection. When ctx ends first, the error says why there is none.
+func (c *Client) waitForLink(ctx context.Context) (*link, error) {
 	for {
 		c.mu.Lock()
-		l, changed, lost := c.link, c.changed, c.lost
+		l, changed, lastErr := c.link, c.linkChanged, c.linkErr
 		c.mu.Unlock()
 		if l != nil {
 			return l, nil
 		}
+
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			if lost != nil {
-				return nil, lost
+			if lastErr != nil {
+				return nil, lastErr
 			}
 			return nil, &reachError{host(c.cfg.URL), ctx.Err()}
 		}
 	}
 }
 
-// ServerTime is the relay's clock, if it was ever reached. It may choose a mailbox's day, and nothing else.
-func (c *Client) ServerTime() (time.Time, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.clock), c.timed
+// Connect waits until the relay is reached. When ctx ends first, the error says why it was not reached.
+func (c *Client) Connect(ctx context.Context) error {
+	_, err := c.waitForLink(ctx)
+	return err
 }
 
-// Connect waits until the relay is reached; when ctx ends before, the error says why it was not.
-func (c *Client) Connect(ctx context.Context) error {
-	_, err := c.linked(ctx)
-	return err
+// ServerTime returns the relay's time, and whether the relay was ever reached. It may choose a mailbox's day, and must
+// decide nothing else.
+func (c *Client) ServerTime() (relay time.Time, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.clock), c.clockKnown
 }

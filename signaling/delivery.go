@@ -8,15 +8,15 @@ type Delivery struct {
 	reject func()
 }
 
-// NewDelivery makes a Delivery whose first Reject calls reject, for those who stand in a client's place.
+// NewDelivery returns a Delivery whose first Reject calls reject. Stand-ins for a Client use it.
 func NewDelivery(body []byte, reject func()) Delivery {
 	return Delivery{body, sync.OnceFunc(reject)}
 }
 
-// Reject tells the relay that the message is none of this mailbox's: it does not open under any key that belongs here. The relay
-// counts it, by the node where it was posted, so that its operator hears of a node that misroutes; it does not delete the message.
-// Only the first call counts, and it may come from any goroutine, at any time: once the connection is lost that brought the message,
-// there is nobody to tell, and nothing is said.
+// Reject tells the relay that the message does not belong in this mailbox, because no key of the mailbox opens it. The
+// relay counts the rejection for the node where the message was posted, so that its operator learns of a node that
+// misroutes; it does not delete the message. Only the first call counts. It may come from any goroutine at any time,
+// and does nothing after the connection that brought the message was lost.
 func (d Delivery) Reject() {
 	if d.reject != nil {
 		d.reject()

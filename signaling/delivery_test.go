@@ -9,27 +9,28 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A rejection is told once for each delivery, before or after the ack, and never on another connection than the one that brought it.
-func TestReject(t *testing.T) {
+// Each delivery is rejected at most once, before or after its ack, and only on the connection that brought it.
+func TestRejectIsSentOncePerDelivery(t *testing.T) {
 	mb := testMailbox(1)
 	name := mb.Name()
 	said := make(chan Frame, 100)
 	lose, lost := make(chan struct{}), 0
-	url := hostile(t, func(ctx context.Context, ws *websocket.Conn) {
-		_ = say(ctx, ws, Challenge{})
+	url := hostileRelay(t, func(ctx context.Context, ws *websocket.Conn) {
+		_ = sendFrame(ctx, ws, Challenge{})
 		_, _, _ = ws.Read(ctx) // the mailbox is open
-		_ = say(ctx, ws, Deliver{Name: name, Seq: uint64(lost), Body: []byte{1}})
+		_ = sendFrame(ctx, ws, Deliver{Name: name, Seq: uint64(lost), Body: []byte{1}})
 		ended := make(chan struct{})
 		defer close(ended)
 		if lost++; lost == 1 {
 			go func() {
 				select {
 				case <-lose:
-					ws.CloseNow() // a context that ends between two reads would end none
+					ws.CloseNow() // to end ctx would not do: between two reads it has no effect
 				case <-ended:
 				}
 			}()
 		}
+
 		for {
 			_, b, err := ws.Read(ctx)
 			if err != nil {
@@ -40,40 +41,44 @@ func TestReject(t *testing.T) {
 			}
 		}
 	})
+
 	arrived := make(chan Delivery, 10)
-	c := run(t, ClientConfig{URL: url})
+	c := runClient(t, ClientConfig{URL: url})
 	c.Receive(mb, func(d Delivery) bool { arrived <- d; return true })
-	first := take(t, arrived)
-	want(t, said, Ack{name, 0})
+	first := receive(t, arrived)
+	wantFrame(t, said, Ack{name, 0})
+
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(first.Reject)
 	}
 	all.Wait()
-	want(t, said, Reject{name, 0})
+	wantFrame(t, said, Reject{name, 0})
+
 	close(lose)
-	second := take(t, arrived)
-	want(t, said, Ack{name, 1})
+	second := receive(t, arrived)
+	wantFrame(t, said, Ack{name, 1})
 	first.Reject()
 	second.Reject()
-	want(t, said, Reject{name, 1})
-	Delivery{Body: []byte{1}}.Reject() // of nobody: nothing happens
-	c.Keep(testMailbox(3))()           // whose frames are next
-	want(t, said, Close{testMailbox(3).Name()})
+	wantFrame(t, said, Reject{name, 1})
+
+	Delivery{Body: []byte{1}}.Reject() // no relay delivered it, so nothing happens
+	c.Keep(testMailbox(3))()           // the next frames must belong to this mailbox
+	wantFrame(t, said, Close{testMailbox(3).Name()})
 }
 
-// A delivery whose connection is lost before it is judged is told to nobody.
-func TestRejectIsOfItsConnection(t *testing.T) {
+// If the connection is lost before a delivery is judged, the delivery is not rejected anywhere.
+func TestRejectAfterTheConnectionIsLostDoesNothing(t *testing.T) {
 	l := newLink(nil, "", [32]byte{})
 	d := NewDelivery(nil, func() { l.send(Reject{}) })
 	l.waiting = nil // as close leaves it
 	d.Reject()
-	if len(l.take()) != 0 {
-		t.Error("a lost connection has something to write")
+	if len(l.emptyQueue()) != 0 {
+		t.Error("a closed link has something to write")
 	}
 }
 
-func take[T any](t *testing.T, c <-chan T) T {
+func receive[T any](t *testing.T, c <-chan T) T {
 	t.Helper()
 	select {
 	case x := <-c:
@@ -84,11 +89,11 @@ func take[T any](t *testing.T, c <-chan T) T {
 	}
 }
 
-// want reads on to the next frame that is no Open, and compares.
-func want(t *testing.T, said <-chan Frame, want Frame) {
+// wantFrame compares the next frame that is not an Open with want.
+func wantFrame(t *testing.T, said <-chan Frame, want Frame) {
 	t.Helper()
 	for {
-		got := take(t, said)
+		got := receive(t, said)
 		if _, open := got.(Open); open {
 			continue
 		}

@@ -1,4 +1,4 @@
-// Package signaling carries opaque bodies between mailboxes on a relay: the frames of the WebSocket protocol
+// Package signaling carries opaque bodies between mailboxes on a relay. It has the frames of the WebSocket protocol
 // (doc/protocol.md, section 5) and its client.
 //
 //	client                                 server
@@ -10,6 +10,8 @@
 //	   │ ── reject (did not open) ────────▶ │
 //
 // A mailbox certifies itself: its name is a hash of the two keys that open it and post to it, so the server keeps
-// no table of who owns what. The package promises at-least-once delivery while a message lives; it must never
-// look into a body, and it links nothing that could open one.
+// no table of owners. The package promises at-least-once delivery while a message lives. It must never look into a
+// body, and links nothing that could open one.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package signaling

@@ -2,7 +2,7 @@ package signaling
 
 import "net/http"
 
-// SetTransport has a client reach its relay by t.
+// SetTransport makes a client reach its relay through t.
 func (c *Client) SetTransport(t http.RoundTripper) { c.http.Transport = t }
 
 // OpenStatement is what the signature of an Open covers.

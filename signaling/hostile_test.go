@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -21,22 +20,25 @@ import (
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
+
+	"github.com/peephole-cam/peephole/test/reserve"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
-// hostile is a relay that does as it likes with each connection.
-func hostile(t testing.TB, serve func(ctx context.Context, ws *websocket.Conn)) (url string) {
+// hostileRelay starts a relay that calls serve for each connection, and returns its URL.
+func hostileRelay(t testing.TB, serve func(ctx context.Context, ws *websocket.Conn)) (url string) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Subprotocol}})
 		if err != nil {
 			return
 		}
 		defer ws.CloseNow()
+
 		serve(r.Context(), ws)
-		for err == nil { // until the client has gone: closing with bytes unread would take back what was sent
+		for err == nil { // until the client has gone, because closing with unread bytes would discard what was sent
 			_, _, err = ws.Read(r.Context())
 		}
 	}))
@@ -44,12 +46,12 @@ func hostile(t testing.TB, serve func(ctx context.Context, ws *websocket.Conn)) 
 	return s.URL
 }
 
-func say(ctx context.Context, ws *websocket.Conn, f Frame) error {
+func sendFrame(ctx context.Context, ws *websocket.Conn, f Frame) error {
 	return ws.Write(ctx, websocket.MessageBinary, Append(nil, f))
 }
 
-// run starts a client that ends with the test.
-func run(t testing.TB, cfg ClientConfig) *Client {
+// runClient starts a client that ends with the test.
+func runClient(t testing.TB, cfg ClientConfig) *Client {
 	c, err := NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +63,8 @@ func run(t testing.TB, cfg ClientConfig) *Client {
 	return c
 }
 
-// state waits for a state whose text contains what is wanted.
-func state(t *testing.T, states <-chan error, want string) {
+// waitForState waits for a state whose text contains want.
+func waitForState(t *testing.T, states <-chan error, want string) {
 	t.Helper()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -82,7 +84,7 @@ func state(t *testing.T, states <-chan error, want string) {
 func TestClientSurvivesItsRelay(t *testing.T) {
 	deliverAndRead := func(ctx context.Context, ws *websocket.Conn) {
 		for range 2000 { // for a mailbox that nobody opened
-			if say(ctx, ws, Deliver{Name: Name{1}, Body: make([]byte, MaxBody)}) != nil {
+			if sendFrame(ctx, ws, Deliver{Name: Name{1}, Body: make([]byte, MaxBody)}) != nil {
 				return
 			}
 		}
@@ -92,99 +94,111 @@ func TestClientSurvivesItsRelay(t *testing.T) {
 		want  string
 	}{
 		"says nothing and leaves": {func(_ context.Context, ws *websocket.Conn) { ws.CloseNow() }, "connection lost"},
-		"no challenge":            {func(ctx context.Context, ws *websocket.Conn) { _ = say(ctx, ws, OK{}) }, "does not speak this protocol"},
+		"no challenge": {func(ctx context.Context, ws *websocket.Conn) {
+			_ = sendFrame(ctx, ws, OK{})
+		}, "does not speak this protocol"},
 		"two challenges": {func(ctx context.Context, ws *websocket.Conn) {
-			_, _ = say(ctx, ws, Challenge{}), say(ctx, ws, Challenge{})
+			_, _ = sendFrame(ctx, ws, Challenge{}), sendFrame(ctx, ws, Challenge{})
 		}, "does not speak this protocol"},
 		"a client's frame": {func(ctx context.Context, ws *websocket.Conn) {
-			_, _ = say(ctx, ws, Challenge{}), say(ctx, ws, Ack{})
+			_, _ = sendFrame(ctx, ws, Challenge{}), sendFrame(ctx, ws, Ack{})
 		}, "does not speak this protocol"},
 		"nonsense": {func(ctx context.Context, ws *websocket.Conn) {
-			_, _ = say(ctx, ws, Challenge{Time: 1<<64 - 1}), ws.Write(ctx, websocket.MessageText, []byte("<html>"))
+			_ = sendFrame(ctx, ws, Challenge{Time: 1<<64 - 1})
+			_ = ws.Write(ctx, websocket.MessageText, []byte("<html>"))
 		}, "does not speak this protocol"},
 		"more than a frame": {func(ctx context.Context, ws *websocket.Conn) {
-			_, _ = say(ctx, ws, Challenge{}), ws.Write(ctx, websocket.MessageBinary, make([]byte, 1<<20))
+			_, _ = sendFrame(ctx, ws, Challenge{}), ws.Write(ctx, websocket.MessageBinary, make([]byte, 1<<20))
 		}, "cannot reach the relay at 127.0.0.1"},
 		"answers that nobody asked for": {func(ctx context.Context, ws *websocket.Conn) {
-			_ = say(ctx, ws, Challenge{})
+			_ = sendFrame(ctx, ws, Challenge{})
 			for id := range uint32(100) {
-				_, _ = say(ctx, ws, OK{ID: id}), say(ctx, ws, Granted{ID: id, JSON: []byte("}{")})
-				_ = say(ctx, ws, Refused{ID: id + 1, Code: 429})
+				_, _ = sendFrame(ctx, ws, OK{ID: id}), sendFrame(ctx, ws, Granted{ID: id, JSON: []byte("}{")})
+				_ = sendFrame(ctx, ws, Refused{ID: id + 1, Code: 429})
 			}
 			deliverAndRead(ctx, ws)
-			_ = say(ctx, ws, Refused{Code: CodeClosing, Text: "that was all"})
+			_ = sendFrame(ctx, ws, Refused{Code: CodeClosing, Text: "that was all"})
 		}, "that was all"},
 		"plays with the terminal": {func(ctx context.Context, ws *websocket.Conn) {
-			_, _ = say(ctx, ws, Challenge{}), say(ctx, ws, Refused{Code: 400, Text: "\x1b[2J\u202eno\n" + strings.Repeat("!", 60000)})
+			_, _ = sendFrame(ctx, ws, Challenge{}),
+				sendFrame(ctx, ws, Refused{Code: 400, Text: "\x1b[2J\u202eno\n" + strings.Repeat("!", 60000)})
 		}, ": ?[2J?no?!!!"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			states := make(chan error, 100)
-			c := run(t, ClientConfig{URL: hostile(t, tt.serve), OnState: func(err error) {
+			c := runClient(t, ClientConfig{URL: hostileRelay(t, tt.serve), OnState: func(err error) {
 				select {
 				case states <- err:
 				default:
 				}
 			}})
+
 			c.Receive(testMailbox(1), func(Delivery) bool { return true })
-			state(t, states, tt.want)
+			waitForState(t, states, tt.want)
 		})
 	}
 }
 
-func TestAnswersOfAHostileRelay(t *testing.T) {
-	url := hostile(t, func(ctx context.Context, ws *websocket.Conn) {
-		_ = say(ctx, ws, Challenge{})
+func TestAnswersOfAHostileRelayAreErrors(t *testing.T) {
+	url := hostileRelay(t, func(ctx context.Context, ws *websocket.Conn) {
+		_ = sendFrame(ctx, ws, Challenge{})
 		for {
 			_, b, err := ws.Read(ctx)
 			if err != nil {
 				return
 			}
+
 			f, _ := Parse(b)
 			if f, ok := f.(GrantRequest); ok {
-				texts := []string{"", "null", "[]", `{"urls":[` + strings.Repeat(`"turn:x",`, 100) + `""]}`, strings.Repeat("[", 60000)}
-				_ = say(ctx, ws, Granted{ID: f.ID, JSON: []byte(texts[rand.IntN(len(texts))])})
+				texts := []string{"", "null", "[]", `{"urls":[` + strings.Repeat(`"turn:x",`, 100) + `""]}`,
+					strings.Repeat("[", 60000)}
+				_ = sendFrame(ctx, ws, Granted{ID: f.ID, JSON: []byte(texts[rand.IntN(len(texts))])})
 			}
 			if f, ok := f.(Post); ok {
-				_ = say(ctx, ws, Refused{ID: f.ID, Code: 999, Text: "\x00"})
+				_ = sendFrame(ctx, ws, Refused{ID: f.ID, Code: 999, Text: "\x00"})
 			}
 		}
 	})
-	c := run(t, ClientConfig{URL: url})
+
+	c := runClient(t, ClientConfig{URL: url})
 	for range 50 {
 		if g, err := c.Grant(t.Context(), testMailbox(1)); err == nil && len(g.URLs) > 0 {
 			t.Fatalf("granted %+v", g)
 		}
 	}
+
 	var refusal *Error
 	if err := c.Send(t.Context(), testMailbox(1), []byte("x"), 0); !errors.As(err, &refusal) || refusal.Text != "?" {
 		t.Errorf("got %v", err)
 	}
 }
 
-// A relay that delivers without end and reads nothing makes the client wait, not grow.
+// A relay that delivers without end and reads nothing makes the client wait, but the client's memory does not grow.
 func TestAcksAreBounded(t *testing.T) {
 	var delivered atomic.Int64
 	mb := testMailbox(1)
-	url := hostile(t, func(ctx context.Context, ws *websocket.Conn) {
-		_ = say(ctx, ws, Challenge{})
+	url := hostileRelay(t, func(ctx context.Context, ws *websocket.Conn) {
+		_ = sendFrame(ctx, ws, Challenge{})
 		for {
-			if say(ctx, ws, Deliver{Name: mb.Name(), Body: []byte{1}}) != nil {
+			if sendFrame(ctx, ws, Deliver{Name: mb.Name(), Body: []byte{1}}) != nil {
 				return
 			}
 			delivered.Add(1)
 		}
 	})
-	c := run(t, ClientConfig{URL: url})
+
+	c := runClient(t, ClientConfig{URL: url})
 	c.Receive(mb, func(Delivery) bool { return true })
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	deadline, last, still := time.Now().Add(patience), int64(0), time.Now()
-	for time.Since(still) < 300*time.Millisecond { // until the relay gets nothing more out
+	for time.Since(still) < 300*time.Millisecond { // until the relay can send nothing more
 		if n := delivered.Load(); n != last {
 			last, still = n, time.Now()
 		}
+
 		c.mu.Lock()
 		l := c.link
 		c.mu.Unlock()
@@ -192,70 +206,76 @@ func TestAcksAreBounded(t *testing.T) {
 			l.mu.Lock()
 			n := len(l.queue)
 			l.mu.Unlock()
-			if n > 2*sendQueue {
+			if n > 2*maxQueue {
 				t.Fatalf("%d acks are queued", n)
 			}
 		}
+
 		if time.Now().After(deadline) {
-			t.Fatalf("%d deliveries and no end", last)
+			t.Fatalf("after %d deliveries the client still accepts more", last)
 		}
 		runtime.Gosched()
 	}
-	if last < sendQueue {
+
+	if last < maxQueue {
 		t.Errorf("only %d deliveries", last)
 	}
-	// The lock is free: asking for more is possible while the relay stalls.
+
+	// The lock is free, so the client accepts requests while the relay stalls.
 	c.Keep(testMailbox(3))()
 }
 
-func TestErrorsForPeople(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := closed.Addr().String()
-	closed.Close()
+func TestUnreachableRelayIsExplained(t *testing.T) {
+	gone := reserve.For(t)
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	secure.StartTLS()
 	defer secure.Close()
+
 	for name, tt := range map[string]struct{ url, want string }{
-		"nobody listens":      {"http://" + gone, "cannot reach the relay at " + gone + ": connection refused"},
-		"another server":      {web.URL, "it answers HTTP 404: is it a Peephole relay?"},
-		"unknown certificate": {secure.URL, "its certificate is not to be trusted: x509: certificate signed by unknown authority"},
+		"nobody listens": {"http://" + gone, "cannot reach the relay at " + gone + ": connection refused"},
+		"another server": {web.URL, "it answers HTTP 404: is it a Peephole relay?"},
+		"unknown certificate": {secure.URL,
+			"its certificate is not trusted: x509: certificate signed by unknown authority"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			states := make(chan error, 100)
-			c := run(t, ClientConfig{URL: tt.url, OnState: func(err error) {
+			c := runClient(t, ClientConfig{URL: tt.url, OnState: func(err error) {
 				select {
 				case states <- err:
 				default:
 				}
 			}})
-			state(t, states, tt.want)
+
+			waitForState(t, states, tt.want)
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			if err := c.Connect(ctx); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("connect: %v", err)
 			}
-			if name == "nobody listens" && !errors.Is(c.Send(ctx, testMailbox(1), []byte("x"), 0), syscall.ECONNREFUSED) {
-				t.Error("the cause is lost")
+
+			if name == "nobody listens" &&
+				!errors.Is(c.Send(ctx, testMailbox(1), []byte("x"), 0), syscall.ECONNREFUSED) {
+				t.Error("the error does not wrap its cause")
 			}
 		})
 	}
 }
 
-func TestURLs(t *testing.T) {
-	for _, url := range []string{"https://relay.example", "https://relay.example:8443", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"} {
+func TestClientWantsARelayURL(t *testing.T) {
+	for _, url := range []string{"https://relay.example", "https://relay.example:8443", "http://127.0.0.1:1",
+		"http://[::1]:1", "http://localhost:1"} {
 		if _, err := NewClient(ClientConfig{URL: url}); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
 	for _, url := range []string{
-		"", "relay.example", "https://", "https://relay.example/", "https://relay.example/x", "https://a@relay.example", "https://relay.example?q",
-		"https://relay.example#f", "http://relay.example", "http://127.0.0.1.example", "http://192.0.2.1", "ws://127.0.0.1", "://",
+		"", "relay.example", "https://", "https://relay.example/", "https://relay.example/x", "https://a@relay.example",
+		"https://relay.example?q",
+		"https://relay.example#f", "http://relay.example", "http://127.0.0.1.example", "http://192.0.2.1",
+		"ws://127.0.0.1", "://",
 	} {
 		if _, err := NewClient(ClientConfig{URL: url}); err == nil {
 			t.Errorf("%s was accepted", url)
@@ -267,7 +287,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestBackOff(t *testing.T) {
+func TestBackoffGrowsWithJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := NewClient(ClientConfig{URL: "https://relay.example"})
 		if err != nil {
@@ -280,28 +300,32 @@ func TestBackOff(t *testing.T) {
 		})}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
+
 		if err := c.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("run: %v", err)
 		}
 		if len(at) < 3600/33 || len(at) > 3600/3 {
 			t.Errorf("%d attempts in an hour", len(at))
 		}
+
 		gaps := make(map[time.Duration]bool)
 		for i := range at[1:] {
 			gap := at[i+1].Sub(at[i])
 			gaps[gap] = true
-			bound := min(firstBackOff<<min(i, 20), maxBackOff)
+			bound := min(minBackoff<<min(i, 20), maxBackoff)
 			if gap < bound/10 || gap > bound+bound/10 {
-				t.Errorf("attempt %d came after %v, want within %v and %v", i+1, gap, bound/10, bound+bound/10)
+				t.Errorf("attempt %d came after %v, want between %v and %v", i+1, gap, bound/10, bound+bound/10)
 			}
 		}
+
 		if len(gaps) < len(at)/2 {
 			t.Error("the waits have no jitter")
 		}
 	})
 }
 
-// FuzzRelay: nothing that a relay sends makes the client panic, wait for ever, or deliver what nobody opened.
+// FuzzRelay: nothing that a relay sends makes the client panic, wait for ever, or deliver from a mailbox that was not
+// opened.
 func FuzzRelay(f *testing.F) {
 	mb := testMailbox(1)
 	f.Add(Append(nil, Deliver{Name: mb.Name(), Body: []byte{1}}), Append(nil, Refused{ID: 1, Text: "no"}))
@@ -310,14 +334,15 @@ func FuzzRelay(f *testing.F) {
 		if len(a) > MaxFrame || len(b) > MaxFrame {
 			return
 		}
-		url := hostile(t, func(ctx context.Context, ws *websocket.Conn) {
+		url := hostileRelay(t, func(ctx context.Context, ws *websocket.Conn) {
 			for _, frame := range [][]byte{Append(nil, Challenge{}), a, b} {
 				if ws.Write(ctx, websocket.MessageBinary, frame) != nil {
 					return
 				}
 			}
-			_ = say(ctx, ws, Refused{Code: CodeClosing, Text: "end"})
+			_ = sendFrame(ctx, ws, Refused{Code: CodeClosing, Text: "end"})
 		})
+
 		c, err := NewClient(ClientConfig{URL: url})
 		if err != nil {
 			t.Fatal(err)
@@ -329,10 +354,11 @@ func FuzzRelay(f *testing.F) {
 			d.Reject()
 			return true
 		})
-		if _, err := c.connection(t.Context()); err == nil {
+
+		if _, err := c.connect(t.Context()); err == nil {
 			t.Error("the connection ended without an error")
 		} else if text := fmt.Sprint(&reachError{"h", err}); strings.ContainsAny(text, "\x1b\n") {
-			t.Errorf("a person would be shown %q", text)
+			t.Errorf("a person would see %q", text)
 		}
 		c.http.CloseIdleConnections()
 	})

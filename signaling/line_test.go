@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// line is one end of a connection inside the test. As a socket does, it takes what is written before the other end reads it: both
-// ends of a WebSocket write pings and pongs from the goroutine that reads.
+// line is one end of a connection inside the test. Like a socket, it accepts writes before the other end reads, because
+// both ends of a WebSocket write pings and pongs from their reading goroutine.
 type line struct {
-	net.Conn // a net.Pipe's end
+	net.Conn // one end of a net.Pipe
 	from     net.Addr
 	queue    chan []byte
 	ended    chan struct{}
@@ -21,13 +21,19 @@ type line struct {
 // newLine returns both ends of a connection from an address.
 func newLine(from net.Addr) (ours, theirs *line) {
 	a, b := net.Pipe()
-	ours, theirs = &line{Conn: a, from: from, queue: make(chan []byte, 1024), ended: make(chan struct{})}, &line{Conn: b, from: from, queue: make(chan []byte, 1024), ended: make(chan struct{})}
+	ours, theirs = &line{
+		Conn:  a,
+		from:  from,
+		queue: make(chan []byte, 1024),
+		ended: make(chan struct{}),
+	}, &line{Conn: b, from: from, queue: make(chan []byte, 1024), ended: make(chan struct{})}
+
 	go ours.pump()
 	go theirs.pump()
 	return ours, theirs
 }
 
-// pump writes what is queued, and closes the connection behind it.
+// pump writes what is queued, and then closes the connection.
 func (l *line) pump() {
 	defer close(l.ended)
 	defer l.Conn.Close()
@@ -52,7 +58,7 @@ func (l *line) Write(b []byte) (int, error) {
 	}
 }
 
-// Close ends the connection, for the other end when it has read all that was written before.
+// Close ends the connection. The other end notices that once it has read everything that was written before.
 func (l *line) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,7 +73,7 @@ func (l *line) Close() error {
 	return l.Conn.SetReadDeadline(time.Now())
 }
 
-// cut breaks the connection: what was not read is lost.
+// cut breaks the connection; unread bytes are lost.
 func (l *line) cut() { l.Conn.Close(); l.Close() }
 
 func (l *line) RemoteAddr() net.Addr { return l.from }

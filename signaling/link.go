@@ -3,10 +3,18 @@ package signaling
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
+)
+
+const (
+	pingInterval = 20 * time.Second
+	pingTimeout  = 20 * time.Second
+	maxQueue     = 256 // frames
 )
 
 // link is one WebSocket connection and the requests under way on it.
@@ -14,26 +22,28 @@ type link struct {
 	conn  *websocket.Conn
 	url   string
 	nonce [32]byte
-	wake  chan struct{} // holds one token when there is something to write
-	probe chan struct{} // holds one token when it is to be found out whether the relay still answers
-	drain chan struct{} // holds one token when the queue has been taken
 	since time.Time
 
-	mu      sync.Mutex
-	queue   [][]byte               // guarded by mu
-	lastID  uint32                 // guarded by mu
-	waiting map[uint32]chan answer // guarded by mu; nil once closed
-	refused map[Name]error         // guarded by mu; why a mailbox of ours could not be opened
-	opens   map[uint32]opening     // guarded by mu; without an answer yet
+	wake  chan struct{} // holds one token when there is something to write
+	drain chan struct{} // holds one token when the queue has been emptied
+	probe chan struct{} // holds one token when the relay must show that it still answers
 
-	doubted  bool        // guarded by mu; something was refused lately
-	doubting *time.Timer // guarded by mu; nil: nothing was refused yet
-	unsigned bool        // guarded by mu; a signature was refused
-	why      error       // guarded by mu; why it was given up
+	mu          sync.Mutex
+	lastArrival time.Time              // guarded by mu
+	queue       [][]byte               // guarded by mu
+	lastID      uint32                 // guarded by mu
+	waiting     map[uint32]chan answer // guarded by mu; nil once closed
+	opens       map[uint32]pendingOpen // guarded by mu
+	refused     map[Name]error         // guarded by mu; why a mailbox could not be opened
+
+	retryPending bool        // guarded by mu; retryRefused has a timer running
+	retry        *time.Timer // guarded by mu; that timer; nil until something is refused
+	badSignature bool        // guarded by mu; the relay refused a signature
+	reason       error       // guarded by mu; why the link was abandoned
 }
 
-// opening is the opening of a mailbox that has no answer yet.
-type opening struct {
+// pendingOpen is an Open without an answer.
+type pendingOpen struct {
 	name Name
 	at   time.Time
 }
@@ -44,22 +54,32 @@ type answer struct {
 }
 
 func newLink(conn *websocket.Conn, relayURL string, nonce [32]byte) *link {
+	now := time.Now()
 	return &link{
-		conn: conn, url: relayURL, nonce: nonce, since: time.Now(), wake: make(chan struct{}, 1), probe: make(chan struct{}, 1), drain: make(chan struct{}, 1),
-		waiting: make(map[uint32]chan answer), opens: make(map[uint32]opening), refused: make(map[Name]error),
+		conn:        conn,
+		url:         relayURL,
+		nonce:       nonce,
+		since:       now,
+		lastArrival: now,
+		wake:        make(chan struct{}, 1),
+		drain:       make(chan struct{}, 1),
+		probe:       make(chan struct{}, 1),
+		waiting:     make(map[uint32]chan answer),
+		opens:       make(map[uint32]pendingOpen),
+		refused:     make(map[Name]error),
 	}
 }
 
-// send queues a frame and does not wait. What this program asks for bounds the queue; what the relay causes does too,
-// by settle.
+// send queues a frame and does not wait. The queue is bounded: this program asks only for so much, and waitForQueue
+// limits what the relay causes.
 func (l *link) send(f Frame) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.push(f)
+	l.enqueue(f)
 }
 
-// push queues a frame. l.mu is held.
-func (l *link) push(f Frame) {
+// enqueue queues a frame. l.mu must be held.
+func (l *link) enqueue(f Frame) {
 	if l.waiting == nil {
 		return
 	}
@@ -74,15 +94,17 @@ func signal(c chan struct{}) {
 	}
 }
 
-// settle waits until the queue is short, so that a relay that sends and never reads cannot fill our memory with acks.
-func (l *link) settle(ctx context.Context) error {
+// waitForQueue waits until the queue is short. A relay that keeps sending and never reads must not fill our memory with
+// acks.
+func (l *link) waitForQueue(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		n := len(l.queue)
 		l.mu.Unlock()
-		if n < sendQueue {
+		if n < maxQueue {
 			return nil
 		}
+
 		select {
 		case <-l.drain:
 		case <-ctx.Done():
@@ -91,28 +113,29 @@ func (l *link) settle(ctx context.Context) error {
 	}
 }
 
-func (l *link) open(mb Mailbox, a Access) {
+func (l *link) openMailbox(mb Mailbox, a Access) {
 	f := SignOpen(l.url, l.nonce, mb, a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.lastID++
 	f.ID = l.lastID
-	l.opens[f.ID] = opening{mb.Name(), time.Now()}
-	l.push(f)
+	l.opens[f.ID] = pendingOpen{mb.Name(), time.Now()}
+	l.enqueue(f)
 }
 
-func (l *link) forget(name Name) {
+func (l *link) forgetRefusal(name Name) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.refused, name)
 }
 
-// request sends a frame about a mailbox and waits for its answer.
-func (l *link) request(ctx context.Context, name Name, frame func(id uint32) Frame) answer {
-	id, got := l.ask(frame)
+// roundTrip sends a frame about a mailbox and waits for its answer.
+func (l *link) roundTrip(ctx context.Context, name Name, frame func(id uint32) Frame) answer {
+	id, answered := l.startRequest(frame)
 	select {
-	case a := <-got:
-		a.err = l.because(name, a.err)
+	case a := <-answered:
+		a.err = l.rootCause(name, a.err)
 		return a
 	case <-ctx.Done():
 		l.mu.Lock()
@@ -122,43 +145,44 @@ func (l *link) request(ctx context.Context, name Name, frame func(id uint32) Fra
 	}
 }
 
-// ask queues a frame, behind all that were queued before. Its answer comes through got, which holds it until it is taken.
-func (l *link) ask(frame func(id uint32) Frame) (id uint32, got <-chan answer) {
+// startRequest queues a frame behind all earlier ones. Its answer arrives on answered, which is buffered.
+func (l *link) startRequest(frame func(id uint32) Frame) (id uint32, answered <-chan answer) {
 	c := make(chan answer, 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.waiting == nil {
 		c <- answer{err: errLinkLost}
 		return 0, c
 	}
 	l.lastID++
 	l.waiting[l.lastID] = c
-	l.push(frame(l.lastID))
+	l.enqueue(frame(l.lastID))
 	return l.lastID, c
 }
 
-// because is the error that a request about a mailbox ended with: when the mailbox could not be opened, that, and not its consequence.
-func (l *link) because(name Name, err error) error {
+// rootCause returns why a request about a mailbox failed. If it failed because the mailbox is not open, the cause is
+// the refusal to open it.
+func (l *link) rootCause(name Name, err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.Code == CodeNotOpened {
-		return l.whyNotOpen(name, err)
+	if !errors.As(err, &e) || e.Code != CodeNotOpened {
+		return err
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if refusal := l.refused[name]; refusal != nil {
+		return refusal
 	}
 	return err
 }
 
-func (l *link) whyNotOpen(name Name, otherwise error) error {
+// resolve passes an answer to the request that waits for it. It reports whether the answer refuses to open a mailbox;
+// no request waits for such an answer.
+func (l *link) resolve(id uint32, a answer) (refusedMailbox bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.refused[name]; err != nil {
-		return err
-	}
-	return otherwise
-}
 
-// answer hands an answer to who waits for it; opened says that it was a refused open's, for which nobody waits.
-func (l *link) answer(id uint32, a answer) (opened bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if o, ok := l.opens[id]; ok {
 		delete(l.opens, id)
 		if a.err != nil {
@@ -166,40 +190,43 @@ func (l *link) answer(id uint32, a answer) (opened bool) {
 		}
 		return a.err != nil
 	}
-	if got := l.waiting[id]; got != nil {
+
+	if answered := l.waiting[id]; answered != nil {
 		delete(l.waiting, id)
-		got <- a
+		answered <- a
 	}
 	return false
 }
 
-// close fails everything under way.
+// close ends the connection and fails all requests under way.
 func (l *link) close() {
 	l.conn.CloseNow()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, got := range l.waiting {
-		got <- answer{err: errLinkLost}
+
+	for _, answered := range l.waiting {
+		answered <- answer{err: errLinkLost}
 	}
 	l.waiting, l.queue = nil, nil
-	if l.doubting != nil {
-		l.doubting.Stop()
+	if l.retry != nil {
+		l.retry.Stop()
 	}
 }
 
-func (l *link) take() [][]byte {
+func (l *link) emptyQueue() [][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	q := l.queue
 	l.queue = nil
 	return q
 }
 
-// write sends what is queued until the connection ends.
-func (l *link) write(ctx context.Context) {
+// writeQueue writes what is queued until the connection ends.
+func (l *link) writeQueue(ctx context.Context) {
 	defer l.conn.CloseNow()
 	for {
-		q := l.take()
+		q := l.emptyQueue()
 		for _, b := range q {
 			writing, cancel := context.WithTimeout(ctx, pingTimeout)
 			err := l.conn.Write(writing, websocket.MessageBinary, b)
@@ -212,6 +239,7 @@ func (l *link) write(ctx context.Context) {
 		if len(q) > 0 {
 			continue
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -220,29 +248,50 @@ func (l *link) write(ctx context.Context) {
 	}
 }
 
-// ping finds out that a relay has gone silent.
-func (l *link) ping(ctx context.Context) {
-	ticker := time.NewTicker(pingEvery)
+func (l *link) noteArrival() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastArrival = time.Now()
+}
+
+// silenceAtCut returns how long nothing had arrived when the other side cut the connection without a word. err is the
+// error with which reading ended. It returns 0 if the connection ended in another way.
+func (l *link) silenceAtCut(err error) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	cut := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	if !cut || l.reason != nil || websocket.CloseStatus(err) != -1 {
+		return 0
+	}
+	return time.Since(l.lastArrival)
+}
+
+// ping pings the relay, and ends the connection once the relay is silent.
+func (l *link) ping(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		patience := pingTimeout
+		timeout := pingTimeout
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.probe:
-			patience = probeWait
+			timeout = probeTimeout
 		case now := <-ticker.C:
-			if l.ignored(now) {
-				l.giveUp(context.DeadlineExceeded)
+			if l.openOverdue(now) {
+				l.abandon(context.DeadlineExceeded)
 				return
 			}
 		}
-		waiting, cancel := context.WithTimeout(ctx, patience)
+
+		waiting, cancel := context.WithTimeout(ctx, timeout)
 		err := l.conn.Ping(waiting)
 		cancel()
 		if err != nil {
 			l.conn.CloseNow()
 			return
 		}
+		l.noteArrival()
 	}
 }

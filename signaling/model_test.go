@@ -15,11 +15,12 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// TestRelayModel has real clients open, close, send to and read from mailboxes of a real relay, in random order, while connections
-// break, the relay restarts and forgets everything, time passes, and a stranger knocks with keys that it has not. After each step the
-// oracle, a list of messages, says who got which: all that wait when a mailbox is opened and all that come while it is open, in order
-// (but for those that are kept for nobody) and once for each opening, until acked or expired; nobody else gets anything. Network and
-// clock are inside the test.
+// TestRelayModel lets real clients open, close, send to and read from mailboxes of a real relay, in random order, while
+// connections break, the relay restarts and forgets everything, time passes, and a stranger knocks without the keys.
+// After each step an oracle, which is a list of messages, says who must have got which messages. A reader gets the
+// messages that wait when it opens the mailbox and those that arrive while it is open, in order (except messages that
+// are not kept) and once for each opening, until they are acked or expire. Nobody else gets anything. Network and clock
+// are inside the test.
 func TestRelayModel(t *testing.T) {
 	happened := make(map[string]int)
 	rapid.Check(t, func(t *rapid.T) {
@@ -32,47 +33,51 @@ func TestRelayModel(t *testing.T) {
 		})
 		happened["worlds"]++
 	})
+
 	t.Log(happened)
 	for _, event := range []string{"delivered", "waited", "came again", "acked", "expired", "forgotten", "knocked"} {
 		if happened[event] == 0 && happened["worlds"] >= 100 {
-			t.Errorf("no %q in %d worlds: the model asks nothing about it", event, happened["worlds"])
+			t.Errorf("no %q in %d worlds: the model does not test it", event, happened["worlds"])
 		}
 	}
 }
 
-// reading is a mailbox that a station has open for reading.
+// reading is a mailbox that a station reads.
 type reading struct {
 	mailbox int
 	acks    string // "all", "some" or "none"
 	stop    func()
 
-	opened bool  // in this step
-	got    []int // messages, since it was opened
+	opened bool  // it was opened in this step
+	got    []int // the messages that have arrived since it was opened
 
 	mu  sync.Mutex
-	new []string // guarded by mu; what came in this step
+	new []string // guarded by mu; bodies that arrived in this step
 }
 
-// message is what the oracle knows of one.
+// message is what the oracle knows about a message.
 type message struct {
 	mailbox int
-	life    int // the relay's in which it was posted
+	life    int // the relay's life in which it was posted
 	kept    bool
 	expires time.Time
 	acked   bool
-	posted  bool // in this step
-	came    bool // to anybody
+	posted  bool // it was posted in this step
+	came    bool // somebody has got it
 }
 
 type relayWorld struct {
-	mu       sync.Mutex
-	relay    *relay // guarded by mu
-	life     int
-	began    time.Time // this step
-	atOnce   bool      // in this step something is sent while mailboxes are being opened: what came before may come again behind it
+	mu    sync.Mutex
+	relay *relay // guarded by mu
+	life  int
+	began time.Time // when this step began
+
+	// atOnce: in this step a message is sent while mailboxes are being opened, so older messages may arrive after it.
+	atOnce bool
+
 	boxes    []signaling.Mailbox
 	stations []*station
-	messages []*message // number n at n-1
+	messages []*message // number n has index n-1
 	happened map[string]int
 }
 
@@ -84,6 +89,7 @@ func newRelayWorld(t *rapid.T, happened map[string]int) *relayWorld {
 	for n := range 3 {
 		w.stations = append(w.stations, w.newStation(t, n+1))
 	}
+
 	return w
 }
 
@@ -100,12 +106,13 @@ func (w *relayWorld) step(t *rapid.T) {
 	}
 	w.each(func(_ *station, r *reading) { r.opened = false })
 	w.began, w.atOnce = time.Now(), false
-	switch command := pick(t, "command", "send", "send", "send", "send", "read", "read", "stop reading", "cut", "start anew", "restart relay", "pass time", "knock", "hold", "send at once"); command {
+	switch command := pick(t, "command", "send", "send", "send", "send", "read", "read", "stop reading", "cut",
+		"start anew", "restart relay", "pass time", "knock", "hold", "send at once"); command {
 	case "send":
 		w.send(t)
 	case "read":
 		w.read(t)
-	case "send at once": // before a mailbox that is being opened has given what it holds
+	case "send at once": // before a mailbox that is being opened has delivered what it holds
 		w.atOnce = true
 		w.read(t)
 		w.send(t)
@@ -117,6 +124,7 @@ func (w *relayWorld) step(t *rapid.T) {
 			}
 			r.stop()
 			delete(s.reads, r.mailbox)
+			s.ghosts[r.mailbox] = true
 		}
 	case "cut":
 		w.cut(w.drawStation(t))
@@ -131,11 +139,12 @@ func (w *relayWorld) step(t *rapid.T) {
 	case "hold":
 		w.hold(t, w.drawStation(t), w.drawBox(t))
 	}
+
 	synctest.Wait()
 	w.check(t)
 }
 
-// pick draws one of several, each as often as the others: rapid's own generators prefer the first.
+// pick draws one of several values, each equally often. rapid's own generators prefer the first.
 func pick[T any](t *rapid.T, what string, all ...T) T {
 	return rapid.Custom(func(t *rapid.T) T {
 		var n uint
@@ -166,21 +175,41 @@ func (w *relayWorld) send(t *rapid.T) {
 	s, box, ttl := w.drawStation(t), w.drawBox(t), pick(t, "ttl", 0, 30*time.Second, 10*time.Minute, time.Hour)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	w.messages = append(w.messages, &message{mailbox: box, life: w.life, kept: ttl > 0, expires: time.Now().Add(ttl), posted: true})
+	w.messages = append(w.messages, &message{
+		mailbox: box,
+		life:    w.life,
+		kept:    ttl > 0,
+		expires: time.Now().Add(ttl),
+		posted:  true,
+	})
+
 	if err := s.client.Send(ctx, w.boxes[box], []byte(fmt.Sprint(len(w.messages))), ttl); err != nil {
 		t.Fatalf("send: %v", err)
 	}
 }
 
-// hold keeps a mailbox open for writing, as who sends more than once does.
+// hold keeps a mailbox open for writing for a while, like the sender of several messages.
 func (w *relayWorld) hold(t *rapid.T, s *station, box int) {
 	release := s.client.Keep(w.boxes[box])
-	time.AfterFunc(pick(t, "for", time.Second, time.Minute), release)
+	s.holds[box].Add(1)
+	time.AfterFunc(pick(t, "for", time.Second, time.Minute), func() {
+		release()
+		s.holds[box].Add(-1)
+	})
 }
 
+// read lets a station read a mailbox, unless two others already do: a third reader would replace one of them
+// (signaling/server TestThirdReaderReplacesTheOldest).
 func (w *relayWorld) read(t *rapid.T) {
 	s, box := w.drawStation(t), w.drawBox(t)
-	if s.reads[box] == nil {
+	others := 0
+	for _, o := range w.stations {
+		if o != s && o.readsAt(box) {
+			others++
+		}
+	}
+
+	if s.reads[box] == nil && others < 2 {
 		w.open(s, box, pick(t, "acks", "all", "all", "some", "none"))
 	}
 }
@@ -192,16 +221,16 @@ func (w *relayWorld) open(s *station, box int, acks string) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.new = append(r.new, string(d.Body))
-		return r.takes(string(d.Body))
+		return r.acksBody(string(d.Body))
 	})
 }
 
-// takes says whether a reading acks a message: all of them, every other one, or none.
-func (r *reading) takes(body string) bool {
+// acksBody reports whether a reading acks a message: it acks all of them, every other one, or none.
+func (r *reading) acksBody(body string) bool {
 	return r.acks == "all" || r.acks == "some" && body[len(body)-1]%2 == 0
 }
 
-// cut breaks a station's connection, which comes back by itself.
+// cut breaks a station's connection; the station reconnects by itself.
 func (w *relayWorld) cut(s *station) {
 	w.mu.Lock()
 	for _, l := range s.lines {
@@ -213,7 +242,7 @@ func (w *relayWorld) cut(s *station) {
 	s.back()
 }
 
-// reopen notes that a station opens all its mailboxes anew.
+// reopen notes that a station opens all its mailboxes again.
 func (w *relayWorld) reopen(s *station) {
 	for _, r := range s.reads {
 		r.opened, r.got = true, nil
@@ -224,6 +253,7 @@ func (w *relayWorld) reopen(s *station) {
 func (w *relayWorld) startAnew(t *rapid.T) {
 	old := w.drawStation(t)
 	old.stop()
+	synctest.Wait() // until the relay has noticed, because otherwise the station could count as a third reader
 	s := w.newStation(t, old.number)
 	w.stations[old.number-1] = s
 	for box := range w.boxes {
@@ -234,7 +264,7 @@ func (w *relayWorld) startAnew(t *rapid.T) {
 	s.back()
 }
 
-// restartRelay is a relay that loses its memory.
+// restartRelay replaces the relay by one without memory.
 func (w *relayWorld) restartRelay(t *rapid.T) {
 	w.relay.stop()
 	for _, m := range w.messages {
@@ -242,6 +272,7 @@ func (w *relayWorld) restartRelay(t *rapid.T) {
 			w.happened["forgotten"]++
 		}
 	}
+
 	r := startRelay(t)
 	w.mu.Lock()
 	w.relay = r
@@ -253,12 +284,12 @@ func (w *relayWorld) restartRelay(t *rapid.T) {
 	}
 }
 
-// waits says whether a message lies in a mailbox of the relay's present life.
+// waits reports whether a message is in a mailbox in the relay's present life.
 func (m *message) waits(life int, now time.Time) bool {
 	return m.kept && !m.acked && m.life == life && now.Before(m.expires)
 }
 
-// check compares what came in this step with what the oracle says, and then takes the acks into account.
+// check compares the messages that arrived in this step with the oracle, and then applies the acks.
 func (w *relayWorld) check(t *rapid.T) {
 	var acked []*message
 	w.each(func(s *station, r *reading) {
@@ -274,24 +305,29 @@ func (w *relayWorld) check(t *rapid.T) {
 			m := w.messages[n-1]
 			wrong := m.mailbox != r.mailbox || m.life != w.life || !m.posted && (!r.opened || !m.waits(w.life, w.began))
 			if wrong || r.disorder(n, w.messages) && !(r.opened && w.atOnce) {
-				t.Fatalf("station %d: mailbox %d delivers message %d %+v after %v, opened now: %t, life %d", s.number, r.mailbox, n, *m, r.got, r.opened, w.life)
+				t.Fatalf("station %d: mailbox %d delivers message %d %+v after %v, opened now: %t, life %d", s.number,
+					r.mailbox, n, *m, r.got, r.opened, w.life)
 			}
+
 			w.note(m, r)
-			if r.got = append(r.got, n); r.takes(body) {
+			if r.got = append(r.got, n); r.acksBody(body) {
 				acked = append(acked, m)
 				w.happened["acked"]++
 			}
 		}
 	})
+
 	for _, m := range acked {
 		m.acked = true
 	}
 	w.each(func(s *station, r *reading) { w.missing(t, s, r) })
 }
 
-// disorder says whether a message comes again, or after a later one, to a reading.
+// disorder reports whether a reading gets a message again, or after a later one.
 func (r *reading) disorder(n int, all []*message) bool {
-	return slices.Contains(r.got, n) || slices.ContainsFunc(r.got, func(o int) bool { return o > n && all[o-1].kept && all[n-1].kept })
+	return slices.Contains(r.got, n) || slices.ContainsFunc(r.got, func(o int) bool {
+		return o > n && all[o-1].kept && all[n-1].kept
+	})
 }
 
 func (w *relayWorld) note(m *message, r *reading) {
@@ -305,7 +341,7 @@ func (w *relayWorld) note(m *message, r *reading) {
 	m.came = true
 }
 
-// missing fails when a message that waits for a reading has not come to it since it was opened.
+// missing fails if a reading has not got a message that waits for it since the mailbox was opened.
 func (w *relayWorld) missing(t *rapid.T, s *station, r *reading) {
 	for i, m := range w.messages {
 		came := slices.Contains(r.got, i+1)
@@ -318,7 +354,7 @@ func (w *relayWorld) missing(t *rapid.T, s *station, r *reading) {
 	}
 }
 
-// knock is a stranger that knows a mailbox' public keys and name, and what was signed on another connection.
+// knock connects as a stranger who knows a mailbox's name and public keys, and a signature from another connection.
 func (w *relayWorld) knock(t *rapid.T) {
 	w.happened["knocked"]++
 	stranger, err := dialStranger(w.relay)
@@ -326,15 +362,19 @@ func (w *relayWorld) knock(t *rapid.T) {
 		t.Fatal(err)
 	}
 	defer stranger.close()
+
 	box := w.boxes[w.drawBox(t)]
-	signed := pick(t, "signed", "by own keys", "by the other key", "on another connection", "at another relay", "for the other access", halfTheKeys)
+	signed := pick(t, "signed", "by own keys", "by the other key", "on another connection", "at another relay",
+		"for the other access", halfTheKeys)
 	stranger.say(t, stranger.forged(t, box, pick(t, "access", signaling.Read, signaling.Write), signed))
 	for _, f := range []signaling.Frame{
 		signaling.Post{ID: 2, Name: box.Name(), TTL: 60, Body: []byte("0")}, signaling.Ack{Name: box.Name(), Seq: 1},
-		signaling.GrantRequest{ID: 3, Name: box.Name()}, signaling.Close{Name: box.Name()}, signaling.Reject{Name: box.Name(), Seq: 1},
+		signaling.GrantRequest{ID: 3, Name: box.Name()}, signaling.Close{Name: box.Name()},
+		signaling.Reject{Name: box.Name(), Seq: 1},
 	} {
 		stranger.say(t, f)
 	}
+
 	synctest.Wait()
 	for _, f := range stranger.heard() {
 		ownBox := signed == halfTheKeys && f == signaling.OK{ID: 1}

@@ -7,55 +7,60 @@ import (
 	"time"
 )
 
-// sendWindow is how many messages of one SendAll may be without an answer at a time: more than a session has to say in a round trip.
+// sendWindow bounds the messages of one SendAll that wait for an answer. It is more than a session has to send in a
+// round trip.
 const sendWindow = 32
 
 // Outgoing is a message on its way to a mailbox.
 type Outgoing struct {
 	Body  []byte
-	Until time.Time // what has not left by then is dropped; zero: never
+	Until time.Time // it is dropped if it has not been sent by then; zero means never
 }
 
-// posted is a message that the relay has not answered yet.
-type posted struct {
+// postedMessage is a message that the relay has not answered yet.
+type postedMessage struct {
 	Outgoing
-	answer <-chan answer
+	answered <-chan answer
 }
 
-// SendAll posts what comes through queue to mb, in that order, each to be kept for ttl, and does not wait for the relay's word on one before
-// it posts the next: that would cost a round trip each. What a lost connection left without an answer is posted again on the next, in the same
-// order, so the relay may have it twice. refused is told of each message that the relay does not take (*Error), or that cannot be sent. SendAll
-// returns nil once queue is closed and everything was answered, or the reason why ctx ended.
-func (c *Client) SendAll(ctx context.Context, mb Mailbox, queue <-chan Outgoing, ttl time.Duration, refused func(error)) error {
+// SendAll posts the messages from queue to mb, in order. The relay keeps each for ttl. To save a round trip for each
+// message, SendAll does not wait for one answer before it posts the next message. If a connection is lost, SendAll
+// posts the messages that were not answered again on the next one, in the same order, so the relay may get them twice.
+// SendAll calls refused for each message that cannot be sent, or that the relay refuses (*Error). It returns nil once
+// queue is closed and everything has been answered, or an error when ctx ends.
+func (c *Client) SendAll(
+	ctx context.Context, mb Mailbox, queue <-chan Outgoing, ttl time.Duration, refused func(error),
+) error {
 	defer c.Keep(mb)()
-	s := sending{to: mb.Name(), ttl: ttl, queue: queue, refused: refused}
+	s := sendAll{to: mb.Name(), ttl: ttl, queue: queue, refused: refused}
 	for {
-		l, err := c.linked(ctx)
+		l, err := c.waitForLink(ctx)
 		if err != nil {
 			return fmt.Errorf("send messages: %w", err)
 		}
-		if err = s.over(ctx, l); !errors.Is(err, errLinkLost) {
+		if err = s.sendOver(ctx, l); !errors.Is(err, errLinkLost) {
 			return err
 		}
 	}
 }
 
-// sending is one SendAll. Its fields are its goroutine's.
-type sending struct {
+// sendAll is the state of one SendAll. Its goroutine owns it.
+type sendAll struct {
 	to      Name
 	ttl     time.Duration
-	queue   <-chan Outgoing
+	queue   <-chan Outgoing // nil once it is closed
 	refused func(error)
-	waiting []posted // oldest first
+	waiting []postedMessage // oldest first
 }
 
-// over sends by one connection: first what the one before left.
-func (s *sending) over(ctx context.Context, l *link) error {
-	left := s.waiting
+// sendOver sends over one connection, beginning with the messages that were not answered on the last one.
+func (s *sendAll) sendOver(ctx context.Context, l *link) error {
+	unanswered := s.waiting
 	s.waiting = nil
-	for _, p := range left {
+	for _, p := range unanswered {
 		s.post(l, p.Outgoing)
 	}
+
 	for s.queue != nil || len(s.waiting) > 0 {
 		queue := s.queue
 		if len(s.waiting) >= sendWindow {
@@ -63,8 +68,9 @@ func (s *sending) over(ctx context.Context, l *link) error {
 		}
 		var oldest <-chan answer
 		if len(s.waiting) > 0 {
-			oldest = s.waiting[0].answer
+			oldest = s.waiting[0].answered
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -80,29 +86,22 @@ func (s *sending) over(ctx context.Context, l *link) error {
 			}
 			s.waiting = s.waiting[1:]
 			if a.err != nil {
-				s.refused(fmt.Errorf("send message: %w", l.because(s.to, a.err)))
+				s.refused(fmt.Errorf("send message: %w", l.rootCause(s.to, a.err)))
 			}
 		}
 	}
 	return nil
 }
 
-func (s *sending) post(l *link, o Outgoing) {
+func (s *sendAll) post(l *link, o Outgoing) {
 	if err := checkBody(o.Body); err != nil {
 		s.refused(err)
-	} else if o.Until.IsZero() || time.Now().Before(o.Until) {
-		_, got := l.ask(func(id uint32) Frame { return newPost(id, s.to, s.ttl, o.Body) })
-		s.waiting = append(s.waiting, posted{o, got})
+		return
 	}
-}
-
-func checkBody(body []byte) error {
-	if len(body) == 0 || len(body) > MaxBody {
-		return fmt.Errorf("send message: %d bytes, at most %d", len(body), MaxBody)
+	if !o.Until.IsZero() && !time.Now().Before(o.Until) {
+		return
 	}
-	return nil
-}
 
-func newPost(id uint32, to Name, ttl time.Duration, body []byte) Post {
-	return Post{ID: id, Name: to, TTL: uint32(min(ttl/time.Second, MaxTTL)), Body: body}
+	_, answered := l.startRequest(func(id uint32) Frame { return newPost(id, s.to, s.ttl, o.Body) })
+	s.waiting = append(s.waiting, postedMessage{o, answered})
 }

@@ -11,23 +11,23 @@ import (
 	"github.com/coder/websocket"
 )
 
-// slow is a relay that answers nothing before a client has posted all that it may without an answer.
+// slow is a relay that answers only when the test lets it.
 type slow struct {
-	posts  chan Post     // what arrives
-	answer chan struct{} // a token for each answer
+	posts  chan Post     // the posts that have arrived
+	answer chan struct{} // each token allows one answer
 	lose   chan struct{} // a token ends a connection
-	refuse string        // the body that is refused
+	refuse string        // the body to refuse
 }
 
 func newSlow(t *testing.T) (*slow, *Client) {
 	s := &slow{posts: make(chan Post, 1000), answer: make(chan struct{}, 1000), lose: make(chan struct{}, 1)}
-	return s, run(t, ClientConfig{URL: hostile(t, s.serve)})
+	return s, runClient(t, ClientConfig{URL: hostileRelay(t, s.serve)})
 }
 
 func (s *slow) serve(ctx context.Context, ws *websocket.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	_ = say(ctx, ws, Challenge{})
+	_ = sendFrame(ctx, ws, Challenge{})
 	go func() {
 		select {
 		case <-s.lose:
@@ -35,6 +35,7 @@ func (s *slow) serve(ctx context.Context, ws *websocket.Conn) {
 		case <-ctx.Done():
 		}
 	}()
+
 	for {
 		_, b, err := ws.Read(ctx)
 		if err != nil {
@@ -45,6 +46,7 @@ func (s *slow) serve(ctx context.Context, ws *websocket.Conn) {
 		if !ok {
 			continue
 		}
+
 		s.posts <- post
 		go func() {
 			select {
@@ -52,20 +54,21 @@ func (s *slow) serve(ctx context.Context, ws *websocket.Conn) {
 			case <-ctx.Done():
 				return
 			}
+
 			if string(post.Body) == s.refuse {
-				_ = say(ctx, ws, Refused{ID: post.ID, Code: CodeQuota, Text: "full"})
+				_ = sendFrame(ctx, ws, Refused{ID: post.ID, Code: CodeQuota, Text: "full"})
 				return
 			}
-			_ = say(ctx, ws, OK{ID: post.ID})
+			_ = sendFrame(ctx, ws, OK{ID: post.ID})
 		}()
 	}
 }
 
-// bodies are those of the next n posts.
+// bodies returns the bodies of the next n posts.
 func (s *slow) bodies(t *testing.T, n int) (all []string) {
 	t.Helper()
 	for range n {
-		all = append(all, string(take(t, s.posts).Body))
+		all = append(all, string(receive(t, s.posts).Body))
 	}
 	return all
 }
@@ -78,15 +81,19 @@ func outgoing(bodies ...string) chan Outgoing {
 	return queue
 }
 
-// The relay has all of them before it has answered one; and after a lost connection those that it has not answered, in the same order.
-func TestSendAll(t *testing.T) {
+// The relay gets all messages before it has answered one. After a lost connection, it gets those that it has not
+// answered again, in the same order.
+func TestSendAllDoesNotWaitForAnswers(t *testing.T) {
 	s, c := newSlow(t)
 	queue := outgoing("a", "b", "c", "d")
 	close(queue)
 	done := make(chan error, 1)
 	go func() {
-		done <- c.SendAll(t.Context(), testMailbox(1), queue, time.Minute, func(err error) { t.Errorf("refused: %v", err) })
+		done <- c.SendAll(t.Context(), testMailbox(1), queue, time.Minute, func(err error) {
+			t.Errorf("refused: %v", err)
+		})
 	}()
+
 	want := []string{"a", "b", "c", "d"}
 	if got := s.bodies(t, 4); !slices.Equal(got, want) {
 		t.Fatalf("posted %q, want %q, without an answer", got, want)
@@ -95,16 +102,18 @@ func TestSendAll(t *testing.T) {
 	if got := s.bodies(t, 4); !slices.Equal(got, want) {
 		t.Fatalf("posted %q after the connection was lost, want %q again", got, want)
 	}
+
 	for range 4 {
 		s.answer <- struct{}{}
 	}
-	if err := take(t, done); err != nil {
+	if err := receive(t, done); err != nil {
 		t.Error(err)
 	}
 }
 
-// No more than a window waits for an answer; what is refused is told, and the rest goes on; what is too late or too long does not leave.
-func TestSendAllWindow(t *testing.T) {
+// At most a window of messages waits for answers. SendAll reports a refusal and goes on with the rest. It does not send
+// a message that is too late or too long.
+func TestSendAllIsBoundedByItsWindow(t *testing.T) {
 	s, c := newSlow(t)
 	s.refuse = "b"
 	all := slices.Repeat([]string{"a"}, sendWindow-1)
@@ -119,27 +128,30 @@ func TestSendAllWindow(t *testing.T) {
 	if n := len(queue); n != 1 {
 		t.Errorf("%d left in the queue, want 1: the window is full", n)
 	}
-	for range sendWindow + 1 { // c may be answered before b
+
+	for range sendWindow + 1 { // c may be answered before b is
 		s.answer <- struct{}{}
 	}
 	var refusal *Error
-	if err := take(t, refused); !errors.As(err, &refusal) || refusal.Code != CodeQuota {
+	if err := receive(t, refused); !errors.As(err, &refusal) || refusal.Code != CodeQuota {
 		t.Errorf("refused: %v", err)
 	}
+
 	if got := s.bodies(t, 1); got[0] != "c" {
 		t.Errorf("posted %q, want c", got)
 	}
 	queue <- Outgoing{Body: []byte("late"), Until: time.Now().Add(-time.Second)}
 	queue <- Outgoing{Body: make([]byte, MaxBody+1)}
-	if err := take(t, refused); !strings.Contains(err.Error(), "at most 40000") {
+	if err := receive(t, refused); !strings.Contains(err.Error(), "at most 40000") {
 		t.Errorf("refused: %v", err)
 	}
+
 	queue <- Outgoing{Body: []byte("d"), Until: time.Now().Add(time.Hour)}
 	if got := s.bodies(t, 1); got[0] != "d" {
 		t.Errorf("posted %q, want d", got)
 	}
 	cancel()
-	if err := take(t, done); !errors.Is(err, context.Canceled) {
+	if err := receive(t, done); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing/synctest"
 	"time"
@@ -52,12 +53,14 @@ func startRelay(t *rapid.T) *relay {
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx) })
 	running.Go(func() { _ = h.Serve(r) })
+
 	r.stop = func() {
 		close(r.gone)
 		cancel()
 		_ = h.Close()
 		running.Wait()
 	}
+
 	return r
 }
 
@@ -68,6 +71,13 @@ type station struct {
 	stop   func()
 	lines  []*line
 	reads  map[int]*reading // by mailbox
+	holds  [3]atomic.Int32  // by mailbox: how often it is kept open for writing
+	ghosts map[int]bool     // mailboxes that it stopped reading but held open, so the relay thinks it still reads them
+}
+
+// readsAt reports whether the relay thinks that the station reads a mailbox.
+func (s *station) readsAt(box int) bool {
+	return s.reads[box] != nil || s.ghosts[box] && s.holds[box].Load() > 0
 }
 
 func newMailbox(t *rapid.T) signaling.Mailbox {
@@ -79,6 +89,7 @@ func newMailbox(t *rapid.T) signaling.Mailbox {
 		}
 		keys = append(keys, key)
 	}
+
 	return signaling.Mailbox{Read: keys[0], Write: keys[1]}
 }
 
@@ -87,8 +98,10 @@ func (w *relayWorld) newStation(t *rapid.T, number int) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{number: number, client: client, reads: make(map[int]*reading)}
-	client.SetTransport(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dial(ctx, s) }})
+	s := &station{number: number, client: client, reads: make(map[int]*reading), ghosts: make(map[int]bool)}
+	client.SetTransport(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return w.dial(ctx, s)
+	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = client.Run(ctx) })
@@ -104,13 +117,14 @@ func (w *relayWorld) dial(ctx context.Context, s *station) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	w.mu.Lock()
 	s.lines = append(s.lines, l)
 	w.mu.Unlock()
 	return l, nil
 }
 
-// dial reaches the relay from an address.
+// dial connects to the relay from an address.
 func (r *relay) dial(ctx context.Context, address byte) (*line, error) {
 	ours, theirs := newLine(&net.TCPAddr{IP: net.IPv4(198, 51, 100, address), Port: 1})
 	select {
@@ -129,8 +143,8 @@ func (r *relay) dial(ctx context.Context, address byte) (*line, error) {
 
 // back waits until a station that has lost its connection has another.
 func (s *station) back() {
-	synctest.Wait() // until it has noticed
+	synctest.Wait() // until the station has noticed
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
-	_ = s.client.Connect(ctx) // if not, the check will tell
+	_ = s.client.Connect(ctx) // if this fails, check notices
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// stranger is a connection of somebody who has no mailbox' private keys.
+// stranger is the connection of somebody who has no mailbox's private keys.
 type stranger struct {
 	ws    *websocket.Conn
 	nonce [32]byte
@@ -26,10 +26,15 @@ type stranger struct {
 }
 
 func dialStranger(r *relay) (*stranger, error) {
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dial(ctx, 99) }}}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context,
+		_, _ string) (net.Conn, error) {
+		return r.dial(ctx, 99)
+	}}}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws"+relayURL[len("http"):]+signaling.Path, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{signaling.Subprotocol}})
+
+	ws, _, err := websocket.Dial(ctx, "ws"+relayURL[len("http"):]+signaling.Path,
+		&websocket.DialOptions{HTTPClient: client, Subprotocols: []string{signaling.Subprotocol}})
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +42,7 @@ func dialStranger(r *relay) (*stranger, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	f, err := signaling.Parse(b)
 	if err != nil {
 		return nil, err
@@ -57,6 +63,7 @@ func (s *stranger) listen() {
 		if err != nil {
 			return
 		}
+
 		s.mu.Lock()
 		s.frames = append(s.frames, f)
 		s.mu.Unlock()
@@ -84,7 +91,7 @@ func (s *stranger) close() {
 
 const halfTheKeys = "by half the keys"
 
-// forged is an Open for somebody's mailbox, signed as a stranger can have it signed.
+// forged returns an Open for somebody's mailbox, with a signature that a stranger can obtain.
 func (s *stranger) forged(t *rapid.T, mb signaling.Mailbox, a signaling.Access, signed string) signaling.Open {
 	own := newMailbox(t)
 	var f signaling.Open
@@ -102,14 +109,22 @@ func (s *stranger) forged(t *rapid.T, mb signaling.Mailbox, a signaling.Access, 
 	case "for the other access":
 		f = signaling.SignOpen(relayURL, s.nonce, mb, 3-a)
 		f.Access = a
-	case halfTheKeys: // a mailbox of its own, of which one key is the victim's public one
-		f = signaling.Open{Access: a, ReadKey: mb.Read.Public().(ed25519.PublicKey), WriteKey: own.Write.Public().(ed25519.PublicKey)}
+	case halfTheKeys: // a mailbox of its own, one of whose keys is the victim's public key
+		f = signaling.Open{
+			Access:   a,
+			ReadKey:  mb.Read.Public().(ed25519.PublicKey),
+			WriteKey: own.Write.Public().(ed25519.PublicKey),
+		}
+
 		key := own.Write
 		if a == signaling.Read {
-			key, f.ReadKey, f.WriteKey = own.Read, own.Read.Public().(ed25519.PublicKey), mb.Write.Public().(ed25519.PublicKey)
+			key, f.ReadKey, f.WriteKey = own.Read, own.Read.Public().(ed25519.PublicKey),
+				mb.Write.Public().(ed25519.PublicKey)
 		}
-		f.Signature = label.Sign(key, label.MailboxOpen, signaling.OpenStatement(relayURL, s.nonce, signaling.NameOf(f.ReadKey, f.WriteKey), a))
+		f.Signature = label.Sign(key, label.MailboxOpen,
+			signaling.OpenStatement(relayURL, s.nonce, signaling.NameOf(f.ReadKey, f.WriteKey), a))
 	}
+
 	f.ID = 1
 	return f
 }

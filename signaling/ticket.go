@@ -2,8 +2,11 @@ package signaling
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/label"
@@ -11,8 +14,8 @@ import (
 
 var (
 	// ErrTicket is returned for a ticket that this operator did not sign.
-	ErrTicket = errors.New("ticket is not one of this relay's operator")
-	// ErrTicketExpired is returned for a ticket after its time.
+	ErrTicket = errors.New("ticket was not issued by this relay's operator")
+	// ErrTicketExpired is returned for a ticket that has expired.
 	ErrTicketExpired = errors.New("ticket has expired: ask the relay's operator for a new one")
 )
 
@@ -23,12 +26,12 @@ const (
 	TicketSize = ticketBody + ed25519.SignatureSize
 )
 
-// Ticket is an operator's leave to open mailboxes (doc/protocol.md, section 5.4). It names nobody.
+// Ticket is an operator's permission to open mailboxes (doc/protocol.md, section 5.4). It names nobody.
 type Ticket struct {
 	ID              [16]byte
 	NotAfter        time.Time // to the second
-	Mailboxes       uint32    // at one time
-	SessionsPerHour uint32    // grants of ICE servers
+	Mailboxes       uint32    // how many may be open at the same time
+	SessionsPerHour uint32    // how many are granted ICE servers
 }
 
 // Issue signs a ticket.
@@ -40,10 +43,25 @@ func (t Ticket) Issue(operator ed25519.PrivateKey) []byte {
 	return append(b, label.Sign(operator, label.Ticket, b)...)
 }
 
-// ParseTicket checks a ticket against the operator's key and the time.
+// ReadTicket reads a ticket from an operator's file. Only the operator's relay can tell whether it is valid.
+func ReadTicket(path string) ([]byte, error) {
+	text, err := ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read ticket: %w", err)
+	}
+	ticket, err := base64.RawURLEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(ticket) != TicketSize {
+		return nil, fmt.Errorf("read ticket %s: not a ticket: ask the relay's operator for a new one", path)
+	}
+	return ticket, nil
+}
+
+// ParseTicket parses a ticket and checks it against the operator's key and the time. It returns ErrTicket or
+// ErrTicketExpired if the ticket is not valid.
 func ParseTicket(b []byte, operator ed25519.PublicKey, now time.Time) (Ticket, error) {
 	var t Ticket
-	if len(b) != TicketSize || b[0] != ticketVersion || !label.Verify(operator, label.Ticket, b[:ticketBody], b[ticketBody:]) {
+	if len(b) != TicketSize || b[0] != ticketVersion ||
+		!label.Verify(operator, label.Ticket, b[:ticketBody], b[ticketBody:]) {
 		return t, ErrTicket
 	}
 	copy(t.ID[:], b[1:])

@@ -13,25 +13,25 @@ const (
 	// Path is where a relay serves signaling.
 	Path = "/v1/signal"
 	// Subprotocol is the WebSocket subprotocol (RFC 6455, section 1.9).
-	Subprotocol = "peephole.signal.2"
-	// MaxFrame is the size in bytes that no WebSocket message exceeds.
+	Subprotocol = "peephole.signal.3"
+	// MaxFrame is the largest size of a WebSocket message, in bytes.
 	MaxFrame = 65536
-	// MaxBody is the size in bytes that no body exceeds.
+	// MaxBody is the largest size of a body, in bytes.
 	MaxBody = 40000
-	// MaxTTL is how long a relay keeps a message at most, in seconds.
+	// MaxTTL is the longest time for which a relay keeps a message, in seconds.
 	MaxTTL = 86400
 )
 
-// PairingTicket is the ticket of rendezvous mailboxes, which need none.
+// PairingTicket stands in for a ticket in rendezvous mailboxes, which need none.
 const PairingTicket = "pairing"
 
-// ErrFrame is returned for a WebSocket message that is no frame of this protocol.
+// ErrFrame is returned for a WebSocket message that is not a frame of this protocol.
 var ErrFrame = errors.New("malformed signaling frame")
 
 // Name names a mailbox.
 type Name [32]byte
 
-// NameOf is the name of the mailbox of two public keys.
+// NameOf returns the name of the mailbox that two public keys make.
 func NameOf(read, write ed25519.PublicKey) Name { return label.Hash(label.MailboxName, read, write) }
 
 // Access is what a connection may do with a mailbox.
@@ -43,7 +43,7 @@ const (
 	Write Access = 2
 )
 
-// Code is why a request was refused.
+// Code is the reason why a request was refused.
 type Code uint16
 
 // The codes of doc/protocol.md, section 5.2.
@@ -52,6 +52,7 @@ const (
 	CodeSignature   Code = 401
 	CodeNotOpened   Code = 403
 	CodeNotAdmitted Code = 404
+	CodeReplaced    Code = 409
 	CodeTooLarge    Code = 413
 	CodeQuota       Code = 429
 	CodeClosing     Code = 503
@@ -70,7 +71,7 @@ type Frame interface{ append(b []byte) []byte }
 
 // The frames.
 type (
-	// Challenge is the server's first.
+	// Challenge is the server's first frame.
 	Challenge struct {
 		Nonce [32]byte
 		Time  uint64 // Unix milliseconds
@@ -103,10 +104,16 @@ type (
 	}
 	// Close gives up a mailbox.
 	Close struct{ Name Name }
-	// Reject says that a delivered message is none of its mailbox's: it does not open.
+	// Reject says that a delivered message does not belong in its mailbox, because it does not open.
 	Reject struct {
 		Name Name
 		Seq  uint64
+	}
+	// Revoke ends the admission of a mailbox at once, and deletes the messages in it. Only the client that admitted the
+	// mailbox may send it.
+	Revoke struct {
+		ID   uint32
+		Name Name
 	}
 	// OK answers a request.
 	OK struct{ ID uint32 }
@@ -127,6 +134,12 @@ type (
 		ID   uint32
 		JSON []byte
 	}
+	// Closed says that the server delivers nothing more from a mailbox on this connection.
+	Closed struct {
+		Name Name
+		Code Code
+		Text string
+	}
 )
 
 const (
@@ -137,13 +150,15 @@ const (
 	typeGrant     byte = 0x13
 	typeClose     byte = 0x14
 	typeReject    byte = 0x15
+	typeRevoke    byte = 0x16
 	typeOK        byte = 0x20
 	typeRefused   byte = 0x21
 	typeDeliver   byte = 0x22
 	typeGranted   byte = 0x23
+	typeClosed    byte = 0x24
 )
 
-// Append appends f's bytes to b.
+// Append appends the encoding of f to b.
 func Append(b []byte, f Frame) []byte { return f.append(b) }
 
 func (f Challenge) append(b []byte) []byte {
@@ -175,12 +190,19 @@ func (f Reject) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(append(append(b, typeReject), f.Name[:]...), f.Seq)
 }
 
+func (f Revoke) append(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(append(b, typeRevoke), f.ID), f.Name[:]...)
+}
+
 func (f OK) append(b []byte) []byte { return binary.BigEndian.AppendUint32(append(b, typeOK), f.ID) }
 
 func (f Refused) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(append(b, typeRefused), f.ID)
-	b = binary.BigEndian.AppendUint16(b, uint16(f.Code))
-	return append(binary.BigEndian.AppendUint16(b, uint16(len(f.Text))), f.Text...)
+	return appendReason(binary.BigEndian.AppendUint32(append(b, typeRefused), f.ID), f.Code, f.Text)
+}
+
+func appendReason(b []byte, code Code, text string) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(code))
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(text))), text...)
 }
 
 func (f Deliver) append(b []byte) []byte {
@@ -192,12 +214,16 @@ func (f Granted) append(b []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(append(b, typeGranted), f.ID), f.JSON...)
 }
 
-// Parse reads a frame; what it returns aliases b. Every error is ErrFrame.
+func (f Closed) append(b []byte) []byte {
+	return appendReason(append(append(b, typeClosed), f.Name[:]...), f.Code, f.Text)
+}
+
+// Parse parses a frame, which aliases b. Every error is ErrFrame.
 func Parse(b []byte) (Frame, error) {
 	if len(b) == 0 || len(b) > MaxFrame {
 		return nil, ErrFrame
 	}
-	r := reader{b: b[1:]}
+	r := wireReader{b: b[1:]}
 	f := r.frame(b[0])
 	if r.failed || f == nil {
 		return nil, ErrFrame
@@ -205,12 +231,19 @@ func Parse(b []byte) (Frame, error) {
 	return f, nil
 }
 
-func (r *reader) frame(kind byte) Frame {
+func (r *wireReader) frame(kind byte) Frame {
 	switch kind {
 	case typeChallenge:
 		return end(r, Challenge{Nonce: r.name(), Time: r.u64()})
 	case typeOpen:
-		f := Open{ID: r.u32(), Access: Access(r.take(1)[0]), ReadKey: r.take(32), WriteKey: r.take(32), Signature: r.take(64)}
+		f := Open{
+			ID:        r.u32(),
+			Access:    Access(r.next(1)[0]),
+			ReadKey:   r.next(32),
+			WriteKey:  r.next(32),
+			Signature: r.next(64),
+		}
+
 		f.Ticket = r.var16()
 		r.failed = r.failed || f.Access != Read && f.Access != Write
 		return end(r, f)
@@ -226,6 +259,8 @@ func (r *reader) frame(kind byte) Frame {
 		return end(r, Close{Name: r.name()})
 	case typeReject:
 		return end(r, Reject{Name: r.name(), Seq: r.u64()})
+	case typeRevoke:
+		return end(r, Revoke{ID: r.u32(), Name: r.name()})
 	case typeOK:
 		return end(r, OK{ID: r.u32()})
 	case typeRefused:
@@ -234,27 +269,31 @@ func (r *reader) frame(kind byte) Frame {
 		return end(r, f)
 	case typeDeliver:
 		f := Deliver{Name: r.name(), Seq: r.u64(), Body: r.rest()}
-		r.failed = r.failed || len(f.Body) == 0
+		r.failed = r.failed || len(f.Body) == 0 || len(f.Body) > MaxBody
 		return f
 	case typeGranted:
 		return Granted{ID: r.u32(), JSON: r.rest()}
+	case typeClosed:
+		f := Closed{Name: r.name(), Code: Code(r.u16())}
+		f.Text = string(r.var16())
+		return end(r, f)
 	}
 	return nil
 }
 
-// end marks r as failed when bytes are left over.
-func end(r *reader, f Frame) Frame {
+// end returns f, and marks r as failed if bytes are left over.
+func end(r *wireReader, f Frame) Frame {
 	r.failed = r.failed || len(r.b) != 0
 	return f
 }
 
-// reader takes values off the front of b; past the end it gives zeros and remembers.
-type reader struct {
+// wireReader reads values from the front of b. Past the end, it returns zeros and sets failed.
+type wireReader struct {
 	b      []byte
 	failed bool
 }
 
-func (r *reader) take(n int) []byte {
+func (r *wireReader) next(n int) []byte {
 	if len(r.b) < n {
 		r.failed, r.b = true, nil
 		return make([]byte, n)
@@ -264,42 +303,46 @@ func (r *reader) take(n int) []byte {
 	return v
 }
 
-func (r *reader) rest() []byte {
+func (r *wireReader) rest() []byte {
 	v := r.b
 	r.b = nil
 	return v
 }
 
-func (r *reader) u16() uint16   { return binary.BigEndian.Uint16(r.take(2)) }
-func (r *reader) u32() uint32   { return binary.BigEndian.Uint32(r.take(4)) }
-func (r *reader) u64() uint64   { return binary.BigEndian.Uint64(r.take(8)) }
-func (r *reader) name() Name    { return Name(r.take(32)) }
-func (r *reader) var16() []byte { return r.take(int(r.u16())) }
+func (r *wireReader) u16() uint16   { return binary.BigEndian.Uint16(r.next(2)) }
+func (r *wireReader) u32() uint32   { return binary.BigEndian.Uint32(r.next(4)) }
+func (r *wireReader) u64() uint64   { return binary.BigEndian.Uint64(r.next(8)) }
+func (r *wireReader) name() Name    { return Name(r.next(32)) }
+func (r *wireReader) var16() []byte { return r.next(int(r.u16())) }
 
-// openStatement is what the signature of an Open covers, besides its label.
+// openStatement returns what the signature of an Open covers, besides its label.
 func openStatement(relayURL string, nonce [32]byte, name Name, a Access) []byte {
 	b := append(binary.BigEndian.AppendUint16(nil, uint16(len(relayURL))), relayURL...)
 	b = append(append(b, nonce[:]...), name[:]...)
 	return append(b, byte(a))
 }
 
-// SignOpen makes the Open for a mailbox, good for this relay and this connection's nonce alone.
+// SignOpen returns a signed Open for a mailbox. It is valid only at this relay, and for the connection with this nonce.
 func SignOpen(relayURL string, nonce [32]byte, mb Mailbox, a Access) Open {
 	key := mb.Read
 	if a == Write {
 		key = mb.Write
 	}
 	return Open{
-		Access: a, ReadKey: mb.Read.Public().(ed25519.PublicKey), WriteKey: mb.Write.Public().(ed25519.PublicKey), Ticket: mb.Ticket,
+		Access:    a,
+		ReadKey:   mb.Read.Public().(ed25519.PublicKey),
+		WriteKey:  mb.Write.Public().(ed25519.PublicKey),
+		Ticket:    mb.Ticket,
 		Signature: label.Sign(key, label.MailboxOpen, openStatement(relayURL, nonce, mb.Name(), a)),
 	}
 }
 
-// Verify checks the signature of an Open.
+// Verify reports whether the signature of an Open is valid.
 func (f Open) Verify(relayURL string, nonce [32]byte) bool {
 	key := f.ReadKey
 	if f.Access == Write {
 		key = f.WriteKey
 	}
-	return label.Verify(key, label.MailboxOpen, openStatement(relayURL, nonce, NameOf(f.ReadKey, f.WriteKey), f.Access), f.Signature)
+	return label.Verify(key, label.MailboxOpen, openStatement(relayURL, nonce, NameOf(f.ReadKey, f.WriteKey), f.Access),
+		f.Signature)
 }

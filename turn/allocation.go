@@ -8,33 +8,36 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/peephole-cam/peephole/netlimit"
 )
 
-// maxMessage is the longest TURN message that is read from a client, in bytes, one less than pion's buffer. It bounds
+// maxMessage is the longest TURN message that we read from a client, in bytes: one less than pion's buffer. It bounds
 // the payload of a packet.
 const maxMessage = 1599
 
-// binding says whose an allocation is. It does not change.
+// binding says who owns an allocation and how to reach its client. It does not change.
 type binding struct {
 	to      netip.AddrPort // the client as the socket knows it, with its zone
-	local   netip.Addr     // where the client reaches us, and expects answers from; invalid where the socket knows it
+	local   netip.Addr     // our address that the client uses, and expects answers from; invalid: the socket knows it
 	stream  *stream        // nil: a UDP client
 	user    username       // that made the allocation
-	key     [16]byte       // long-term key of that username: a rotation of secrets does not end what lives
+	key     [16]byte       // long-term key of user, kept so that a rotation of secrets ends no living allocation
 	session *session
-	payer   *share // whose limits bind it; nil: nobody's
-	address *share // the same of the client's address
-	host    uint32 // of the allocation
+	payer   *share          // of the payer, whose limits apply; nil: nobody pays
+	address *share          // of the client's address, if nobody pays
+	lease   *netlimit.Lease // of a place among all allocations; nil: no limit applies
+	host    uint32          // of the allocation
 }
 
-// client is whose it is, as a key.
+// client returns the client's address as a key.
 func (b *binding) client() netip.AddrPort {
 	return netip.AddrPortFrom(b.to.Addr().Unmap().WithZone(""), b.to.Port())
 }
 
-// reaches says whether b's allocation may exchange packets with any at an IP, by its host part.
-func (b *binding) reaches(ip uint32) bool {
-	for _, a := range b.session.end(b.user.role.other()) {
+// reachesIP reports whether b's allocation may exchange packets with any at an IP, given by its host part.
+func (b *binding) reachesIP(ip uint32) bool {
+	for _, a := range b.session.allocations(b.user.role.other()) {
 		if ipOf(a.host) == ip {
 			return true
 		}
@@ -42,10 +45,10 @@ func (b *binding) reaches(ip uint32) bool {
 	return false
 }
 
-// end returns the live allocation that b's may exchange packets with by the host of its relayed address, nil if there
-// is none. It looks only among the other end of b's own session: there is nothing else it could find.
-func (b *binding) end(host uint32) *allocation {
-	for _, a := range b.session.end(b.user.role.other()) {
+// peer returns the live allocation at a relayed address that b's allocation may exchange packets with, nil if there is
+// none. It searches only the other end of b's own session: there is nothing else it could find.
+func (b *binding) peer(host uint32) *allocation {
+	for _, a := range b.session.allocations(b.user.role.other()) {
 		if a.host == host {
 			return a
 		}
@@ -53,32 +56,46 @@ func (b *binding) end(host uint32) *allocation {
 	return nil
 }
 
-// allocation is the relayed side of one TURN allocation, in the place of the UDP socket that other servers have there. It is a
-// net.PacketConn for pion, which never comes to use it: packets take the way of relay.forward.
+// allocation is the relayed side of one TURN allocation, where other servers have a UDP socket. To pion it is a
+// net.PacketConn, but pion never uses it as one: packets go through relay.forward.
 type allocation struct {
-	relay  *relay
-	host   uint32 // the relayed transport address
-	closed atomic.Bool
-	key    clientKey // of the table, over UDP
-	next   atomic.Pointer[allocation]
-	bound  atomic.Pointer[binding]
-	routes atomic.Pointer[routes]
-	end    atomic.Int64    // when pion ends it, in nanoseconds since relay.start
-	pace   pace            // of what its client sends
-	live   *sync.WaitGroup // has counted it; set before pion has it
-	behind behind          // of its client, over UDP
-	kernel *kernelEnd      // guarded by relay.mu; nil: the kernel does not know it
+	relay   *relay
+	host    uint32 // the relayed transport address
+	closed  atomic.Bool
+	key     clientKey // in the clientTable, over UDP
+	next    atomic.Pointer[allocation]
+	bound   atomic.Pointer[binding]
+	routes  atomic.Pointer[routes]
+	endsAt  atomic.Int64    // when pion ends it, in nanoseconds since relay.start
+	bucket  tokenBucket     // for what its client sends
+	live    *sync.WaitGroup // has counted it; set before pion gets it
+	pending pendingRequests // of its client, over UDP
+	kernel  *kernelClient   // guarded by relay.mu; nil: the kernel does not know it
 }
 
-// WriteTo drops p: pion is shown no packet that it could relay.
+// lastMoment is how long before its end an allocation gets no more permissions. pion would dereference nil if an
+// allocation ended in the microseconds between making a permission and starting its timer.
+const lastMoment = 250 * time.Millisecond
+
+// setLifetime notes how long an allocation lives from now on.
+func (a *allocation) setLifetime(lifetime time.Duration) {
+	a.endsAt.Store(int64(time.Since(a.relay.start) + lifetime))
+}
+
+// isEnding reports whether an allocation is in its last moment.
+func (a *allocation) isEnding() bool {
+	return time.Duration(a.endsAt.Load())-time.Since(a.relay.start) < lastMoment
+}
+
+// WriteTo drops p: pion sees no packet that it could relay.
 func (a *allocation) WriteTo(p []byte, _ net.Addr) (int, error) {
 	a.relay.counters.count(dropNotPeer)
 	return len(p), nil
 }
 
-// ReadFrom never returns while the allocation lives. pion calls it from a goroutine that it starts for each allocation, with a
-// buffer, and that would do nothing else but wait here: nobody waits for it, and so it ends. Once the allocation is closed it is
-// told so, since then pion deletes it.
+// ReadFrom never returns while the allocation lives. pion calls it from a goroutine of each allocation, which holds a
+// buffer and would only wait here; nothing waits for the goroutine, so ReadFrom ends it. Once the allocation is closed,
+// ReadFrom returns an error, on which pion deletes the allocation.
 func (a *allocation) ReadFrom([]byte) (int, net.Addr, error) {
 	if !a.closed.Load() {
 		runtime.Goexit()
@@ -86,8 +103,8 @@ func (a *allocation) ReadFrom([]byte) (int, net.Addr, error) {
 	return 0, nil, net.ErrClosed
 }
 
-// Close frees the address and takes the allocation out of its session. It returns nil, always: pion would leave its
-// other allocations open at an error.
+// Close frees the address and takes the allocation out of its session. It always returns nil: on an error pion would
+// leave its other allocations open.
 func (a *allocation) Close() error {
 	if a.closed.CompareAndSwap(false, true) {
 		a.relay.release(a)

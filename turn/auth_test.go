@@ -9,8 +9,9 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// TestBadCredentials: each gets 401 with realm and nonce, is counted for its reason, and leaves nothing behind.
-func TestBadCredentials(t *testing.T) {
+// TestBadCredentialsAreRefused: each is answered with 401, a realm and a nonce, is counted for its reason, and leaves
+// nothing behind.
+func TestBadCredentialsAreRefused(t *testing.T) {
 	k, now := newKeys(t), time.Now()
 	old, err := k.Grant("", now.Add(-time.Hour), time.Minute)
 	if err != nil {
@@ -20,12 +21,14 @@ func TestBadCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	good := grant(t, k)
 	with := func(f func(*Credential)) Credential {
 		c := good.Camera
 		f(&c)
 		return c
 	}
+
 	replace := func(old, new string) Credential {
 		return with(func(c *Credential) { c.Username = strings.Replace(c.Username, old, new, 1) })
 	}
@@ -33,20 +36,22 @@ func TestBadCredentials(t *testing.T) {
 		cred  Credential
 		count string
 	}{
-		"expired":           {old.Camera, "expired"},
-		"expired just now":  {just.Viewer, "expired"},
-		"another server's":  {grant(t, newKeys(t)).Camera, "unknown_key"},
-		"wrong password":    {with(func(c *Credential) { c.Password = "x" + c.Password[1:] + "x" }), "bad_integrity"},
-		"empty password":    {with(func(c *Credential) { c.Password = "" }), "bad_integrity"},
-		"other role":        {replace(":c:", ":v:"), "bad_integrity"},
-		"other's password":  {with(func(c *Credential) { c.Password = good.Viewer.Password }), "bad_integrity"},
-		"longer life":       {replace("1", "2"), "bad_integrity"},
-		"another session":   {replace(good.Session, old.Session), "bad_integrity"},
-		"unknown role":      {replace(":c:", ":x:"), "malformed"},
-		"malformed":         {Credential{Username: "camera", Password: "x"}, "malformed"},
-		"no username":       {Credential{}, "malformed"},
-		"very long name":    {Credential{Username: strings.Repeat("x", 500)}, "malformed"},
-		"unknown key id":    {with(func(c *Credential) { c.Username = c.Username[:len(c.Username)-8] + "00000000" }), "unknown_key"},
+		"expired":          {old.Camera, "expired"},
+		"expired just now": {just.Viewer, "expired"},
+		"another server's": {grant(t, newKeys(t)).Camera, "unknown_key"},
+		"wrong password":   {with(func(c *Credential) { c.Password = "x" + c.Password[1:] + "x" }), "bad_integrity"},
+		"empty password":   {with(func(c *Credential) { c.Password = "" }), "bad_integrity"},
+		"other role":       {replace(":c:", ":v:"), "bad_integrity"},
+		"other's password": {with(func(c *Credential) { c.Password = good.Viewer.Password }), "bad_integrity"},
+		"longer life":      {replace("1", "2"), "bad_integrity"},
+		"another session":  {replace(good.Session, old.Session), "bad_integrity"},
+		"unknown role":     {replace(":c:", ":x:"), "malformed"},
+		"malformed":        {Credential{Username: "camera", Password: "x"}, "malformed"},
+		"no username":      {Credential{}, "malformed"},
+		"very long name":   {Credential{Username: strings.Repeat("x", 500)}, "malformed"},
+		"unknown key id": {with(func(c *Credential) {
+			c.Username = c.Username[:len(c.Username)-8] + "00000000"
+		}), "unknown_key"},
 		"upper-case key id": {with(func(c *Credential) { c.Username = strings.ToUpper(c.Username) }), "malformed"},
 	} {
 		for _, over := range []string{"udp", "tcp"} {
@@ -59,12 +64,14 @@ func TestBadCredentials(t *testing.T) {
 				if code != 401 || realm.GetFrom(m) != nil || realm.String() != "peephole" || nonce.GetFrom(m) != nil {
 					t.Errorf("code %d, realm %q, nonce %q", code, realm, nonce)
 				}
+
 				n := s.Stats()
 				for reason, count := range n.AuthFailures {
 					if want := map[bool]uint64{true: 1}[reason == row.count]; count != want {
 						t.Errorf("%d counted as %s", count, reason)
 					}
 				}
+
 				if n.AllocationsTotal != 0 || addressesInUse(s) != 0 {
 					t.Error("an allocation was made")
 				}
@@ -77,7 +84,7 @@ func TestBadCredentials(t *testing.T) {
 	}
 }
 
-func TestWrongRealm(t *testing.T) {
+func TestWrongRealmIsRefused(t *testing.T) {
 	s := serve(t, Config{})
 	c := dial(t, s, "udp", grant(t, s.config.Keys).Camera)
 	c.realm = "elsewhere"
@@ -86,14 +93,15 @@ func TestWrongRealm(t *testing.T) {
 	}
 }
 
-// TestWrongCredentials: an allocation obeys only the credentials that made it (RFC 8656 section 5).
-func TestWrongCredentials(t *testing.T) {
+// TestAllocationObeysOnlyItsOwnCredentials: an allocation obeys only the credentials that made it (RFC 8656 section 5).
+func TestAllocationObeysOnlyItsOwnCredentials(t *testing.T) {
 	s := serve(t, Config{})
 	cam, view := pair(t, s, "udp", "udp")
 	cam.cred = grant(t, s.config.Keys).Camera
 	if code := cam.refresh(60); code != 441 {
 		t.Errorf("refresh: %d", code)
 	}
+
 	if code := cam.permit(peerAt(view.relayed)); code != 441 {
 		t.Errorf("permission: %d", code)
 	}
@@ -102,18 +110,20 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-// TestRotationWhileServing: a rotation neither ends what lives nor refuses what was granted just before; two refuse
-// what was granted before both, but not the allocations that it made.
-func TestRotationWhileServing(t *testing.T) {
+// TestRotationEndsNothingThatLives: one rotation ends no allocation, and credentials granted just before still work.
+// Two rotations refuse credentials granted before both, but not the allocations that these made.
+func TestRotationEndsNothingThatLives(t *testing.T) {
 	s := serve(t, Config{})
 	before := grant(t, s.config.Keys)
-	cam, view, late := dial(t, s, "udp", before.Camera), dial(t, s, "udp", before.Viewer), dial(t, s, "udp", before.Viewer)
+	cam, view, late := dial(t, s, "udp", before.Camera), dial(t, s, "udp", before.Viewer),
+		dial(t, s, "udp", before.Viewer)
 	if code := cam.allocate(); code != 0 {
 		t.Fatal(code)
 	}
 	if err := s.config.Keys.Rotate(secret()); err != nil {
 		t.Fatal(err)
 	}
+
 	if code := view.allocate(); code != 0 {
 		t.Errorf("allocate after one rotation: %d", code)
 	}
@@ -121,6 +131,7 @@ func TestRotationWhileServing(t *testing.T) {
 	if err := s.config.Keys.Rotate(secret()); err != nil {
 		t.Fatal(err)
 	}
+
 	if code := late.allocate(); code != 401 {
 		t.Errorf("allocate after two rotations: %d", code)
 	}
@@ -129,8 +140,9 @@ func TestRotationWhileServing(t *testing.T) {
 	}
 }
 
-// TestRefreshCap: an allocation may be refreshed past its credential's expiry, up to the cap and no longer.
-func TestRefreshCap(t *testing.T) {
+// TestRefreshEndsAtMaxLifetime: an allocation may be refreshed past its credential's expiry, for MaxLifetime and no
+// longer.
+func TestRefreshEndsAtMaxLifetime(t *testing.T) {
 	var ahead atomic.Int64
 	start := time.Now()
 	s := serve(t, Config{
@@ -141,6 +153,7 @@ func TestRefreshCap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cam, view := dial(t, s, "udp", g.Camera), dial(t, s, "tcp", g.Viewer)
 	if code := cam.allocate(); code != 0 {
 		t.Fatal(code)
@@ -149,6 +162,7 @@ func TestRefreshCap(t *testing.T) {
 	if code := view.allocate(); code != 401 {
 		t.Errorf("allocate after expiry: %d", code)
 	}
+
 	if code := cam.refresh(60); code != 0 {
 		t.Errorf("refresh after expiry: %d", code)
 	}
@@ -156,9 +170,10 @@ func TestRefreshCap(t *testing.T) {
 	if code := cam.refresh(60); code != 0 {
 		t.Errorf("refresh at the last moment: %d", code)
 	}
+
 	ahead.Store(int64(g.Expires.Sub(start) + time.Hour))
 	if code := cam.refresh(60); code != 401 {
-		t.Errorf("refresh past the cap: %d", code)
+		t.Errorf("refresh after MaxLifetime: %d", code)
 	}
 	if n := s.Stats().AuthFailures["expired"]; n != 2 {
 		t.Errorf("%d counted as expired", n)

@@ -2,7 +2,7 @@ package turn
 
 import "time"
 
-// backoff waits longer and longer, 5 ms to 1 s, between tries of what failed and may work again, such as accepting a
+// backoff waits longer and longer, from 5 ms to 1 s, between attempts that may succeed later, such as accepting a
 // connection when no descriptor is left.
 type backoff time.Duration
 
@@ -11,6 +11,7 @@ func (b *backoff) after(stop <-chan struct{}) bool {
 	*b = min(max(2*(*b), backoff(5*time.Millisecond)), backoff(time.Second))
 	timer := time.NewTimer(time.Duration(*b))
 	defer timer.Stop()
+
 	select {
 	case <-timer.C:
 		return true

@@ -1,7 +1,6 @@
 package turn
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,40 +13,54 @@ var ErrConfig = errors.New("bad configuration")
 
 // Config is what a Server is made from. Zero values mean the defaults named here.
 type Config struct {
-	Address    string       // host:port of the UDP and the TCP listener; port 0 takes a free one for each
-	TLSAddress string       // host:port of the TLS listener; empty: none
-	TLS        *tls.Config  // certificates of the TLS listener; required by TLSAddress
-	Shared     net.Listener // accepts the TURN connections of a port that serves something else too, with TLS taken off; nil: none
-	Realm      string       // default "peephole"; at most 64 bytes
-	Keys       *Keys        // required
+	Address string // host:port of the UDP port; port 0 takes a free one
+	Realm   string // default "peephole"; at most 64 bytes
+	Keys    *Keys  // required
 
-	// BindingAddress is the host:port of a second UDP port, which answers Binding requests alone; empty: none. By it clients
+	// Streams accept the clients that come over TCP, with TLS already removed. A connection's RemoteAddr is taken as
+	// its client's address, so behind a proxy it must be the one that the proxy passes on. The listener limits the
+	// connections per address, and the time that one may take to begin.
+	Streams []net.Listener
+
+	// BindingAddress is the host:port of a second UDP port, which answers only Binding requests. With it, clients
 	// learn how the NAT in front of them behaves. The customary port is the one after Address' (RFC 5780, section 6).
+	// Empty: no second port.
 	BindingAddress string
 
-	// MaxLifetime is for how long after its credential's expiry an allocation may still be refreshed, 24 hours by
-	// default: a picture may be watched for a day, then a new grant is needed. An allocation ends at most one
-	// lifetime (an hour) after that. At most 30 days.
+	// MaxLifetime is how long after its credential's expiry an allocation may still be refreshed: 24 hours by default
+	// (a picture may be watched for a day, then a new grant is needed), at most 30 days. An allocation ends at most
+	// one lifetime (an hour) after that.
 	MaxLifetime time.Duration
 
-	MaxAllocations int // alive in this process; default 65,536, at most MaxAddresses
-	MaxPerRole     int // alive per session and role; default 16: one for each way to this server, and those it left behind by reloading or ICE restart
-	MaxConns       int // open TCP, open TLS and open shared connections; default 65,536 each
-	Queue          int // packets waiting for one TCP or TLS client, each at most 1,600 bytes; default 256; more are dropped and counted
+	// MaxAllocations is how many allocations may live in this process: 65,536 by default, at most MaxAddresses.
+	MaxAllocations int
 
-	Limits Limits // beyond those; default: none
+	// MaxPerRole is how many allocations one role of a session may have, 16 by default: one for each way to this
+	// server, and those left behind by reloads and ICE restarts.
+	MaxPerRole int
 
-	// XDP is a network interface, by its name, where ChannelData between UDP clients are forwarded before the kernel's network stack sees
-	// them; see package turn/xdp for what that needs. Clients that come through another interface are served without. Empty: nowhere.
+	// MaxConns is how many connections each of Streams may have open, 65,536 by default.
+	MaxConns int
+
+	// Queue is how many packets, of at most 1,600 bytes, may wait for one client over TCP, 256 by default. Those
+	// beyond are dropped and counted.
+	Queue int
+
+	// Limits apply in addition to those above. Default: none.
+	Limits Limits
+
+	// XDP names a network interface. ChannelData between UDP clients on it is forwarded before the kernel's network
+	// stack sees it; package turn/xdp says what that needs. Clients on other interfaces are served without it.
+	// Empty: no XDP.
 	XDP string
 
 	Now    func() time.Time // clock that judges expiry; default time.Now
 	Logger *slog.Logger     // default: none
 
-	sockets socketKind // what tests leave out of what the kernel offers
+	sockets socketKind // the kernel features that a test leaves out
 }
 
-// withDefaults fills in what was left zero.
+// withDefaults fills in the fields that are zero.
 func (c Config) withDefaults() Config {
 	if c.Realm == "" {
 		c.Realm = "peephole"
@@ -55,14 +68,21 @@ func (c Config) withDefaults() Config {
 	if c.MaxLifetime == 0 {
 		c.MaxLifetime = 24 * time.Hour
 	}
+
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&c.MaxAllocations, 1 << 16}, {&c.MaxPerRole, 16}, {&c.MaxConns, 1 << 16}, {&c.Queue, 256}} {
+	}{
+		{&c.MaxAllocations, 1 << 16},
+		{&c.MaxPerRole, 16},
+		{&c.MaxConns, 1 << 16},
+		{&c.Queue, 256},
+	} {
 		if *f.field == 0 {
 			*f.field = f.value
 		}
 	}
+
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -72,19 +92,20 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate returns ErrConfig, wrapped in what is wrong.
+// Validate returns nil, or an error that says what is wrong and wraps ErrConfig.
 func (c Config) Validate() error {
 	c = c.withDefaults()
+
+	tooManyAllocations := fmt.Sprintf("allocations not within 1 and %d", MaxAddresses)
 	for _, rule := range []struct {
 		bad  bool
 		what string
 	}{
 		{c.Address == "", "no address"},
 		{c.Keys == nil, "no keys"},
-		{c.TLSAddress != "" && c.TLS == nil, "a TLS address without a certificate"},
 		{len(c.Realm) > 64, "realm longer than 64 bytes"},
 		{c.MaxLifetime < 0 || c.MaxLifetime > 30*24*time.Hour, "lifetime not within 0 and 30 days"},
-		{c.MaxAllocations < 1 || c.MaxAllocations > MaxAddresses, fmt.Sprintf("allocations not within 1 and %d", MaxAddresses)},
+		{c.MaxAllocations < 1 || c.MaxAllocations > MaxAddresses, tooManyAllocations},
 		{c.MaxPerRole < 1 || c.MaxPerRole > 64, "allocations per role not within 1 and 64"},
 		{c.MaxConns < 1, "connections less than 1"},
 		{!c.Limits.valid(), "a negative limit"},

@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/peephole-cam/peephole/netlimit"
 )
 
-// waitingRequests bounds how many requests wait for pion, which takes them one by one.
-const waitingRequests = 1024
+// maxWaiting bounds how many requests wait for pion, which handles them one by one: that many of clients with an
+// allocation, and as many of those without.
+const maxWaiting = 1024
 
-// datagram is a request that came over UDP, or a packet that waits behind one.
+// datagram is a request that came over UDP, or a packet that waits for one.
 type datagram struct {
 	by    *allocation // the client's; nil: it has none
 	from  netip.AddrPort
@@ -21,35 +24,37 @@ type datagram struct {
 	data  [maxMessage]byte
 }
 
-// datagrams is the UDP port as pion reads and writes it: of all that arrives it is shown the requests.
+// datagrams is the UDP port as pion sees it, which is shown nothing but requests. It is a net.PacketConn.
 type datagrams struct {
-	sockets  sockets
-	relay    *relay
-	realm    string
-	credit   *credit
-	counters *counters
-	requests chan *datagram
-	out      outlet // of pion's read loop, once a packet has waited behind a request
-	pool     sync.Pool
-	current  request
-	at       *datagram     // the current request, once there is one
-	closed   chan struct{} // closed by Close
-	ended    chan struct{} // closed when pion's read loop has been told so
-	served   chan struct{} // closed when nothing is read any more
+	sockets       sockets
+	relay         *relay
+	realm         string
+	amplification *meter
+	counters      *counters
+	clients       chan *datagram // requests of clients with an allocation, and the packets that wait for these
+	strangers     chan *datagram // requests of all others; pion gets one when no client waits
+	out           outlet         // of pion's read loop; nil until a packet has waited for a request
+	pool          sync.Pool
+	current       request
+	at            *datagram     // that holds the current request; nil before the first
+	closed        chan struct{} // closed by Close
+	ended         chan struct{} // closed once pion's read loop knows of it
+	served        chan struct{} // closed once nothing reads any more
 }
 
-func newDatagrams(s sockets, r *relay, realm string, credit *credit) *datagrams {
+func newDatagrams(s sockets, r *relay, realm string, amplification *meter) *datagrams {
 	return &datagrams{
-		sockets:  s,
-		relay:    r,
-		realm:    realm,
-		credit:   credit,
-		counters: r.counters,
-		requests: make(chan *datagram, waitingRequests),
-		pool:     sync.Pool{New: func() any { return new(datagram) }},
-		closed:   make(chan struct{}),
-		ended:    make(chan struct{}),
-		served:   make(chan struct{}),
+		sockets:       s,
+		relay:         r,
+		realm:         realm,
+		amplification: amplification,
+		counters:      r.counters,
+		clients:       make(chan *datagram, maxWaiting),
+		strangers:     make(chan *datagram, maxWaiting),
+		pool:          sync.Pool{New: func() any { return new(datagram) }},
+		closed:        make(chan struct{}),
+		ended:         make(chan struct{}),
+		served:        make(chan struct{}),
 	}
 }
 
@@ -59,12 +64,13 @@ func (d *datagrams) serve() {
 	close(d.served)
 }
 
-// take hands a message up that is not to be relayed, if it may be a request, or not yet. A nil allocation is that of a client that has none.
-func (d *datagrams) take(a *allocation, p []byte, from netip.AddrPort, local netip.Addr) {
+// handUp queues a message for pion, if it may be a request; or a packet that cannot be relayed yet. A nil allocation
+// means that the client has none. out is the reader's outlet.
+func (d *datagrams) handUp(a *allocation, p []byte, from netip.AddrPort, local netip.Addr, out outlet) {
 	class, _ := stunClass(p)
 	switch {
 	case a != nil && relayable(p):
-		d.follow(a, p, from, local)
+		d.enqueuePacket(a, p, from, local, out)
 		return
 	case len(p) > maxMessage:
 		d.counters.count(dropTooBig)
@@ -72,82 +78,122 @@ func (d *datagrams) take(a *allocation, p []byte, from netip.AddrPort, local net
 	case !stunWhole(p) || class != stun.ClassRequest && class != stun.ClassIndication:
 		d.counters.count(dropMalformed)
 		return
-	case class == stun.ClassIndication: // such as Binding, by which a client keeps its NAT's mapping
-		return
-	case !claims(p) && d.credit.spent(from.Addr(), time.Now()): // it would not be answered: it shall cost no more than this
-		d.counters.count(dropUnproved)
+	case class == stun.ClassIndication: // such as Binding, with which a client keeps its NAT's mapping alive
 		return
 	}
+
+	if why, ok := d.tooCostly(a, p, from); ok {
+		d.counters.count(why)
+		return
+	}
+
 	if a != nil {
-		a.behind.requests.Add(1)
+		a.pending.requests.Add(1)
 	}
-	if !d.queue(a, p, from, local) && a != nil {
-		a.behind.requests.Add(-1)
+	if !d.enqueue(a, p, from, local) && a != nil {
+		a.pending.requests.Add(-1)
 	}
 }
 
-// queue says whether there was room for a message.
-func (d *datagrams) queue(a *allocation, p []byte, from netip.AddrPort, local netip.Addr) bool {
+// tooCostly reports whether a request should be dropped, and why: we could not send the answer, or there are too many
+// requests.
+func (d *datagrams) tooCostly(a *allocation, p []byte, from netip.AddrPort) (reason, bool) {
+	now := time.Now()
+	if !hasIntegrity(p) && !d.amplification.canSpend(from.Addr(), len(p), amplificationReserve, now) {
+		return dropUnproved, true
+	}
+	return dropRequestRate, !d.relay.requests.allow(a, from.Addr().Unmap(), now)
+}
+
+// enqueue queues a message for pion's read loop. It reports whether there was room; if not, it counts the drop.
+func (d *datagrams) enqueue(a *allocation, p []byte, from netip.AddrPort, local netip.Addr) bool {
+	line := d.strangers
+	if a != nil {
+		line = d.clients
+	}
+
 	m := d.pool.Get().(*datagram)
 	m.by, m.from, m.local, m.n = a, from, local, copy(m.data[:], p)
 	select {
-	case d.requests <- m:
+	case line <- m:
 		return true
 	default:
-		d.put(m)
+		d.recycle(m)
 		d.counters.count(dropRequests)
 		return false
 	}
 }
 
-// put takes a message back that is done with. A pool holds on to no allocation.
-func (d *datagrams) put(m *datagram) {
+// recycle returns a message to the pool, which must not hold on to its allocation.
+func (d *datagrams) recycle(m *datagram) {
 	m.by = nil
 	d.pool.Put(m)
 }
 
-// done is told that pion is done with a request.
-func (d *datagrams) done(m *datagram) {
+// finishRequest is called when pion is done with a request.
+func (d *datagrams) finishRequest(m *datagram) {
 	if m.by != nil {
-		m.by.behind.requests.Add(-1)
+		m.by.pending.requests.Add(-1)
 	}
-	d.put(m)
+	d.recycle(m)
 }
 
-// ReadFrom returns the next message that pion shall see, and an error only after Close: pion's read loop ends at any.
+// ReadFrom returns the next message for pion. It relays the packets that have waited for the requests before it. It
+// returns an error only after Close, since any error ends pion's read loop.
 func (d *datagrams) ReadFrom(p []byte) (int, net.Addr, error) {
 	if d.at != nil {
-		d.done(d.at)
+		d.finishRequest(d.at)
 		d.at = nil
 	}
+
 	for {
-		select {
-		case <-d.closed:
+		m := d.nextDatagram()
+		switch {
+		case m == nil:
 			close(d.ended)
 			return 0, nil, net.ErrClosed
-		case m := <-d.requests:
-			if relayable(m.data[:m.n]) {
-				d.overtaken(m)
-				d.put(m)
-				continue
-			}
-			if d.current.read(m.data[:m.n], d.allocation(m.from) != nil) {
-				d.at = m
-				return copy(p, m.data[:m.n]), net.UDPAddrFromAddrPort(m.from), nil
-			}
-			d.done(m)
+		case relayable(m.data[:m.n]):
+			d.forwardPending(m)
+			d.recycle(m)
+		case d.current.inspect(m.data[:m.n], d.allocation(m.from) != nil):
+			d.at = m
+			return copy(p, m.data[:m.n]), net.UDPAddrFromAddrPort(m.from), nil
+		default:
+			d.finishRequest(m)
 			d.counters.count(dropMalformed)
 		}
 	}
 }
 
-// WriteTo sends p, which answers the current request: pion has nothing else to send.
+// nextDatagram waits for a message and returns it, those of clients with an allocation first; nil after Close.
+func (d *datagrams) nextDatagram() *datagram {
+	select {
+	case <-d.closed:
+		return nil
+	case m := <-d.clients:
+		return m
+	default:
+	}
+
+	select {
+	case <-d.closed:
+		return nil
+	case m := <-d.clients:
+		return m
+	case m := <-d.strangers:
+		return m
+	}
+}
+
+// WriteTo sends p, the answer to the current request: pion has nothing else to send.
 func (d *datagrams) WriteTo(p []byte, _ net.Addr) (int, error) {
+	d.current.undoReservation()
 	if d.at == nil {
 		return 0, net.ErrClosed
 	}
+
 	out := d.current.answer(p, d.realm)
-	if !d.affords(out, d.at.from) {
+	if !d.mayAnswer(out, d.at.from) {
 		d.counters.count(dropUnproved)
 		return len(p), nil
 	}
@@ -157,13 +203,14 @@ func (d *datagrams) WriteTo(p []byte, _ net.Addr) (int, error) {
 	return len(p), nil
 }
 
-// affords says whether the answer to the current request may be sent: always to who has shown a password.
-func (d *datagrams) affords(answer []byte, to netip.AddrPort) bool {
+// mayAnswer reports whether the answer to the current request may be sent. It always may be if the client has shown a
+// password.
+func (d *datagrams) mayAnswer(answer []byte, to netip.AddrPort) bool {
 	size := len(answer)
 	if d.current.key != nil {
 		size = 0
 	}
-	return d.credit.spend(to.Addr(), d.current.size, size, time.Now())
+	return d.amplification.spend(to.Addr(), d.current.size, size, time.Now())
 }
 
 func (d *datagrams) Close() error {
@@ -172,12 +219,13 @@ func (d *datagrams) Close() error {
 		return nil
 	default:
 	}
+
 	close(d.closed)
 	d.sockets.stop()
 	return nil
 }
 
-// LocalAddr is the port's. All sockets are pion's one.
+// LocalAddr returns the port's address: pion sees all sockets as one.
 func (d *datagrams) LocalAddr() net.Addr { return d.sockets.local() }
 
 // SetDeadline does nothing; pion sets none.
@@ -191,17 +239,21 @@ func (d *datagrams) SetWriteDeadline(time.Time) error { return nil }
 
 func (d *datagrams) request(netip.AddrPort) *request { return &d.current }
 
-func (d *datagrams) allocation(client netip.AddrPort) *allocation { return d.relay.table.find(client) }
+func (d *datagrams) allocation(client netip.AddrPort) *allocation {
+	return d.relay.clients.lookup(client)
+}
 
-func (d *datagrams) reach(b *binding) {
+func (d *datagrams) setReturnPath(b *binding) {
 	if d.at != nil {
 		b.to, b.local = d.at.from, d.at.local
 	}
 }
 
-func (d *datagrams) settle(netip.AddrPort, bool) {}
+func (d *datagrams) admit(netip.AddrPort, netlimit.Payer) error { return nil }
 
-func (d *datagrams) over() <-chan struct{} { return d.ended }
+func (d *datagrams) setAllocated(netip.AddrPort, bool) {}
+
+func (d *datagrams) done() <-chan struct{} { return d.ended }
 
 func (d *datagrams) wait() {
 	<-d.ended

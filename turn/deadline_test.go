@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// TestDeadline: a deadline is never sooner than asked for by more than the slack, and is not set for less; a shorter one is set at once.
-func TestDeadline(t *testing.T) {
+// TestDeadlineIsSetOnlyWhenItMatters: a deadline is too early by at most the slack, and is not set for less than that.
+// A shorter one is set at once.
+func TestDeadlineIsSetOnlyWhenItMatters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d deadline
 		var got []time.Duration
@@ -26,7 +27,9 @@ func TestDeadline(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if want := []time.Duration{10 * time.Second, 11 * time.Second, 31 * time.Second, 11500 * time.Millisecond}; !slices.Equal(got, want) {
+
+		want := []time.Duration{10 * time.Second, 11 * time.Second, 31 * time.Second, 11500 * time.Millisecond}
+		if !slices.Equal(got, want) {
 			t.Errorf("set to %v, want %v", got, want)
 		}
 	})

@@ -9,8 +9,9 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// TestDrain: a server that drains lets nobody in and tells them where to go, keeps who is in, and is done when they have left.
-func TestDrain(t *testing.T) {
+// TestDrainKeepsLivingAllocations: a server that drains refuses new clients and tells them where to go, keeps those
+// that it has, and is done when they have left.
+func TestDrainKeepsLivingAllocations(t *testing.T) {
 	here, there := netip.MustParseAddrPort("192.0.2.1:3478"), netip.MustParseAddrPort("[2001:db8::1]:3478")
 	for name, row := range map[string]struct {
 		alternates []netip.AddrPort
@@ -29,18 +30,23 @@ func TestDrain(t *testing.T) {
 				if err := s.Drain(stopped, row.alternates...); !errors.Is(err, context.Canceled) || !s.Draining() {
 					t.Fatalf("Drain with clients: %v", err)
 				}
+
 				late := dial(t, s, over, grant(t, s.config.Keys).Camera)
 				m, code := late.ask(stun.MethodAllocate, wantUDP)
 				var to stun.MappedAddress
-				if err := to.GetFromAs(m, stun.AttrAlternateServer); code != row.code || (err == nil) != (code == 300) || err == nil && to.String() != here.String() {
+				err := to.GetFromAs(m, stun.AttrAlternateServer)
+				redirects := err == nil && to.String() == here.String()
+				if code != row.code || redirects != (code == 300) || redirects != (err == nil) {
 					t.Errorf("allocate: %d, to %v, %v", code, to, err)
 				}
+
 				if code == 300 {
 					key := stun.NewLongTermIntegrity(late.cred.Username, late.realm, late.cred.Password)
 					if err := key.Check(m); err != nil {
-						t.Errorf("who says to go elsewhere is not authenticated: %v", err)
+						t.Errorf("the redirection is not authenticated: %v", err)
 					}
 				}
+
 				if code := cam.refresh(60); code != 0 {
 					t.Errorf("refresh: %d", code)
 				}
@@ -50,22 +56,25 @@ func TestDrain(t *testing.T) {
 				if code := cam.permit(peerAt(view.relayed)); code != 0 {
 					t.Fatal(code)
 				}
+
 				cam.send(peerAt(view.relayed), "still here")
 				if got := view.receive(); got.data != "still here" {
 					t.Errorf("got %q", got.data)
 				}
 				done := make(chan error, 1)
 				go func() { done <- s.Drain(t.Context()) }()
+
 				for _, c := range []*client{cam, view} {
 					select {
 					case err := <-done:
-						t.Fatalf("Drain is done with %d clients: %v", s.Stats().Allocations, err)
+						t.Fatalf("Drain returned with %d clients: %v", s.Stats().Allocations, err)
 					default:
 					}
 					if code := c.refresh(0); code != 0 {
 						t.Errorf("end: %d", code)
 					}
 				}
+
 				if err := <-done; err != nil {
 					t.Errorf("Drain: %v", err)
 				}
@@ -77,8 +86,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainOfNobody: with nobody there, there is nothing to wait for.
-func TestDrainOfNobody(t *testing.T) {
+func TestDrainWithoutClientsEndsAtOnce(t *testing.T) {
 	if err := serve(t, Config{}).Drain(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -8,54 +8,33 @@ import (
 	"github.com/peephole-cam/peephole/turn/xdp"
 )
 
-// outlet takes what passes the gate and sends it when it is flushed: in turn for each client, as much at a time as it can.
-// Whoever reads from clients has one of its own.
-type outlet interface {
-	// head lends room for the head of the next message, until flush.
-	head() *[dataHeader]byte
-	// send takes a message for a client. Its parts must stay as they are until flush.
-	send(to *binding, m packet)
-	// flush sends what was taken. What the kernel refuses is dropped and counted.
-	flush()
-}
-
-// packet is one TURN message on its way to a client, in parts.
-type packet struct {
-	head    []byte // what could not be written in front of the body, else empty
-	body    []byte
-	pad     int // zeros behind the body
-	payload int // how much of it is data
-}
-
-func (m *packet) size() int { return len(m.head) + len(m.body) + m.pad }
-
-// forward relays a message from an allocation's client, if it is one to relay; what is dropped is counted. It returns false
-// for everything else: requests, what nobody understands, and what may have a way once pion has taken the requests before it. p may be
-// written to. A nil allocation is that of a client that has none.
+// forward relays a message from an allocation's client, if it is one to relay; what it drops is counted. It returns
+// false for everything else: requests, what nobody understands, and packets that may get a route once pion has handled
+// the requests before them. It may write to p. A nil allocation means that the client has none.
 func (r *relay) forward(a *allocation, p []byte, out outlet) bool {
 	if len(p) < 4 {
 		return false
 	}
 	switch kind := binary.BigEndian.Uint16(p); {
 	case kind>>14 == 1:
-		return r.fromChannel(a, p, out)
+		return r.forwardChannelData(a, p, out)
 	case kind == typeSend:
-		return r.fromIndication(a, p, out)
+		return r.forwardIndication(a, p, out)
 	}
 	return false
 }
 
-// early says whether what has no way may have one once pion has taken its client's requests, of which it must be known before the ways are looked at; else it
-// is counted as dropped.
-func (r *relay) early(asked bool, otherwise reason) bool {
-	if !asked {
+// mustWait reports whether a packet without a route should wait for its client's pending requests; otherwise it counts
+// the drop. The caller must look for pending requests before it looks at the routes.
+func (r *relay) mustWait(pending bool, otherwise reason) bool {
+	if !pending {
 		r.counters.count(otherwise)
 	}
-	return asked
+	return pending
 }
 
-// fromChannel relays ChannelData (RFC 8656 section 12.6).
-func (r *relay) fromChannel(a *allocation, p []byte, out outlet) (taken bool) {
+// forwardChannelData relays ChannelData (RFC 8656 section 12.6).
+func (r *relay) forwardChannelData(a *allocation, p []byte, out outlet) (done bool) {
 	n := int(binary.BigEndian.Uint16(p[2:]))
 	switch {
 	case len(p) > maxMessage:
@@ -68,17 +47,18 @@ func (r *relay) fromChannel(a *allocation, p []byte, out outlet) (taken bool) {
 		r.counters.count(dropNoAllocation)
 		return true
 	}
-	asked := a.behind.requests.Load() > 0
-	to, ok := a.routed().by(binary.BigEndian.Uint16(p))
+
+	pending := a.pending.requests.Load() > 0
+	to, ok := a.currentRoutes().peerOf(binary.BigEndian.Uint16(p))
 	if !ok {
-		return !r.early(asked, dropNoChannel)
+		return !r.mustWait(pending, dropNoChannel)
 	}
 	r.pass(a, to, p[:channelHeader+n], channelHeader, out)
 	return true
 }
 
-// fromIndication relays the data of a Send indication (RFC 8656 section 11.2).
-func (r *relay) fromIndication(a *allocation, p []byte, out outlet) (taken bool) {
+// forwardIndication relays the data of a Send indication (RFC 8656 section 11.2).
+func (r *relay) forwardIndication(a *allocation, p []byte, out outlet) (done bool) {
 	peer, from, end, ok := sendIndication(p)
 	switch {
 	case len(p) > maxMessage:
@@ -91,40 +71,43 @@ func (r *relay) fromIndication(a *allocation, p []byte, out outlet) (taken bool)
 		r.counters.count(dropNoAllocation)
 		return true
 	}
-	asked, to := a.behind.requests.Load() > 0, hostOf(peer)
-	if b := a.bound.Load(); to != 0 && b != nil && b.end(to) != nil && !a.routed().permitted(to) {
-		return !r.early(asked, dropNoPermission)
+
+	pending, to := a.pending.requests.Load() > 0, hostOf(peer)
+	if b := a.bound.Load(); to != 0 && b != nil && b.peer(to) != nil && !a.currentRoutes().permits(to) {
+		return !r.mustWait(pending, dropNoPermission)
 	}
 	r.pass(a, to, p[:end], from, out)
 	return true
 }
 
-// pass is the gate: data go to an allocation of the other role in the same session, whose client has asked for them, or
-// nowhere. They are p from offset at on, which is at least channelHeader; what is before them may be overwritten.
+// pass is the gate: data goes to an allocation of the other role in the same session, whose client has asked for it, or
+// nowhere. The data is p[at:], and at is at least channelHeader; what precedes it may be overwritten.
 func (r *relay) pass(from *allocation, to uint32, p []byte, at int, out outlet) {
 	b := from.bound.Load()
 	if b == nil {
 		r.counters.count(dropUnbound)
 		return
 	}
-	peer := b.end(to)
+	peer := b.peer(to)
 	if peer == nil {
 		r.counters.count(dropNotPeer)
 		return
 	}
-	target, back := peer.bound.Load(), peer.routed().to(from.host)
+
+	target, back := peer.bound.Load(), peer.currentRoutes().channelTo(from.host)
 	n := len(p) - at
 	switch {
-	case target == nil: // it has just gone
+	case target == nil: // it has just ended
 		r.counters.count(dropNotPeer)
 		return
-	case back == 0 && !peer.routed().permitted(from.host):
+	case back == 0 && !peer.currentRoutes().permits(from.host):
 		r.counters.count(dropNoPermission)
 		return
-	case r.limits.limitRates() && !r.affords(from, b, n+xdp.Headers, time.Since(r.start)):
+	case r.limits.limitRates() && !r.withinRates(from, b, n+xdp.Headers, time.Since(r.start)):
 		r.counters.count(dropRate)
 		return
 	}
+
 	m := packet{payload: n}
 	if back != 0 {
 		m.body = p[at-channelHeader:]
@@ -141,62 +124,19 @@ func (r *relay) pass(from *allocation, to uint32, p []byte, at int, out outlet) 
 	out.send(target, m)
 }
 
-// bundle collects, in an outlet, what goes to one stream.
-type bundle struct {
-	to       *stream
-	messages []packet
-}
-
-// mostBundles bounds how many streams are looked through for each packet.
-const mostBundles = 64
-
-// bundles are the streams' part of any outlet.
-type bundles struct {
-	list []bundle
-	used int
-}
-
-func (s *bundles) add(to *stream, m packet) {
-	for i := range s.list[:s.used] {
-		if s.list[i].to == to {
-			s.list[i].messages = append(s.list[i].messages, m)
-			return
-		}
-	}
-	if s.used == mostBundles {
-		s.flush()
-	}
-	if s.used == len(s.list) {
-		s.list = append(s.list, bundle{})
-	}
-	b := &s.list[s.used]
-	s.used++
-	b.to, b.messages = to, append(b.messages[:0], m)
-}
-
-func (s *bundles) flush() {
-	for i := range s.list[:s.used] {
-		b := &s.list[i]
-		b.to.push(b.messages)
-		clear(b.messages)
-		b.to = nil
-	}
-	s.used = 0
-}
-
-// ingress is what every reader of datagrams does with what it read: relay it, or hand it up.
+// ingress is what every reader of datagrams does with what it reads: relay it, or hand it up to pion.
 type ingress struct {
 	relay    *relay
 	requests *datagrams
 	out      outlet
 }
 
-// datagrams takes what one client sent at a time: p is cut into datagrams of size bytes, the last may be shorter.
-func (i *ingress) datagrams(p []byte, size int, from netip.AddrPort, local netip.Addr) {
-	a := i.relay.table.find(from)
+// receive handles what one client sent in one go. It cuts p into datagrams of size bytes; the last may be shorter.
+func (i *ingress) receive(p []byte, size int, from netip.AddrPort, local netip.Addr) {
+	a := i.relay.clients.lookup(from)
 	for datagram := range segments(p, size) {
-		if a != nil && a.behind.packets.Load() > 0 || !i.relay.forward(a, datagram, i.out) {
-			i.requests.take(a, datagram, from, local)
+		if a != nil && a.pending.packets.Load() > 0 || !i.relay.forward(a, datagram, i.out) {
+			i.requests.handUp(a, datagram, from, local, i.out)
 		}
 	}
 }

@@ -18,19 +18,19 @@ const (
 	attrPeer      = 0x0012 // XOR-PEER-ADDRESS
 	attrData      = 0x0013
 
-	// dataHeader is the length of a Data indication up to its data: STUN header, XOR-PEER-ADDRESS of an IPv4 peer, and the
-	// head of DATA, which comes last.
+	// dataHeader is the length of a Data indication up to its data: the STUN header, the XOR-PEER-ADDRESS of an IPv4
+	// peer, and the head of DATA, which comes last.
 	dataHeader = stunHeader + 4 + 8 + 4
 )
 
-// stunWhole says whether p is one whole STUN message, as far as its header tells.
+// stunWhole reports whether p is one whole STUN message, judging by its header.
 func stunWhole(p []byte) bool {
 	return len(p) >= stunHeader && p[0]&0xc0 == 0 && binary.BigEndian.Uint32(p[4:]) == magicCookie &&
 		len(p) == stunHeader+int(binary.BigEndian.Uint16(p[2:])) && len(p)%4 == 0
 }
 
-// claims says whether a whole STUN message has a MESSAGE-INTEGRITY, of which nothing more is said.
-func claims(p []byte) bool {
+// hasIntegrity reports whether a whole STUN message has a MESSAGE-INTEGRITY. It does not check it.
+func hasIntegrity(p []byte) bool {
 	for at := stunHeader; at+4 <= len(p); {
 		if binary.BigEndian.Uint16(p[at:]) == attrIntegrity {
 			return true
@@ -40,7 +40,8 @@ func claims(p []byte) bool {
 	return false
 }
 
-// sendIndication reads a Send indication: who it is for, and where in p the data are. The first attribute of a kind counts.
+// sendIndication parses a Send indication: who it is for, and where in p the data is. Of several attributes of one
+// kind, the first counts.
 func sendIndication(p []byte) (peer netip.AddrPort, from, to int, ok bool) {
 	if !stunWhole(p) || binary.BigEndian.Uint16(p) != typeSend {
 		return peer, 0, 0, false
@@ -59,12 +60,13 @@ func sendIndication(p []byte) (peer netip.AddrPort, from, to int, ok bool) {
 		case kind == attrData && from == 0:
 			from, to = at, at+n
 		}
-		at += (n + 3) &^ 3 // within p, whose length is a multiple of 4
+		at += padded(n) // stays within p, whose length is a multiple of 4
 	}
+
 	return peer, from, to, peer.IsValid() && from != 0
 }
 
-// peerAddress reads an XOR-PEER-ADDRESS. mask is the magic cookie and the transaction id.
+// peerAddress parses an XOR-PEER-ADDRESS. mask is the magic cookie and the transaction id.
 func peerAddress(v, mask []byte) (netip.AddrPort, bool) {
 	if !validAddress(v) {
 		return netip.AddrPort{}, false
@@ -73,14 +75,15 @@ func peerAddress(v, mask []byte) (netip.AddrPort, bool) {
 	for i, b := range v[4:] {
 		ip[i] = b ^ mask[i]
 	}
+
 	addr := netip.AddrFrom16(ip)
 	if len(v) == 8 {
-		addr = netip.AddrFrom4([4]byte(ip[:4]))
+		addr = netip.AddrFrom4([4]byte(ip[:]))
 	}
 	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(v[2:])^magicCookie>>16), true
 }
 
-// writeData writes what precedes n bytes of data from a peer, by its host, in a Data indication.
+// writeData writes the head of a Data indication with n bytes from a peer, given by its host.
 func writeData(head *[dataHeader]byte, peer uint32, n int) {
 	binary.BigEndian.PutUint16(head[0:], typeData)
 	binary.BigEndian.PutUint16(head[2:], uint16(dataHeader-stunHeader+padded(n)))
@@ -96,4 +99,5 @@ func writeData(head *[dataHeader]byte, peer uint32, n int) {
 	binary.BigEndian.PutUint16(head[34:], uint16(n))
 }
 
+// padded rounds a length up to a multiple of 4.
 func padded(n int) int { return (n + 3) &^ 3 }

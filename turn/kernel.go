@@ -9,60 +9,69 @@ import (
 	"github.com/peephole-cam/peephole/turn/xdp"
 )
 
-// kernel keeps the routes of package turn/xdp: for every channel between two UDP clients that both ends have bound. It decides
-// nothing, and everything goes on without it: a route is there only while relay.pass would let such a packet through, and
-// whatever has none comes to a worker. Where a route cannot be deleted, all end. Its methods are called with relay.mu held.
+// kernel maintains the routes of package turn/xdp, one for every channel between two UDP clients that both ends have
+// bound. It decides nothing, and the server works without it: a route exists only while relay.pass would let such a
+// packet through, and a packet without a route goes to a worker. If a route cannot be deleted, XDP ends altogether.
+// relay.mu must be held when its methods are called.
 type kernel struct {
 	forwarder forwarder
-	local     netip.Addr // what clients reach us by, where their bindings do not say; invalid: those say it
+	local     netip.Addr // the address at which clients reach us; invalid: their bindings say it
 	limits    Limits
 	log       *slog.Logger
-	paces     map[*pace]*kernelPace
-	unused    map[*pace]xdp.Pace // of those that nobody passes, which may not be full yet
+	buckets   map[*tokenBucket]*kernelBucket
+	unused    map[*tokenBucket]xdp.TokenBucket // that no client uses, but that may not be full yet
 	swept     time.Duration
 	closed    bool
 	last      xdp.Counts // once closed
 }
 
-// deleteTries is how often the kernel is asked to delete a route before XDP ends: it may say that it is busy.
-const deleteTries = 8
+// maxDeletes is how often the kernel may refuse to delete a route, since it may be busy, before XDP ends.
+const maxDeletes = 8
 
-// forwarder is what package turn/xdp makes.
+// forwarder is a [xdp.Forwarder].
 type forwarder interface {
 	AddClient() (xdp.Client, error)
 	RemoveClient(xdp.Client) error
-	AddPace(rate int64) (xdp.Pace, error)
-	RemovePace(xdp.Pace)
-	Set(xdp.Channel, xdp.Route) error
-	Delete(xdp.Channel) error
+	AddTokenBucket(rate int64) (xdp.TokenBucket, error)
+	RemoveTokenBucket(xdp.TokenBucket)
+	SetRoute(xdp.Channel, xdp.Route) error
+	DeleteRoute(xdp.Channel) error
 	Counts() (xdp.Counts, error)
 	Close() error
 }
 
-// kernelPace stands for one of ours in the kernel. Each counts for itself: a client that sends half of its packets in a way that the
-// kernel does not know can have twice its rate. Nobody gains by coming anew: what no end passes any more counts as empty with us, and
-// stays the same in the kernel until it would be full.
-type kernelPace struct {
-	pace xdp.Pace
-	uses int
+// kernelBucket is the counterpart of one of our token buckets in the kernel. The two count separately: a client that
+// sends half of its packets in a way that the kernel does not handle can have twice its rate. But starting anew gains
+// nothing: a bucket that no client in the kernel uses any more counts as empty with us, and stays as it is in the
+// kernel until it would be full.
+type kernelBucket struct {
+	bucket xdp.TokenBucket
+	uses   int
 }
 
-// kernelEnd is an allocation as the kernel knows it.
-type kernelEnd struct {
+// kernelClient is an allocation as the kernel knows it.
+type kernelClient struct {
 	client   xdp.Client
 	at       netip.AddrPort
-	rated    []*pace // with a number in kernel.paces, counted as used
-	paces    []xdp.Pace
+	ours     []*tokenBucket // the keys in kernel.buckets that it uses
+	buckets  []xdp.TokenBucket
 	channels []uint16 // that have a route
-	routed   bool     // there was one
+	routed   bool     // it has had a route
 }
 
 func newKernel(f forwarder, local netip.Addr, limits Limits, log *slog.Logger) *kernel {
-	return &kernel{forwarder: f, local: local, limits: limits, log: log, paces: make(map[*pace]*kernelPace), unused: make(map[*pace]xdp.Pace)}
+	return &kernel{
+		forwarder: f,
+		local:     local,
+		limits:    limits,
+		log:       log,
+		buckets:   make(map[*tokenBucket]*kernelBucket),
+		unused:    make(map[*tokenBucket]xdp.TokenBucket),
+	}
 }
 
-// inKernel is what XDP has done, nothing where there is none.
-func (r *relay) inKernel() xdp.Counts {
+// kernelCounts returns what XDP has done; nothing without XDP.
+func (r *relay) kernelCounts() xdp.Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.kernel == nil {
@@ -71,7 +80,7 @@ func (r *relay) inKernel() xdp.Counts {
 	return r.kernel.counts()
 }
 
-// closeKernel detaches XDP, if there is some.
+// closeKernel detaches XDP, if it is attached.
 func (r *relay) closeKernel() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +90,7 @@ func (r *relay) closeKernel() error {
 	return r.kernel.close()
 }
 
-// counts is what XDP has done, the last that is known.
+// counts returns what XDP has done, as far as is known.
 func (k *kernel) counts() xdp.Counts {
 	if k.closed {
 		return k.last
@@ -105,62 +114,67 @@ func (k *kernel) close() error {
 	return k.forwarder.Close()
 }
 
-// refresh brings the routes from and to an allocation in line.
+// refresh brings the routes from and to an allocation up to date.
 func (k *kernel) refresh(a *allocation) {
 	if k.closed {
 		return
 	}
-	k.update(a)
+	k.updateRoutes(a)
 	if b := a.bound.Load(); b != nil {
-		for _, peer := range b.session.end(b.user.role.other()) {
-			k.update(peer)
-		}
+		k.updatePeers(b)
 	}
 }
 
-// leave takes out an allocation that is bound no more and that its session no longer has, with all routes from it and to it.
-func (k *kernel) leave(a *allocation, was *binding) {
+// removeAllocation forgets an allocation that has just left its session, and deletes all routes from it and to it.
+func (k *kernel) removeAllocation(a *allocation, was *binding) {
 	if k.closed {
 		return
 	}
-	k.update(a)
-	for _, peer := range was.session.end(was.user.role.other()) {
-		k.update(peer)
-	}
-	k.forget(a)
+	k.updateRoutes(a)
+	k.updatePeers(was)
+	k.removeClient(a)
 }
 
-// update sets an allocation's routes, and deletes those that are no more.
-func (k *kernel) update(a *allocation) {
+// updatePeers updates the routes of all allocations at the other end of a binding's session.
+func (k *kernel) updatePeers(b *binding) {
+	for _, peer := range b.session.allocations(b.user.role.other()) {
+		k.updateRoutes(peer)
+	}
+}
+
+// updateRoutes sets the routes from an allocation, and deletes those that no longer hold.
+func (k *kernel) updateRoutes(a *allocation) {
 	b := a.bound.Load()
 	var now []uint16
-	for _, e := range a.routed() {
+	for _, e := range a.currentRoutes() {
 		if e.channel == 0 || b == nil {
 			continue
 		}
-		if peer := b.end(e.peer); peer != nil && k.set(a, b, e.channel, peer) {
+		if peer := b.peer(e.peer); peer != nil && k.setRoute(a, b, e.channel, peer) {
 			now = append(now, e.channel)
 		}
 	}
+
 	if a.kernel == nil {
 		return
 	}
 	for _, channel := range a.kernel.channels {
 		if !slices.Contains(now, channel) {
-			k.delete(xdp.Channel{Client: a.kernel.at, Number: channel})
+			k.deleteRoute(xdp.Channel{Client: a.kernel.at, Number: channel})
 		}
 	}
 	a.kernel.channels = now
 }
 
-// delete ends a route. If that cannot be done it ends all: a packet must not pass by a route that is no more.
-func (k *kernel) delete(c xdp.Channel) {
+// deleteRoute deletes a route. If it cannot, it detaches XDP: no packet may take a route that no longer holds.
+func (k *kernel) deleteRoute(c xdp.Channel) {
 	if k.closed {
 		return
 	}
+
 	var err error
-	for range deleteTries {
-		if err = k.forwarder.Delete(c); err == nil {
+	for range maxDeletes {
+		if err = k.forwarder.DeleteRoute(c); err == nil {
 			return
 		}
 	}
@@ -170,34 +184,40 @@ func (k *kernel) delete(c xdp.Channel) {
 	}
 }
 
-// set makes the route of a channel to a peer, if both ends are such as the kernel can serve.
-func (k *kernel) set(a *allocation, b *binding, channel uint16, peer *allocation) bool {
+// setRoute sets the route of a channel to a peer, and reports whether the kernel can serve both ends.
+func (k *kernel) setRoute(a *allocation, b *binding, channel uint16, peer *allocation) bool {
 	to := peer.bound.Load()
 	if to == nil {
 		return false
 	}
-	back := peer.routed().to(a.host)
-	server, via := k.reached(b), k.reached(to)
+	back := peer.currentRoutes().channelTo(a.host)
+	server, via := k.serverAddress(b), k.serverAddress(to)
 	if back == 0 || !server.IsValid() || !via.IsValid() {
 		return false
 	}
-	from, target := k.end(a, b), k.end(peer, to)
-	if from == nil || target == nil {
+
+	sender, receiver := k.clientOf(a, b), k.clientOf(peer, to)
+	if sender == nil || receiver == nil {
 		return false
 	}
-	err := k.forwarder.Set(xdp.Channel{Client: from.at, Number: channel}, xdp.Route{
-		Server: server, Via: via, To: xdp.Channel{Client: target.at, Number: back},
-		Sender: from.client, Receiver: target.client, Paces: from.paces,
+	err := k.forwarder.SetRoute(xdp.Channel{Client: sender.at, Number: channel}, xdp.Route{
+		Server:   server,
+		Via:      via,
+		To:       xdp.Channel{Client: receiver.at, Number: back},
+		Sender:   sender.client,
+		Receiver: receiver.client,
+		Buckets:  sender.buckets,
 	})
 	if err != nil {
 		k.log.Debug("XDP leaves a route to the workers", "error", err)
+		return false
 	}
-	from.routed = from.routed || err == nil
-	return err == nil
+	sender.routed = true
+	return true
 }
 
-// reached is the address at which a client reaches us, invalid for one that is not to be served here.
-func (k *kernel) reached(b *binding) netip.Addr {
+// serverAddress returns the address at which a client reaches us, invalid if the kernel cannot serve the client.
+func (k *kernel) serverAddress(b *binding) netip.Addr {
 	switch {
 	case b.stream != nil || b.to.Addr().Zone() != "":
 		return netip.Addr{}
@@ -207,8 +227,8 @@ func (k *kernel) reached(b *binding) netip.Addr {
 	return k.local
 }
 
-// end returns an allocation as the kernel knows it, which it is told now if need be; nil where there is no room.
-func (k *kernel) end(a *allocation, b *binding) *kernelEnd {
+// clientOf returns an allocation as the kernel knows it, and introduces it if needed; nil if there is no room.
+func (k *kernel) clientOf(a *allocation, b *binding) *kernelClient {
 	if a.kernel != nil || k.closed {
 		return a.kernel
 	}
@@ -217,86 +237,91 @@ func (k *kernel) end(a *allocation, b *binding) *kernelEnd {
 		k.log.Debug("XDP leaves a client to the workers", "error", err)
 		return nil
 	}
-	e := &kernelEnd{client: client, at: netip.AddrPortFrom(b.to.Addr().Unmap(), b.to.Port())}
-	a.kernel = e
+
+	c := &kernelClient{client: client, at: netip.AddrPortFrom(b.to.Addr().Unmap(), b.to.Port())}
+	a.kernel = c
 	l := k.limits
-	ok := k.rate(e, &a.pace, l.AllocationRate) && k.rate(e, &a.relay.pace, l.ServerRate)
+	ok := k.useBucket(c, &a.bucket, l.AllocationRate) && k.useBucket(c, &a.relay.bucket, l.ServerRate)
 	if ok && b.payer != nil {
-		ok = k.rate(e, &b.payer.pace, l.PayerRate)
+		ok = k.useBucket(c, &b.payer.bucket, l.PayerRate)
 	}
 	if ok && b.address != nil {
-		ok = k.rate(e, &b.address.pace, l.ClientRate)
+		ok = k.useBucket(c, &b.address.bucket, l.ClientRate)
 	}
 	if !ok {
-		k.forget(a)
+		k.removeClient(a)
 		return nil
 	}
-	return e
+	return c
 }
 
-// rate has an end pass one of our paces.
-func (k *kernel) rate(e *kernelEnd, p *pace, rate int64) bool {
+// useBucket makes the kernel limit a client by the counterpart of one of our buckets. It reports whether it could.
+func (k *kernel) useBucket(c *kernelClient, ours *tokenBucket, rate int64) bool {
 	if rate == 0 {
 		return true
 	}
-	in := k.paces[p]
+
+	in := k.buckets[ours]
 	if in == nil {
-		number, ok := k.unused[p]
+		number, ok := k.unused[ours]
 		if !ok {
 			var err error
-			if number, err = k.forwarder.AddPace(rate); err != nil {
+			if number, err = k.forwarder.AddTokenBucket(rate); err != nil {
 				k.log.Debug("XDP leaves a client to the workers", "error", err)
 				return false
 			}
 		}
-		delete(k.unused, p)
-		in = &kernelPace{pace: number}
-		k.paces[p] = in
+		delete(k.unused, ours)
+		in = &kernelBucket{bucket: number}
+		k.buckets[ours] = in
 	}
+
 	in.uses++
-	e.rated = append(e.rated, p)
-	e.paces = append(e.paces, in.pace)
+	c.ours = append(c.ours, ours)
+	c.buckets = append(c.buckets, in.bucket)
 	return true
 }
 
-// forget takes an allocation out, which must have no routes to it or from it any more.
-func (k *kernel) forget(a *allocation) {
+// removeClient forgets an allocation, which must have no more routes from it or to it.
+func (k *kernel) removeClient(a *allocation) {
 	if a.kernel == nil || k.closed {
 		return
 	}
+
 	now := time.Since(a.relay.start)
-	for _, p := range a.kernel.rated {
-		in := k.paces[p]
-		if in.uses--; in.uses > 0 || p == &a.relay.pace { // the server's stays
+	for _, ours := range a.kernel.ours {
+		in := k.buckets[ours]
+		if in.uses--; in.uses > 0 || ours == &a.relay.bucket { // the server's stays
 			continue
 		}
-		delete(k.paces, p)
-		if p == &a.pace { // which ends with it
-			k.forwarder.RemovePace(in.pace)
+		delete(k.buckets, ours)
+		if ours == &a.bucket { // ends with the allocation
+			k.forwarder.RemoveTokenBucket(in.bucket)
 			continue
 		}
-		k.unused[p] = in.pace
+		k.unused[ours] = in.bucket
 		if a.kernel.routed {
-			p.empty(now)
+			ours.drain(now)
 		}
 	}
 	k.sweep(now)
+
 	if err := k.forwarder.RemoveClient(a.kernel.client); err != nil {
 		k.log.Error("take a client out of XDP", "error", err)
 	}
 	a.kernel = nil
 }
 
-// sweep forgets limits that nobody passes and that are as good as new, once a second at most.
+// sweep removes unused buckets that would be full by now, once a second at most.
 func (k *kernel) sweep(now time.Duration) {
 	if now-k.swept < time.Second {
 		return
 	}
 	k.swept = now
-	for p, number := range k.unused {
-		if p.full(now) {
-			k.forwarder.RemovePace(number)
-			delete(k.unused, p)
+	for ours, number := range k.unused {
+		if ours.isFull(now) {
+			k.forwarder.RemoveTokenBucket(number)
+			delete(k.unused, ours)
 		}
 	}
 }

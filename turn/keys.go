@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// Every use of a secret goes through HKDF-SHA256 with a label of its own.
+// Every use of a secret goes through HKDF-SHA256 with its own label.
 const (
 	labelKeyID      = "peephole turn key id v1"
 	labelCredential = "peephole turn credential v1"
 	labelPayer      = "peephole turn payer v1"
 )
 
-// MinSecret is the least length of a secret, in bytes.
+// MinSecret is the shortest that a secret may be, in bytes.
 const MinSecret = 32
 
 // MaxTTL is the longest time for which a grant may make allocations.
 const MaxTTL = 24 * time.Hour
 
 var (
-	// ErrSecret is returned for a secret that is too short, or that is in use already.
+	// ErrSecret is returned for a secret that is too short or already in use.
 	ErrSecret = errors.New("bad secret")
 	// ErrTTL is returned for a time to live outside one second to MaxTTL.
 	ErrTTL = errors.New("bad time to live")
@@ -36,31 +36,35 @@ var (
 )
 
 // Keys makes and checks credentials under two overlapping secrets: the current one makes them, both check them. So a
-// secret is replaced without a restart, and a credential outlives one rotation but not two. Safe for concurrent use.
+// secret can be replaced without a restart, and a credential outlives one rotation but not two. Safe for concurrent
+// use.
 type Keys struct {
+	groups groups
+
 	mu       sync.RWMutex
-	current  key
-	previous *key // nil: none
+	current  key  // guarded by mu
+	previous *key // guarded by mu; nil: none
 }
 
 // key is what is derived from one secret.
 type key struct {
 	id    keyID
 	mac   []byte
-	payer []byte // makes payers' pseudonyms
+	payer []byte // makes the pseudonyms of payers
 }
 
-// NewKeys takes the current secret and the one before it, nil if there is none; each at least MinSecret bytes long and
-// uniformly random. Processes that are given the same secrets accept each other's credentials. It returns ErrSecret.
+// NewKeys takes the current secret and the previous one, nil if there is none. Each must be uniformly random and have
+// at least MinSecret bytes. Processes with the same secrets accept each other's credentials. NewKeys returns ErrSecret.
 func NewKeys(current, previous []byte) (*Keys, error) {
 	c, err := deriveKey(current)
 	if err != nil {
 		return nil, fmt.Errorf("derive current key: %w", err)
 	}
-	k := &Keys{current: c}
+	k := &Keys{groups: newGroups(), current: c}
 	if previous == nil {
 		return k, nil
 	}
+
 	p, err := deriveKey(previous)
 	if err != nil {
 		return nil, fmt.Errorf("derive previous key: %w", err)
@@ -77,6 +81,7 @@ func deriveKey(secret []byte) (key, error) {
 	if len(secret) < MinSecret {
 		return k, fmt.Errorf("%d bytes, need %d: %w", len(secret), MinSecret, ErrSecret)
 	}
+
 	id, err := hkdf.Key(sha256.New, secret, nil, labelKeyID, len(k.id))
 	if err != nil {
 		return k, fmt.Errorf("derive key id: %w", err)
@@ -91,13 +96,14 @@ func deriveKey(secret []byte) (key, error) {
 	return k, nil
 }
 
-// Rotate makes next the current secret and the current one the previous; what the previous secret made is refused from
-// now on, except by allocations that live already. It returns ErrSecret and then changes nothing.
+// Rotate makes next the current secret, and the current one the previous. Credentials of the previous secret are
+// refused from now on, except for allocations that already live. Rotate returns ErrSecret, and then changes nothing.
 func (k *Keys) Rotate(next []byte) error {
 	n, err := deriveKey(next)
 	if err != nil {
 		return fmt.Errorf("derive next key: %w", err)
 	}
+
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if n.id == k.current.id {
@@ -111,7 +117,7 @@ func (k *Keys) Rotate(next []byte) error {
 // LogValue keeps the keys out of logs.
 func (k *Keys) LogValue() slog.Value { return slog.StringValue("redacted") }
 
-// Credential is what one end gives to a TURN client. The password is a secret.
+// Credential is what one end of a session gives to its TURN client. The password is a secret.
 type Credential struct {
 	Username string // expiry:session:role:payer:keyid
 	Password string // base64 of HMAC-SHA256 over the username
@@ -122,27 +128,47 @@ func (c Credential) LogValue() slog.Value { return slog.StringValue("redacted") 
 
 // Grant lets both ends of one new session allocate.
 type Grant struct {
-	Session string // 128 random bits, base64url
+	Session string // 128 bits, base64url; 64 of them random, and the others too for a session without a group
 	Camera  Credential
 	Viewer  Credential
-	Expires time.Time // no new allocation from then on; what lives may be refreshed for Config.MaxLifetime more
+	Expires time.Time // no new allocation from then on; living ones may be refreshed for Config.MaxLifetime more
 }
 
 // LogValue keeps the credentials out of logs.
 func (g Grant) LogValue() slog.Value { return slog.StringValue("redacted") }
 
-// Grant makes the credentials of a new session, good for ttl from now, in whole seconds. All sessions of one payer share its
-// limits; "" is nobody, whom none binds. The credentials name the payer by a pseudonym that changes with the secret. It returns
-// ErrTTL.
+// Grant makes the credentials of a new session, good for ttl from now, in whole seconds. All sessions of one payer
+// share its limits; "" means that nobody pays, and no payer's limits apply. The credentials name the payer by a
+// pseudonym that changes with the secret. Grant returns ErrTTL.
 func (k *Keys) Grant(payer string, now time.Time, ttl time.Duration) (Grant, error) {
+	return k.GrantThrough(payer, "", now, ttl)
+}
+
+// GrantThrough is Grant for a session that Server.Revoke can end together with all others granted through the same
+// thing; "" means through nothing. The session's id begins with a pseudonym of that thing, which only this process
+// makes. GrantThrough returns ErrTTL.
+func (k *Keys) GrantThrough(payer, through string, now time.Time, ttl time.Duration) (Grant, error) {
 	if ttl < time.Second || ttl > MaxTTL {
 		return Grant{}, fmt.Errorf("%v is not within 1s and %v: %w", ttl, MaxTTL, ErrTTL)
 	}
+
 	k.mu.RLock()
 	current := k.current
 	k.mu.RUnlock()
-	c := username{expiry: now.Add(ttl).Unix(), role: camera, payer: current.pseudonym(payer), key: current.id}
+
+	c := username{
+		expiry: now.Add(ttl).Unix(),
+		role:   camera,
+		payer:  current.pseudonym(payer),
+		key:    current.id,
+	}
 	rand.Read(c.session[:]) // never fails: crypto/rand ends the process rather than return an error
+	if through != "" {
+		group := k.groups.id(through)
+		copy(c.session[:], group[:])
+		c.expiry = k.groups.addCredential(group, c.expiry, now)
+	}
+
 	v := c
 	v.role = viewer
 	return Grant{
@@ -153,7 +179,7 @@ func (k *Keys) Grant(payer string, now time.Time, ttl time.Duration) (Grant, err
 	}, nil
 }
 
-// pseudonym is how a payer is named. Two that fall together share their limits; that is all.
+// pseudonym returns the name of a payer. Payers whose pseudonyms collide share their limits, and nothing else.
 func (k key) pseudonym(payer string) (id payerID) {
 	if payer == "" {
 		return id
@@ -171,9 +197,13 @@ func (k key) credential(u username) Credential {
 	return Credential{Username: name, Password: base64.StdEncoding.EncodeToString(mac.Sum(nil))}
 }
 
-// password returns the password that belongs to u, or errUnknownKey. Nothing secret is compared here: the client's
-// MESSAGE-INTEGRITY is checked against it by pion, in constant time.
+// password returns the password that belongs to u, errUnknownKey, or errRevoked. It compares nothing secret: pion
+// checks the client's MESSAGE-INTEGRITY against the password, in constant time.
 func (k *Keys) password(u username) (string, error) {
+	if k.groups.isRevoked(u) {
+		return "", errRevoked
+	}
+
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// pipes is a listener whose connections are in memory, so that their time can be a bubble's.
+// pipes is a listener whose connections are in memory, so that they can use a synctest bubble's clock.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -44,7 +44,7 @@ type from struct {
 
 func (f from) RemoteAddr() net.Addr { return f.at }
 
-// buffered is the client's end: what comes waits here, as in a socket, and holds nobody up.
+// buffered is the client's end. What comes waits here, as in a socket, and blocks no sender.
 type buffered struct {
 	net.Conn
 	in       chan []byte
@@ -75,6 +75,7 @@ func (b *buffered) Read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		}
 	}
+
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	return n, nil
@@ -85,46 +86,55 @@ func (b *buffered) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
-// inBubble runs a test with a camera and a viewer of one session on a server whose time is the bubble's: hours pass at once.
+// inBubble runs a test with a camera and a viewer of one session, on a server that uses a synctest bubble's clock:
+// hours pass at once.
 func inBubble(t *testing.T, test func(t *testing.T, cam, view *client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		listener := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		keys := newKeys(t)
-		s, err := New(Config{Address: "127.0.0.1:0", Keys: keys, Shared: listener})
+		s, err := New(Config{Address: "127.0.0.1:0", Keys: keys, Streams: []net.Listener{listener}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Sockets know no other time than the machine's.
-		shared := s.transports[len(s.transports)-1]
-		for _, other := range s.transports[:len(s.transports)-1] {
-			other.front.Close()
-		}
-		s.transports = []*transport{shared}
+
+		// Real sockets know only the machine's clock.
+		datagrams, streams := s.transports[0], s.transports[1]
+		datagrams.front.Close()
+		s.transports = []*transport{streams}
 		ctx, stop := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- s.Run(ctx) }()
 		g := grant(t, keys)
 		var ends []*client
+
 		for i, cred := range []Credential{g.Camera, g.Viewer} {
 			ours, theirs := net.Pipe()
 			in := &buffered{Conn: ours, in: make(chan []byte, 4096)}
 			go in.pump()
 			listener.conns <- from{theirs, &net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(i+1)), Port: 1000}}
-			ends = append(ends, &client{t: t, conn: in, in: bufio.NewReader(in), cred: cred, realm: "peephole"})
+			ends = append(ends, &client{
+				t:     t,
+				conn:  in,
+				in:    bufio.NewReader(in),
+				cred:  cred,
+				realm: "peephole",
+			})
 		}
+
 		test(t, ends[0], ends[1])
 		stop()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
+
 		for _, end := range ends {
 			end.conn.Close()
 		}
 	})
 }
 
-// got says what has come to an end, and forgets it.
+// got returns the packets that have come to a client since the last call.
 func (c *client) got() []received {
 	c.t.Helper()
 	synctest.Wait()
@@ -141,7 +151,8 @@ func (c *client) mustAllocate() {
 	}
 }
 
-// A permission lasts five minutes (RFC 8656, section 9) from when it was last asked for, at either end of a packet's way.
+// TestPermissionExpires: a permission lasts five minutes (RFC 8656, section 9) from when it was last asked for, and a
+// packet needs one at both ends.
 func TestPermissionExpires(t *testing.T) {
 	inBubble(t, func(t *testing.T, cam, view *client) {
 		cam.mustAllocate()
@@ -152,6 +163,7 @@ func TestPermissionExpires(t *testing.T) {
 				t.Fatal(code)
 			}
 		}
+
 		passes := func(when string, want int) {
 			t.Helper()
 			cam.send(peerAt(view.relayed), when)
@@ -159,6 +171,7 @@ func TestPermissionExpires(t *testing.T) {
 				t.Errorf("%s: %v came, want %d", when, got, want)
 			}
 		}
+
 		cam.keep()
 		view.keep()
 		both(cam, view)
@@ -169,24 +182,25 @@ func TestPermissionExpires(t *testing.T) {
 		passes("after 4:59", 1)
 		both(cam, view)
 		time.Sleep(2 * time.Second)
-		passes("when the receiver's has ended", 0)
+		passes("once the receiver's has ended", 0)
 		both(view, cam)
-		passes("when it is there again", 1)
+		passes("once it is made again", 1)
 		time.Sleep(4*time.Minute + 59*time.Second)
-		passes("when the sender's has ended", 0)
+		passes("once the sender's has ended", 0)
 		both(cam, view)
 		both(view, cam)
+
 		for range 3 {
 			time.Sleep(4 * time.Minute)
 			both(cam, view)
 			both(view, cam)
-			passes("as long as both are asked for again", 1)
+			passes("while both are renewed", 1)
 		}
 	})
 }
 
-// A channel lasts ten minutes (RFC 8656, section 12) from when it was last bound, belongs to one peer and a peer to it, and can be
-// bound otherwise once it has ended.
+// TestChannelRebind: a channel lasts ten minutes (RFC 8656, section 12) from when it was last bound. It has one peer,
+// and the peer has one channel, until it ends; then both can be bound differently.
 func TestChannelRebind(t *testing.T) {
 	inBubble(t, func(t *testing.T, cam, view *client) {
 		cam.mustAllocate()
@@ -197,6 +211,7 @@ func TestChannelRebind(t *testing.T) {
 				t.Errorf("bind %#x: %d, want %d", channel, code, want)
 			}
 		}
+
 		passes := func(when string, channel uint16, want ...received) {
 			t.Helper()
 			cam.sendChannel(channel, "picture")
@@ -204,6 +219,7 @@ func TestChannelRebind(t *testing.T) {
 				t.Errorf("%s: %v came, want %v", when, got, want)
 			}
 		}
+
 		const number, other = 0x4000, 0x4001
 		came := received{channel: other, data: "picture"}
 		cam.keep()
@@ -213,18 +229,18 @@ func TestChannelRebind(t *testing.T) {
 		bind(cam, other, view, 400) // a peer has one channel
 		passes("at once", number, came)
 		passes("on a channel that is not bound", other)
+
 		for range 3 {
 			time.Sleep(9*time.Minute + 50*time.Second)
-			if a, b := cam.permit(peerAt(view.relayed)), view.permit(peerAt(cam.relayed)); a+b != 0 {
-				t.Fatal(a, b)
-			}
+			permitBoth(cam, view)
 			passes("before its end, with permissions", number, came)
 			bind(cam, number, view, 0)
 			bind(view, other, cam, 0)
-			passes("as long as it is bound again", number, came)
+			passes("while it is bound again", number, came)
 			cam.keep()
 			view.keep()
 		}
+
 		time.Sleep(10*time.Minute + time.Second)
 		passes("after ten minutes", number)
 		bind(cam, other, view, 0)
@@ -233,7 +249,7 @@ func TestChannelRebind(t *testing.T) {
 	})
 }
 
-// keep asks for as long a lifetime as there is.
+// keep refreshes with the longest lifetime that there is.
 func (c *client) keep() {
 	c.t.Helper()
 	if _, code := c.ask(stun.MethodRefresh, attribute(stun.AttrLifetime, 0, 0, 0x0e, 0x0f)); code != 0 { // 3,599 s
@@ -241,8 +257,8 @@ func (c *client) keep() {
 	}
 }
 
-// An allocation lasts ten minutes if nobody says otherwise, less than an hour if the client does, and ends unless it is refreshed
-// (RFC 8656, sections 7.2 and 8.2).
+// TestAllocationRefresh: an allocation lasts ten minutes by default, or up to an hour if the client asks for it, and
+// ends unless it is refreshed (RFC 8656, sections 7.2 and 8.2).
 func TestAllocationRefresh(t *testing.T) {
 	inBubble(t, func(t *testing.T, cam, view *client) {
 		alive := func(when string, want bool) {
@@ -251,6 +267,7 @@ func TestAllocationRefresh(t *testing.T) {
 				t.Errorf("%s: permission for it: %d", when, code)
 			}
 		}
+
 		view.mustAllocate()
 		view.keep()
 		cam.mustAllocate()
@@ -259,24 +276,27 @@ func TestAllocationRefresh(t *testing.T) {
 		cam.keep()
 		view.keep()
 		time.Sleep(59 * time.Minute)
+
 		for _, end := range []*client{cam, view} { // an hour is as long as a nonce lasts (RFC 8489, section 9.2.4)
 			m, code := end.ask(stun.MethodCreatePermission, peerAt(view.relayed))
 			if code != 438 || end.nonce.GetFrom(m) != nil {
 				t.Errorf("old nonce: %d, want 438 and a new one", code)
 			}
 		}
+
 		view.keep()
-		alive("59 minutes after a refresh for as long as there is", true)
+		alive("59 minutes after a refresh with the longest lifetime", true)
 		time.Sleep(time.Minute)
-		alive("after that", false)
+		alive("after an hour", false)
 		if _, code := cam.ask(stun.MethodRefresh); code != 437 {
-			t.Errorf("refresh of what has ended: %d, want 437", code)
+			t.Errorf("refresh of an ended allocation: %d, want 437", code)
 		}
 	})
 }
 
-// Mobility (RFC 8016) is not offered: who asks gets an allocation without a ticket, and a ticket moves nothing.
-func TestNoMobility(t *testing.T) {
+// TestMobilityIsNotOffered: a client that asks for mobility (RFC 8016) gets an allocation without a ticket, and a
+// ticket moves no allocation.
+func TestMobilityIsNotOffered(t *testing.T) {
 	const mobilityTicket = stun.AttrType(0x8030)
 	s := serve(t, Config{})
 	g := grant(t, s.config.Keys)
@@ -285,6 +305,7 @@ func TestNoMobility(t *testing.T) {
 	if code != 0 || m.Contains(mobilityTicket) {
 		t.Errorf("%d, ticket: %v", code, m.Contains(mobilityTicket))
 	}
+
 	elsewhere := dial(t, s, "udp", g.Camera)
 	if _, code := elsewhere.ask(stun.MethodRefresh, attribute(mobilityTicket, 1, 2, 3, 4)); code != 437 {
 		t.Errorf("refresh from elsewhere: %d, want 437", code)

@@ -1,122 +1,58 @@
 package turn
 
 import (
-	"maps"
 	"net/netip"
 	"time"
+
+	"github.com/peephole-cam/peephole/netlimit"
 )
 
-// Limits bind what clients may hold and send beyond their own session's share, so that one household, one address or one flood
-// does not take what others need. 0 is no limit. A rate is in bytes a second, after a burst of one second's worth; what goes beyond is
-// dropped and counted. A packet costs its payload and xdp.Headers, so that one without payload costs something too. An IPv6 client counts
-// by its /64; a loopback address is bound by no limit of addresses, and what was granted to "" by none of payers.
+// Limits bind what clients may hold and send beyond their own session's share, so that no household, address or flood
+// takes what others need. Allocations are shared fairly (package netlimit): the fewer are left, the fewer new ones the
+// largest owners may make, and living ones are never taken away. A session granted to a payer belongs to that payer;
+// all others belong to their clients' addresses. So neither takes the places of the other.
+//
+// A rate is in bytes a second, after a burst of one second's worth; packets beyond it are dropped and counted. A packet
+// costs its payload and xdp.Headers, so that one without payload costs something too. 0 means no limit.
 type Limits struct {
-	PayerAllocations  int // alive, of all sessions that were granted to one payer
-	ClientAllocations int // alive, from one source address
+	Payers    netlimit.Config // allocations that payers have; Size 0: no limit
+	Addresses netlimit.Config // allocations that addresses have; Size 0: no limit
+
+	GroupAllocations int // that a payer has in one group of sessions, see Keys.GrantThrough; 0: no limit
+	GroupRequests    int // a second, in the same; 0: no limit
+
+	AddressRequests int             // a second, from one address, by clients without an allocation; 0: no limit
+	Requests        netlimit.Config // a second, by all clients with one; Size 0: no limit
 
 	AllocationRate int64 // sent by one allocation
 	PayerRate      int64 // sent by all allocations of a payer
-	ClientRate     int64 // sent from one source address
+	ClientRate     int64 // sent from one source address, an IPv6 /64, by the allocations that belong to it
 	ServerRate     int64 // relayed by this server
+
+	// LoopbackUnlimited frees clients on this machine from all limits of addresses: for tests and demos.
+	LoopbackUnlimited bool
 }
 
 func (l Limits) valid() bool {
-	return min(l.PayerAllocations, l.ClientAllocations) >= 0 && min(l.AllocationRate, l.PayerRate, l.ClientRate, l.ServerRate) >= 0
+	return min(l.AllocationRate, l.PayerRate, l.ClientRate, l.ServerRate) >= 0 &&
+		min(l.AddressRequests, l.GroupAllocations, l.GroupRequests) >= 0 &&
+		min(l.Payers.Size, l.Addresses.Size, l.Requests.Size) >= 0 && l.AddressRequests <= 1<<20
 }
 
-// limitRates says whether there is any limit of rates.
+// limitRates reports whether any rate is limited.
 func (l *Limits) limitRates() bool {
 	return l.AllocationRate|l.PayerRate|l.ClientRate|l.ServerRate != 0
 }
 
-// share is what a payer or a client's address has of a server.
-type share struct {
-	allocations int // guarded by relay.mu
-	pace        pace
-}
+// unlimited reports whether a client is free from the limits of addresses.
+func (l *Limits) unlimited(client netip.Addr) bool { return l.LoopbackUnlimited && client.IsLoopback() }
 
-// idle says whether a share is as good as a new one, at a time.
-func (s *share) idle(now time.Duration) bool {
-	return s.allocations == 0 && s.pace.full(now)
-}
-
-// shares are all that have something: made with their first allocation, and forgotten with the last, or within seconds of it where that would
-// give back what was sent: whoever made allocations in turn would have no limit.
-type shares struct {
-	swept   time.Duration
-	payers  map[payerKey]*share
-	clients map[netip.Addr]*share // by network
-}
-
-// payerKey names a payer for as long as a secret lasts. With the next one it begins anew, so that while both hold, a payer may have
-// its limits twice.
-type payerKey struct {
-	payer payerID
-	key   keyID
-}
-
-func newShares() shares {
-	return shares{payers: make(map[payerKey]*share), clients: make(map[netip.Addr]*share)}
-}
-
-// room says whether a payer and a client's address may have one allocation more.
-func (s *shares) room(u username, client netip.Addr, l Limits) bool {
-	full := func(has *share, most int) bool { return has != nil && most > 0 && has.allocations >= most }
-	return !full(s.payers[payerKey{u.payer, u.key}], l.PayerAllocations) && !full(s.clients[Network(client)], l.ClientAllocations)
-}
-
-// sweep forgets those that have nothing any more, once a second at most.
-func (s *shares) sweep(now time.Duration) {
-	if now-s.swept < time.Second {
-		return
-	}
-	s.swept = now
-	maps.DeleteFunc(s.payers, func(_ payerKey, of *share) bool { return of.idle(now) })
-	maps.DeleteFunc(s.clients, func(_ netip.Addr, of *share) bool { return of.idle(now) })
-}
-
-// take counts an allocation, and returns whose it is: nil for nobody's.
-func (s *shares) take(u username, client netip.Addr, now time.Duration) (payer, address *share) {
-	s.sweep(now)
-	if u.payer != (payerID{}) {
-		payer = taken(s.payers, payerKey{u.payer, u.key})
-	}
-	if !client.IsLoopback() {
-		address = taken(s.clients, Network(client))
-	}
-	return payer, address
-}
-
-func taken[K comparable](in map[K]*share, k K) *share {
-	s := in[k]
-	if s == nil {
-		s = new(share)
-		in[k] = s
-	}
-	s.allocations++
-	return s
-}
-
-// give takes back what take counted.
-func (s *shares) give(u username, client netip.Addr, now time.Duration) {
-	given(s.payers, payerKey{u.payer, u.key}, now)
-	given(s.clients, Network(client), now)
-}
-
-func given[K comparable](in map[K]*share, k K, now time.Duration) {
-	if s := in[k]; s != nil && s.allocations > 0 {
-		if s.allocations--; s.idle(now) {
-			delete(in, k)
-		}
-	}
-}
-
-// affords says whether n bytes from an allocation may pass now, and counts them. What one limit refuses has been taken from those
-// before it, which errs on the strict side.
-func (r *relay) affords(a *allocation, b *binding, n int, now time.Duration) bool {
+// withinRates reports whether n bytes from an allocation may pass now, and takes them from every limit. If one limit
+// refuses, those before it have still been charged, which errs on the strict side.
+func (r *relay) withinRates(a *allocation, b *binding, n int, now time.Duration) bool {
 	l := &r.limits
-	return a.pace.take(n, l.AllocationRate, now) &&
-		(b.payer == nil || b.payer.pace.take(n, l.PayerRate, now)) &&
-		(b.address == nil || b.address.pace.take(n, l.ClientRate, now)) &&
-		r.pace.take(n, l.ServerRate, now)
+	return a.bucket.takeTokens(n, l.AllocationRate, now) &&
+		(b.payer == nil || b.payer.bucket.takeTokens(n, l.PayerRate, now)) &&
+		(b.address == nil || b.address.bucket.takeTokens(n, l.ClientRate, now)) &&
+		r.bucket.takeTokens(n, l.ServerRate, now)
 }

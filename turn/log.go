@@ -11,16 +11,16 @@ import (
 // levelTrace is below slog's debug level, for pion's most talkative lines.
 const levelTrace = slog.LevelDebug - 4
 
-// pionLog hands pion's lines to slog. All go out at debug level or below, since pion writes addresses into lines of
-// every level, and calls a client's misbehaviour an error. Once over is closed nothing is written: that is when pion's
-// last goroutine of a transport, which cannot be waited for, has nothing left to do but to say that it ends.
+// pionLog hands pion's lines to slog, all at debug level or below: pion writes addresses into lines of every level, and
+// calls a client's misbehaviour an error. Once done is closed, it writes nothing. By then pion's last goroutine of a
+// transport, which nothing can wait for, has nothing left to do but log that it ends.
 type pionLog struct {
 	log  *slog.Logger
-	over <-chan struct{}
+	done <-chan struct{}
 }
 
 func (l pionLog) NewLogger(scope string) logging.LeveledLogger {
-	return pionLog{l.log.With("pion", scope), l.over}
+	return pionLog{l.log.With("pion", scope), l.done}
 }
 
 func (l pionLog) write(level slog.Level, format string, args ...any) {
@@ -28,10 +28,11 @@ func (l pionLog) write(level slog.Level, format string, args ...any) {
 		return
 	}
 	select {
-	case <-l.over:
+	case <-l.done:
 		return
 	default:
 	}
+
 	if len(args) > 0 {
 		format = fmt.Sprintf(format, args...)
 	}

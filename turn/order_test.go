@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// kinds are all ways to serve the UDP port.
+// kinds are all the ways to serve the UDP port.
 var kinds = map[string]socketKind{
 	"all":       {},
 	"many":      {workers: 5},
@@ -20,46 +20,51 @@ var kinds = map[string]socketKind{
 	"portable":  {portable: true},
 }
 
-// numbered is the data of packet i: its number, and as much more as chance will have.
+// numbered returns the data of packet i: its number, and a random amount of filler.
 func numbered(i int) string {
 	r := rand.New(rand.NewPCG(uint64(i), 1))
 	n := []int{0, 1, 2, 3, 100, 100, 100, 1196, 1200}[r.IntN(9)]
 	if i%64 > 32 {
-		n = 500 // and a row of equal ones
+		n = 500 // a row of equal ones
 	}
 	return string(binary.BigEndian.AppendUint32(nil, uint32(i))) + strings.Repeat(string(rune('a'+i%26)), n)
 }
 
-// TestOrder: packets of one flow arrive whole and in order, however they come, are cut and are sent on.
-func TestOrder(t *testing.T) {
+// TestFlowsStayInOrder: packets of one flow arrive whole and in order, however they come in, are cut and are sent on.
+func TestFlowsStayInOrder(t *testing.T) {
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, Config{sockets: kind, TLSAddress: "127.0.0.1:0", TLS: certificate(t)})
-			for _, over := range [][2]string{{"udp", "udp"}, {"udp", "tcp"}, {"tcp", "udp"}, {"tls", "tls"}, {"udp", "udp4"}} {
+			s := serve(t, Config{sockets: kind})
+			for _, over := range [][2]string{
+				{"udp", "udp"},
+				{"udp", "tcp"},
+				{"tcp", "udp"},
+				{"tls", "tls"},
+				{"udp", "udp4"}, // by indications
+			} {
 				t.Run(over[0]+" to "+over[1], func(t *testing.T) {
 					byChannel := over[1] != "udp4"
 					cam, view := pair(t, s, over[0], strings.TrimSuffix(over[1], "4"))
-					if a, b := cam.permit(peerAt(view.relayed)), view.permit(peerAt(cam.relayed)); a+b != 0 {
-						t.Fatal(a, b)
-					}
+					permitBoth(cam, view)
 					if byChannel {
-						if a, b := cam.bind(0x4000, peerAt(view.relayed)), view.bind(0x4001, peerAt(cam.relayed)); a+b != 0 {
-							t.Fatal(a, b)
-						}
+						bindBoth(cam, 0x4000, view, 0x4001)
 					}
+
 					for i := range 512 {
-						if byChannel && (i%5 != 0 || express) { // of two ways, one is faster
+						if byChannel && (i%5 != 0 || withXDP) { // with XDP, channels are faster than indications
 							cam.sendChannel(0x4000, numbered(i))
 						} else {
 							cam.send(peerAt(view.relayed), numbered(i))
 						}
-						if i%64 != 63 { // as many under way as no buffer is too small for
+
+						if i%64 != 63 { // few enough under way for any buffer
 							continue
 						}
 						for j := i - 63; j <= i; j++ {
 							got := view.receive()
 							if got.data != numbered(j) || (got.channel == 0x4001) != byChannel {
-								t.Fatalf("packet %d: %d bytes by channel %x, number %x, want %d", j, len(got.data), got.channel, got.data[:4], len(numbered(j)))
+								t.Fatalf("packet %d: %d bytes by channel %x, number %x, want %d", j, len(got.data),
+									got.channel, got.data[:4], len(numbered(j)))
 							}
 						}
 					}
@@ -69,9 +74,9 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestSlowClient: who does not read loses what is for him, counted, and delays nobody: not other sessions, nor the other clients of
-// his own.
-func TestSlowClient(t *testing.T) {
+// TestSlowClientDelaysNobody: a client that does not read loses its packets, which is counted, and delays nobody: no
+// other session, and no other client of its own.
+func TestSlowClientDelaysNobody(t *testing.T) {
 	for name, kind := range map[string]socketKind{"all": {}, "portable": {portable: true}} {
 		for _, over := range []string{"udp", "tcp"} {
 			t.Run(name+" from "+over, func(t *testing.T) {
@@ -81,13 +86,13 @@ func TestSlowClient(t *testing.T) {
 				if code := quick.allocate(); code != 0 {
 					t.Fatal(code)
 				}
+
 				otherCam, otherView := pair(t, s, over, "tcp")
 				connect := func(from *client, channel uint16, to *client) {
 					t.Helper()
-					if a, b := from.bind(channel, peerAt(to.relayed)), to.bind(0x4000, peerAt(from.relayed)); a+b != 0 {
-						t.Fatal(a, b)
-					}
+					bindBoth(from, channel, to, 0x4000)
 				}
+
 				connect(cam, 0x4000, slow)
 				connect(cam, 0x4001, quick)
 				connect(otherCam, 0x4000, otherView)
@@ -105,13 +110,13 @@ func TestSlowClient(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("nothing is dropped: the slow client takes it all, or nothing is shown; %+v", s.Stats())
+				t.Errorf("nothing was dropped, so this test shows nothing: %+v", s.Stats())
 			})
 		}
 	}
 }
 
-// late is an outlet that looks at what it was given when it is flushed, as late as any may.
+// late is an outlet that reads its packets only when it is flushed, as late as any outlet may.
 type late struct {
 	kept
 	sent []string
@@ -124,16 +129,17 @@ func (l *late) flush() {
 	l.packets = l.packets[:0]
 }
 
-// TestStreamOrder: a stream's packets lie where they came in until they are sent, also when the buffer turns out to be too small
-// and however the stream is cut; requests between them are read in turn.
-func TestStreamOrder(t *testing.T) {
+// TestStreamPacketsStayInPlaceUntilSent: a stream's packets stay where they came in until they are sent, even when the
+// buffer turns out to be too small, and however the stream is cut. Requests between them are read in order.
+func TestStreamPacketsStayInPlaceUntilSent(t *testing.T) {
 	var n counters
 	r := newRelay(Config{}.withDefaults(), &n)
 	cam, view := bound(t, r, 1, camera), bound(t, r, 1, viewer)
-	cam.open(view.host, 0x4000)
-	view.open(cam.host, 0x4001)
+	cam.addChannel(view.host, 0x4000)
+	view.addChannel(cam.host, 0x4001)
 	var said []byte
 	const packets = 400
+
 	for i := range packets {
 		data := numbered(i)
 		said = append(said, 0x40, 0, byte(len(data)>>8), byte(len(data)))
@@ -142,6 +148,7 @@ func TestStreamOrder(t *testing.T) {
 			said = append(said, message(0x0001, "")...)
 		}
 	}
+
 	for name, size := range map[string]int{"at once": len(said), "in pieces": 777, "in halves of headers": 2} {
 		t.Run(name, func(t *testing.T) {
 			out := new(late)
@@ -150,6 +157,7 @@ func TestStreamOrder(t *testing.T) {
 			c := script{in: bytes.NewReader(said), piece: size}
 			s := &stream{Conn: c, listener: l, in: bufio.NewReader(c)}
 			s.allocation.Store(cam)
+
 			for i := range packets / 50 {
 				if got, err := s.Read(make([]byte, maxMessage+1)); got != 20 || err != nil {
 					t.Fatalf("request %d: %d bytes, %v", i, got, err)
@@ -158,11 +166,13 @@ func TestStreamOrder(t *testing.T) {
 					t.Errorf("%d packets were sent before request %d", len(out.sent), i)
 				}
 			}
+
 			for i, got := range out.sent {
 				if got != numbered(i) {
 					t.Fatalf("packet %d is %d bytes, want %d", i, len(got), len(numbered(i)))
 				}
 			}
+
 			if grown := s.in.Size() == busyBuffer; grown != (size > busyBuffer) {
 				t.Errorf("a buffer of %d bytes", s.in.Size())
 			}
@@ -170,19 +180,20 @@ func TestStreamOrder(t *testing.T) {
 	}
 }
 
-// TestManyStreams: a round for more streams than are looked through loses nothing.
-func TestManyStreams(t *testing.T) {
+// TestManyStreamsLoseNothing: a round with packets for more streams than maxBundles loses none.
+func TestManyStreamsLoseNothing(t *testing.T) {
 	var n counters
-	l := &streams{counters: &n} // whose queues have no room, so that all is counted
+	l := &streams{counters: &n} // its queues have no room, so that every packet is counted
 	var all bundles
-	for i := range 5 * mostBundles {
-		all.add(&stream{listener: l}, packet{})
-		if i == 0 || all.used > mostBundles {
-			all.add(all.list[0].to, packet{})
+	for i := range 5 * maxBundles {
+		all.collect(&stream{listener: l}, packet{})
+		if i == 0 || all.used > maxBundles {
+			all.collect(all.list[0].to, packet{})
 		}
 	}
+
 	all.flush()
-	if got := n.snapshot().Drops["queue_full"]; got != 5*mostBundles+1 || len(all.list) > mostBundles {
-		t.Errorf("%d packets came to their queues, %d bundles", got, len(all.list))
+	if got := n.snapshot().Drops["queue_full"]; got != 5*maxBundles+1 || len(all.list) > maxBundles {
+		t.Errorf("%d packets reached their queues, in %d bundles", got, len(all.list))
 	}
 }

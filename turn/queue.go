@@ -2,25 +2,25 @@ package turn
 
 import "sync"
 
-// keptBuffer is the largest buffer that is kept for other queues, in bytes.
-const keptBuffer = 256 << 10
+// maxKeptBuffer is the largest buffer that is kept for other queues, in bytes.
+const maxKeptBuffer = 256 << 10
 
 // buffers are those that no queue uses: most clients are idle, and their queues hold nothing.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// queue is what waits for one TCP or TLS client. A client that does not read fills its own queue and delays nobody: whoever
-// has something for it leaves that here, and a goroutine that lives as long as something waits writes it.
+// queue holds what waits for one TCP or TLS client. A client that does not read fills only its own queue and delays
+// nobody: senders leave messages here, and a goroutine that lives as long as any wait writes them.
 type queue struct {
 	mu      sync.Mutex
-	waiting *[]byte // nil: nothing
-	held    int     // messages in waiting and in what is being written
-	writing bool
-	closed  bool
+	waiting *[]byte // guarded by mu; nil: nothing
+	held    int     // guarded by mu; messages in waiting and in what is being written
+	writing bool    // guarded by mu
+	closed  bool    // guarded by mu
 }
 
-// push queues messages for the client, in turn, and drops and counts those for which there is no room.
-func (s *stream) push(messages []packet) {
-	q, taken, bytes := &s.queue, 0, 0
+// enqueue queues messages for the client, in order. Those for which there is no room it drops and counts.
+func (s *stream) enqueue(messages []packet) {
+	q, queued, bytes := &s.queue, 0, 0
 	q.mu.Lock()
 	for i := range messages {
 		m := &messages[i]
@@ -28,30 +28,33 @@ func (s *stream) push(messages []packet) {
 			s.listener.counters.count(dropQueueFull)
 			continue
 		}
+
 		if q.waiting == nil {
 			q.waiting = buffers.Get().(*[]byte)
 		}
 		*q.waiting = append(append(append(*q.waiting, m.head...), m.body...), zeros[:m.pad]...)
 		q.held++
-		taken++
+		queued++
 		bytes += m.payload
 	}
-	start := taken > 0 && !q.writing
+
+	start := queued > 0 && !q.writing
 	if start {
 		q.writing = true
-		s.listener.open.Add(1) // the connection, not closed yet, is counted too
+		s.listener.open.Add(1) // still above 0: the connection itself is counted until it is closed
 	}
 	q.mu.Unlock()
-	if taken > 0 {
-		s.listener.counters.relayed(taken, bytes)
+
+	if queued > 0 {
+		s.listener.counters.countRelayed(queued, bytes)
 	}
 	if start {
-		go s.drain()
+		go s.writeQueue()
 	}
 }
 
-// drain writes what waits until nothing does.
-func (s *stream) drain() {
+// writeQueue writes what waits until nothing does.
+func (s *stream) writeQueue() {
 	defer s.listener.open.Done()
 	q, written := &s.queue, 0
 	for {
@@ -65,23 +68,20 @@ func (s *stream) drain() {
 			return
 		}
 		q.mu.Unlock()
-		err := s.write.extend(s.SetWriteDeadline, writeWait)
-		if err == nil {
-			_, err = s.Conn.Write(*p)
+
+		if err := s.writeAll(*p); err != nil {
+			s.abort() // a message written in part could not be mended
+			q.close()
 		}
-		if err != nil {
-			s.abort() // what was written in part could not be mended
-			q.end()
-		}
-		if cap(*p) <= keptBuffer {
+		if cap(*p) <= maxKeptBuffer {
 			*p = (*p)[:0]
 			buffers.Put(p)
 		}
 	}
 }
 
-// end takes nothing more, and drops what waits.
-func (q *queue) end() {
+// close drops what waits, and lets nothing more in.
+func (q *queue) close() {
 	q.mu.Lock()
 	q.closed, q.waiting = true, nil
 	q.mu.Unlock()

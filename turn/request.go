@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/peephole-cam/peephole/netlimit"
 )
 
 // Values of attributes that an Allocate or a peer address may carry (RFC 8656 section 18, RFC 6062 section 6.1).
@@ -16,10 +18,10 @@ const (
 	protocolTCP = 6
 )
 
-// request is the STUN request that one of pion's read loops is at. A read loop asks the handlers of its transport and
-// then answers, all in one goroutine, before it reads again; so a handler can leave here what the answer shall be. That
-// is needed because pion answers 400 to bad credentials, no code or 401 to a forbidden peer, and takes some Allocates
-// that it should not. It is touched by its read loop only.
+// request is the STUN request that one of pion's read loops is handling. A read loop asks the handlers of its
+// transport, and then answers, in one goroutine and before it reads again. So a handler can leave here what the answer
+// should be. That is needed because pion answers bad credentials with 400 and a forbidden peer with no code or 401, and
+// grants some Allocates that it should not. Only its read loop touches a request.
 type request struct {
 	method      stun.Method
 	size        int // in bytes
@@ -27,13 +29,16 @@ type request struct {
 	peerPort    uint16                 // of the first XOR-PEER-ADDRESS
 	channel     uint16                 // CHANNEL-NUMBER
 	lifetime    time.Duration          // that pion grants an Allocate or a Refresh
-	unsupported stun.ErrorCode         // what an Allocate asks for and cannot have
-	unknown     stun.UnknownAttributes // that must be understood (RFC 8489 section 14)
-	whole       []byte                 // the message, if it has such
-	fingerprint bool                   // it has a FINGERPRINT, and so shall the answer
+	unsupported stun.ErrorCode         // for an Allocate that asks for what it cannot have; 0 otherwise
+	unknown     stun.UnknownAttributes // that we must understand, and do not (RFC 8489 section 14)
+	original    []byte                 // the message as it came, if it has unknown attributes
+	fingerprint bool                   // it has a FINGERPRINT, so the answer must have one too
 	key         []byte                 // authenticates the answer, once the request's credentials are known
-	refusal     stun.ErrorCode         // what to answer instead of pion's error, 0 to leave that
+	refusal     stun.ErrorCode         // what to answer instead of pion's error; 0: pion's
 	alternate   netip.AddrPort         // of refusal 300
+	lease       *netlimit.Lease        // reserved by an Allocate, until its allocation has it
+	failures    int                    // wrong passwords in a row, counted over earlier requests too
+	undo        func()                 // gives back what an Allocate has reserved; nil: nothing
 
 	in stun.Message // reused
 }
@@ -41,7 +46,7 @@ type request struct {
 // typeRefresh is that of a Refresh request.
 const typeRefresh = 0x0004
 
-// stunClass says whether p may be a STUN message (RFC 8489 section 5), and its class.
+// stunClass returns the class of a message, and reports whether it may be STUN at all (RFC 8489 section 5).
 func stunClass(p []byte) (stun.MessageClass, bool) {
 	if len(p) < 20 || p[0]&0xc0 != 0 {
 		return 0, false
@@ -51,12 +56,12 @@ func stunClass(p []byte) (stun.MessageClass, bool) {
 	return t.Class, true
 }
 
-// read looks at a message before pion does, and says whether pion shall see it. What pion would not use, or would
-// panic at, it shall not: a peer address cut short, which pion/stun reads beyond its end.
+// inspect parses a message before pion does, and reports whether pion may see it. It withholds what pion would not use,
+// and what would make it panic: pion/stun reads beyond the end of a peer address that is cut short.
 //
-// Of a client that has no allocation, what is for one is shown to pion as a Refresh, in p itself: that pion asks authenticate about,
-// and so it is answered, where the others pion passes over in silence.
-func (r *request) read(p []byte, has bool) bool {
+// If the client has no allocation, inspect turns a request that needs one into a Refresh, in p itself. pion asks
+// authenticate about a Refresh, and so answers it; the others it would ignore.
+func (r *request) inspect(p []byte, hasAllocation bool) bool {
 	if len(p) > 0 && p[0]&0xc0 != 0 {
 		return true // ChannelData, or noise that pion skips
 	}
@@ -64,63 +69,92 @@ func (r *request) read(p []byte, has bool) bool {
 	if !ok || class != stun.ClassRequest && class != stun.ClassIndication {
 		return false
 	}
+
 	m := &r.in
 	m.Raw = p
 	defer func() { m.Raw = nil }()
-	if m.Decode() != nil {
+	if m.Decode() != nil || !validPeerAddresses(m) {
 		return false
 	}
-	for _, a := range m.Attributes {
-		if a.Type == stun.AttrXORPeerAddress && !validAddress(a.Value) {
-			return false
-		}
-	}
-	if class != stun.ClassRequest {
+	if class == stun.ClassIndication {
 		return true
 	}
-	r.method, r.unsupported, r.key, r.refusal, r.peerPort, r.channel = m.Type.Method, 0, nil, 0, 0, 0
-	r.size, r.fingerprint = len(p), m.Contains(stun.AttrFingerprint)
-	r.unknown, r.whole = nil, nil
-	for _, a := range m.Attributes {
-		if a.Type < 0x8000 && !understood[a.Type] {
-			r.unknown = append(r.unknown, a.Type)
-		}
-	}
-	if len(r.unknown) > 0 {
-		r.whole = bytes.Clone(p) // as its sender authenticated it; p may be changed below
-	}
-	nonce, _ := m.Get(stun.AttrNonce)
-	r.nonce = append(r.nonce[:0], nonce...)
-	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil {
-		r.peerPort = binary.BigEndian.Uint16(v[2:]) ^ 0x2112 // RFC 8489 section 14.2
-	}
-	if v, err := m.Get(stun.AttrChannelNumber); err == nil && len(v) == 4 {
-		r.channel = binary.BigEndian.Uint16(v)
-	}
-	if r.method == stun.MethodAllocate {
-		r.unsupported = unsupported(m)
-	}
-	r.lifetime = lifetime(m)
-	if !has && (r.method == stun.MethodCreatePermission || r.method == stun.MethodChannelBind) {
+
+	r.parse(m)
+	if !hasAllocation && (r.method == stun.MethodCreatePermission || r.method == stun.MethodChannelBind) {
 		binary.BigEndian.PutUint16(p, typeRefresh)
 	}
 	return true
 }
 
-// understood are the attributes of requests that a client may rely on. To others that must be understood the answer is 420, where
-// pion passes them over; but to who has shown no password, as with Binding requests. DONT-FRAGMENT pion answers so.
-var understood = map[stun.AttrType]bool{
-	stun.AttrUsername: true, stun.AttrMessageIntegrity: true, stun.AttrRealm: true, stun.AttrNonce: true, stun.AttrRequestedTransport: true,
-	stun.AttrRequestedAddressFamily: true, stun.AttrLifetime: true, stun.AttrEvenPort: true, stun.AttrReservationToken: true,
-	stun.AttrDontFragment: true, stun.AttrXORPeerAddress: true, stun.AttrChannelNumber: true, stun.AttrData: true,
+// parse notes what the handlers and the answer need of a request, and forgets the one before.
+func (r *request) parse(m *stun.Message) {
+	r.method, r.size = m.Type.Method, len(m.Raw)
+	r.key, r.refusal = nil, 0
+	r.fingerprint = m.Contains(stun.AttrFingerprint)
+	r.lifetime = grantedLifetime(m)
+
+	r.unsupported = 0
+	if r.method == stun.MethodAllocate {
+		r.unsupported = unsupported(m)
+	}
+
+	r.unknown, r.original = unknownAttributes(m), nil
+	if len(r.unknown) > 0 {
+		r.original = bytes.Clone(m.Raw) // inspect may change the message, which its sender has authenticated
+	}
+
+	nonce, _ := m.Get(stun.AttrNonce)
+	r.nonce = append(r.nonce[:0], nonce...)
+
+	r.peerPort = 0
+	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil {
+		r.peerPort = binary.BigEndian.Uint16(v[2:]) ^ magicCookie>>16 // RFC 8489 section 14.2
+	}
+
+	r.channel = 0
+	if v, err := m.Get(stun.AttrChannelNumber); err == nil && len(v) == 4 {
+		r.channel = binary.BigEndian.Uint16(v)
+	}
 }
 
-// strange says whether a request has what must be understood and is not, and was made with a key, which authenticates the answer then.
-func (r *request) strange(key []byte) bool {
+// understood are the attributes of requests that a client may rely on. pion passes over others, even those that must
+// be understood; we answer 420, but only to a client that has shown a password, and not to Binding requests. pion
+// itself answers DONT-FRAGMENT with 420.
+var understood = map[stun.AttrType]bool{
+	stun.AttrUsername:               true,
+	stun.AttrMessageIntegrity:       true,
+	stun.AttrRealm:                  true,
+	stun.AttrNonce:                  true,
+	stun.AttrRequestedTransport:     true,
+	stun.AttrRequestedAddressFamily: true,
+	stun.AttrLifetime:               true,
+	stun.AttrEvenPort:               true,
+	stun.AttrReservationToken:       true,
+	stun.AttrDontFragment:           true,
+	stun.AttrXORPeerAddress:         true,
+	stun.AttrChannelNumber:          true,
+	stun.AttrData:                   true,
+}
+
+// unknownAttributes returns a request's attributes that must be understood, and are not.
+func unknownAttributes(m *stun.Message) (unknown stun.UnknownAttributes) {
+	for _, a := range m.Attributes {
+		if a.Type < 0x8000 && !understood[a.Type] {
+			unknown = append(unknown, a.Type)
+		}
+	}
+	return unknown
+}
+
+// hasUnknownAttributes reports whether a request has attributes that must be understood and are not, and was made with
+// key. If so, key authenticates the answer.
+func (r *request) hasUnknownAttributes(key []byte) bool {
 	if len(r.unknown) == 0 {
 		return false
 	}
-	m := stun.Message{Raw: r.whole}
+
+	m := stun.Message{Raw: r.original}
 	if m.Decode() != nil || stun.MessageIntegrity(key).Check(&m) != nil {
 		return false
 	}
@@ -128,8 +162,9 @@ func (r *request) strange(key []byte) bool {
 	return true
 }
 
-// lifetime is what pion makes of a request's LIFETIME: ten minutes if there is none, or if it is an hour or more.
-func lifetime(m *stun.Message) time.Duration {
+// grantedLifetime returns what pion makes of a request's LIFETIME: ten minutes if there is none, or if it is an hour or
+// more.
+func grantedLifetime(m *stun.Message) time.Duration {
 	if v, err := m.Get(stun.AttrLifetime); err == nil && len(v) == 4 {
 		if d := time.Duration(binary.BigEndian.Uint32(v)) * time.Second; d < time.Hour {
 			return d
@@ -138,26 +173,31 @@ func lifetime(m *stun.Message) time.Duration {
 	return 10 * time.Minute
 }
 
-// validAddress says whether v is an XOR-PEER-ADDRESS of IPv4 or IPv6.
+// validPeerAddresses reports whether every XOR-PEER-ADDRESS in a message is whole.
+func validPeerAddresses(m *stun.Message) bool {
+	for _, a := range m.Attributes {
+		if a.Type == stun.AttrXORPeerAddress && !validAddress(a.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// validAddress reports whether v is an XOR-PEER-ADDRESS of IPv4 or IPv6.
 func validAddress(v []byte) bool {
 	return len(v) == 8 && v[1] == familyIPv4 || len(v) == 20 && v[1] == familyIPv6
 }
 
-// unsupported returns the error that an Allocate is owed because of what it asks for, 0 if none. pion would grant all
-// of this: a relayed TCP address as a UDP one, and whatever a reservation stands for.
+// unsupported returns the error for an Allocate that asks for what it cannot have, 0 if there is none. pion would grant
+// all of this: a relayed TCP address as if it were UDP, and whatever a reservation stands for.
 //
-// Who asks for IPv6 gets an IPv4 address, where RFC 8656, section 7.2, wants 440: pion's client asks for the family of its way to
-// the relay, and ICE pairs addresses of one family only, so that a viewer with IPv6 alone and a camera with IPv4 alone would never meet. A
-// relayed address is a name inside this relay and no family of any network.
+// A client that asks for IPv6 gets an IPv4 address, although RFC 8656, section 7.2, wants 440. pion's client asks for
+// the family of its own path to the relay, and ICE pairs only addresses of one family, so a viewer with only IPv6 and a
+// camera with only IPv4 would never meet. A relayed address is a name inside this relay and belongs to no network.
 func unsupported(m *stun.Message) stun.ErrorCode {
-	first := func(t stun.AttrType) byte {
-		if v, err := m.Get(t); err == nil && len(v) > 0 {
-			return v[0]
-		}
-		return 0
-	}
+	transport, _ := m.Get(stun.AttrRequestedTransport)
 	switch {
-	case first(stun.AttrRequestedTransport) == protocolTCP:
+	case len(transport) > 0 && transport[0] == protocolTCP:
 		return stun.CodeUnsupportedTransProto
 	case m.Contains(stun.AttrReservationToken):
 		return stun.CodeInsufficientCapacity
@@ -165,7 +205,16 @@ func unsupported(m *stun.Message) stun.ErrorCode {
 	return 0
 }
 
-// answer returns what to send instead of pion's answer p, which is p where nothing is to be changed.
+// undoReservation gives back what an Allocate has reserved, unless its allocation has it. It is called with each
+// answer: by then the allocation either exists or never will.
+func (r *request) undoReservation() {
+	if r.undo != nil {
+		r.undo()
+		r.undo, r.lease = nil, nil
+	}
+}
+
+// answer returns what to send instead of pion's answer p: p itself, if nothing has to change.
 func (r *request) answer(p []byte, realm string) []byte {
 	class, ok := stunClass(p)
 	if !ok || class != stun.ClassErrorResponse && !r.fingerprint {
@@ -175,14 +224,16 @@ func (r *request) answer(p []byte, realm string) []byte {
 	if m.Decode() != nil {
 		return p
 	}
+
 	if class == stun.ClassErrorResponse {
-		m.SetType(stun.NewType(r.method, class)) // it may have been shown another
-		out, err := stun.Build(r.refused(&m, realm)...)
+		m.SetType(stun.NewType(r.method, class)) // inspect may have shown pion another method
+		out, err := stun.Build(r.errorResponse(&m, realm)...)
 		if err != nil {
 			return p
 		}
 		m = *out
 	}
+
 	if r.fingerprint && !m.Contains(stun.AttrFingerprint) {
 		if stun.Fingerprint.AddTo(&m) != nil {
 			return p
@@ -191,9 +242,9 @@ func (r *request) answer(p []byte, realm string) []byte {
 	return m.Raw
 }
 
-// refused is what to answer instead of an error of pion's: with the code that is meant, and authenticated if the request was (RFC 8489
-// section 9.2.4), which pion does not do.
-func (r *request) refused(m *stun.Message, realm string) []stun.Setter {
+// errorResponse returns what to answer instead of pion's error m: with the code that is meant, and authenticated if the
+// request was (RFC 8489 section 9.2.4), which pion does not do.
+func (r *request) errorResponse(m *stun.Message, realm string) []stun.Setter {
 	setters := []stun.Setter{&stun.Message{TransactionID: m.TransactionID}, m.Type}
 	code := r.refusal
 	switch {
@@ -206,14 +257,17 @@ func (r *request) refused(m *stun.Message, realm string) []stun.Setter {
 	default:
 		setters = append(setters, code)
 	}
+
 	switch code {
 	case stun.CodeTryAlternate:
-		setters = append(setters, &stun.AlternateServer{IP: r.alternate.Addr().Unmap().AsSlice(), Port: int(r.alternate.Port())})
+		to := r.alternate.Addr().Unmap().AsSlice()
+		setters = append(setters, &stun.AlternateServer{IP: to, Port: int(r.alternate.Port())})
 	case stun.CodeUnknownAttribute:
 		setters = append(setters, r.unknown)
 	case stun.CodeUnauthorized: // RFC 8489 section 9.2.4
 		return append(setters, stun.NewRealm(realm), stun.Nonce(r.nonce))
 	}
+
 	if r.key != nil {
 		setters = append(setters, stun.MessageIntegrity(r.key))
 	}

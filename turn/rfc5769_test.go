@@ -10,7 +10,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// vectors are the messages of RFC 5769, sections 2.1 to 2.4, and what they say.
+// vectors are the messages of RFC 5769, sections 2.1 to 2.4, and what they contain.
 var vectors = []struct {
 	name        string
 	hex         string
@@ -21,9 +21,11 @@ var vectors = []struct {
 	texts       map[stun.AttrType]string
 }{
 	{
-		name: "request", request: true, fingerprint: true,
-		integrity: stun.NewShortTermIntegrity("VOkJxbRl1RmTxUk/WvJxBt"),
-		texts:     map[stun.AttrType]string{stun.AttrSoftware: "STUN test client", stun.AttrUsername: "evtj:h6vY"},
+		name:        "request",
+		request:     true,
+		fingerprint: true,
+		integrity:   stun.NewShortTermIntegrity("VOkJxbRl1RmTxUk/WvJxBt"),
+		texts:       map[stun.AttrType]string{stun.AttrSoftware: "STUN test client", stun.AttrUsername: "evtj:h6vY"},
 		hex: `00010058 2112a442 b7e7a701 bc34d686 fa87dfae
 			80220010 5354554e 20746573 7420636c 69656e74
 			00240004 6e0001ff 80290008 932ff9b1 51263b36
@@ -32,10 +34,11 @@ var vectors = []struct {
 			80280004 e57a3bcf`,
 	},
 	{
-		name: "IPv4 response", fingerprint: true,
-		integrity: stun.NewShortTermIntegrity("VOkJxbRl1RmTxUk/WvJxBt"),
-		mapped:    &stun.XORMappedAddress{IP: net.ParseIP("192.0.2.1"), Port: 32853},
-		texts:     map[stun.AttrType]string{stun.AttrSoftware: "test vector"},
+		name:        "IPv4 response",
+		fingerprint: true,
+		integrity:   stun.NewShortTermIntegrity("VOkJxbRl1RmTxUk/WvJxBt"),
+		mapped:      &stun.XORMappedAddress{IP: net.ParseIP("192.0.2.1"), Port: 32853},
+		texts:       map[stun.AttrType]string{stun.AttrSoftware: "test vector"},
 		hex: `0101003c 2112a442 b7e7a701 bc34d686 fa87dfae
 			8022000b 74657374 20766563 746f7220
 			00200008 0001a147 e112a643
@@ -43,10 +46,11 @@ var vectors = []struct {
 			80280004 c07d4c96`,
 	},
 	{
-		name: "IPv6 response", fingerprint: true,
-		integrity: stun.NewShortTermIntegrity("VOkJxbRl1RmTxUk/WvJxBt"),
-		mapped:    &stun.XORMappedAddress{IP: net.ParseIP("2001:db8:1234:5678:11:2233:4455:6677"), Port: 32853},
-		texts:     map[stun.AttrType]string{stun.AttrSoftware: "test vector"},
+		name:        "IPv6 response",
+		fingerprint: true,
+		integrity:   stun.NewShortTermIntegrity("VOkJxbRl1RmTxUk/WvJxBt"),
+		mapped:      &stun.XORMappedAddress{IP: net.ParseIP("2001:db8:1234:5678:11:2233:4455:6677"), Port: 32853},
+		texts:       map[stun.AttrType]string{stun.AttrSoftware: "test vector"},
 		hex: `01010048 2112a442 b7e7a701 bc34d686 fa87dfae
 			8022000b 74657374 20766563 746f7220
 			00200014 0002a147 0113a9fa a5d3f179 bc25f4b5 bed2b9d9
@@ -76,15 +80,17 @@ func vector(t *testing.T, text string) []byte {
 	return raw
 }
 
-// The published messages read as they should, and pass the same look as everything that arrives.
-func TestRFC5769(t *testing.T) {
+// TestRFC5769MessagesAreRead: the published messages parse as they should, and inspect treats them like everything that
+// arrives.
+func TestRFC5769MessagesAreRead(t *testing.T) {
 	for _, v := range vectors {
 		t.Run(v.name, func(t *testing.T) {
 			raw := vector(t, v.hex)
 			var r request
-			if r.read(bytes.Clone(raw), true) != v.request {
+			if r.inspect(bytes.Clone(raw), true) != v.request {
 				t.Errorf("goes up to pion: %v, want %v", !v.request, v.request)
 			}
+
 			m := &stun.Message{Raw: bytes.Clone(raw)}
 			if err := m.Decode(); err != nil {
 				t.Fatal(err)
@@ -92,6 +98,7 @@ func TestRFC5769(t *testing.T) {
 			if err := v.integrity.Check(m); err != nil {
 				t.Error(err)
 			}
+
 			if err := stun.Fingerprint.Check(m); (err == nil) != v.fingerprint {
 				t.Errorf("fingerprint: %v", err)
 			}
@@ -100,6 +107,7 @@ func TestRFC5769(t *testing.T) {
 					t.Errorf("%v is %q, %v, want %q", kind, got, err, want)
 				}
 			}
+
 			if v.mapped != nil {
 				var got stun.XORMappedAddress
 				if err := got.GetFrom(m); err != nil || !got.IP.Equal(v.mapped.IP) || got.Port != v.mapped.Port {
@@ -110,20 +118,21 @@ func TestRFC5769(t *testing.T) {
 	}
 }
 
-// A byte changed anywhere that MESSAGE-INTEGRITY protects is noticed.
-func TestRFC5769Changed(t *testing.T) {
+// TestRFC5769ChangedByteIsNoticed: a change of any byte that MESSAGE-INTEGRITY protects is noticed.
+func TestRFC5769ChangedByteIsNoticed(t *testing.T) {
 	for _, v := range vectors {
 		raw := vector(t, v.hex)
 		protected := len(raw)
 		if v.fingerprint {
 			protected -= 8
 		}
+
 		for i := range protected {
 			changed := bytes.Clone(raw)
 			changed[i] ^= 0x40
 			m := &stun.Message{Raw: changed}
 			if m.Decode() == nil && v.integrity.Check(m) == nil {
-				t.Errorf("%s: byte %d changed, and nobody notices", v.name, i)
+				t.Errorf("%s: byte %d was changed, and nothing notices", v.name, i)
 			}
 		}
 	}

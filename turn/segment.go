@@ -2,8 +2,8 @@ package turn
 
 import "iter"
 
-// segments cuts what the kernel has joined back into datagrams: all of size bytes, but for the last, which may be shorter.
-// A size that cannot be leaves it whole.
+// segments cuts what the kernel has joined back into datagrams. All have size bytes, except that the last may be
+// shorter. If size is not positive, it does not cut.
 func segments(p []byte, size int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if size <= 0 {

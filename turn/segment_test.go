@@ -7,8 +7,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// TestSegments: what was joined is cut where it was joined.
-func TestSegments(t *testing.T) {
+func TestSegmentsAreCutWhereTheyWereJoined(t *testing.T) {
 	for _, row := range []struct {
 		length, size int
 		want         []int
@@ -22,42 +21,46 @@ func TestSegments(t *testing.T) {
 		}
 		var got []byte
 		n := 0
+
 		for s := range segments(p, row.size) {
 			if n >= len(row.want) || len(s) != row.want[n] {
 				t.Fatalf("%d bytes by %d: segment %d of %d bytes, want %v", row.length, row.size, n, len(s), row.want)
 			}
 			got, n = append(got, s...), n+1
 		}
+
 		if n != len(row.want) || !bytes.Equal(got, p) {
 			t.Errorf("%d bytes by %d: %d segments, want %v", row.length, row.size, n, row.want)
 		}
 	}
 }
 
-// FuzzForward: whatever arrives, joined however, nothing panics, and what passes is the data that were sent to the one peer
-// that there is, as another parser reads it.
+// FuzzForward: whatever arrives, joined however, nothing panics. What passes is data sent to the only peer, as another
+// parser reads it.
 func FuzzForward(f *testing.F) {
 	var n counters
 	r := newRelay(Config{}.withDefaults(), &n)
 	cam, view := bound(f, r, 1, camera), bound(f, r, 1, viewer)
 	bound(f, r, 2, viewer)
 	for _, a := range []*allocation{cam, view} {
-		a.permit(view.host, true)
-		a.permit(cam.host, true)
+		a.setPermission(view.host, true)
+		a.setPermission(cam.host, true)
 	}
-	cam.open(view.host, 0x4000)
+
+	cam.addChannel(view.host, 0x4000)
 	send := message(0x0016, "00120008"+"0001e113"+"e700a440"+"00130003"+"61626300")
 	f.Add(send, uint16(len(send)), true)
 	f.Add(append([]byte{0x40, 0, 0, 3, 1, 2, 3, 0}, 0x40, 0, 0, 1, 9), uint16(8), false)
 	f.Add([]byte{0x40, 0, 0xff, 0xff, 1}, uint16(0), true)
 	f.Fuzz(func(t *testing.T, p []byte, size uint16, channel bool) {
 		if channel {
-			view.open(cam.host, 0x4fff)
-			defer view.shut(0x4fff)
+			view.addChannel(cam.host, 0x4fff)
+			defer view.removeChannel(0x4fff)
 		}
 		before := bytes.Clone(p)
 		var out kept
 		at := 0
+
 		for s := range segments(p, int(size)) {
 			out.packets = out.packets[:0]
 			r.forward(cam, s, &out)
@@ -66,22 +69,27 @@ func FuzzForward(f *testing.F) {
 			if len(out.packets) == 0 {
 				continue
 			}
+
 			m := out.packets[0]
 			data := m.body
 			if len(m.head) == 0 {
 				data = data[channelHeader:]
 			}
-			if got := sentTo(was, view); out.to[0] != view.bound.Load() || got == nil || !bytes.Equal(got, data) || m.payload != len(data) {
+
+			got := sentTo(was, view)
+			same := got != nil && bytes.Equal(got, data) && m.payload == len(data)
+			if !same || out.to[0] != view.bound.Load() {
 				t.Fatalf("%x passed as %x, want %x", was, data, got)
 			}
 		}
+
 		if at != len(before) {
-			t.Errorf("%d bytes of %d were cut", at, len(before))
+			t.Errorf("the segments have %d bytes of %d", at, len(before))
 		}
 	})
 }
 
-// sentTo returns the data that a message carries to an allocation, nil if it does not.
+// sentTo returns the data that a message carries to an allocation, nil if it carries none.
 func sentTo(p []byte, to *allocation) []byte {
 	if p[0] == 0x40 && p[1] == 0 {
 		n := int(p[2])<<8 | int(p[3])
@@ -90,14 +98,16 @@ func sentTo(p []byte, to *allocation) []byte {
 		}
 		return p[4:][:n]
 	}
+
 	m := &stun.Message{Raw: bytes.Clone(p)}
 	var peer stun.XORMappedAddress
 	if m.Decode() != nil {
 		return nil
 	}
 	if v, err := m.Get(stun.AttrXORPeerAddress); err == nil && len(v) > 0 {
-		v[0] = 0 // which a receiver is to ignore, and this one does not (RFC 8489 section 14.2)
+		v[0] = 0 // a receiver must ignore this byte (RFC 8489 section 14.2), but this one does not
 	}
+
 	if peer.GetFromAs(m, stun.AttrXORPeerAddress) != nil || peer.String() != addressOf(to.host).String() {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockaddr is a struct sockaddr_in or sockaddr_in6, as the kernel reads and writes it.
+// sockaddr is a struct sockaddr_in or sockaddr_in6, as the kernel reads and writes them.
 type sockaddr [unix.SizeofSockaddrInet6]byte
 
 // set writes an address for a socket of this family, and returns its length.
@@ -20,18 +20,20 @@ func (s *sockaddr) set(to netip.AddrPort, family uint16) int {
 		copy(s[4:], ip[:])
 		return unix.SizeofSockaddrInet4
 	}
+
 	ip := to.Addr().As16()
 	clear(s[4:8]) // flow label
 	copy(s[8:24], ip[:])
 	scope, err := strconv.ParseUint(to.Addr().Zone(), 10, 32)
-	if err != nil { // none
+	if err != nil { // there is none
 		scope = 0
 	}
+
 	binary.NativeEndian.PutUint32(s[24:], uint32(scope))
 	return len(s)
 }
 
-// get reads an address. A zone is spelled by its number.
+// get returns the address. It spells a zone by its number.
 func (s *sockaddr) get() netip.AddrPort {
 	port := binary.BigEndian.Uint16(s[2:])
 	if binary.NativeEndian.Uint16(s[0:]) == unix.AF_INET {
@@ -41,47 +43,52 @@ func (s *sockaddr) get() netip.AddrPort {
 	if scope := binary.NativeEndian.Uint32(s[24:]); scope != 0 && ip.Is6() {
 		ip = ip.WithZone(strconv.FormatUint(uint64(scope), 10))
 	}
+
 	return netip.AddrPortFrom(ip, port)
 }
 
 // control is a buffer of control messages: the size of segments, and our own address.
 type control [128]byte
 
-// add appends a control message to the n bytes that there are, and returns how many there are then.
-func (c *control) add(n int, level, kind int32, data []byte) int {
+// appendMessage appends a control message to the n bytes that are used, and returns how many are used then.
+func (c *control) appendMessage(n int, level, kind int32, data []byte) int {
 	size := unix.CmsgLen(len(data))
 	if unix.SizeofPtr == 8 {
 		binary.NativeEndian.PutUint64(c[n:], uint64(size))
 	} else {
 		binary.NativeEndian.PutUint32(c[n:], uint32(size))
 	}
+
 	binary.NativeEndian.PutUint32(c[n+unix.SizeofPtr:], uint32(level))
 	binary.NativeEndian.PutUint32(c[n+unix.SizeofPtr+4:], uint32(kind))
 	copy(c[n+unix.CmsgLen(0):], data)
 	return n + unix.CmsgSpace(len(data))
 }
 
-// addSegment says of what size the segments are (UDP_SEGMENT).
-func (c *control) addSegment(n, size int) int {
-	return c.add(n, unix.SOL_UDP, unix.UDP_SEGMENT, binary.NativeEndian.AppendUint16(make([]byte, 0, 2), uint16(size)))
+// appendSegmentSize appends the size of the segments (UDP_SEGMENT).
+func (c *control) appendSegmentSize(n, size int) int {
+	data := binary.NativeEndian.AppendUint16(make([]byte, 0, 2), uint16(size))
+	return c.appendMessage(n, unix.SOL_UDP, unix.UDP_SEGMENT, data)
 }
 
-// addLocal says from which of our addresses to send.
-func (c *control) addLocal(n int, from netip.Addr, family uint16) int {
+// appendSource appends the address of ours to send from.
+func (c *control) appendSource(n int, from netip.Addr, family uint16) int {
 	if family == unix.AF_INET {
 		var info [unix.SizeofInet4Pktinfo]byte // interface, source, destination
 		ip := from.Unmap().As4()
 		copy(info[4:], ip[:])
-		return c.add(n, unix.SOL_IP, unix.IP_PKTINFO, info[:])
+		return c.appendMessage(n, unix.SOL_IP, unix.IP_PKTINFO, info[:])
 	}
+
 	var info [unix.SizeofInet6Pktinfo]byte // address, interface
 	ip := from.As16()
 	copy(info[:], ip[:])
-	return c.add(n, unix.SOL_IPV6, unix.IPV6_PKTINFO, info[:])
+	return c.appendMessage(n, unix.SOL_IPV6, unix.IPV6_PKTINFO, info[:])
 }
 
-// read returns what n bytes of control messages say: the size of segments, 0 if they do not, and our address.
-func (c *control) read(n int) (size int, local netip.Addr) {
+// parse reads n bytes of control messages. It returns the size of segments, 0 if they do not say it, and the address of
+// ours that the datagram was sent to.
+func (c *control) parse(n int) (size int, local netip.Addr) {
 	for at := 0; at+unix.CmsgLen(0) <= min(n, len(c)); {
 		length := int(binary.NativeEndian.Uint32(c[at:]))
 		if unix.SizeofPtr == 8 {
@@ -90,6 +97,7 @@ func (c *control) read(n int) (size int, local netip.Addr) {
 		if length < unix.CmsgLen(0) || length > min(n, len(c))-at {
 			break
 		}
+
 		level := binary.NativeEndian.Uint32(c[at+unix.SizeofPtr:])
 		kind := binary.NativeEndian.Uint32(c[at+unix.SizeofPtr+4:])
 		data := c[at+unix.CmsgLen(0) : at+length]

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// sockets is the server's UDP port, which may be several sockets of the kernel's.
+// sockets is the server's UDP port, which may be several sockets of the kernel.
 type sockets interface {
-	// serve reads datagrams until stop, and returns once nothing is read any more.
+	// serve reads datagrams until stop, and returns once nothing reads any more.
 	serve(*relay, *datagrams)
-	// outlet returns one for a reader that is not the sockets' own.
-	outlet() outlet
-	// answer sends one message from the address that the client asked.
+	// newOutlet returns an outlet for a reader other than the sockets' own.
+	newOutlet() outlet
+	// answer sends one message, from the address that the client had sent to.
 	answer(p []byte, to netip.AddrPort, from netip.Addr) error
-	// local is the port's address.
+	// local returns the port's address.
 	local() *net.UDPAddr
-	// stop ends serve. Sending goes on until free.
+	// stop ends serve. Sending still works until free.
 	stop()
 	free()
 }
 
-// socketKind says what to do without. A test uses it to have everything else tried too.
+// socketKind says which kernel features to leave out. Tests use it to cover every way to serve.
 type socketKind struct {
 	portable     bool // no system call that only Linux has
 	noGRO, noGSO bool
-	workers      int // 0: one for each core
+	workers      int // 0: one per core
 }
 
-// plainSocket is one UDP socket as Go's net package has it on every system: a datagram a call.
+// plainSocket is one UDP socket, as Go's net package offers it on every system: a datagram per call.
 type plainSocket struct {
 	conn     *net.UDPConn
 	counters *counters
@@ -43,7 +43,7 @@ func newPlainSocket(conn *net.UDPConn, n *counters) *plainSocket {
 }
 
 func (s *plainSocket) serve(r *relay, requests *datagrams) {
-	in := ingress{relay: r, requests: requests, out: s.outlet()}
+	in := ingress{relay: r, requests: requests, out: s.newOutlet()}
 	p := make([]byte, maxMessage+1)
 	var wait backoff
 	for {
@@ -57,12 +57,14 @@ func (s *plainSocket) serve(r *relay, requests *datagrams) {
 			wait.after(s.closed)
 			continue
 		}
-		in.datagrams(p[:n], n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), netip.Addr{})
+
+		client := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		in.receive(p[:n], n, client, netip.Addr{})
 		in.out.flush()
 	}
 }
 
-func (s *plainSocket) outlet() outlet { return &plainOutlet{socket: s} }
+func (s *plainSocket) newOutlet() outlet { return &plainOutlet{socket: s} }
 
 func (s *plainSocket) answer(p []byte, to netip.AddrPort, _ netip.Addr) error {
 	_, err := s.conn.WriteToUDPAddrPort(p, to)
@@ -80,7 +82,7 @@ func (s *plainSocket) stop() {
 
 func (s *plainSocket) free() { _ = s.conn.Close() }
 
-// plainOutlet sends every message at once.
+// plainOutlet sends every datagram as soon as it gets it.
 type plainOutlet struct {
 	socket *plainSocket
 	bundles
@@ -89,28 +91,23 @@ type plainOutlet struct {
 }
 
 func (o *plainOutlet) head() *[dataHeader]byte {
-	o.bundles.flush() // which may hold the one head that there is
+	o.bundles.flush() // they may still use the only head there is
 	return &o.first
 }
 
 func (o *plainOutlet) send(to *binding, m packet) {
 	if to.stream != nil {
-		o.bundles.add(to.stream, m)
+		o.bundles.collect(to.stream, m)
 		return
 	}
+
 	p := append(append(append(o.scratch[:0], m.head...), m.body...), zeros[:m.pad]...)
 	n := o.socket.counters
 	if _, err := o.socket.conn.WriteToUDPAddrPort(p, to.to); err != nil {
 		n.count(dropSend)
 		return
 	}
-	n.relayed(1, m.payload)
+	n.countRelayed(1, m.payload)
 }
 
 var zeros [4]byte // padding
-
-// relayed counts what was sent.
-func (c *counters) relayed(packets, bytes int) {
-	c.packets.Add(uint64(packets))
-	c.bytes.Add(uint64(bytes))
-}

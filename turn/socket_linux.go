@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchSocket is the UDP port as Linux has it: one socket for each core on the same address (SO_REUSEPORT), among which the
-// kernel divides the clients, many datagrams a call, and several of one flow joined into one on the way through the kernel.
+// batchSocket is the UDP port as Linux offers it: one socket per core on the same address (SO_REUSEPORT), among which
+// the kernel divides the clients; many datagrams per call; and several datagrams of one flow joined into one on their
+// way through the kernel.
 type batchSocket struct {
 	fds       []int // blocking
 	family    uint16
-	wildcard  bool // bound to no address: a datagram says which of ours it was sent to
-	joined    bool // datagrams come in joined (UDP_GRO)
+	wildcard  bool // bound to no address: each datagram says which of ours it was sent to
+	joined    bool // the kernel joins datagrams that come in (UDP_GRO)
 	segmented atomic.Bool
 	at        *net.UDPAddr
 	config    *Config
@@ -29,11 +30,12 @@ type batchSocket struct {
 	freed     sync.Once
 }
 
-// openSockets makes the best of a bound UDP socket that the kernel and cfg allow, and says what that is.
+// openSockets makes the best of a bound UDP socket that the kernel and c allow, and logs what that is.
 func openSockets(first *net.UDPConn, c *Config, n *counters) sockets {
 	if c.sockets.portable {
 		return newPlainSocket(first, n)
 	}
+
 	s, err := openBatchSocket(first, c, n)
 	if err != nil {
 		c.Logger.Warn("TURN relays UDP by one datagram a call: this kernel lacks what is faster", "error", err)
@@ -50,11 +52,12 @@ func openBatchSocket(first *net.UDPConn, c *Config, n *counters) (*batchSocket, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.take(fd); err != nil {
+	if err := s.addSocket(fd); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	s.more(c.sockets.workers)
-	if err := s.block(); err != nil { // first shares this with its duplicate
+	s.addMoreSockets(c.sockets.workers)
+
+	if err := s.setBlocking(); err != nil { // first shares this flag with its duplicate
 		s.free()
 		return nil, err
 	}
@@ -67,22 +70,22 @@ func duplicate(c *net.UDPConn) (fd int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("reach socket: %w", err)
 	}
-	err = raw.Control(func(of uintptr) { fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) })
-	if err != nil {
+
+	var refused error
+	err = raw.Control(func(of uintptr) { fd, refused = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = errors.Join(err, refused); err != nil {
 		return 0, fmt.Errorf("duplicate socket: %w", err)
-	}
-	if fd <= 0 {
-		return 0, errors.New("duplicate socket: no descriptor")
 	}
 	return fd, nil
 }
 
-// take sets up a socket. What only makes it faster may fail.
-func (s *batchSocket) take(fd int) error {
+// addSocket sets up a socket. Options that only make it faster may fail.
+func (s *batchSocket) addSocket(fd int) error {
 	name, err := unix.Getsockname(fd)
 	if err != nil {
 		return fmt.Errorf("read socket's name: %w", err)
 	}
+
 	level, option := unix.SOL_IPV6, unix.IPV6_RECVPKTINFO
 	s.family = unix.AF_INET6
 	if _, ok := name.(*unix.SockaddrInet4); ok {
@@ -93,14 +96,17 @@ func (s *batchSocket) take(fd int) error {
 			return fmt.Errorf("ask for destination addresses: %w", err)
 		}
 	}
+
 	if _, e := sendmmsg(fd, nil); e != 0 {
 		return fmt.Errorf("probe sendmmsg: %w", e)
 	}
+
 	for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer) != nil { // not ours to force
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer) != nil { // only root may force it
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer) // the kernel gives what it allows
 		}
 	}
+
 	s.joined = !s.config.sockets.noGRO && unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
 	_, err = unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
 	s.segmented.Store(err == nil && !s.config.sockets.noGSO)
@@ -108,47 +114,51 @@ func (s *batchSocket) take(fd int) error {
 	return nil
 }
 
-// more adds sockets until there are as many as asked for, or cores, or as can be had. The first was bound without SO_REUSEPORT, so
-// that another process's port is never shared.
-func (s *batchSocket) more(want int) {
+// addMoreSockets adds sockets until there are want of them (0: one per core), or no more can be had. The first was
+// bound without SO_REUSEPORT, so that we never share a port with another process.
+func (s *batchSocket) addMoreSockets(want int) {
 	if want == 0 {
 		want = runtime.GOMAXPROCS(0)
 	}
 	if want == 1 || unix.SetsockoptInt(s.fds[0], unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) != nil {
 		return
 	}
+
 	only := int(0)
 	if s.family == unix.AF_INET6 {
 		only, _ = unix.GetsockoptInt(s.fds[0], unix.SOL_IPV6, unix.IPV6_V6ONLY)
 	}
-	listen := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
-		return errors.Join(err, e)
-	}}
 	network := map[uint16]string{unix.AF_INET: "udp4", unix.AF_INET6: "udp6"}[s.family]
 	if s.wildcard && only == 0 {
 		network = "udp"
 	}
+
 	for len(s.fds) < want {
-		c, err := listen.ListenPacket(context.Background(), network, s.at.String())
+		c, err := reusingPort.ListenPacket(context.Background(), network, s.at.String())
 		if err != nil {
 			s.config.Logger.Warn("open another UDP socket", "error", errors.Unwrap(err))
 			return
 		}
+
 		fd, err := duplicate(c.(*net.UDPConn))
 		c.Close()
-		if err == nil {
-			if err = s.take(fd); err != nil {
-				unix.Close(fd)
-			}
-		}
 		if err != nil {
+			return
+		}
+		if s.addSocket(fd) != nil {
+			unix.Close(fd)
 			return
 		}
 	}
 }
 
-func (s *batchSocket) block() error {
+// reusingPort listens with SO_REUSEPORT.
+var reusingPort = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+	e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	return errors.Join(err, e)
+}}
+
+func (s *batchSocket) setBlocking() error {
 	for _, fd := range s.fds {
 		if err := unix.SetNonblock(fd, false); err != nil {
 			return fmt.Errorf("make socket blocking: %w", err)
@@ -166,28 +176,32 @@ func (s *batchSocket) serve(r *relay, requests *datagrams) {
 	working.Wait()
 }
 
-func (s *batchSocket) outlet() outlet { return &batch{socket: s, fd: s.fds[0]} }
+func (s *batchSocket) newOutlet() outlet { return &batch{socket: s, fd: s.fds[0]} }
 
 func (s *batchSocket) answer(p []byte, to netip.AddrPort, from netip.Addr) error {
-	var g group
+	var g segmentGroup
 	g.to = &binding{to: to, local: from}
-	g.add(&packet{body: p})
+	g.appendPacket(&packet{body: p})
+
+	if e := s.sendGroup(s.fds[0], &g); e != 0 {
+		return fmt.Errorf("send answer: %w", e)
+	}
+	return nil
+}
+
+// sendGroup sends one group by itself.
+func (s *batchSocket) sendGroup(fd int, g *segmentGroup) unix.Errno {
 	var one [1]mmsghdr
-	s.address(&one[0].Msghdr, &g)
+	s.fillHeader(&one[0].Msghdr, g)
 	for {
-		_, e := sendmmsg(s.fds[0], one[:])
-		switch e {
-		case 0:
-			return nil
-		case unix.EINTR:
-		default:
-			return fmt.Errorf("send answer: %w", e)
+		if _, e := sendmmsg(fd, one[:]); e != unix.EINTR {
+			return e
 		}
 	}
 }
 
-// unsegment does without UDP_SEGMENT from now on: the way out cannot make checksums of segments.
-func (s *batchSocket) unsegment() {
+// disableSegments stops using UDP_SEGMENT: the device on the way out cannot make the checksums of segments.
+func (s *batchSocket) disableSegments() {
 	if s.segmented.CompareAndSwap(true, false) {
 		s.config.Logger.Warn("TURN sends every datagram by itself: the network device does not take segments")
 	}
@@ -195,7 +209,7 @@ func (s *batchSocket) unsegment() {
 
 func (s *batchSocket) local() *net.UDPAddr { return s.at }
 
-// stop wakes the workers, though the sockets are not connected, which is all that the kernel then complains of.
+// stop wakes the workers. The kernel complains that the sockets are not connected, but still wakes them.
 func (s *batchSocket) stop() {
 	s.stopped.Store(true)
 	for _, fd := range s.fds {

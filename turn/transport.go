@@ -8,39 +8,44 @@ import (
 
 	"github.com/pion/stun/v3"
 	pion "github.com/pion/turn/v4"
+
+	"github.com/peephole-cam/peephole/netlimit"
 )
 
-// transport is what clients reach the relay over: udp, tcp, tls or shared. Each has a pion server of its own, so that a client
-// is known to its handlers by address alone.
+// transport is a way for clients to reach the relay: UDP, or one of Config.Streams. Each has its own pion server, so
+// that its handlers can tell a client by its address alone.
 type transport struct {
 	name     string
 	config   *Config
 	relay    *relay
 	counters *counters
 	front    front
-	permit   func(client net.Addr, peer net.IP) bool // permitted, except where a test opens it
+	permit   func(client net.Addr, peer net.IP) bool // permits, unless a test replaces it
 	live     sync.WaitGroup                          // allocations that pion has not closed yet
 }
 
 // front is the listening side of a transport.
 type front interface {
-	// request returns the request that pion is at for a client.
-	request(netip.AddrPort) *request
-	// allocation returns a client's, nil if it has none.
-	allocation(netip.AddrPort) *allocation
-	// reach says how a client is reached that has just been granted an allocation. Its address is there.
-	reach(*binding)
-	// settle says whether a client has an allocation now.
-	settle(client netip.AddrPort, has bool)
-	// over is closed when pion's loop on the listener has been told that it is closed.
-	over() <-chan struct{}
-	// wait returns when everything that pion has started for the front, but allocations, has ended.
+	// request returns the request of a client that pion is handling.
+	request(client netip.AddrPort) *request
+	// allocation returns a client's allocation, nil if it has none.
+	allocation(client netip.AddrPort) *allocation
+	// setReturnPath adds to a new allocation's binding, which has the client's address, how to reach the client.
+	setReturnPath(*binding)
+	// admit asks for a place for a client's connection, now that the client makes an allocation that belongs to who.
+	// It returns why the client may not stay.
+	admit(client netip.AddrPort, who netlimit.Payer) error
+	// setAllocated notes whether a client has an allocation now.
+	setAllocated(client netip.AddrPort, has bool)
+	// done is closed once pion's loop on the listener knows that it is closed.
+	done() <-chan struct{}
+	// wait returns when everything that pion has started for the front, except allocations, has ended.
 	wait()
 	// Close ends the listener and its connections. Only the first call does anything.
 	Close() error
 }
 
-// clientOf is a client's address as a key. pion's own 5-tuples know neither zones nor mapped addresses.
+// clientOf returns a client's address as a key. pion's own 5-tuples know neither zones nor mapped addresses.
 func clientOf(a net.Addr) netip.AddrPort {
 	var ap netip.AddrPort
 	switch a := a.(type) {
@@ -52,28 +57,32 @@ func clientOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// pionConfig is what all transports' pion servers have in common.
+// pionConfig returns what the pion servers of all transports have in common.
 func (t *transport) pionConfig() pion.ServerConfig {
 	return pion.ServerConfig{
 		Realm:         t.config.Realm,
-		LoggerFactory: pionLog{t.config.Logger.With("transport", t.name), t.front.over()},
+		LoggerFactory: pionLog{t.config.Logger.With("transport", t.name), t.front.done()},
 		AuthHandler:   t.authenticate,
 		QuotaHandler:  t.quota,
 		InboundMTU:    maxMessage + 1,
 		EventHandler: pion.EventHandler{
-			OnAuth:              t.authenticated,
-			OnAllocationCreated: t.created,
-			OnAllocationDeleted: t.deleted,
-			OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) { t.routed(relayed, peer, true) },
-			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) { t.routed(relayed, peer, false) },
+			OnAuth:              t.onAuth,
+			OnAllocationCreated: t.onAllocationCreated,
+			OnAllocationDeleted: t.onAllocationDeleted,
+			OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) {
+				t.onPermission(relayed, peer, true)
+			},
+			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) {
+				t.onPermission(relayed, peer, false)
+			},
 			OnChannelCreated: func(_, _ net.Addr, _, _, _ string, relayed, peer net.Addr, channel uint16) {
-				if a := t.relay.allocation(relayed); a != nil {
-					a.open(peerHost(peer), channel)
+				if a := t.relay.findAllocation(relayed); a != nil {
+					a.addChannel(peerHost(peer), channel)
 				}
 			},
 			OnChannelDeleted: func(_, _ net.Addr, _, _, _ string, relayed, _ net.Addr, channel uint16) {
-				if a := t.relay.allocation(relayed); a != nil {
-					a.shut(channel)
+				if a := t.relay.findAllocation(relayed); a != nil {
+					a.removeChannel(channel)
 				}
 			},
 		},
@@ -86,71 +95,84 @@ func (t *transport) authenticate(name, realm string, client net.Addr) ([]byte, b
 	c := clientOf(client)
 	r := t.front.request(c)
 	refuse := func(code stun.ErrorCode, why reason) ([]byte, bool) {
+		if code == stun.CodeUnauthorized {
+			r.failures++
+		}
 		r.refusal = code
 		t.counters.count(why)
 		return nil, false
 	}
+
 	u, err := parseUsername(name)
 	if err != nil || realm != t.config.Realm {
 		return refuse(stun.CodeUnauthorized, authMalformed)
 	}
+
 	deadline, now := u.expires(), t.config.Now()
-	_, b := t.at(c)
+	_, b := t.clientAllocation(c)
 	var key []byte
 	switch {
 	case b != nil && b.user == u:
 		key, deadline = b.key[:], deadline.Add(t.config.MaxLifetime)
 	case b != nil && r.method != stun.MethodAllocate:
 		return refuse(stun.CodeWrongCredentials, authWrongCredentials) // RFC 8656 section 5
-	case b == nil && r.method != stun.MethodAllocate: // pion would not answer a Refresh, and does not ask about the rest
+	case b == nil && r.method != stun.MethodAllocate: // pion leaves a Refresh unanswered, and does not ask about others
 		return refuse(stun.CodeAllocMismatch, authNoAllocation)
 	default:
 		password, err := t.config.Keys.password(u)
-		if err != nil {
+		switch {
+		case errors.Is(err, errRevoked):
+			return refuse(stun.CodeUnauthorized, authRevoked)
+		case err != nil:
 			return refuse(stun.CodeUnauthorized, authUnknownKey)
 		}
 		key = pion.GenerateAuthKey(name, realm, password)
 	}
+
 	if !now.Before(deadline) {
 		return refuse(stun.CodeUnauthorized, authExpired)
 	}
-	if r.strange(key) {
+	if r.hasUnknownAttributes(key) {
 		return refuse(stun.CodeUnknownAttribute, refusedAttribute)
 	}
 	r.key = key
 	return key, true
 }
 
-// authenticated is told whether a request was made with the key.
-func (t *transport) authenticated(client, _ net.Addr, _, _, _, _ string, ok bool) {
+// onAuth handles pion's verdict on whether a request was made with the key.
+func (t *transport) onAuth(client, _ net.Addr, _, _, _, _ string, ok bool) {
 	c := clientOf(client)
 	r := t.front.request(c)
 	if ok {
-		if a, _ := t.at(c); a != nil && r.method == stun.MethodRefresh {
-			a.lives(r.lifetime)
+		if a, _ := t.clientAllocation(c); a != nil && r.method == stun.MethodRefresh {
+			a.setLifetime(r.lifetime)
 		}
 		return
 	}
+
 	r.key, r.refusal = nil, stun.CodeUnauthorized
+	r.failures++
 	t.counters.count(authIntegrity)
 }
 
-// quota says whether an Allocate that is otherwise in order may be granted.
+// quota reports whether an Allocate that is otherwise in order may be granted.
 func (t *transport) quota(name, _ string, client net.Addr) bool {
-	r := t.front.request(clientOf(client))
+	c := clientOf(client)
+	r := t.front.request(c)
 	if r.unsupported != 0 {
 		r.refusal = r.unsupported
 		t.counters.count(refusedTransport)
 		return false
 	}
 	if d := t.relay.draining.Load(); d != nil {
-		r.refusal, r.alternate = d.refusal(clientOf(client).Addr())
+		r.refusal, r.alternate = d.refusal(c.Addr())
 		t.counters.count(refusedDraining)
 		return false
 	}
+
 	u, err := parseUsername(name)
 	if err == nil {
-		err = t.relay.room(u, clientOf(client).Addr())
+		err = t.reserve(u, c, r)
 	}
 	switch {
 	case err == nil:
@@ -164,88 +186,132 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 	return false
 }
 
-// Channels have these numbers; pion binds others too. RFC 8656, section 12, ends at 0x4fff, but clients of before, Debian's coturn's among them,
-// take any of RFC 5766's, section 11. They harm nobody here.
+// reserve takes what an Allocate needs besides its allocation: a lease for that, and over TCP a place for the
+// connection.
+func (t *transport) reserve(u username, client netip.AddrPort, r *request) error {
+	if err := t.relay.checkRoom(u); err != nil {
+		return err
+	}
+	lease, err := t.relay.pools.lease(u, client.Addr())
+	if err != nil {
+		return err
+	}
+	if err := t.front.admit(client, payerOf(u, client.Addr())); err != nil {
+		releaseLease(lease)
+		return errQuota
+	}
+
+	r.lease = lease
+	r.undo = func() {
+		releaseLease(lease)
+		t.front.setAllocated(client, false)
+	}
+	return nil
+}
+
+// The range of channel numbers; pion also binds others. RFC 8656, section 12, ends it at 0x4fff, but older clients,
+// such as Debian's coturn, use all of RFC 5766's, section 11. Those do no harm here.
 const (
 	firstChannel = 0x4000
 	lastChannel  = 0x7fff
 )
 
-// permitted says whether a client may have a permission or a channel for a peer: for the other end of its session
-// only, and a channel only for the port of its relayed address too, so that channels are as few as peers.
-func (t *transport) permitted(client net.Addr, peer net.IP) bool {
+// permits reports whether a client may have a permission or a channel for a peer: only for the other end of its
+// session. A channel must also name the port of the relayed address, so that there are no more channels than peers.
+func (t *transport) permits(client net.Addr, peer net.IP) bool {
 	c := clientOf(client)
 	r := t.front.request(c)
-	a, b := t.at(c)
-	if a != nil && a.ending() {
-		r.refusal = stun.CodeAllocMismatch
+	refuse := func(code stun.ErrorCode) bool {
+		r.refusal = code
 		t.counters.count(refusedPeer)
 		return false
+	}
+
+	a, b := t.clientAllocation(c)
+	if a != nil && a.isEnding() {
+		return refuse(stun.CodeAllocMismatch)
 	}
 	if r.method == stun.MethodChannelBind && (r.channel < firstChannel || r.channel > lastChannel) {
-		r.refusal = stun.CodeBadRequest
-		t.counters.count(refusedPeer)
-		return false
+		return refuse(stun.CodeBadRequest)
 	}
-	ip, _ := netip.AddrFromSlice(peer) // a mapped address stays one, and is nobody's
-	switch {
-	case b == nil:
-	case r.method == stun.MethodChannelBind && b.end(hostOf(netip.AddrPortFrom(ip, r.peerPort))) != nil,
-		r.method != stun.MethodChannelBind && b.reaches(hostPart(ip)):
-		return true
+	if b == nil {
+		return refuse(stun.CodeForbidden)
 	}
-	r.refusal = stun.CodeForbidden
-	t.counters.count(refusedPeer)
-	return false
+
+	ip, _ := netip.AddrFromSlice(peer) // a mapped address stays mapped, and so is nobody's
+	reaches := b.reachesIP(hostPart(ip))
+	if r.method == stun.MethodChannelBind {
+		reaches = b.peer(hostOf(netip.AddrPortFrom(ip, r.peerPort))) != nil
+	}
+	if !reaches {
+		return refuse(stun.CodeForbidden)
+	}
+	return true
 }
 
-// created binds a new allocation to its session. Where that fails, since another transport was faster to the last
-// place, the allocation is closed at once.
-func (t *transport) created(client, _ net.Addr, _, name, _ string, relayed net.Addr, _ int) {
-	c, a := clientOf(client), t.relay.allocation(relayed)
-	u, err := parseUsername(name)
-	if err == nil {
-		b := binding{to: c, user: u}
-		copy(b.key[:], t.front.request(c).key)
-		t.front.reach(&b)
-		err = t.relay.bind(a, b)
-	}
-	if err != nil {
+// onAllocationCreated binds a new allocation to its session. If that fails, because another transport took the last
+// place or the session was revoked meanwhile, it closes the allocation at once.
+func (t *transport) onAllocationCreated(client, _ net.Addr, _, name, _ string, relayed net.Addr, _ int) {
+	c, a := clientOf(client), t.relay.findAllocation(relayed)
+	if err := t.bind(a, name, c); err != nil {
 		t.counters.count(refusedQuota)
 		if a != nil {
 			a.Close()
 		}
 		return
 	}
-	a.lives(t.front.request(c).lifetime)
-	t.front.settle(c, true)
+
+	a.setLifetime(t.front.request(c).lifetime)
+	t.front.setAllocated(c, true)
 }
 
-// deleted is told that pion is done with an allocation.
-func (t *transport) deleted(client, _ net.Addr, _, _, _ string) {
+// bind binds an allocation that a client has made to the session that its username names.
+func (t *transport) bind(a *allocation, name string, client netip.AddrPort) error {
+	u, err := parseUsername(name)
+	if err != nil {
+		return err
+	}
+
+	r := t.front.request(client)
+	b := binding{to: client, user: u, lease: r.lease}
+	copy(b.key[:], r.key)
+	t.front.setReturnPath(&b)
+	if err := t.relay.bind(a, b); err != nil {
+		return err
+	}
+	r.lease, r.undo = nil, nil // they are the allocation's now
+
+	if t.config.Keys.groups.isRevoked(u) {
+		return errRevoked
+	}
+	return nil
+}
+
+// onAllocationDeleted notes that pion has deleted an allocation.
+func (t *transport) onAllocationDeleted(client, _ net.Addr, _, _, _ string) {
 	c := clientOf(client)
-	_, b := t.at(c)
-	t.front.settle(c, b != nil)
+	_, b := t.clientAllocation(c)
+	t.front.setAllocated(c, b != nil)
 }
 
-// at returns a client's allocation and what it is bound to, nil if it has none.
-func (t *transport) at(client netip.AddrPort) (*allocation, *binding) {
+// clientAllocation returns a client's allocation and what it is bound to, nil if it has none.
+func (t *transport) clientAllocation(client netip.AddrPort) (*allocation, *binding) {
 	if a := t.front.allocation(client); a != nil {
 		return a, a.bound.Load()
 	}
 	return nil, nil
 }
 
-// routed is told that a permission was made, or that it ended.
-func (t *transport) routed(relayed net.Addr, peer net.IP, on bool) {
-	a := t.relay.allocation(relayed)
+// onPermission notes that pion has made a permission, or ended it.
+func (t *transport) onPermission(relayed net.Addr, peer net.IP, on bool) {
+	a := t.relay.findAllocation(relayed)
 	ip, ok := netip.AddrFromSlice(peer)
 	if part := hostPart(ip); a != nil && ok && part != 0 {
-		a.permit(part, on)
+		a.setPermission(part, on)
 	}
 }
 
-// wait returns when pion has ended all that it started for the transport.
+// wait returns when everything that pion started for the transport has ended.
 func (t *transport) wait() {
 	t.front.wait()
 	t.live.Wait()

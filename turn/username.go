@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// role says which end of a session an allocation belongs to.
+// role is the end of a session that an allocation belongs to.
 type role uint8
 
 const (
@@ -25,13 +25,13 @@ const roleLetters = "cv"
 func (r role) other() role { return 1 - r }
 
 type (
-	sessionID [16]byte // random, names one session in one grant
+	sessionID [16]byte // random; names one session in one grant
 	keyID     [4]byte  // names the secret that made a credential
-	payerID   [6]byte  // whose limits bind the session; all zero: nobody's
+	payerID   [6]byte  // who pays for the session, and whose limits apply; all zero: nobody
 )
 
-// username is who a credential is for: `expiry:session:role:payer:keyid`. Expiry is in Unix seconds, decimal; the session 16
-// bytes and the payer 6 bytes in base64url; the role c or v; the key id 4 bytes in hex.
+// username says who a credential is for: `expiry:session:role:payer:keyid`. The expiry is in Unix seconds, decimal; the
+// session is 16 bytes and the payer 6 bytes, in base64url; the role is c or v; the key id is 4 bytes, in hex.
 type username struct {
 	expiry  int64
 	session sessionID
@@ -42,10 +42,10 @@ type username struct {
 
 var errMalformed = errors.New("malformed username")
 
-// maxUsername bounds what parseUsername looks at: 11 digits, 22 + 1 + 8 + 8 characters and four colons.
+// maxUsername is the longest username: 11 digits, 22 + 1 + 8 + 8 characters and four colons.
 const maxUsername = 54
 
-// parseUsername reads the one spelling that username.text writes; anything else is errMalformed.
+// parseUsername parses the one spelling that username.text writes. It returns errMalformed for anything else.
 func parseUsername(s string) (username, error) {
 	var u username
 	if len(s) > maxUsername {
@@ -55,16 +55,19 @@ func parseUsername(s string) (username, error) {
 	if len(parts) != 5 {
 		return u, errMalformed
 	}
+
 	expiry, err := strconv.ParseUint(parts[0], 10, 40)
 	if err != nil {
 		return u, errMalformed
 	}
 	u.expiry = int64(expiry)
+
 	session, err := base64.RawURLEncoding.Strict().DecodeString(parts[1])
 	if err != nil || len(session) != len(u.session) {
 		return u, errMalformed
 	}
 	copy(u.session[:], session)
+
 	switch parts[2] {
 	case roleLetters[camera : camera+1]:
 		u.role = camera
@@ -73,23 +76,26 @@ func parseUsername(s string) (username, error) {
 	default:
 		return u, errMalformed
 	}
+
 	payer, err := base64.RawURLEncoding.Strict().DecodeString(parts[3])
 	if err != nil || len(payer) != len(u.payer) {
 		return u, errMalformed
 	}
 	copy(u.payer[:], payer)
+
 	key, err := hex.DecodeString(parts[4])
 	if err != nil || len(key) != len(u.key) {
 		return u, errMalformed
 	}
 	copy(u.key[:], key)
+
 	if u.text() != s { // leading zeros, upper-case hex, line breaks in base64
 		return u, errMalformed
 	}
 	return u, nil
 }
 
-// text spells the username.
+// text returns the username's spelling.
 func (u username) text() string {
 	payer := base64.RawURLEncoding.EncodeToString(u.payer[:])
 	return fmt.Sprintf("%d:%s:%c:%s:%x", u.expiry, u.session.text(), roleLetters[u.role], payer, u.key[:])
@@ -97,5 +103,5 @@ func (u username) text() string {
 
 func (s sessionID) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 
-// expires is the first moment at which the credential no longer makes an allocation.
+// expires returns the first moment at which the credential no longer makes an allocation.
 func (u username) expires() time.Time { return time.Unix(u.expiry, 0) }

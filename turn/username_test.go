@@ -7,14 +7,16 @@ import (
 
 const goodUsername = "1800000000:AAECAwQFBgcICQoLDA0ODw:v:AAECAwQF:0a1b2c3d"
 
-func TestUsername(t *testing.T) {
+func TestUsernameHasOneSpelling(t *testing.T) {
 	u, err := parseUsername(goodUsername)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.expires().Unix() != 1800000000 || u.session[15] != 15 || u.role != viewer || u.payer != (payerID{0, 1, 2, 3, 4, 5}) || u.key != (keyID{0x0a, 0x1b, 0x2c, 0x3d}) {
+	if u.expires().Unix() != 1800000000 || u.session[15] != 15 || u.role != viewer ||
+		u.payer != (payerID{0, 1, 2, 3, 4, 5}) || u.key != (keyID{0x0a, 0x1b, 0x2c, 0x3d}) {
 		t.Errorf("got %+v", u)
 	}
+
 	for name, bad := range map[string]string{
 		"empty":             "",
 		"expiry signed":     "+1800000000" + goodUsername[10:],
@@ -47,7 +49,7 @@ func TestUsername(t *testing.T) {
 	}
 }
 
-// FuzzUsername: what is read is spelled the same way again, so no two usernames mean the same.
+// FuzzUsername: a username that is read is written the same way again, so no two spellings mean the same.
 func FuzzUsername(f *testing.F) {
 	f.Add(goodUsername)
 	f.Add("0:AAAAAAAAAAAAAAAAAAAAAA:c:AAAAAAAA:00000000")

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	workerSlots = 32      // messages a call
-	joinedSize  = 1 << 16 // room for one, joined from many datagrams
+	workerSlots = 32      // messages per call
+	joinedSize  = 1 << 16 // room for one message, joined from many datagrams
 )
 
-// worker reads one socket, and sends what it read before it reads again. While it sends, more comes in, which it then reads in one
-// go: so it takes more at a time the more there is. With nothing in hand it may wait for more to gather, see gathering. A call
-// that finds the socket empty sleeps in the kernel, and no other call is needed to wake up.
+// worker reads one socket, and sends what it read before it reads again. Meanwhile more comes in, which it then reads
+// in one go: the more there is, the more it handles at a time. With nothing in hand it may let more gather first, see
+// gathering. A call that finds the socket empty sleeps in the kernel, and needs no other call to wake up.
 type worker struct {
 	ingress
 	socket   *batchSocket
@@ -34,6 +34,7 @@ func newWorker(s *batchSocket, fd int, in ingress) *worker {
 	if !s.joined {
 		w.size = (maxMessage/64 + 1) * 64
 	}
+
 	w.arena = make([]byte, workerSlots*w.size)
 	for i := range w.messages {
 		w.iovs[i].Base = &w.arena[i*w.size]
@@ -46,18 +47,21 @@ func newWorker(s *batchSocket, fd int, in ingress) *worker {
 }
 
 func (w *worker) run() {
-	// The thread is this worker's until both end, since it wakes when it asked to, and not up to 50 µs later as threads do.
+	// The worker owns its thread until both end, so that the timer slack set here holds. With the default slack, a nap
+	// ends up to 50 µs late and takes more than twice as long.
 	runtime.LockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // else it waits more than twice as long
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+
 	var wait backoff
 	var gather gathering
 	last, nap := time.Now(), unix.NsecToTimespec(gatherFor.Nanoseconds())
 	closed := w.requests.closed
 	for used := len(w.messages); ; {
-		for i := range w.messages[:used] { // the kernel wrote there
+		for i := range w.messages[:used] { // the kernel has overwritten these
 			w.messages[i].Namelen = uint32(len(sockaddr{}))
 			w.messages[i].SetControllen(len(control{}))
 		}
+
 		n, e := recvmmsg(w.fd, w.messages[:])
 		if w.socket.stopped.Load() {
 			return
@@ -70,33 +74,36 @@ func (w *worker) run() {
 			continue
 		}
 		wait = 0
+
 		datagrams := 0
 		for i := range w.messages[:n] {
-			datagrams += w.take(i)
+			datagrams += w.handleMessage(i)
 		}
 		w.out.flush()
 		used = n
+
 		now := time.Now()
 		if gather.round(now.Sub(last), n, datagrams) {
-			_ = unix.Nanosleep(&nap, nil) // a signal may end it before its time
+			_ = unix.Nanosleep(&nap, nil) // a signal may end it early
 		}
 		last = now
 	}
 }
 
-// take handles one message, of one datagram or of many, and returns of how many.
-func (w *worker) take(i int) int {
+// handleMessage handles one message and returns how many datagrams it was joined from.
+func (w *worker) handleMessage(i int) int {
 	m := &w.messages[i]
 	p := w.arena[i*w.size:][:m.n]
 	size, local := 0, netip.Addr{}
 	if m.Controllen > 0 {
-		size, local = w.controls[i].read(int(m.Controllen))
+		size, local = w.controls[i].parse(int(m.Controllen))
 	}
 	if m.Flags&unix.MSG_TRUNC != 0 {
 		w.relay.counters.count(dropTooBig)
 		return 1
 	}
-	w.datagrams(p, size, w.names[i].get(), local)
+
+	w.receive(p, size, w.names[i].get(), local)
 	if size <= 0 {
 		return 1
 	}

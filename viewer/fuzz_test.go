@@ -5,13 +5,16 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/printable"
 )
 
-// FuzzWelcome: the name that a camera gives itself is short, and cannot play with a terminal or with the lines of a list.
+// FuzzWelcome: a camera's own name is short, and cannot manipulate a terminal or the lines of a list.
 func FuzzWelcome(f *testing.F) {
-	for _, seed := range []string{`{"name":"front door"}`, `{"name":"\u001b[2J\u202e\n"}`, `{"name":"` + strings.Repeat("x", 201) + `"}`, `{"NAME":"a","name":null}`, `[]`, ``} {
+	for _, seed := range []string{`{"name":"front door"}`, `{"name":"\u001b[2J\u202e\n"}`,
+		`{"name":"` + strings.Repeat("x", 201) + `"}`, `{"NAME":"a","name":null}`, `[]`, ``} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -22,7 +25,10 @@ func FuzzWelcome(f *testing.F) {
 			}
 			return
 		}
-		if len(w.Name) > 3*200 || strings.IndexFunc(w.Name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+
+		if utf8.RuneCountInString(w.Name) > printable.MaxName || strings.IndexFunc(w.Name, func(r rune) bool {
+			return !unicode.IsPrint(r)
+		}) >= 0 {
 			t.Errorf("a camera is called %q", w.Name)
 		}
 	})

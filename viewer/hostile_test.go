@@ -12,12 +12,13 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/signaling"
-	"github.com/peephole-cam/peephole/signaling/signalingtest"
+	"github.com/peephole-cam/peephole/test/signalingtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// flood serves a relay that answers nothing and delivers without end to every mailbox that is opened: first, then anything.
+// flood serves a relay that answers nothing, and delivers without end to every mailbox that is opened: first a message
+// of the test's, then nonsense.
 func flood(t *testing.T, first <-chan []byte) (url string) {
 	t.Helper()
 	return signalingtest.Serve(t, func(c signalingtest.Conn) {
@@ -37,7 +38,7 @@ func flood(t *testing.T, first <-chan []byte) (url string) {
 	})
 }
 
-// A relay that floods and answers nothing cannot keep a pairing from ending.
+// A relay that floods the viewer and answers nothing cannot keep a pairing from ending.
 func TestPairingEndsUnderFlood(t *testing.T) {
 	camera, err := identity.Generate()
 	if err != nil {
@@ -48,33 +49,35 @@ func TestPairingEndsUnderFlood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first <- displayer.Hello() // which the scanner answers, and waits for the relay's word
+
+	first <- displayer.Hello() // the scanner answers it, and waits for the relay to confirm
 	v, err := Open(Config{State: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
+
 	ended := make(chan error, 1)
-	go func() { _, err := v.Pair(ctx, displayer.Code().URI()); ended <- err }()
+	go func() { _, err := v.Pair(ctx, displayer.Code()); ended <- err }()
 	select {
 	case err := <-ended:
 		if err == nil {
 			t.Error("paired with nobody")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("pairing never ends")
 	}
 }
 
 func TestFullQueueDropsAndGoesOn(t *testing.T) {
 	q := make(chan signaling.Delivery, 1)
-	if !queue(q, signaling.Delivery{Body: []byte{1}}) || queue(q, signaling.Delivery{Body: []byte{2}}) {
-		t.Error("a full queue takes more, or an empty one nothing")
+	if !enqueue(q, signaling.Delivery{Body: []byte{1}}) || enqueue(q, signaling.Delivery{Body: []byte{2}}) {
+		t.Error("a full queue accepts more, or an empty one accepts nothing")
 	}
 }
 
-// A camera's name is shown on a terminal.
+// A camera's name may be shown on a terminal.
 func TestCameraNameIsPrintable(t *testing.T) {
 	w, err := parseWelcome([]byte(`{"name":"front\u001b[2J door"}`))
 	if err != nil || w.Name != "front?[2J door" {
@@ -82,8 +85,8 @@ func TestCameraNameIsPrintable(t *testing.T) {
 	}
 }
 
-// Whoever pairs under a relay that delivers what is not the camera's is told so, and the relay too: once for each delivery that nobody
-// sent who has the code.
+// If the relay delivers messages that are not the camera's, the person hears of it, and so does the relay: once for
+// each delivery that nobody with the code has sent.
 func TestPairingUnderMisdelivery(t *testing.T) {
 	camera, err := identity.Generate()
 	if err != nil {
@@ -91,6 +94,7 @@ func TestPairingUnderMisdelivery(t *testing.T) {
 	}
 	rejected := make(chan uint64, 10)
 	bodies := make(chan []byte, 2)
+
 	url := signalingtest.Serve(t, func(c signalingtest.Conn) {
 		c.Say(signaling.Challenge{Time: uint64(time.Now().UnixMilli())})
 		for {
@@ -110,6 +114,7 @@ func TestPairingUnderMisdelivery(t *testing.T) {
 			}
 		}
 	})
+
 	displayer := func() *pairing.Displayer {
 		d, err := pairing.NewDisplayer(camera, identity.Camera, url, time.Minute)
 		if err != nil {
@@ -117,6 +122,7 @@ func TestPairingUnderMisdelivery(t *testing.T) {
 		}
 		return d
 	}
+
 	ours, theirs := displayer(), displayer()
 	bodies <- theirs.Hello()
 	bodies <- theirs.Used()
@@ -124,8 +130,9 @@ func TestPairingUnderMisdelivery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Pair(t.Context(), ours.Code().URI()); !errors.Is(err, pairing.ErrInvalid) {
-		t.Errorf("paired, or: %v; want %v", err, pairing.ErrInvalid)
+
+	if _, err := v.Pair(t.Context(), ours.Code()); !errors.Is(err, pairing.ErrInvalid) {
+		t.Errorf("Pair returns %v, want %v", err, pairing.ErrInvalid)
 	}
 	for _, want := range []uint64{1, 2} {
 		select {

@@ -9,31 +9,48 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// Still asks the camera of a name or id for one picture, its current keyframe. It travels sealed through the relay's signaling,
-// so it needs no way between the two networks and shows the camera no address of ours. onReject may be nil.
-// A picture that is not live is marked so, as with Watch.
-func (v *Viewer) Still(ctx context.Context, name string, onReject func(session.Rejection)) (session.Frame, error) {
+// Still asks a camera for one picture, its current keyframe; name is the camera's name or ID. The picture travels
+// sealed through the relay's signaling, so it needs no path between the two networks and shows the camera no address of
+// ours. The Frame tells whether it is live, and until when. onReject may be nil.
+//
+// Errors wrap ErrNoCamera, ErrAmbiguous, ErrNoAnswer, ErrNoPicture or a *Refusal, or say why the relay cannot be
+// reached.
+func (v *Viewer) Still(ctx context.Context, name string, onReject func(Rejection)) (Frame, error) {
 	record, err := v.find(name)
 	if err != nil {
-		return session.Frame{}, err
+		return Frame{}, err
 	}
 	relay, err := v.connect(ctx, record.RelayURL)
 	if err != nil {
-		return session.Frame{}, err
+		return Frame{}, err
 	}
 	defer relay.stop()
-	if err := relay.reach(ctx); err != nil {
-		return session.Frame{}, err
-	}
-	var frame session.Frame
-	err = eachDay(relay.Client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
-		frame, err = session.Still(ctx, session.StillConfig{
-			Pair: record.Pair, Signal: relay.Client, Inbox: inbox, Box: box, Agent: "peephole viewer", OnReject: onReject,
-		})
+
+	var frame Frame
+	err = v.eachDay(relay.Client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
+		cfg := session.StillConfig{
+			Pair:     record.Pair,
+			Signal:   relay.Client,
+			Inbox:    inbox,
+			Box:      box,
+			Agent:    agent,
+			Now:      v.clock.Now,
+			Clock:    v.cfg.Ages,
+			OnReject: onReject,
+		}
+
+		frame, err = session.Still(ctx, cfg)
+		if cfg.Nonce = askedNonce(err); cfg.Nonce != nil {
+			frame, err = session.Still(ctx, cfg)
+		}
 		return err
 	})
 	if err != nil {
-		return session.Frame{}, fmt.Errorf("ask %q for a picture: %w", name, err)
+		return Frame{}, fmt.Errorf("ask %q for a picture: %w", name, err)
+	}
+
+	if frame.Live() {
+		v.reportClock(v.clock.Confirm(frame.Captured))
 	}
 	return frame, nil
 }

@@ -1,5 +1,7 @@
-// Package web is the browser's viewer: the page built from src/ by esbuild, embedded in the relay. It holds no Go code but
-// what hands out its files; the page does all its opening of envelopes and frames in the browser.
+// Package web is the browser's viewer: the page built from src/ by esbuild, embedded in the relay. It holds no Go code
+// but what hands out its files; the page does all its opening of envelopes and frames in the browser.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package web
 
 import (

@@ -1,5 +1,6 @@
-// Command camera-sim is the camera agent with a built-in H.264 source: one simulated camera, or many, each of a household
-// of its own. It needs nothing but a relay. Each picture shows a number, and says in an SEI message whose it is.
+// Command camera-sim is the camera agent with a built-in H.264 source. It simulates one camera or many, each with a
+// household of its own, and needs nothing but a relay. Each picture shows a number, and an SEI message says which
+// camera it is from.
 package main
 
 import (
@@ -9,56 +10,59 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
-	"github.com/peephole-cam/peephole/internal/agent"
+	"github.com/peephole-cam/peephole/cmd/internal/agent"
+	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/cmd/internal/hangup"
+	"github.com/peephole-cam/peephole/cmd/internal/terminal"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/redact"
 )
 
-const usage = `camera-sim: simulated cameras, each of a household of its own
+var help = cli.Help{
+	Name: "camera-sim",
+	Text: `camera-sim -n 2 -relay http://127.0.0.1:7880
 
-  camera-sim [flags] -relay URL
-
-Camera N is named sim-N, shows the number N modulo 8, and carries its fingerprint in an SEI message.
-Prints "pair NAME URI" for each pairing code of a camera without an owner.
-
-`
+Simulates cameras, each with a household of its own. Camera N is called sim-N
+and shows the number N modulo 8; its pictures carry its fingerprint. For each
+code it prints a link ("pair NAME URI") and three words ("words NAME WORDS").
+`,
+	Common: []string{"n", "name", "first", "relay", "relay-cert", "ticket", "state", "pair-window", "pair-more"},
+}
 
 const maxCameras = 10_000
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	ctx, hangups, stop := hangup.NotifyContext()
+	stderr := terminal.New(os.Stderr)
+	err := run(ctx, hangups, os.Args[1:], terminal.New(os.Stdout), stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
+
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "camera-sim:", err)
+		fmt.Fprintln(printable.Writer(stderr), "camera-sim:", redact.Text(err.Error()))
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, stderr io.Writer) error {
 	var flags agent.Flags
 	fs := flag.NewFlagSet("camera-sim", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { fmt.Fprint(stderr, usage); fs.PrintDefaults() }
-	flags.Register(fs, defaultState())
-	n := fs.Int("n", 1, "number of cameras, at most 10000")
-	prefix := fs.String("name", "sim", "what the cameras' names begin with")
-	first := fs.Int("first", 0, "number of the first camera")
-	if err := fs.Parse(args); err != nil {
+	flags.Register(fs, cli.DefaultState("camera-sim"))
+	n := cli.Int(fs, "n", 1, 1, maxCameras, "simulate `N` cameras, 1 to 10000")
+	prefix := fs.String("name", "sim", "the `prefix` of the cameras' names")
+	first := cli.Int(fs, "first", 0, 0, 1_000_000, "number the cameras from `N` on, 0 to 1000000")
+	if err := help.Parse(fs, args, stdout); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q: see camera-sim -h", fs.Arg(0))
 	}
-	if *n < 1 || *n > maxCameras || *first < 0 {
-		return fmt.Errorf("read -n %d: want 1 to %d", *n, maxCameras)
-	}
+
 	clips, err := media.Clips()
 	if err != nil {
 		return err
@@ -67,20 +71,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+
 	cameras := make([]agent.Camera, *n)
 	for i := range cameras {
 		name := fmt.Sprintf("%s-%d", *prefix, *first+i)
 		clip := clips[(*first+i)%len(clips)]
 		cameras[i] = agent.Camera{Name: name, State: filepath.Join(flags.State, name), Source: clip.Source}
 	}
-	return a.Run(ctx, cameras)
-}
 
-// defaultState is below the person's configuration directory; empty where there is none.
-func defaultState() string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "peephole", "camera-sim")
+	return a.Run(ctx, cameras, hangups, nil)
 }

@@ -1,5 +1,5 @@
-// Command camera is the agent beside a real camera: it reads an RTSP camera, a file, a V4L2 device or a test pattern,
-// connects outbound to its relay, and serves the viewers it was paired with.
+// Command camera is the agent beside a real camera. It reads an RTSP camera, a file, a V4L2 device or a test pattern,
+// connects outbound to its relay, and serves the viewers it is paired with.
 package main
 
 import (
@@ -9,97 +9,87 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"strings"
-	"syscall"
 
-	"github.com/peephole-cam/peephole/internal/agent"
+	"github.com/peephole-cam/peephole/cmd/internal/agent"
+	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/cmd/internal/hangup"
+	"github.com/peephole-cam/peephole/cmd/internal/terminal"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/redact"
 )
 
-const usage = `camera: a real camera's picture, sealed, to those it was paired with
+var help = cli.Help{
+	Name: "camera",
+	Text: `camera -name "front door" -relay https://relay.example -input - < FILE
 
-  camera [flags] -relay URL -input INPUT [-input-low INPUT]
-
-INPUT is rtsp://… (H.264, not re-encoded), a file, /dev/videoN, or test (a test pattern).
-Prints "pair NAME URI" for each pairing code of a camera without an owner.
-
-`
+Sends a camera's video, encrypted end to end, to the viewers it is paired with.
+It prints a link, three words and a QR code to pair with. Keep the camera's URL,
+rtsp://USER:PASSWORD@192.0.2.10/stream, in a FILE: it contains the password.
+`,
+	Common: []string{"input", "input-low", "name", "relay", "relay-cert", "relay-only", "ticket", "state", "pair-more",
+		"transcode"},
+}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	ctx, hangups, stop := hangup.NotifyContext()
+	stderr := terminal.New(os.Stderr)
+	err := run(ctx, hangups, os.Args[1:], terminal.New(os.Stdout), stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
+
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "camera:", err)
+		fmt.Fprintln(printable.Writer(stderr), "camera:", redact.Text(err.Error()))
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, stderr io.Writer) error {
 	var flags agent.Flags
 	fs := flag.NewFlagSet("camera", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { fmt.Fprint(stderr, usage); fs.PrintDefaults() }
-	flags.Register(fs, defaultState())
-	name := fs.String("name", "camera", "what viewers see; sealed on its way")
-	input := fs.String("input", "", "rtsp://…, a file, /dev/videoN, or test; - reads it from standard input, so that a password stays out of the process list")
-	low := fs.String("input-low", "", "the same picture at a lower rate, such as an IP camera's substream, for viewers whose network does not carry the other for long")
-	transcode := fs.Bool("transcode", false, "re-encode the input, where it has B-frames or a codec that browsers do not play")
-	if err := fs.Parse(args); err != nil {
+	flags.Register(fs, cli.DefaultState("camera"))
+	name := fs.String("name", "camera", "the `name` that viewers see; it travels encrypted")
+	input := fs.String("input", "",
+		"the `INPUT`: rtsp://…, http://…, a file, /dev/videoN, or test; - reads it from standard input: "+
+			"the next line that is not empty and not a # comment")
+	low := fs.String("input-low", "",
+		"second `INPUT` with the same picture at a lower rate; such as an IP camera's substream, "+
+			"for viewers whose network is too slow for the other")
+	transcode := fs.Bool("transcode", false,
+		"encode the video again; for inputs with B-frames, or a codec that browsers do not play")
+	if err := help.Parse(fs, args, stdout); err != nil {
 		return err
 	}
+
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q: see camera -h", fs.Arg(0))
-	}
-	source, err := openInput(*input, *transcode)
-	if err != nil {
-		return err
-	}
-	c := agent.Camera{Name: *name, State: flags.State, Source: func(string) media.Source { return source }}
-	if *low != "" {
-		if c.Low, err = openInput(*low, *transcode); err != nil {
-			return fmt.Errorf("-input-low: %w", err)
-		}
 	}
 	a, err := agent.New(flags, stdout, stderr)
 	if err != nil {
 		return err
 	}
-	return a.Run(ctx, []agent.Camera{c})
+
+	names := []string{*input}
+	if *low != "" {
+		names = append(names, *low)
+	}
+	in, err := openInputs(ctx, names, os.Stdin, media.Opener{Transcode: *transcode, Log: a.Log})
+	if err != nil {
+		return err
+	}
+
+	c := agent.Camera{Name: *name, State: flags.State, Source: func(string) media.Source { return in.switches[0] }}
+	if *low != "" {
+		c.Low = in.switches[1]
+	}
+	return a.Run(ctx, []agent.Camera{c}, hangups, func() error { return in.reload(ctx) })
 }
 
-func openInput(name string, transcode bool) (media.Source, error) {
+func openInput(ctx context.Context, opener media.Opener, name string) (media.Source, error) {
 	if name == "" {
 		return nil, errors.New("no input given: say -input rtsp://…, a file, /dev/videoN, or test")
 	}
-	if name == "-" {
-		if _, err := fmt.Scanln(&name); err != nil {
-			return nil, fmt.Errorf("read input's name from standard input: %w", err)
-		}
-	}
-	input, err := media.ParseInput(name)
-	if err != nil {
-		return nil, err
-	}
-	// A camera that is away may come back, and a device may be plugged in; a file that is not there is a slip.
-	if !strings.Contains(name, "://") && !strings.HasPrefix(name, "/dev/") && !strings.HasPrefix(name, "test") {
-		if _, err := os.Stat(name); err != nil {
-			return nil, fmt.Errorf("open input: %w", err)
-		}
-	}
-	return input.Open(media.InputOptions{Transcode: transcode})
-}
-
-// defaultState is below the person's configuration directory; empty where there is none.
-func defaultState() string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "peephole", "camera")
+	return opener.Open(ctx, name)
 }

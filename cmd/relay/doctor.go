@@ -2,49 +2,53 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"path/filepath"
+	"time"
 
-	"github.com/peephole-cam/peephole/internal/doctor"
+	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/cmd/internal/doctor"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-const doctorUsage = `relay doctor [flags]
+var doctorHelp = cli.Help{
+	Name: "relay doctor",
+	Text: `relay doctor -config /etc/peephole/relay.json
 
-Examines a running relay from its own machine: the names and ports that devices are told, the certificate, the secrets' file
-modes, and what the kernel grants. Prints a line for each check, with what to change. It exits with 1 when something is bad. Run it as
-the relay's user, with the flags of relay serve, or its -config file; besides:
+Examines a running relay from its own machine: the names and ports that devices
+are told, the certificate, the modes of secret files, and the kernel's limits.
+Each line is one check, and says what to change if it failed. It exits with 1 if
+any check is bad. Run it as the relay's user, with the flags of relay serve, or
+its -config file. To see whether the internet reaches the relay, use another
+network: viewer doctor -relay URL.
+`,
+	Common: []string{"config", "listen", "public-url", "state", "json", "addresses", "idle"},
+}
 
-  -json         print one JSON object
-  -addresses    print addresses too
-
-Whether the world gets in only another network shows: run viewer doctor -relay URL there.
-`
-
-func doctorCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func doctorCommand(ctx context.Context, args []string, stdout io.Writer) error {
 	var c config
-	set, file := c.flags(stderr)
-	set.Usage = func() { fmt.Fprint(stderr, doctorUsage) }
-	asJSON := set.Bool("json", false, "")
-	addresses := set.Bool("addresses", false, "")
-	if err := c.parse(set, file, args); err != nil {
+	set, file := c.flags("relay doctor")
+	asJSON := set.Bool("json", false, "print one JSON object")
+	addresses := set.Bool("addresses", false, "show IP addresses too")
+	idle := cli.Duration(set, "idle", doctor.Idle, 0, 10*time.Minute,
+		"leave a connection idle for this `time`, to find a proxy that cuts it")
+	if err := c.parse(doctorHelp, set, file, args, stdout); err != nil {
 		return err
 	}
-	o, err := c.examined()
+
+	o, err := c.operator()
 	if err != nil {
 		return err
 	}
-	o.Addresses = *addresses
+	o.Addresses, o.Idle = *addresses, *idle
 	return o.Examine(ctx).Write(stdout, *asJSON)
 }
 
-// examined is the relay of a configuration, as devices find it.
-func (c *config) examined() (doctor.Operator, error) {
+// operator returns what to examine: the configured relay, at the URL that devices use.
+func (c *config) operator() (doctor.Operator, error) {
 	at, err := net.ResolveTCPAddr("tcp", c.listen)
 	if err != nil {
 		return doctor.Operator{}, fmt.Errorf("-listen %s: %w", c.listen, err)
@@ -56,6 +60,7 @@ func (c *config) examined() (doctor.Operator, error) {
 		}
 		o.URL = c.derivedURL(at)
 	}
+
 	o.Secrets = []string{filepath.Join(c.state, operatorFile), filepath.Join(c.state, certificateFile)}
 	if c.tlsKey != "" {
 		o.Secrets = append(o.Secrets, c.tlsKey)
@@ -66,16 +71,6 @@ func (c *config) examined() (doctor.Operator, error) {
 			return o, fmt.Errorf("%w; relay serve -tls-self-signed makes one", err)
 		}
 	}
-	return o, nil
-}
 
-// servers tells everybody which servers for ICE this relay has, without credentials: relay doctor and viewer doctor ask.
-func (r *relay) servers() http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		if err := json.NewEncoder(w).Encode(doctor.Servers{URLs: r.turn.urls}); err != nil {
-			r.log.Debug("tell servers", "err", err)
-		}
-	}
+	return o, nil
 }

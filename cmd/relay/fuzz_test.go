@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzOperatorKey: a key file has one spelling, but for its last line feed.
+// FuzzOperatorKey checks that a key has one spelling, except for the line feed at its end.
 func FuzzOperatorKey(f *testing.F) {
 	whole := operatorPrefix + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 	f.Add(whole + "\n")
@@ -20,8 +20,10 @@ func FuzzOperatorKey(f *testing.F) {
 			}
 			return
 		}
-		if spelled := operatorPrefix + base64.RawURLEncoding.EncodeToString(key.Seed()); text != spelled && text != spelled+"\n" {
-			t.Errorf("%q is a key of two spellings", text)
+
+		if spelled := operatorPrefix + base64.RawURLEncoding.EncodeToString(key.Seed()); text != spelled &&
+			text != spelled+"\n" {
+			t.Errorf("%q is a second spelling of a key", text)
 		}
 	})
 }

@@ -1,7 +1,7 @@
-// Command relay is the operator's server: signaling and TURN in one process. It carries what devices sealed and holds
-// no key that opens it; the code that opens things is not even linked (internal/archtest says so).
+// Command relay is the operator's server: signaling and TURN in one process. It carries what devices have sealed, and
+// holds no key to open it; the code that could open anything is not even linked (test/archtest checks that).
 //
-//	relay serve     serve until SIGINT or SIGTERM, and then drain
+//	relay serve     serve until SIGINT or SIGTERM, and then drain; SIGHUP reloads the certificate and the secret
 //	relay doctor    examine a running relay, and say what to change
 //	relay ticket    issue a ticket that admits a camera's mailboxes
 //	relay version   print the version
@@ -14,70 +14,68 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
+
+	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/cmd/internal/hangup"
+	"github.com/peephole-cam/peephole/cmd/internal/terminal"
+	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/redact"
 )
 
-const usage = `Peephole's relay carries sealed messages and packets between cameras and viewers, and can open none of them.
+var help = cli.Help{
+	Name: "relay",
+	Text: `relay serve -listen :443 -turn :3478 -public-url https://relay.example \
+  -tls-cert cert.pem -tls-key key.pem -state /var/lib/peephole
+
+Carries sealed messages and packets between cameras and viewers, and can open
+none of them. Without flags, relay serve serves this machine alone.
 
   relay serve [flags]    serve until Ctrl-C
   relay doctor [flags]   examine a running relay, and say what to change
-  relay ticket [flags]   issue a ticket for one household's camera (for relay serve -admission ticket)
-  relay version          print the version
+  relay ticket [flags]   issue a ticket for one household's camera
+  relay version          print version, commit and Go
 
-relay serve -h and relay ticket -h list the flags.
-`
+relay serve -h, relay doctor -h and relay ticket -h list their flags.
+`,
+}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, hangups, stop := hangup.NotifyContext()
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second signal ends the program, whatever it is at
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "relay: %v\n", err)
+	stderr := terminal.New(os.Stderr)
+	if err := run(ctx, hangups, os.Args[1:], terminal.New(os.Stdout), stderr); err != nil {
+		fmt.Fprintln(printable.Writer(stderr), "relay:", redact.Text(err.Error()))
 		stop()
 		os.Exit(1)
 	}
 }
 
-// run is the command; nil is exit code 0.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// run runs the command. Its error is the reason for exit code 1.
+func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		fmt.Fprint(stderr, usage)
-		return errors.New("no command; try: relay serve")
+		return errors.New("no command; try: relay serve, or relay -h")
 	}
 	var err error
 	switch args[0] {
 	case "serve":
-		err = serveCommand(ctx, args[1:], stdout, stderr)
+		err = serveCommand(ctx, hangups, args[1:], stdout, stderr)
 	case "doctor":
-		err = doctorCommand(ctx, args[1:], stdout, stderr)
+		err = doctorCommand(ctx, args[1:], stdout)
 	case "ticket":
-		err = ticketCommand(args[1:], stdout, stderr)
-	case "version", "-version", "--version":
-		_, err = fmt.Fprintln(stdout, "relay", version())
-	case "help", "-h", "-help", "--help":
-		_, err = fmt.Fprint(stdout, usage)
+		err = ticketCommand(args[1:], stdout)
+	case "version":
+		err = help.PrintVersion(stdout)
+	case "help":
+		_, err = fmt.Fprint(stdout, help.Text)
 	default:
-		fmt.Fprint(stderr, usage)
-		return fmt.Errorf("unknown command %q; try: relay serve", args[0])
+		set := flag.NewFlagSet("relay", flag.ContinueOnError)
+		if err = help.Parse(set, args, stdout); err == nil {
+			return fmt.Errorf("unknown command %q; try: relay serve, or relay -h", args[0])
+		}
 	}
+
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
 	return err
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "(unknown)"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
-			v = s.Value
-		}
-	}
-	return fmt.Sprintf("%s %s", v, info.GoVersion)
 }

@@ -16,9 +16,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-const patience = 20 * time.Second
+// patience is how long a test waits for something before it gives up.
+const patience = 2 * time.Minute
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"relay": main}) }
+// programs holds what the test binary runs when it is called by each name.
+var programs = map[string]func(){"relay": main}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 func TestScripts(t *testing.T) {
 	ps := &processes{of: make(map[*testscript.TestScript]*process)}
@@ -32,17 +36,17 @@ func TestScripts(t *testing.T) {
 // process is a relay that a script started.
 type process struct {
 	cmd    *exec.Cmd
-	lines  chan string // of its standard output; closed at its end
+	lines  chan string // its standard output; closed when that ends
 	stderr bytes.Buffer
 }
 
-// processes are the scripts' relays; the scripts run at the same time.
+// processes holds the scripts' relays. The scripts run at the same time.
 type processes struct {
 	mu sync.Mutex
 	of map[*testscript.TestScript]*process // guarded by mu
 }
 
-// swap sets a script's relay and returns the one before.
+// swap sets a script's relay and returns the previous one.
 func (ps *processes) swap(ts *testscript.TestScript, p *process) *process {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -51,7 +55,8 @@ func (ps *processes) swap(ts *testscript.TestScript, p *process) *process {
 	return old
 }
 
-// up ARGS… runs relay serve until down, and returns once it is ready; $LISTEN is its address then.
+// up ARGS… starts relay serve, which runs until down. It returns when the relay is ready, and sets $LISTEN to its
+// address.
 func (ps *processes) up(ts *testscript.TestScript, neg bool, args []string) {
 	p := &process{lines: make(chan string, 100)}
 	if neg || ps.swap(ts, p) != nil {
@@ -64,17 +69,21 @@ func (ps *processes) up(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}
+
+	endWithTest(p.cmd)
 	p.cmd.Dir, p.cmd.Stderr = ts.Getenv("WORK"), &p.stderr
 	p.cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("WORK"))
 	out, err := p.cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(p.cmd.Start())
+
 	ts.Defer(func() {
 		if ps.swap(ts, nil) == p { // the script failed before down
 			_ = p.cmd.Process.Kill()
 			_ = p.cmd.Wait()
 		}
 	})
+
 	go scan(out, p.lines)
 	var said []string
 	deadline := time.After(patience)
@@ -89,6 +98,7 @@ func (ps *processes) up(ts *testscript.TestScript, neg bool, args []string) {
 			if !ready {
 				continue
 			}
+
 			_, addr, _ := strings.Cut(url, "://")
 			ts.Setenv("LISTEN", addr)
 			ts.Check(os.WriteFile(ts.MkAbs("said"), []byte(strings.Join(said, "\n")+"\n"), 0o600))
@@ -115,6 +125,7 @@ func (ps *processes) down(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(p.cmd.Process.Signal(map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt}[args[0]]))
 	killer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer killer.Stop()
+
 	for range p.lines { // to the end, before Wait closes it
 	}
 	if err := p.cmd.Wait(); err != nil {

@@ -7,294 +7,176 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
-	"github.com/peephole-cam/peephole/internal/doctor"
-	"github.com/peephole-cam/peephole/internal/obs"
-	"github.com/peephole-cam/peephole/signaling"
-	"github.com/peephole-cam/peephole/signaling/bus"
-	"github.com/peephole-cam/peephole/signaling/server"
-	"github.com/peephole-cam/peephole/web"
+	"github.com/peephole-cam/peephole/cmd/internal/obs"
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/relay"
+	"github.com/peephole-cam/peephole/turn"
 )
 
-const (
-	stopTimeout  = 5 * time.Second
-	readyTimeout = 5 * time.Second
-)
-
-// relay is the parts of a running relay.
-type relay struct {
-	cfg       config
-	log       *slog.Logger
-	url       string       // the public one
-	main      net.Listener // HTTP
-	shared    *mux         // of the main port; nil: HTTP alone is served there
-	metrics   net.Listener // nil: none
-	turn      *turnService
-	signaling *server.Server
-	pages     *pages
-}
-
-func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	cfg, err := parseConfig(args, stderr)
+func serveCommand(ctx context.Context, hangups <-chan struct{}, args []string, stdout, stderr io.Writer) error {
+	cfg, err := parseConfig(args, stdout)
 	if err != nil {
 		return err
 	}
-	r := &relay{cfg: cfg, log: obs.NewLogger(stderr, cfg.logFormat, cfg.logLevel)}
-	defer r.close()
-	fingerprint, err := r.start()
+	log := cfg.log.Logger(stderr)
+	r, err := cfg.newRelay(log, stdout)
 	if err != nil {
 		return err
 	}
-	return r.serve(ctx, func() error {
-		if fingerprint != "" {
-			fmt.Fprintln(stdout, "certificate sha256", fingerprint)
-		}
-		_, err := fmt.Fprintln(stdout, "ready", r.url)
-		return err
-	})
+	return serve(ctx, r, hangups, log)
 }
 
-// start takes the ports and makes the parts; nothing is served yet.
-func (r *relay) start() (fingerprint string, err error) {
-	c := &r.cfg
-	if err := checkState(c.state); err != nil {
-		return "", err
-	}
-	if r.main, err = listen("-listen", c.listen); err != nil {
-		return "", err
-	}
-	if r.url = c.publicURL; r.url == "" {
-		r.url = c.derivedURL(r.main.Addr())
-	}
-	secure, fingerprint, err := c.certificate(hostname(r.url), time.Now())
-	if err != nil {
-		return "", err
-	}
-	var forTURN net.Listener
-	switch {
-	case c.shares(r.url):
-		r.shared = newMux(r.main, secure, r.log.With("part", "mux"))
-		r.main, forTURN = r.shared.http, r.shared.turn
-	case secure != nil:
-		r.main = tls.NewListener(r.main, secure)
-	}
-	if c.metrics != "" {
-		if r.metrics, err = listen("-metrics", c.metrics); err != nil {
-			return "", err
-		}
-	}
-	if r.turn, err = newTURN(c, r.url, secure, forTURN, r.log.With("part", "turn")); err != nil {
-		return "", err
-	}
-	var operator ed25519.PublicKey
-	if c.admission == string(admitTickets) {
-		key, err := operatorKey(c.state)
-		if err != nil {
-			return "", err
-		}
-		operator = key.Public().(ed25519.PublicKey)
-	}
-	if r.pages, err = newPages(web.Files()); err != nil {
-		return "", err
-	}
-	if c.node == "" {
-		c.node = hostname(r.url)
-	}
-	r.signaling, err = server.New(server.Config{
-		Node:      c.node,
-		PublicURL: r.url, TicketKey: operator, Granter: r.turn, Bus: bus.NewLocal(), Logger: r.log.With("part", "signaling"),
-	})
-	return fingerprint, err
-}
-
-// close frees what start took; after serve there is nothing left to free.
-func (r *relay) close() {
-	var errs []error
-	for _, l := range []net.Listener{r.main, r.metrics} {
-		if l != nil {
-			errs = append(errs, l.Close())
-		}
-	}
-	if r.shared != nil {
-		errs = append(errs, r.shared.Close())
-	}
-	if r.turn != nil {
-		errs = append(errs, r.turn.server.Close())
-	}
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			r.log.Debug("close", "err", err)
-		}
-	}
-}
-
-// serve runs all parts until ctx ends or one of them does; ready is called once they answer.
-func (r *relay) serve(ctx context.Context, ready func() error) error {
-	told := ctx
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	drained, end := r.drained(told, ctx)
-	defer end()
-	parts := map[string]func(context.Context) error{
-		"signaling": r.signaling.Run,
-		"turn":      func(context.Context) error { return r.turn.Run(drained) },
-		"http":      func(ctx context.Context) error { return r.serveHTTP(ctx, r.main, r.handler()) },
-	}
-	if r.shared != nil {
-		parts["port"] = r.shared.Run // not until it has drained: the process that comes next wants the port, and TURN keeps the connections it has
-	}
-	if r.metrics != nil {
-		parts["metrics"] = func(context.Context) error { return r.serveHTTP(drained, r.metrics, r.metricsHandler()) }
-	}
-	var running sync.WaitGroup
-	failed := make(chan error, len(parts)+1)
-	for name, part := range parts {
-		running.Go(func() {
-			if err := part(ctx); err != nil {
-				failed <- fmt.Errorf("serve %s: %w", name, err)
-			}
-			cancel()
-		})
-	}
-	if err := r.announce(ctx, ready); err != nil {
-		failed <- err
-		cancel()
-	}
-	running.Wait()
-	close(failed)
-	return <-failed // nil when nothing failed
-}
-
-// drained returns what ends some time after ctx: if told has ended, when TURN has drained; else a part has failed, and it ends at once.
-func (r *relay) drained(told, ctx context.Context) (drained context.Context, end func()) {
-	drained, stop := context.WithCancel(context.WithoutCancel(ctx))
+// serve runs the relay until ctx ends. It reloads the relay's files after each hangup, even while the relay drains.
+func serve(ctx context.Context, r *relay.Relay, hangups <-chan struct{}, log *slog.Logger) error {
+	reloading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer stop()
-		<-ctx.Done()
-		if r.cfg.drain == 0 || told.Err() == nil {
-			return
-		}
-		waiting, cancel := context.WithTimeout(drained, r.cfg.drain)
-		defer cancel()
-		r.log.Info("draining", "allocations", r.turn.server.Stats().Allocations, "for", r.cfg.drain)
-		alternates, _ := r.cfg.alternates() // validated
-		if err := r.turn.server.Drain(waiting, alternates...); err != nil {
-			r.log.Warn("clients of TURN are cut off", "allocations", r.turn.server.Stats().Allocations)
-		}
+		followHangups(reloading, r, hangups, log)
 	}()
-	return drained, func() { <-done }
+
+	err := r.Run(ctx)
+	stop()
+	<-done
+	return err
 }
 
-func (r *relay) announce(ctx context.Context, ready func() error) error {
-	checking, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	if err := r.turn.check(checking); err != nil {
-		if ctx.Err() != nil {
-			return nil // stopped, or another part says why
+// newRelay returns a relay that has its ports and does not serve yet. The relay prints to stdout when it is ready.
+func (c *config) newRelay(log *slog.Logger, stdout io.Writer) (*relay.Relay, error) {
+	full, err := checkState(c.state)
+	if err != nil {
+		return nil, err
+	}
+	if full != nil {
+		log.Warn("nothing can be saved in the state folder; the relay runs until it has to save something", "err", full)
+	}
+
+	cfg, err := c.relay(log)
+	if err != nil {
+		return nil, err
+	}
+
+	var r *relay.Relay
+	cfg.OnReady = func() {
+		if c.tlsSelfSigned {
+			fmt.Fprintln(stdout, "certificate sha256", relay.Fingerprint(r.Certificate()))
 		}
-		return err
+		if _, err := fmt.Fprintln(stdout, "ready", r.URL()); err != nil {
+			log.Warn("ready, but standard output did not accept the line that says so", "err", err)
+		}
 	}
-	r.log.Info("serving", "url", r.url, "turn", strings.Join(r.turn.urls, " "), "admission", r.cfg.admission)
-	return ready()
+
+	r, err = relay.New(cfg)
+	return r, c.advise(err)
 }
 
-// handler is the main listener's.
-func (r *relay) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET "+signaling.Path, r.signaling)
-	mux.Handle("GET "+doctor.ServersPath, r.servers())
-	mux.Handle("GET /", r.pages)
-	if loopback(r.cfg.listen) {
-		r.observe(mux)
+// relay returns the relay's configuration.
+func (c *config) relay(log *slog.Logger) (relay.Config, error) {
+	drainTo, _ := c.drainAddresses() // validated
+	also, _ := c.alsoTURN()          // validated
+	cfg := relay.Config{
+		Listen:            c.listen,
+		PublicURL:         c.publicURL,
+		SelfSigned:        c.tlsSelfSigned,
+		TURN:              c.turn,
+		TURNPublic:        c.turnPublic,
+		TURNTLS:           c.turnTLS,
+		XDP:               c.turnXDP,
+		Mbit:              c.turnMbit,
+		Allocations:       c.turnAllocations,
+		AlsoTURN:          also,
+		Drain:             c.drain,
+		DrainTo:           drainTo,
+		Memory:            int64(c.memory) << 20,
+		Node:              c.node,
+		TrustedProxies:    c.proxies,
+		ProxyHeader:       relay.ProxyHeader(c.proxyHeader),
+		LoopbackUnlimited: c.loopbackUnlimited,
+		Metrics:           c.metrics,
+		Observe:           observe,
+		Logger:            log,
 	}
-	return withHeaders(mux)
+
+	if c.tls() {
+		cfg.Certificate = func(host string) (*tls.Certificate, error) { return c.certificate(host, time.Now()) }
+	}
+	if c.turnSecret != "" {
+		cfg.Secret = func() ([]byte, error) { return readSecret(c.turnSecret) }
+	}
+
+	if c.admission == string(admitTickets) {
+		key, err := operatorKey(c.state)
+		if err != nil {
+			return relay.Config{}, err
+		}
+		cfg.TicketKey = key.Public().(ed25519.PublicKey)
+	}
+
+	return cfg, nil
 }
 
-func (r *relay) metricsHandler() http.Handler {
-	mux := http.NewServeMux()
-	r.observe(mux)
-	return withHeaders(mux)
+// maxSecret is the largest size of a -turn-secret file, in bytes.
+const maxSecret = 4096
+
+// readSecret reads the secret that all relays of an operator share.
+func readSecret(path string) ([]byte, error) {
+	secret, err := identity.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read -turn-secret: %w; make one with head -c 32 /dev/urandom, "+
+			"and give it to each of your relays", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read -turn-secret: %w", err)
+	}
+	if len(secret) < turn.MinSecret || len(secret) > maxSecret {
+		return nil, fmt.Errorf("-turn-secret %s has %d bytes: want %d to %d random ones", path, len(secret),
+			turn.MinSecret, maxSecret)
+	}
+	return secret, nil
 }
 
-func (r *relay) observe(mux *http.ServeMux) {
-	mux.Handle("GET /metrics", r.newMetrics())
+// observe adds handlers for the metrics and the health of a relay.
+func observe(r *relay.Relay, mux *http.ServeMux) {
+	mux.Handle("GET /metrics", newMetrics(r))
 	mux.Handle("GET /healthz", obs.Healthz())
 	mux.Handle("GET /readyz", obs.Readyz(
-		obs.Check{Part: "signaling", Serve: func(context.Context) error { return r.signaling.Serving() }},
-		obs.Check{Part: "turn", Serve: r.turn.check},
+		obs.Check{Part: "signaling", Serve: r.CheckSignaling},
+		obs.Check{Part: "turn", Serve: r.CheckTURN},
 	))
 }
 
-func (r *relay) serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	s := &http.Server{
-		Handler: h, MaxHeaderBytes: 16 << 10,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug), // what strangers send is no error of ours
+// advise extends an error from relay.New with what to do about it.
+func (c *config) advise(err error) error {
+	if errors.Is(err, turn.ErrXDP) {
+		return fmt.Errorf("-turn-xdp %s: %w; everything works without -turn-xdp, but takes more of the processor",
+			c.turnXDP, err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	select {
-	case err := <-served:
+	var listening *relay.ListenError
+	if !errors.As(err, &listening) {
 		return err
-	case <-ctx.Done():
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := s.Shutdown(stopping); err != nil {
-		r.log.Debug("stop http", "err", err)
-		if err := s.Close(); err != nil {
-			r.log.Debug("close http", "err", err)
-		}
-	}
-	<-served
-	return nil
+
+	flags := map[string]string{"Listen": "-listen", "TURN": "-turn", "TURNTLS": "-turn-tls", "Metrics": "-metrics"}
+	return adviseListen(flags[listening.Field], listening)
 }
 
-func listen(name, addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, listenAdvice(name, addr, err)
-	}
-	return l, nil
-}
-
-// listenAdvice says what to do about an address that cannot be had.
-func listenAdvice(name, addr string, err error) error {
-	advice := "give another address with " + name
+// adviseListen extends an error from listening with what to do about it.
+func adviseListen(flag string, err *relay.ListenError) error {
+	advice := "give another address with " + flag
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		advice = "another program has this port: stop it, or give another one with " + name
+		advice = "another program has this port: stop it, or give another one with " + flag
 	case errors.Is(err, syscall.EACCES):
-		advice = "ports below 1024 want root or CAP_NET_BIND_SERVICE; or give another one with " + name
+		advice = "ports below 1024 need root or CAP_NET_BIND_SERVICE; or give another one with " + flag
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		advice = "this machine does not have that address: give one of its own with " + name
+		advice = "this machine does not have that address: give one of its own with " + flag
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		err = errno
-	}
-	return fmt.Errorf("listen on %s: %w: %s", addr, err, advice)
-}
 
-// derivedURL is the relay URL of a listener on an address of this machine.
-func (c *config) derivedURL(at net.Addr) string {
-	scheme, standard := "http", "80"
-	if c.tls() {
-		scheme, standard = "https", "443"
-	}
-	host, _, _ := net.SplitHostPort(c.listen) // validated
-	_, port, _ := net.SplitHostPort(at.String())
-	if port == standard {
-		return scheme + "://" + strings.ToLower(bracketed(host))
-	}
-	return scheme + "://" + net.JoinHostPort(strings.ToLower(host), port)
+	return fmt.Errorf("%w: %s", err, advice)
 }

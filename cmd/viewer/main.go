@@ -8,187 +8,101 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"slices"
-	"strings"
-	"syscall"
 
-	"github.com/peephole-cam/peephole/internal/obs"
-	"github.com/peephole-cam/peephole/portmap"
+	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/cmd/internal/hangup"
+	"github.com/peephole-cam/peephole/cmd/internal/terminal"
+	"github.com/peephole-cam/peephole/nat/portmap"
+	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/redact"
 	"github.com/peephole-cam/peephole/session"
-	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/viewer"
 )
 
-const usage = `viewer: watch the cameras you are paired with
+var help = cli.Help{
+	Name: "viewer",
+	Text: `viewer watch "front door" -o film.h264 -duration 1m
 
-  viewer [flags] pair URI|-                 pair with the camera that shows this code; - reads it from standard input
-  viewer [flags] list [-json]               the cameras you are paired with
-  viewer [flags] watch NAME [-frames N] [-duration D] [-o FILE.h264|-] [-relay-only] [-json]
-  viewer [flags] snapshot NAME -o FILE.jpg
-  viewer [flags] doctor [-relay URL] [-json] [-addresses]
-                                            test the way to the relay, and say what to change
-  viewer [flags] forget NAME                end the pairing on this device
+Watches the cameras you have paired with. It exits with 0 only if everything you
+asked for arrived.
 
-It exits with 0 only when what was asked for arrived whole.
+  viewer pair URI|-                 pair with the camera that shows this code
+  viewer list                       list your cameras
+  viewer watch NAME                 watch a camera; -o FILE saves the stream
+  viewer snapshot NAME -o FILE.jpg  take one picture
+  viewer doctor                     test the connection to the relay
+  viewer forget NAME                remove a camera from this device
 
-flags:
-`
+Each command has its own -h. These flags go before or after the command:
+`,
+	Common: []string{"state", "relay-cert", "no-portmap", "log-level", "version"},
+}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	ctx, _, stop := hangup.NotifyContext() // the viewer has no files to reload
+	stderr := printable.Writer(terminal.New(os.Stderr))
+	err := run(ctx, os.Args[1:], os.Stdin, terminal.New(os.Stdout), stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "viewer:", err)
+		fmt.Fprintln(stderr, "viewer:", redact.Text(err.Error()))
 		os.Exit(1)
 	}
 }
 
 // command is what every subcommand works with.
 type command struct {
-	viewer         *viewer.Viewer
-	tls            *tls.Config     // whom relays are trusted by; nil: the system's roots
-	ports          *portmap.Mapper // nil: no router is asked
+	flags          flags
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	// parse sets these once the command line has proved valid.
+	log    *slog.Logger
+	tls    *tls.Config     // which relays to trust; nil: those that the system's roots vouch for
+	ports  *portmap.Mapper // nil: ask no router
+	viewer *viewer.Viewer
+}
+
+var commands = map[string]func(*command, context.Context, []string) error{
+	"doctor":   (*command).doctor,
+	"forget":   (*command).forget,
+	"list":     (*command).list,
+	"pair":     (*command).pair,
+	"snapshot": (*command).snapshot,
+	"watch":    (*command).watch,
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	c := &command{
+		flags:  flags{state: cli.DefaultState("viewer")},
+		stdin:  stdin,
+		stdout: stdout,
+		stderr: stderr,
+	}
 	fs := flag.NewFlagSet("viewer", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { fmt.Fprint(stderr, usage); fs.PrintDefaults() }
-	state := fs.String("state", defaultState(), "`directory` of keys and paired cameras; made with mode 0700")
-	certificate := fs.String("relay-cert", "", "PEM `file` to trust for the relay instead of the system's roots (a self-signed relay)")
-	noPortMap := fs.Bool("no-portmap", false, "never ask the router here to open a port, by PCP, NAT-PMP or UPnP; else one is open while you watch")
-	var logFlags obs.LogFlags
-	logFlags.Register(fs)
-	if err := fs.Parse(args); err != nil {
+	c.flags.register(fs)
+	if err := help.Parse(fs, args, stdout); err != nil {
 		return err
 	}
-	commands := map[string]func(*command, context.Context, []string) error{
-		"pair": (*command).pair, "list": (*command).list, "watch": (*command).watch, "snapshot": (*command).snapshot, "forget": (*command).forget,
-		"doctor": (*command).doctor,
-	}
+
 	do := commands[fs.Arg(0)]
-	if do == nil {
-		fs.Usage()
-		return fmt.Errorf("unknown command %q", fs.Arg(0))
-	}
-	log, err := logFlags.Logger(stderr)
-	if err != nil {
-		return err
-	}
-	trust, err := signaling.TrustFile(*certificate)
-	if err != nil {
-		return err
-	}
-	if *state == "" {
-		return errors.New("no home directory to keep keys in: say -state DIR, before the command")
-	}
-	cfg := viewer.Config{State: *state, TLS: trust, Logger: log}
-	var ports *portmap.Mapper
-	if !*noPortMap {
-		ports = portmap.New(log)
-		cfg.PortMapper = ports
-	}
-	v, err := viewer.Open(cfg)
-	if v == nil {
-		return err
-	}
-	if err != nil {
-		log.Error("some cameras cannot be watched", "err", err)
-	}
-	return do(&command{v, trust, ports, stdin, stdout, stderr}, ctx, fs.Args()[1:])
-}
-
-// arguments parses a subcommand's flags, which may stand before or behind its one positional argument.
-func (c *command) arguments(fs *flag.FlagSet, args []string, what string) (string, error) {
-	fs.SetOutput(c.stderr)
-	var positional []string
-	for {
-		if len(args) > 0 && c.isID(args[0]) { // an id may begin with a dash
-			positional, args = append(positional, args[0]), args[1:]
-			continue
-		}
-		if err := fs.Parse(args); err != nil {
-			return "", err
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		positional = append(positional, fs.Arg(0))
-		args = fs.Args()[1:]
-	}
 	switch {
-	case what == "" && len(positional) == 0:
-		return "", nil
-	case len(positional) == 1 && what != "":
-		return positional[0], nil
-	case what == "":
-		return "", fmt.Errorf("%s takes no argument: see viewer -h", fs.Name())
+	case fs.NArg() == 0:
+		return errors.New("no command: see viewer -h")
+	case do == nil:
+		return fmt.Errorf("unknown command %q: see viewer -h", fs.Arg(0))
 	}
-	return "", fmt.Errorf("%s takes one argument, %s: see viewer -h", fs.Name(), what)
+	return do(c, ctx, fs.Args()[1:])
 }
 
-// isID says whether an argument is a paired camera's id.
-func (c *command) isID(argument string) bool {
-	return c.viewer != nil && slices.ContainsFunc(c.viewer.Cameras(), func(p viewer.Camera) bool { return p.ID == argument })
-}
-
-func (c *command) pair(ctx context.Context, args []string) error {
-	uri, err := c.arguments(flag.NewFlagSet("pair", flag.ContinueOnError), args, "URI")
-	if err != nil {
-		return err
-	}
-	if uri == "-" {
-		text, err := io.ReadAll(io.LimitReader(c.stdin, 4096))
-		if err != nil {
-			return fmt.Errorf("read code from standard input: %w", err)
-		}
-		uri = strings.TrimSpace(string(text))
-	}
-	if words := strings.Fields(uri); len(words) > 1 { // the whole line that a camera prints: pair NAME URI
-		uri = words[len(words)-1]
-	}
-	camera, err := c.viewer.Pair(ctx, uri)
-	if err != nil {
-		return fmt.Errorf("pair: %w", err)
-	}
-	_, err = fmt.Fprintf(c.stdout, "paired %s with camera %s\n", session.Printable(camera.Name), camera.ID)
-	return err
-}
-
-// told prints what a camera says about its picture.
-func (c *command) told(s session.Status) {
+// printStatus prints what a camera says about its picture.
+func (c *command) printStatus(s session.Status) {
 	if s.Text == "" {
 		s.Text = "the picture is back"
 	}
-	fmt.Fprintln(c.stderr, "camera:", session.Printable(s.Text))
-}
-
-func (c *command) forget(_ context.Context, args []string) error {
-	name, err := c.arguments(flag.NewFlagSet("forget", flag.ContinueOnError), args, "NAME")
-	if err != nil {
-		return err
-	}
-	if err := c.viewer.Forget(name); err != nil {
-		return err
-	}
-	fmt.Fprintf(c.stderr, "forgot %s on this device\n", name)
-	return nil
-}
-
-// defaultState is below the person's configuration directory; empty where there is none.
-func defaultState() string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "peephole", "viewer")
+	fmt.Fprintln(c.stderr, "camera:", printable.Text(s.Text))
 }

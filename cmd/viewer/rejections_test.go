@@ -8,27 +8,33 @@ import (
 	"github.com/peephole-cam/peephole/session"
 )
 
-func TestRejections(t *testing.T) {
+func TestRejectionsAreExplained(t *testing.T) {
+	const nothing = "nothing was shown: the relay delivered "
+	const advice = "; tell the relay's operator, or use another relay ("
+	once := session.Rejection{}.Text() + "\n"
+	noAnswer := session.ErrNoAnswer
 	for _, tt := range []struct {
-		name        string
-		n, shown    int
-		err         error
-		said, ended string
+		name     string
+		n, shown int
+		err      error
+		said     string
+		want     string
 	}{
-		{"an honest relay", 0, 0, session.ErrNoAnswer, "", session.ErrNoAnswer.Error()},
-		{"one", 1, 0, session.ErrNoAnswer, session.Rejection{}.Text() + "\n",
-			"nothing was shown: the relay delivered 1 thing that is not from your camera; tell the relay's operator, or use another relay (" + session.ErrNoAnswer.Error() + ")"},
-		{"many", 7, 0, errIncomplete, session.Rejection{}.Text() + "\n",
-			"nothing was shown: the relay delivered 7 things that are not from your camera; tell the relay's operator, or use another relay (" + errIncomplete.Error() + ")"},
-		{"among a picture", 7, 3, errIncomplete, session.Rejection{}.Text() + "\n", errIncomplete.Error()},
+		{"an honest relay", 0, 0, noAnswer, "", noAnswer.Error()},
+		{"one", 1, 0, noAnswer, once,
+			nothing + "1 thing that is not from your camera" + advice + noAnswer.Error() + ")"},
+		{"many", 7, 0, errIncomplete, once,
+			nothing + "7 things that are not from your camera" + advice + errIncomplete.Error() + ")"},
+		{"among a picture", 7, 3, errIncomplete, once, errIncomplete.Error()},
 	} {
 		var said bytes.Buffer
 		r := &rejections{stderr: &said}
 		for range tt.n {
-			r.add(session.Rejection{})
+			r.count(session.Rejection{})
 		}
-		if err := r.explain(tt.err, tt.shown); err.Error() != tt.ended || !errors.Is(err, tt.err) {
-			t.Errorf("%s: %q, want %q", tt.name, err, tt.ended)
+
+		if err := r.explain(tt.err, tt.shown); err.Error() != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %q, want %q", tt.name, err, tt.want)
 		}
 		if r.explain(nil, tt.shown) != nil {
 			t.Errorf("%s: success is an error", tt.name)

@@ -11,7 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/label"
 )
 
-// Direction is which end a mailbox leads to.
+// Direction says which end a mailbox leads to.
 type Direction uint8
 
 // The two directions.
@@ -20,7 +20,7 @@ const (
 	ToViewer Direction = 2
 )
 
-// To is the direction towards a role.
+// To returns the direction towards a role.
 func To(r identity.Role) Direction { return Direction(r) }
 
 // SessionID names one session, 16 random bytes.
@@ -34,8 +34,8 @@ const (
 	pairingScope scope = 3
 )
 
-// Mailbox is a place where one end leaves messages for the other: the read key opens it, the write key posts to it,
-// and its name is a hash of both.
+// Mailbox is where one end leaves messages for the other: the read key opens it, the write key posts to it, and its
+// name is a hash of both.
 type Mailbox struct {
 	Read, Write ed25519.PrivateKey
 	Name        [32]byte
@@ -46,7 +46,7 @@ type Mailbox struct {
 	session   SessionID // of a session's mailbox
 }
 
-// carries says whether a message of type t and session id travels through m (the table of section 4).
+// carries reports whether a message of type t and session id travels through m (the table of section 4).
 func (m Mailbox) carries(t Type, id SessionID) bool {
 	switch t {
 	case TypeWelcome:
@@ -59,10 +59,10 @@ func (m Mailbox) carries(t Type, id SessionID) bool {
 	return false
 }
 
-// LogValue implements slog.LogValuer; it says nothing of the keys, nor of the name that could link a log to a pair.
+// LogValue implements slog.LogValuer; it reveals neither the keys nor the name, which could link a log to a pair.
 func (Mailbox) LogValue() slog.Value { return slog.StringValue(redactedMailbox) }
 
-// Format implements fmt.Formatter for every verb; it says nothing of the keys.
+// Format implements fmt.Formatter for every verb; it does not reveal the keys.
 func (Mailbox) Format(f fmt.State, _ rune) { fmt.Fprint(f, redactedMailbox) }
 
 const redactedMailbox = "mailbox(redacted)"
@@ -75,21 +75,22 @@ func deriveMailbox(secret []byte, s scope, d Direction, rest []byte) Mailbox {
 		direction: d,
 		scope:     s,
 	}
+
 	m.Name = label.Hash(label.MailboxName, m.Read.Public().(ed25519.PublicKey), m.Write.Public().(ed25519.PublicKey))
 	return m
 }
 
-// Rendezvous is a mailbox of a pairing: to the displayer (1) or to the scanner (2). r is the rendezvous secret.
+// Rendezvous returns a mailbox of a pairing: to the displayer (1) or to the scanner (2). r is the rendezvous secret.
 func Rendezvous(r []byte, d Direction) Mailbox { return deriveMailbox(r, pairingScope, d, nil) }
 
-// Mailbox is the pair's mailbox of a day.
+// Mailbox returns the pair's mailbox of a day.
 func (p *Pair) Mailbox(d Direction, day uint32) Mailbox {
 	m := deriveMailbox(p.MailboxSecret[:], pairScope, d, binary.BigEndian.AppendUint32(nil, day))
 	m.epoch = day
 	return m
 }
 
-// SessionMailbox is a mailbox of one session.
+// SessionMailbox returns a mailbox of one session.
 func (p *Pair) SessionMailbox(d Direction, id SessionID) Mailbox {
 	m := deriveMailbox(p.MailboxSecret[:], sessionScope, d, id[:])
 	m.session = id
@@ -98,8 +99,8 @@ func (p *Pair) SessionMailbox(d Direction, id SessionID) Mailbox {
 
 const daySeconds = 24 * 60 * 60
 
-// Day is the pair's day at t. Each pair's day turns at a time of its own, so that not all mailboxes roll over at once.
-// A time before 1970 counts as 1970.
+// Day returns the pair's day at t. Each pair's day begins at a time of its own, so that not all mailboxes change at
+// once. A time before 1970 counts as 1970.
 func (p *Pair) Day(t time.Time) uint32 {
 	offset := binary.BigEndian.Uint32(label.KDF(nil, p.MailboxSecret[:], label.MailboxDayOffset, nil, 4)) % daySeconds
 	return uint32((max(0, t.Unix()) + int64(offset)) / daySeconds)

@@ -7,34 +7,31 @@ import (
 	"log/slog"
 )
 
-// Secret is 256 secret bits. It has no printable form; Equal compares it in constant time.
+// Secret is 256 secret bits. It has no printable form. Compare it with Equal, which takes constant time.
 type Secret [32]byte
 
 const redacted = "secret(redacted)"
 
-// LogValue implements slog.LogValuer; it says nothing of the secret.
+// LogValue implements slog.LogValuer; it does not reveal the secret.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Format implements fmt.Formatter for every verb; it says nothing of the secret.
+// Format implements fmt.Formatter for every verb; it does not reveal the secret.
 func (Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
 
-// MarshalJSON refuses: a secret goes into a file by Encode and no other way.
+// MarshalJSON returns an error: only Encode writes a secret to a file.
 func (Secret) MarshalJSON() ([]byte, error) { return nil, fmt.Errorf("encode secret: use Encode") }
 
 // Equal compares in constant time.
 func (s Secret) Equal(o Secret) bool { return subtle.ConstantTimeCompare(s[:], o[:]) == 1 }
 
-// Encode is the secret's base64url, for a private file.
+// Encode returns the secret in base64url, for a private file.
 func (s Secret) Encode() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 
 // DecodeSecret reads what Encode wrote.
 func DecodeSecret(text string) (Secret, error) {
+	b, _ := base64.RawURLEncoding.DecodeString(text)
 	var s Secret
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != len(s) {
-		return s, fmt.Errorf("decode secret: not 32 bytes of base64url")
-	}
-	if copy(s[:], b); s.Encode() != text { // line breaks, which base64 skips
+	if copy(s[:], b); s.Encode() != text { // also where it did not decode, or is of another length
 		return Secret{}, fmt.Errorf("decode secret: not 32 bytes of base64url")
 	}
 	return s, nil

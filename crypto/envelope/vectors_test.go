@@ -106,11 +106,12 @@ type refusedCases struct {
 	Mailbox mailboxVector `json:"mailbox"`
 	Now     int64         `json:"now_ms"`
 	Wire    hexBytes      `json:"wire"`
-	Error   string        `json:"error"` // "not for us", "version", "expired", "size" or "type"
+	Error   string        `json:"error"` // "not for us", "version", "expired", "life", "size" or "type"
 }
 
 var refusals = map[string]error{
-	"not for us": ErrNotForUs, "version": ErrVersion, "expired": ErrExpired, "size": ErrSize, "type": ErrType,
+	"not for us": ErrNotForUs, "version": ErrVersion, "expired": ErrExpired, "life": ErrLife, "size": ErrSize,
+	"type": ErrType,
 }
 
 func TestVectors(t *testing.T) {
@@ -154,6 +155,7 @@ func checkVectors(t *testing.T, v vectors) {
 		cases[c.Name] = c
 		t.Run(c.Name, func(t *testing.T) { checkVector(t, c) })
 	}
+
 	for _, c := range v.Refused {
 		t.Run("refused/"+c.Name, func(t *testing.T) { checkRefused(t, c, cases) })
 	}
@@ -173,6 +175,7 @@ func checkVector(t *testing.T, c vector) {
 		equal(t, "bundle", d.private(t).Bundle().Bytes(), d.Bundle)
 		equal(t, "fingerprint", fingerprint[:], d.Fingerprint)
 	}
+
 	box := c.Mailbox.derive(p)
 	equal(t, "read seed", box.Read.Seed(), c.Mailbox.ReadSeed)
 	equal(t, "read public", box.Read.Public().(ed25519.PublicKey), c.Mailbox.ReadPublic)
@@ -186,14 +189,15 @@ func checkVector(t *testing.T, c vector) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	equal(t, "export", export, c.Export)
 	equal(t, "key and nonce", append(key, nonce...), c.KeyNonce)
 	inner, err := c.message().pad()
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "plaintext", inner, c.Plaintext)
 
+	equal(t, "plaintext", inner, c.Plaintext)
 	o, err := p.Open(box, c.Wire, time.UnixMilli(c.Now))
 	if err != nil {
 		t.Fatal(err)
@@ -201,22 +205,26 @@ func checkVector(t *testing.T, c vector) {
 	equal(t, "body", o.Body, c.Message.Body)
 	o.Body, o.Message.Body = nil, nil
 	want := c.message()
-	if o.Session != want.Session || o.Seq != want.Seq || o.Type != want.Type || !o.Sent.Equal(want.Sent) || !o.Expiry.Equal(want.Expiry) {
+	if o.Session != want.Session || o.Seq != want.Seq || o.Type != want.Type || !o.Sent.Equal(want.Sent) ||
+		!o.Expiry.Equal(want.Expiry) {
 		t.Errorf("message %+v, want %+v", o.Message, want)
 	}
+
 	equal(t, "session export", o.SessionExport[:], c.SessionExport)
 	equal(t, "replay mark", o.ReplayMark[:], c.ReplayMark)
 }
 
 // inside repeats what Open derives, to compare each step.
 func (p *Pair) inside(wire, context []byte) (export, key, nonce []byte, err error) {
-	r, err := hpke.NewRecipient(wire[9:headerSize], p.Self.KEM(), hpke.HKDFSHA256(), hpke.ExportOnly(), label.Envelope.Info(context))
+	r, err := hpke.NewRecipient(wire[9:headerSize], p.Self.KEM(), hpke.HKDFSHA256(), hpke.ExportOnly(),
+		label.Envelope.Info(context))
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if export, err = r.Export("peephole v1 envelope key", 32); err != nil {
 		return nil, nil, nil, err
 	}
+
 	key, nonce, _, err = p.keys(r, context)
 	return export, key, nonce, err
 }
@@ -255,11 +263,18 @@ func (c vector) pair(t *testing.T, r identity.Role) *Pair {
 	if r == identity.Viewer {
 		self, peer = c.Viewer, c.Camera
 	}
+
 	bundle, err := identity.ParseBundle(peer.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Pair{Self: self.private(t), Role: r, Peer: bundle, Secret: Secret(c.PairSecret), MailboxSecret: Secret(c.MailboxSecret)}
+	return &Pair{
+		Self:          self.private(t),
+		Role:          r,
+		Peer:          bundle,
+		Secret:        Secret(c.PairSecret),
+		MailboxSecret: Secret(c.MailboxSecret),
+	}
 }
 
 func (m mailboxVector) derive(p *Pair) Mailbox {
@@ -275,7 +290,11 @@ func (m mailboxVector) derive(p *Pair) Mailbox {
 func (c vector) message() Message {
 	m := c.Message
 	return Message{
-		Session: SessionID(m.SessionID), Seq: binary.BigEndian.Uint64(m.Seq), Type: Type(m.Type),
-		Sent: time.UnixMilli(m.Sent), Expiry: time.UnixMilli(m.Expiry), Body: m.Body,
+		Session: SessionID(m.SessionID),
+		Seq:     binary.BigEndian.Uint64(m.Seq),
+		Type:    Type(m.Type),
+		Sent:    time.UnixMilli(m.Sent),
+		Expiry:  time.UnixMilli(m.Expiry),
+		Body:    m.Body,
 	}
 }

@@ -17,14 +17,15 @@ const (
 )
 
 var (
-	// ErrKeyFile is returned for a key file that is torn or is no key file.
-	ErrKeyFile = errors.New("damaged key file, or none of Peephole's: restore it from a backup, or move it away to start as a new device")
+	// ErrKeyFile is returned for a damaged key file, or for one that is no key file.
+	ErrKeyFile = errors.New("damaged key file, or none of Peephole's: restore it from a backup, or move it away " +
+		"to start as a new device")
 	// ErrKeyFileNewer is returned for a key file of a version this program does not know.
 	ErrKeyFileNewer = errors.New("key file of a newer version: update this program")
 )
 
-// LoadOrCreate reads the identity kept in dir, or makes one there. It never replaces a file that is there, be it damaged or
-// written by another process at the same moment.
+// LoadOrCreate reads the identity in dir, or makes one. It never replaces an existing file, even if that is damaged, or
+// was written by another process at the same moment.
 func LoadOrCreate(dir string) (*Private, error) {
 	p, err := Load(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -33,18 +34,18 @@ func LoadOrCreate(dir string) (*Private, error) {
 	if p, err = Generate(); err != nil {
 		return nil, err
 	}
-	text := filePrefix + fileVersion + " " + base64.RawURLEncoding.EncodeToString(p.seeds[:]) + "\n"
-	err = createFile(filepath.Join(dir, fileName), []byte(text))
-	if errors.Is(err, fs.ErrExist) {
+
+	switch err := createFile(filepath.Join(dir, fileName), []byte(spell(p.seeds))); {
+	case err == nil:
+		return p, nil
+	case errors.Is(err, fs.ErrExist):
 		return Load(dir)
-	}
-	if err != nil {
+	default:
 		return nil, fmt.Errorf("write key file: %w", err)
 	}
-	return p, nil
 }
 
-// Load reads the identity kept in dir. A missing file is fs.ErrNotExist.
+// Load reads the identity in dir. If there is none, the error is fs.ErrNotExist.
 func Load(dir string) (*Private, error) {
 	path := filepath.Join(dir, fileName)
 	text, err := ReadFile(path)
@@ -59,23 +60,20 @@ func Load(dir string) (*Private, error) {
 }
 
 func parseFile(text string) (seeds [64]byte, err error) {
-	rest, ok := strings.CutPrefix(text, filePrefix)
-	if !ok {
-		return seeds, ErrKeyFile
-	}
-	version, encoded, ok := strings.Cut(rest, " ")
-	if n, err := strconv.ParseUint(version, 10, 16); !ok || err != nil {
-		return seeds, ErrKeyFile
-	} else if n > 1 {
+	rest, ours := strings.CutPrefix(text, filePrefix)
+	version, encoded, _ := strings.Cut(rest, " ")
+	if n, err := strconv.Atoi(version); ours && err == nil && n > 1 {
 		return seeds, ErrKeyFileNewer
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || len(raw) != len(seeds) {
-		return seeds, ErrKeyFile
-	}
-	copy(seeds[:], raw)
-	if text != filePrefix+fileVersion+" "+base64.RawURLEncoding.EncodeToString(raw)+"\n" { // cut short, or spelled otherwise
+
+	raw, _ := base64.RawURLEncoding.DecodeString(encoded)
+	if copy(seeds[:], raw); text != spell(seeds) { // foreign, truncated, or spelled another way
 		return [64]byte{}, ErrKeyFile
 	}
 	return seeds, nil
+}
+
+// spell returns the content of a key file.
+func spell(seeds [64]byte) string {
+	return filePrefix + fileVersion + " " + base64.RawURLEncoding.EncodeToString(seeds[:]) + "\n"
 }

@@ -21,22 +21,38 @@ func TestLoadOrCreate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]fs.FileMode{dir: 0o700, filepath.Join(dir, fileName): 0o600} {
+
+	for path, want := range map[string]fs.FileMode{filepath.Dir(dir): 0o700, dir: 0o700,
+		filepath.Join(dir, fileName): 0o600} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
 	}
+
 	for _, load := range []func(string) (*Private, error){Load, LoadOrCreate} {
 		if again, err := load(dir); err != nil || again.seeds != p.seeds {
 			t.Errorf("the identity changed: %v", err)
 		}
 	}
+
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
 
-// TestCreateOnce starts many at once: all must come to have the identity that stays.
+// TestDeviceThatCannotKeepItsKeyHasNone: with a new key at each start it would be another device each time, paired with
+// nobody.
+func TestDeviceThatCannotKeepItsKeyHasNone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "gone"), dir); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := LoadOrCreate(dir); p != nil || err == nil {
+		t.Errorf("an identity in a directory that is not there: %v", err)
+	}
+}
+
+// TestCreateOnce starts many at once: all must end up with the identity on disk.
 func TestCreateOnce(t *testing.T) {
 	dir := t.TempDir()
 	var made [8]*Private
@@ -49,6 +65,7 @@ func TestCreateOnce(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	kept, err := Load(dir)
 	if err != nil {
@@ -81,9 +98,13 @@ func TestBadKeyFile(t *testing.T) {
 		"version 0":             {strings.Replace(whole, "-1 ", "-0 ", 1), 0o600, ErrKeyFile},
 		"version x":             {strings.Replace(whole, "-1 ", "-x ", 1), 0o600, ErrKeyFile},
 		"version 01":            {strings.Replace(whole, "-1 ", "-01 ", 1), 0o600, ErrKeyFile},
+		"version 1g":            {strings.Replace(whole, "-1 ", "-1g ", 1), 0o600, ErrKeyFile},
+		"another file's newer":  {strings.Replace(whole, filePrefix+"1", "2", 1), 0o600, ErrKeyFile},
+		"no key":                {filePrefix + "1 \n", 0o600, ErrKeyFile},
 		"newer":                 {strings.Replace(whole, "-1 ", "-2 ", 1), 0o600, ErrKeyFileNewer},
 		"readable by the group": {whole, 0o640, ErrFileMode},
 		"readable by all":       {whole, 0o604, ErrFileMode},
+		"executable by all":     {whole, 0o601, ErrFileMode},
 		"huge":                  {whole + strings.Repeat("A", maxFile), 0o600, ErrFileSize},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,22 +115,42 @@ func TestBadKeyFile(t *testing.T) {
 			if err := os.Chmod(path, row.mode); err != nil {
 				t.Fatal(err)
 			}
+
 			for _, load := range []func(string) (*Private, error){Load, LoadOrCreate} {
 				if _, err := load(filepath.Dir(path)); !errors.Is(err, row.want) {
 					t.Errorf("%v, want %v", err, row.want)
 				}
 			}
+
 			if b, err := os.ReadFile(path); err != nil || string(b) != row.text {
 				t.Errorf("the file was replaced: %v", err)
 			}
 		})
 	}
+
 	if _, err := parseFile(whole); err != nil {
 		t.Errorf("the whole file: %v", err)
 	}
 }
 
-// TestWriteFileKeepsTheOld: what cannot be written leaves the old file and no other.
+// TestPrivateFileHasOneMebibyteAtMost also reads a file that its owner may execute.
+func TestPrivateFileHasOneMebibyteAtMost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	for size, want := range map[int]error{0: nil, 1 << 20: nil, 1<<20 + 1: ErrFileSize, 1 << 21: ErrFileSize} {
+		if err := WriteFile(path, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+
+		if b, err := ReadFile(path); !errors.Is(err, want) || err == nil && len(b) != size {
+			t.Errorf("%d bytes: read %d, %v", size, len(b), err)
+		}
+	}
+}
+
+// TestWriteFileKeepsTheOld: a failed write leaves the old file and no other.
 func TestWriteFileKeepsTheOld(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
@@ -120,18 +161,25 @@ func TestWriteFileKeepsTheOld(t *testing.T) {
 	if err := writeFile(path, []byte("new"), func(string, string) error { return full }); !errors.Is(err, full) {
 		t.Errorf("%v", err)
 	}
+
 	if err := createFile(path, []byte("new")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("create over a file: %v", err)
 	}
 	if b, err := ReadFile(path); err != nil || string(b) != "old" {
 		t.Errorf("%q, %v", b, err)
 	}
+
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	if err := WriteFile(filepath.Join(path, "below"), nil); err == nil {
-		t.Error("wrote below a file")
+	for _, impossible := range []string{
+		filepath.Join(path, "below"), filepath.Join(path, "far", "below"), filepath.Join(dir, strings.Repeat("n", 250)),
+	} {
+		if err := WriteFile(impossible, nil); err == nil {
+			t.Errorf("wrote %s", impossible)
+		}
 	}
+
 	if err := RemoveFile(path); err != nil {
 		t.Fatal(err)
 	}

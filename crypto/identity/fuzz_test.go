@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzParseBundle reads a true bundle with a byte changed, cut short or lengthened, or anything else: what is read is written the same,
-// and is another device's if it differs.
+// FuzzParseBundle reads genuine bundles with a byte changed, truncated or extended, and anything else. What it reads is
+// written the same way, and belongs to another device if it differs.
 func FuzzParseBundle(f *testing.F) {
 	p, err := FromSeeds([32]byte{1}, [32]byte{2})
 	if err != nil {
@@ -22,6 +22,7 @@ func FuzzParseBundle(f *testing.F) {
 	f.Add(uint16(1), uint16(0), byte(1), []byte{})
 	f.Add(uint16(0), uint16(1), byte(0), []byte{})
 	f.Add(uint16(0), uint16(0), byte(0), []byte{0})
+
 	f.Fuzz(func(t *testing.T, at, cut uint16, xor byte, tail []byte) {
 		b := bytes.Clone(whole)
 		b[int(at)%len(b)] ^= xor
@@ -33,8 +34,9 @@ func FuzzParseBundle(f *testing.F) {
 			}
 			return
 		}
+
 		if !bytes.Equal(bundle.Bytes(), b) {
-			t.Error("a bundle of two spellings")
+			t.Error("a bundle has two spellings")
 		}
 		if same := bundle.Fingerprint() == p.Bundle().Fingerprint(); same != bytes.Equal(b, whole) {
 			t.Errorf("one fingerprint for two bundles: %t", same)
@@ -51,12 +53,13 @@ func FuzzParseFile(f *testing.F) {
 		seeds, err := parseFile(text)
 		if err != nil {
 			if !errors.Is(err, ErrKeyFile) && !errors.Is(err, ErrKeyFileNewer) || seeds != [64]byte{} {
-				t.Errorf("%v, and it gives a key", err)
+				t.Errorf("%v, and a key is returned", err)
 			}
 			return
 		}
+
 		if text != filePrefix+"1 "+base64.RawURLEncoding.EncodeToString(seeds[:])+"\n" {
-			t.Error("a key file of two spellings")
+			t.Error("a key file has two spellings")
 		}
 	})
 }

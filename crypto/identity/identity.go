@@ -1,23 +1,26 @@
 // Package identity is a device's long-term keys: an Ed25519 signing key and an X-Wing KEM key, their public bundle,
 // its fingerprint, and the file that keeps them (doc/protocol.md, section 2).
 //
-// It promises that a private key has no printable form and that a key file which cannot be read whole is never
-// replaced. It must never log or transmit a private key.
+// It promises that a private key has no printable form, and that a damaged key file is never replaced. It must never
+// log or transmit a private key.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package identity
 
 import (
 	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/rand"
-	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/peephole-cam/peephole/crypto/label"
 )
 
-// Role is which end of a pair a device is.
+// Role says which end of a pair a device is.
 type Role uint8
 
 // The two roles.
@@ -36,7 +39,7 @@ func (r Role) String() string {
 	return fmt.Sprintf("role(%d)", uint8(r))
 }
 
-// Other is the opposite role.
+// Other returns the opposite role.
 func (r Role) Other() Role {
 	if r == Camera {
 		return Viewer
@@ -44,16 +47,16 @@ func (r Role) Other() Role {
 	return Camera
 }
 
-// Valid says whether r is one of the two.
+// Valid reports whether r is one of the two roles.
 func (r Role) Valid() bool { return r == Camera || r == Viewer }
 
-// Fingerprint names a device: the labelled SHA-256 of its bundle.
+// Fingerprint identifies a device: the labelled SHA-256 of its bundle.
 type Fingerprint [32]byte
 
-func (f Fingerprint) String() string { return base64.RawURLEncoding.EncodeToString(f[:]) }
-
-// Short is the fingerprint's first 8 bytes in base64url, for file names and people.
-func (f Fingerprint) Short() string { return base64.RawURLEncoding.EncodeToString(f[:8]) }
+// String returns the whole fingerprint in lower-case hexadecimal, for people, file names and logs. No part of it
+// identifies a device, since anybody can make another device with the same part. No secret is spelled like this, so
+// redaction leaves fingerprints alone.
+func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 
 const (
 	// BundleSize is the size of an identity bundle in bytes.
@@ -62,7 +65,7 @@ const (
 	kemPublicSize = 1216
 )
 
-// ErrBundle is returned for bytes that are no identity bundle of version 1.
+// ErrBundle is returned for bytes that are not an identity bundle of version 1.
 var ErrBundle = errors.New("not an identity bundle of version 1")
 
 // Bundle is a device's public keys.
@@ -83,22 +86,22 @@ func ParseBundle(b []byte) (Bundle, error) {
 	return Bundle{signing: ed25519.PublicKey(append([]byte(nil), b[1:1+ed25519.PublicKeySize]...)), kem: kem}, nil
 }
 
-// Bytes is the bundle as it travels.
+// Bytes returns the bundle as it travels.
 func (b Bundle) Bytes() []byte {
 	out := append([]byte{bundleVersion}, b.signing...)
 	return append(out, b.kem.Bytes()...)
 }
 
-// IsZero says whether b was never parsed.
+// IsZero reports whether b was never parsed.
 func (b Bundle) IsZero() bool { return b.kem == nil }
 
-// Fingerprint names the device.
+// Fingerprint returns the device's fingerprint.
 func (b Bundle) Fingerprint() Fingerprint { return label.Hash(label.IdentityBundle, b.Bytes()) }
 
-// KEM is the public key to seal to.
+// KEM returns the public key to seal to.
 func (b Bundle) KEM() hpke.PublicKey { return b.kem }
 
-// Verify says whether sig is the device's signature of msg under l.
+// Verify reports whether sig is the device's signature of msg under l.
 func (b Bundle) Verify(l label.Label, msg, sig []byte) bool {
 	return label.Verify(b.signing, l, msg, sig)
 }
@@ -119,10 +122,7 @@ func Generate() (*Private, error) {
 
 // FromSeeds rebuilds an identity from its two seeds: Ed25519 (RFC 8032) and X-Wing, 32 bytes each.
 func FromSeeds(signing, kem [32]byte) (*Private, error) {
-	var seeds [64]byte
-	copy(seeds[:32], signing[:])
-	copy(seeds[32:], kem[:])
-	return fromSeeds(seeds)
+	return fromSeeds([64]byte(slices.Concat(signing[:], kem[:])))
 }
 
 func fromSeeds(seeds [64]byte) (*Private, error) {
@@ -133,7 +133,7 @@ func fromSeeds(seeds [64]byte) (*Private, error) {
 	return &Private{seeds: seeds, signing: ed25519.NewKeyFromSeed(seeds[:32]), kem: kem}, nil
 }
 
-// Bundle is the public half.
+// Bundle returns the public keys.
 func (p *Private) Bundle() Bundle {
 	return Bundle{signing: p.signing.Public().(ed25519.PublicKey), kem: p.kem.PublicKey()}
 }
@@ -141,13 +141,13 @@ func (p *Private) Bundle() Bundle {
 // Sign signs msg under l.
 func (p *Private) Sign(l label.Label, msg []byte) []byte { return label.Sign(p.signing, l, msg) }
 
-// KEM is the private key that opens what is sealed to the bundle.
+// KEM returns the private key that opens what is sealed to the bundle.
 func (p *Private) KEM() hpke.PrivateKey { return p.kem }
 
 const redacted = "identity(redacted)"
 
-// LogValue implements slog.LogValuer; it says nothing of the key.
+// LogValue implements slog.LogValuer; it does not reveal the key.
 func (Private) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Format implements fmt.Formatter for every verb; it says nothing of the key.
+// Format implements fmt.Formatter for every verb; it does not reveal the key.
 func (Private) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }

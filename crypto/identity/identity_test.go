@@ -31,18 +31,23 @@ func TestBundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got.Bytes(), b.Bytes()) || got.Fingerprint() != b.Fingerprint() || got.IsZero() || !(Bundle{}).IsZero() {
+
+	if !bytes.Equal(got.Bytes(), b.Bytes()) || got.Fingerprint() != b.Fingerprint() || got.IsZero() ||
+		!(Bundle{}).IsZero() {
 		t.Error("the bundle did not come back")
 	}
 	if want := label.Hash(label.IdentityBundle, b.Bytes()); b.Fingerprint() != want {
 		t.Errorf("fingerprint %s", b.Fingerprint())
 	}
+
 	if b.Fingerprint() == generate(t).Bundle().Fingerprint() {
-		t.Error("two devices of one fingerprint")
+		t.Error("two devices have one fingerprint")
 	}
-	if text := b.Fingerprint().String(); len(text) != 43 || !strings.HasPrefix(text, b.Fingerprint().Short()[:10]) {
-		t.Errorf("fingerprint %s, short %s", text, b.Fingerprint().Short())
+	whole := b.Fingerprint()
+	if text, err := hex.DecodeString(whole.String()); err != nil || !bytes.Equal(text, whole[:]) {
+		t.Errorf("fingerprint %x is spelled %s", whole[:], whole)
 	}
+
 	sig := p.Sign(label.Ticket, []byte("text"))
 	if !got.Verify(label.Ticket, []byte("text"), sig) || got.Verify(label.MailboxOpen, []byte("text"), sig) {
 		t.Error("signature")
@@ -87,6 +92,7 @@ func TestXWing(t *testing.T) {
 			Value   hexBytes `json:"exported_value"`
 		}
 	}
+
 	if err := json.Unmarshal(text, &vectors); err != nil || len(vectors) != 2 {
 		t.Fatalf("%d vectors: %v", len(vectors), err)
 	}
@@ -98,24 +104,28 @@ func TestXWing(t *testing.T) {
 		if !bytes.Equal(p.Bundle().KEM().Bytes(), v.PkRm) {
 			t.Error("public key differs")
 		}
+
 		kdf, err1 := hpke.NewKDF(v.KDF)
 		aead, err2 := hpke.NewAEAD(v.AEAD)
 		r, err3 := hpke.NewRecipient(v.Enc, p.KEM(), kdf, aead, v.Info)
 		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatal(err)
 		}
+
 		for i, e := range v.Encryptions {
 			if got, err := r.Open(e.AAD, e.CT); err != nil || !bytes.Equal(got, e.PT) {
 				t.Errorf("encryption %d: %x, %v", i, got, err)
 			}
 		}
+
 		for i, e := range v.Exports {
 			if got, err := r.Export(string(e.Context), e.L); err != nil || !bytes.Equal(got, e.Value) {
 				t.Errorf("export %d: %x, %v", i, got, err)
 			}
 		}
+
 		if len(v.Encryptions) == 0 || len(v.Exports) == 0 {
-			t.Error("nothing to open")
+			t.Error("a vector without encryptions or exports")
 		}
 	}
 }
@@ -128,7 +138,7 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// TestNoPrintableForm looks for the key in whatever fmt, slog and JSON make of it.
+// TestNoPrintableForm looks for the key in everything that fmt, slog and JSON make of it.
 func TestNoPrintableForm(t *testing.T) {
 	p := generate(t)
 	var log bytes.Buffer
@@ -138,24 +148,37 @@ func TestNoPrintableForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	text := log.String() + string(b)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%q", "%d"} {
-		text += fmt.Sprintf(verb, p) + fmt.Sprintf(verb, *p) + fmt.Sprintf(verb, struct{ P *Private }{p}) + fmt.Sprintf(verb, []any{*p})
+		text += fmt.Sprintf(verb, p) + fmt.Sprintf(verb, *p) + fmt.Sprintf(verb, struct{ P *Private }{p}) +
+			fmt.Sprintf(verb, []any{*p})
 	}
+
 	text = strings.ToLower(text)
 	seed := p.seeds[:4]
-	for _, form := range []string{hex.EncodeToString(seed), fmt.Sprint(seed)[1:], strings.Join(strings.Fields(fmt.Sprintf("% #x", seed)), ", ")} {
+	for _, form := range []string{hex.EncodeToString(seed), fmt.Sprint(seed)[1:],
+		strings.Join(strings.Fields(fmt.Sprintf("% #x", seed)), ", ")} {
 		if strings.Contains(text, strings.TrimSuffix(form, "]")) {
 			t.Errorf("the key was printed: %s", form)
 		}
 	}
+
 	if !strings.Contains(text, redacted) {
 		t.Error("not redacted")
 	}
 }
 
+// TestRolesHaveTheirNumbers: existing codes, envelopes and mailboxes contain them.
+func TestRolesHaveTheirNumbers(t *testing.T) {
+	if Camera != 1 || Viewer != 2 {
+		t.Errorf("a camera is %d and a viewer %d, want 1 and 2", uint8(Camera), uint8(Viewer))
+	}
+}
+
 func TestRole(t *testing.T) {
-	if Camera.Other() != Viewer || Viewer.Other() != Camera || !Camera.Valid() || !Viewer.Valid() || Role(0).Valid() || Role(3).Valid() {
+	if Camera.Other() != Viewer || Viewer.Other() != Camera || !Camera.Valid() || !Viewer.Valid() || Role(0).Valid() ||
+		Role(3).Valid() {
 		t.Error("roles")
 	}
 	if got := fmt.Sprint(Camera, Viewer, Role(7)); got != "camera viewer role(7)" {

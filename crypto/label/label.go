@@ -1,6 +1,8 @@
-// Package label is the one place of Peephole's key derivations and their versioned labels
-// (doc/protocol.md, section 1): HKDF-SHA256, SHA-256, HMAC-SHA256, Ed25519 and AES-256-GCM, each use under a label
-// of its own, so that nothing made for one purpose is ever good for another. There are no options.
+// Package label holds all of Peephole's key derivations and their versioned labels (doc/protocol.md, section 1):
+// HKDF-SHA256, SHA-256, HMAC-SHA256, Ed25519 and AES-256-GCM. Each use has a label of its own, so that nothing made for
+// one purpose is valid for another. There are no options.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package label
 
 import (
@@ -19,10 +21,10 @@ const Prefix = "peephole v1 "
 // Label names one use of a secret, a hash or a signing key.
 type Label string
 
-// Every label there is. No two uses of one key share one.
+// All labels. No two uses of one key share a label.
 const (
 	IdentityBundle     Label = "identity bundle"      // Hash: a device's fingerprint
-	QRChecksum         Label = "qr checksum"          // Hash: tells a torn code from a foreign one
+	QRChecksum         Label = "qr checksum"          // Hash: tells a damaged code from a foreign one
 	PairingRendezvous  Label = "pairing rendezvous"   // KDF: the secret of the pairing mailboxes
 	PairingBundle      Label = "pairing bundle"       // KDF: key and nonce for the one bundle message
 	PairingRefusal     Label = "pairing refusal"      // KDF: key of refusals, random nonces
@@ -35,6 +37,8 @@ const (
 	PairingM3          Label = "pairing m3"           // MAC; KDF: key and nonce for the one M3
 	PairingM3MAC       Label = "pairing m3 mac"       // KDF: key of M3's MAC
 	PairingM3Signature Label = "pairing m3 signature" // the scanner's signature
+	CodeWords          Label = "code words"           // Hash: the words that name a code
+	DeviceWords        Label = "device words"         // Hash: the words that name a device
 	PairSecret         Label = "pair secret"          // KDF
 	MailboxSecret      Label = "mailbox secret"       // KDF
 	PrekeyTag          Label = "prekey tag"           // KDF: which KEM key opens an envelope
@@ -55,10 +59,10 @@ const (
 	FrameBinding       Label = "frame binding"        // Hash: SFrame metadata
 )
 
-// String is the labelled string's beginning: prefix, label, zero byte.
+// String returns how a labelled string begins: prefix, label, zero byte.
 func (l Label) String() string { return Prefix + string(l) + "\x00" }
 
-// Info is l's beginning followed by parts.
+// Info returns l.String() followed by parts.
 func (l Label) Info(parts ...[]byte) []byte {
 	b := []byte(l.String())
 	for _, p := range parts {
@@ -67,10 +71,10 @@ func (l Label) Info(parts ...[]byte) []byte {
 	return b
 }
 
-// KDF derives n bytes, at most 255 × 32, from ikm (HKDF-SHA256, RFC 5869). A nil salt is the empty one.
+// KDF derives n bytes, at most 255 × 32, from ikm (HKDF-SHA256, RFC 5869). A nil salt means an empty one.
 func KDF(salt, ikm []byte, l Label, context []byte, n int) []byte {
 	key, err := derive(salt, ikm, l.Info(context), n)
-	if err != nil { // only for n out of range: a mistake in this program
+	if err != nil { // n is out of range: a mistake in this program
 		panic(fmt.Sprintf("derive %s: %v", string(l), err))
 	}
 	return key
@@ -80,20 +84,21 @@ func derive(salt, ikm, info []byte, n int) ([]byte, error) {
 	return hkdf.Key(sha256.New, ikm, salt, string(info), n)
 }
 
-// Hash is SHA-256 of the label and the parts. Parts are not delimited: callers give fixed sizes, or one part.
+// Hash returns the SHA-256 of the label and the parts. It does not delimit parts: callers pass fixed sizes, or one
+// part.
 func Hash(l Label, parts ...[]byte) [32]byte { return sha256.Sum256(l.Info(parts...)) }
 
-// MAC is HMAC-SHA256 of the label and the parts, 32 bytes.
+// MAC returns the HMAC-SHA256 of the label and the parts, 32 bytes.
 func MAC(key []byte, l Label, parts ...[]byte) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write(l.Info(parts...))
 	return h.Sum(nil)
 }
 
-// Sign signs the label and msg (Ed25519, RFC 8032), 64 bytes.
+// Sign returns the signature of the label and msg (Ed25519, RFC 8032), 64 bytes.
 func Sign(key ed25519.PrivateKey, l Label, msg []byte) []byte { return ed25519.Sign(key, l.Info(msg)) }
 
-// Verify says whether sig is key's signature of the label and msg; false for keys and signatures of a wrong size.
+// Verify reports whether sig is key's signature of the label and msg. Keys and signatures of a wrong size are invalid.
 func Verify(key ed25519.PublicKey, l Label, msg, sig []byte) bool {
 	return verify(key, l.Info(msg), sig)
 }
@@ -111,6 +116,7 @@ func NewAEAD(key []byte) cipher.AEAD {
 	if err != nil {
 		panic(fmt.Sprintf("make aead: %v", err))
 	}
+
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
 		panic(fmt.Sprintf("make aead: %v", err))

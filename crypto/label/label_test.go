@@ -53,6 +53,7 @@ func TestWycheproofHKDF(t *testing.T) {
 			Result          string
 		}
 	}
+
 	n := 0
 	w := read[group](t, "hkdf_sha256_test.json")
 	for _, g := range w.TestGroups {
@@ -68,12 +69,13 @@ func TestWycheproofHKDF(t *testing.T) {
 			}
 		}
 	}
+
 	if n != w.NumberOfTests || n != 86 {
 		t.Errorf("%d tests", n)
 	}
 }
 
-// TestWycheproofAESGCM runs the groups of our one key size and nonce size: there are no others behind NewAEAD.
+// TestWycheproofAESGCM runs the groups of our key size and nonce size, the only ones that NewAEAD has.
 func TestWycheproofAESGCM(t *testing.T) {
 	type group struct {
 		IVSize, KeySize, TagSize int
@@ -83,6 +85,7 @@ func TestWycheproofAESGCM(t *testing.T) {
 			Result                     string
 		}
 	}
+
 	n := 0
 	for _, g := range read[group](t, "aes_gcm_test.json").TestGroups {
 		if g.KeySize != 256 || g.IVSize != 96 || g.TagSize != 128 {
@@ -98,6 +101,7 @@ func TestWycheproofAESGCM(t *testing.T) {
 				}
 				continue
 			}
+
 			if err != nil || !bytes.Equal(got, c.Msg) {
 				t.Errorf("test %d: %x, %v", c.ID, got, err)
 			}
@@ -106,6 +110,7 @@ func TestWycheproofAESGCM(t *testing.T) {
 			}
 		}
 	}
+
 	if n != 66 {
 		t.Errorf("%d tests", n)
 	}
@@ -120,6 +125,7 @@ func TestWycheproofEd25519(t *testing.T) {
 			Result   string
 		}
 	}
+
 	n := 0
 	w := read[group](t, "ed25519_test.json")
 	for _, g := range w.TestGroups {
@@ -130,6 +136,7 @@ func TestWycheproofEd25519(t *testing.T) {
 			}
 		}
 	}
+
 	if n != w.NumberOfTests || n != 151 {
 		t.Errorf("%d tests", n)
 	}
@@ -139,9 +146,11 @@ func TestWycheproofEd25519(t *testing.T) {
 func TestSpelling(t *testing.T) {
 	info := []byte("peephole v1 envelope\x00context")
 	want, err := derive([]byte("salt"), []byte("ikm"), info, 44)
-	if got := KDF([]byte("salt"), []byte("ikm"), Envelope, []byte("context"), 44); err != nil || !bytes.Equal(got, want) {
+	if got := KDF([]byte("salt"), []byte("ikm"), Envelope, []byte("context"), 44); err != nil ||
+		!bytes.Equal(got, want) {
 		t.Errorf("KDF: %x, %v", got, err)
 	}
+
 	if got, want := Hash(Envelope, []byte("con"), []byte("text")), sha256.Sum256(info); got != want {
 		t.Errorf("Hash: %x", got)
 	}
@@ -150,12 +159,14 @@ func TestSpelling(t *testing.T) {
 	if got := MAC([]byte("key"), Envelope, []byte("context")); !bytes.Equal(got, mac.Sum(nil)) {
 		t.Errorf("MAC: %x", got)
 	}
+
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	public := key.Public().(ed25519.PublicKey)
 	sig := Sign(key, Envelope, []byte("context"))
 	if !bytes.Equal(sig, ed25519.Sign(key, info)) || !Verify(public, Envelope, []byte("context"), sig) {
 		t.Error("Sign or Verify")
 	}
+
 	for name, ok := range map[string]bool{
 		"another label":   Verify(public, Ticket, []byte("context"), sig),
 		"another message": Verify(public, Envelope, []byte("Context"), sig),
@@ -170,7 +181,7 @@ func TestSpelling(t *testing.T) {
 	}
 }
 
-// TestLabels reads the constants from the source: all different, and none with a zero byte, which ends a label.
+// TestLabels reads the constants from the source: all differ, and none contains a zero byte, which ends a label.
 func TestLabels(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "label.go", nil, 0)
 	if err != nil {
@@ -185,6 +196,7 @@ func TestLabels(t *testing.T) {
 		if name, ok := spec.Type.(*ast.Ident); !ok || name.Name != "Label" {
 			return true
 		}
+
 		text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
 		if err != nil || text == "" || strings.Contains(text, "\x00") {
 			t.Errorf("label %q: %v", text, err)
@@ -192,9 +204,11 @@ func TestLabels(t *testing.T) {
 		if first, ok := seen[text]; ok {
 			t.Errorf("%s and %s are both %q", first, spec.Names[0], text)
 		}
+
 		seen[text] = spec.Names[0].Name
 		return true
 	})
+
 	if len(seen) < 30 {
 		t.Errorf("only %d labels", len(seen))
 	}

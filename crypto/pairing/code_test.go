@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/relayurl"
 )
 
 // What Parse must read and refuse is in testdata/vectors.json.
@@ -17,69 +18,53 @@ func TestNewCode(t *testing.T) {
 	if err != nil || c.RelayURL != relay {
 		t.Errorf("%v, %v", c, err)
 	}
+
 	if other, err := NewCode(relay, identity.Camera, b, c.Expiry); err != nil || other.secret == c.secret {
 		t.Errorf("the same S twice: %v", err)
 	}
 	if got, err := Parse(c.URI()); err != nil || got != c {
 		t.Errorf("%v, %v", got, err)
 	}
-	label := strings.Repeat("a", 50) + "."
-	longest := "https://" + strings.Repeat(label, 4) + "ab" // 8 + 204 + 2, and 84 more for what follows
-	if c, err := NewCode(longest, identity.Camera, b, c.Expiry); err != nil || len(c.URI()) > MaxCode {
-		t.Errorf("%d characters: %v", len(c.URI()), err)
-	}
-	if _, err := NewCode(longest+"abc", identity.Camera, b, c.Expiry); err == nil {
-		t.Error("a code longer than a lens can read")
+}
+
+// TestNoCodeLeadsToARelayInTheClear: neither a code nor a displayer is made for a URL that a scanner would not follow.
+func TestNoCodeLeadsToARelayInTheClear(t *testing.T) {
+	self := generate(t)
+	for url, want := range map[string]error{
+		"":                           relayurl.ErrForm,
+		"http://relay.example":       relayurl.ErrPlain,
+		"https://relay.example/path": relayurl.ErrForm,
+	} {
+		if c, err := NewCode(url, identity.Camera, self.Bundle(), time.Now()); !errors.Is(err, want) ||
+			c != (Code{}) {
+			t.Errorf("a code for %q: %v", url, err)
+		}
+		if d, err := NewDisplayer(self, identity.Camera, url, time.Minute); !errors.Is(err, want) || d != nil {
+			t.Errorf("a displayer for %q: %v", url, err)
+		}
 	}
 }
 
-func TestNormalizeRelayURL(t *testing.T) {
-	for text, want := range map[string]string{
-		"https://relay.example":                "https://relay.example",
-		"https://Relay.Example/":               "https://relay.example",
-		"HTTPS://relay.example:443":            "https://relay.example",
-		"https://relay.example:08443":          "https://relay.example:8443",
-		"https://relay.example:80":             "https://relay.example:80",
-		"http://localhost:80":                  "http://localhost",
-		"http://127.0.0.1:443":                 "http://127.0.0.1:443",
-		"http://[0:0:0:0:0:0:0:1]:8080":        "http://[::1]:8080",
-		"https://[2001:DB8::A]":                "https://[2001:db8::a]",
-		"":                                     "",
-		"relay.example":                        "",
-		"relay.example:443":                    "",
-		"https:relay.example":                  "",
-		"https://":                             "",
-		"https://:443":                         "",
-		"https://relay.example:0":              "",
-		"https://relay.example:65536":          "",
-		"https://relay.example:x":              "",
-		"https://relay.example/path":           "",
-		"https://relay.example?q":              "",
-		"https://relay.example?q=1":            "",
-		"https://relay.example#f":              "",
-		"https://me:pw@relay.example":          "",
-		"https://relay.example.":               "",
-		"https://relay..example":               "",
-		"https://relay example":                "",
-		"https://bücher.example":               "",
-		"https://127.1":                        "",
-		"https://0x7f000001":                   "",
-		"https://2130706433":                   "",
-		"https://[::ffff:127.0.0.1]":           "",
-		"https://[fe80::1%25eth0]":             "",
-		"http://relay.example":                 "",
-		"http://127.0.0.1.example":             "",
-		"http://10.0.0.1":                      "",
-		"ws://127.0.0.1":                       "",
-		"ftp://relay.example":                  "",
-		"https://" + strings.Repeat("a", 1000): "https://" + strings.Repeat("a", 1000),
-	} {
-		got, err := NormalizeRelayURL(text)
-		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, ErrRelayURL) {
-			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
-		}
-		if again, err := NormalizeRelayURL(got); got != "" && (err != nil || again != got) {
-			t.Errorf("%s is not its own spelling: %q, %v", got, again, err)
-		}
+// TestCodeHasThreeHundredCharactersAtMost, so that any camera can read it.
+func TestCodeHasThreeHundredCharactersAtMost(t *testing.T) {
+	b := generate(t).Bundle()
+	// 8 + 204 + 4, and 84 more for what follows
+	longest := "https://" + strings.Repeat(strings.Repeat("a", 50)+".", 4) + "abcd"
+	c, err := NewCode(longest, identity.Camera, b, time.Now())
+	if err != nil || len(c.URI()) != 300 {
+		t.Fatalf("%d characters: %v", len(c.URI()), err)
+	}
+
+	if got, err := Parse(c.URI()); err != nil || got != c {
+		t.Errorf("read as %v, %v", got, err)
+	}
+
+	if _, err := NewCode(longest+"e", identity.Camera, b, c.Expiry); err == nil ||
+		!strings.Contains(err.Error(), "relay URL too long: the code would have ") {
+		t.Errorf("a code longer than a lens can read is made: %v", err)
+	}
+	c.RelayURL += "e"
+	if _, err := Parse(c.URI()); !errors.Is(err, ErrForeign) {
+		t.Errorf("a code longer than any is read: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package pairing turns a QR code seen by two devices that stand in front of each other into a pair of keys that no
+// Package pairing turns a QR code, shown by one device and scanned by another beside it, into a pair of keys that no
 // server knows (doc/protocol.md, section 3).
 //
 //	displayer                                    scanner
@@ -9,6 +9,8 @@
 //	   │ ◀───────────────────── M3: MAC, signature  │
 //	   │ ── the first envelope under the pair secret▶│
 //
-// [Displayer] and [Scanner] take messages and give messages; they do no input or output. They promise that one code makes
-// one pair, that both ends agree on every byte that passed, and that an end which did not see the code learns nothing.
+// [Displayer] and [Scanner] turn messages into replies, and do no input or output. They promise that one code makes one
+// pair, that both ends agree on every byte that passed, and that nobody learns anything without having seen the code.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package pairing

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"os"
 	"reflect"
 	"strings"
@@ -46,8 +45,8 @@ const (
 	stages
 )
 
-// FuzzHandle gives both ends of a committed pairing, at each of its stages, a message of it with a byte changed, cut short or
-// lengthened, or anything else. They go on only for what belongs there, byte for byte.
+// FuzzHandle gives each end of a committed pairing, at every stage, one of the pairing's messages with a byte changed,
+// truncated or extended, and arbitrary bytes. An end goes on only for the right message, byte for byte.
 func FuzzHandle(f *testing.F) {
 	v := fuzzVectors(f).Cases[0]
 	code, err := Parse(v.Code.Text)
@@ -60,6 +59,7 @@ func FuzzHandle(f *testing.F) {
 		f.Add(byte(n), byte(n), uint16(0), uint16(0), byte(0), []byte{})
 		f.Add(byte(n), byte(n), uint16(1), uint16(0), byte(1), []byte{})
 	}
+
 	f.Add(byte(0), byte(fresh), uint16(0), uint16(65535), byte(0), []byte{typeM3})
 	f.Fuzz(func(t *testing.T, which, stage byte, at, cut uint16, xor byte, tail []byte) {
 		stage %= stages
@@ -74,6 +74,7 @@ func FuzzHandle(f *testing.F) {
 		if stage >= scanned {
 			begun(d, s, v)
 		}
+
 		if stage >= complete && (d.Handle(v.M3).Pair == nil || !told(s, v)) {
 			t.Fatal("the committed pairing does not pair")
 		}
@@ -82,6 +83,7 @@ func FuzzHandle(f *testing.F) {
 		if (o.Pair != nil) != (stage == scanned && is(v.M3)) {
 			t.Errorf("stage %d: displayer pairs: %t", stage, o.Pair != nil)
 		}
+
 		if replies := o.Reply != nil && o.Reply[0] == typeM2; replies != is(v.M1) {
 			t.Errorf("stage %d: displayer answers with M2: %t (%v)", stage, replies, o.Refuse)
 		}
@@ -89,13 +91,14 @@ func FuzzHandle(f *testing.F) {
 		if (s.Pair() != nil) != (before || stage == scanned && is(v.M2)) {
 			t.Errorf("stage %d: scanner pairs: %t (%v)", stage, s.Pair() != nil, err)
 		}
+
 		if stage == fresh && (reply != nil) != is(v.BundleMessage) {
 			t.Errorf("scanner begins: %t (%v)", reply != nil, err)
 		}
 	})
 }
 
-// begun brings both ends to where M1 and M2 have been sent, as they were in the committed pairing.
+// begun returns both ends after M1 and M2, as in the committed pairing.
 func begun(d *Displayer, s *Scanner, v vector) {
 	own := s.self.Bundle().Bytes()
 	x := newExchange(s.exchange.code, d.self.Bundle())
@@ -111,7 +114,7 @@ func told(s *Scanner, v vector) bool {
 	return err == nil && s.Pair() != nil
 }
 
-// FuzzParse: a code has one spelling, and whatever is none has a sentence for the person.
+// FuzzParse: a code has one spelling, and anything else has a sentence for the person.
 func FuzzParse(f *testing.F) {
 	for _, c := range fuzzVectors(f).Codes {
 		f.Add(c.Text)
@@ -120,43 +123,18 @@ func FuzzParse(f *testing.F) {
 		c, err := Parse(text)
 		if err == nil {
 			if c.URI() != strings.TrimSpace(text) || len(c.URI()) > MaxCode {
-				t.Error("a code of two spellings, or too long")
+				t.Error("a code has two spellings, or is too long")
 			}
 			return
 		}
+
 		if !errors.Is(err, ErrForeign) && !errors.Is(err, ErrTorn) && !errors.Is(err, ErrNewer) {
 			t.Errorf("an error without a sentence: %v", err)
 		}
 	})
 }
 
-// FuzzRelayURL: a relay has one spelling, is reached over TLS or on this machine, and its URL says nothing more.
-func FuzzRelayURL(f *testing.F) {
-	for _, seed := range []string{"https://relay.example", "HTTPS://Relay.Example:443/", "http://127.0.0.1:80", "http://[::1]:7880", "https://127.1", "https://[::ffff:127.0.0.1]", "https://a:65536"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		normal, err := NormalizeRelayURL(text)
-		if err != nil {
-			if normal != "" || !errors.Is(err, ErrRelayURL) {
-				t.Errorf("%q, %v", normal, err)
-			}
-			return
-		}
-		if again, err := NormalizeRelayURL(normal); err != nil || again != normal {
-			t.Errorf("%q is not its own spelling: %q, %v", normal, again, err)
-		}
-		u, err := url.Parse(normal)
-		if err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-			t.Errorf("%q leads to %+v, %v", normal, u, err)
-		}
-		if host := u.Hostname(); u.Scheme == "http" && host != "localhost" && host != "::1" && !strings.HasPrefix(host, "127.") {
-			t.Errorf("%q is neither encrypted nor on this machine", normal)
-		}
-	})
-}
-
-// FuzzPairFile: what a pair file says is read in one way, is of this device and role, and is written as it was read.
+// FuzzPairFile: a pair file is read in one way, belongs to this device and role, and is written as it was read.
 func FuzzPairFile(f *testing.F) {
 	self, err := identity.FromSeeds([32]byte{1}, [32]byte{2})
 	if err != nil {
@@ -166,11 +144,18 @@ func FuzzPairFile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	s := NewStore(f.TempDir(), self, identity.Camera)
-	whole, err := s.encode(Record{Pair: &envelope.Pair{Self: self, Role: identity.Camera, Peer: other.Bundle()}, RelayURL: relay, Name: "front door", PairedAt: time.Unix(1, 0)})
+	whole, err := s.encode(Record{
+		Pair:     &envelope.Pair{Self: self, Role: identity.Camera, Peer: other.Bundle()},
+		RelayURL: relay,
+		Name:     "front door",
+		PairedAt: time.Unix(1, 0),
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Add("", "", []byte("{}"))
 	f.Add("", "", []byte(`{"version":2}`))
 	f.Add(`"front door"`, `"\u0000"`, []byte{})
@@ -178,6 +163,7 @@ func FuzzPairFile(f *testing.F) {
 	f.Add(`"version": 1`, `"version": 2`, []byte{})
 	f.Add(`relay.example`, `relay.example/x`, []byte{})
 	f.Add(`1970-01-01T00:00:01Z`, `1970-01-01T00:00:01+01:00`, []byte{})
+
 	f.Fuzz(func(t *testing.T, old, changed string, text []byte) {
 		if len(text) == 0 { // a whole file with something changed
 			text = []byte(strings.Replace(string(whole), old, changed, 1))
@@ -189,17 +175,20 @@ func FuzzPairFile(f *testing.F) {
 			}
 			return
 		}
-		if ours := bytes.Contains(text, []byte(`"`+self.Bundle().Fingerprint().String()+`"`)) && bytes.Contains(text, []byte(`"camera"`)); !ours || r.Pair.Self != self || r.Pair.Role != identity.Camera {
+
+		if ours := bytes.Contains(text, []byte(`"`+s.selfText()+`"`)) &&
+			bytes.Contains(text, []byte(`"camera"`)); !ours || r.Pair.Self != self || r.Pair.Role != identity.Camera {
 			t.Error("a pair of another device or role")
 		}
 		again, err := s.encode(r)
 		if err != nil {
-			return // a time that JSON has no words for
+			return // JSON cannot represent this time
 		}
+
 		r2, err := s.parse(again)
 		r.PairedAt, r2.PairedAt = r.PairedAt.UTC().Truncate(time.Millisecond), r2.PairedAt.UTC()
 		if err != nil || !reflect.DeepEqual(r, r2) {
-			t.Errorf("%+v is written as what reads %+v, %v", r, r2, err)
+			t.Errorf("%+v was written, and read back as %+v, %v", r, r2, err)
 		}
 	})
 }

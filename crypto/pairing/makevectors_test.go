@@ -2,6 +2,7 @@ package pairing
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"os"
@@ -13,15 +14,18 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/label"
+	"github.com/peephole-cam/peephole/crypto/words"
 )
 
-// writeVectors makes the vectors anew, with the same randomness each time, so that only what changed differs.
+// writeVectors makes the vectors again, with the same randomness each time, so that only real changes show.
 func writeVectors(t *testing.T) {
 	cryptotest.SetGlobalRandom(t, 1)
-	v := vectors{Description: "Pairing codes that both ends must read alike, and whole pairings of which both ends must derive " +
-		"every value: doc/protocol.md, section 3. Byte strings are hex. Messages begin with their type; M1 and M2 hold HPKE " +
-		"encapsulations, so the other side opens them; everything else comes out the same. Written by: go test ./crypto/pairing -update"}
+	v := vectors{Description: "Pairing codes that both ends must read alike, and whole pairings of which both ends " +
+		"must derive every value: doc/protocol.md, section 3. Byte strings are hex. Messages begin with their type; " +
+		"M1 and M2 hold HPKE encapsulations, so the other side opens them; everything else comes out the same. " +
+		"Written by: go test ./crypto/pairing -update"}
 	expiry := time.Unix(1_795_000_600, 0)
+
 	for _, c := range []struct {
 		name, relay string
 		role        identity.Role
@@ -31,7 +35,9 @@ func writeVectors(t *testing.T) {
 	} {
 		v.Cases = append(v.Cases, runVector(t, c.name, c.relay, c.role, expiry))
 	}
+
 	v.Codes = codeVectors(t, v.Cases[0].Code, expiry)
+	v.WordList, v.Words = wordVectors(t)
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -51,6 +57,7 @@ func runVector(t *testing.T, name, relay string, role identity.Role, expiry time
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	d, s := newDisplayer(displayer, code, time.Now().Add(time.Hour)), NewScanner(scanner, code)
 	v.Code, v.NonceS = describe(code), s.nonceS
 	v.Rendezvous = code.key(label.PairingRendezvous, 32)
@@ -60,6 +67,7 @@ func runVector(t *testing.T, name, relay string, role identity.Role, expiry time
 	if v.M1, err = s.Handle(v.BundleMessage); err != nil {
 		t.Fatal(err)
 	}
+
 	v.Ctx, v.M1Info = s.exchange.ctx, s.exchange.m1Info()
 	v.M1Plaintext, _ = hpkeOpen(displayer, v.M1Info, v.M1[1:], m1Size)
 	v.M2 = d.Handle(v.M1).Reply
@@ -69,18 +77,46 @@ func runVector(t *testing.T, name, relay string, role identity.Role, expiry time
 	if v.M3, err = s.Handle(v.M2); err != nil {
 		t.Fatal(err)
 	}
+
 	v.T1, v.T2, v.Root = d.exchange.t1[:], d.exchange.t2[:], d.exchange.root
 	v.M3KeyNonce = label.KDF(nil, v.Root, label.PairingM3, nil, 44)
 	v.M3Plaintext, _ = openOnce(v.M3KeyNonce, v.M3[1:], nil)
 	pair := d.Handle(v.M3).Pair
 	v.PairSecret, v.MailboxSecret = pair.Secret[:], pair.MailboxSecret[:]
-	for reason := byte(1); reason <= 4; reason++ {
+	for reason := byte(1); reason <= 6; reason++ { // nobody knows the last one
 		v.Refusals = append(v.Refusals, refusalVector{reason, code.refusal(reason)})
 	}
+
 	return v
 }
 
-// codeVectors are whole codes of every kind of relay URL, and what is wrong with others.
+// wordVectors returns the list's hash, and spells one to eleven words: of bytes that end with the last word, and of
+// longer ones.
+func wordVectors(t *testing.T) (list hexBytes, spelled []wordsVector) {
+	text, err := os.ReadFile(wordsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(text)
+	for _, c := range []struct {
+		bytes []byte
+		n     int
+	}{
+		{[]byte{0, 0}, 1},
+		{[]byte{0xff, 0xff}, 1},
+		{[]byte{0, 0x20, 0, 0, 0x80}, 3},
+		{bytes.Repeat([]byte{0xff}, 9), 6},
+		{sum[:9], 6},
+		{sum[:], 3},
+		{sum[:16], 11},
+	} {
+		spelled = append(spelled, wordsVector{c.bytes, strings.Join(words.From(c.bytes, c.n), " ")})
+	}
+
+	return sum[:], spelled
+}
+
+// codeVectors returns codes for every kind of relay URL, and damaged codes with their errors.
 func codeVectors(t *testing.T, whole codeVector, expiry time.Time) []codeVector {
 	var out []codeVector
 	for _, relay := range []string{
@@ -95,9 +131,10 @@ func codeVectors(t *testing.T, whole codeVector, expiry time.Time) []codeVector 
 			out = append(out, describe(code))
 		}
 	}
+
 	text := whole.Text
 	relay, encoded, _ := strings.Cut(text, path)
-	// spelled is a code whose checksum is right, for a URL or a payload that NewCode would not make.
+	// spelled returns a code with a right checksum, for a URL or a payload that NewCode would refuse.
 	spelled := func(relay string, edit func(b []byte) []byte) string {
 		b, err := base64.RawURLEncoding.DecodeString(encoded)
 		if err != nil {
@@ -106,6 +143,7 @@ func codeVectors(t *testing.T, whole codeVector, expiry time.Time) []codeVector 
 		b = edit(b[:len(b)-checksumSize])
 		return relay + path + base64.RawURLEncoding.EncodeToString(append(b, checksum(relay, b)...))
 	}
+
 	same := func(b []byte) []byte { return b }
 	at := func(i int, x byte) func([]byte) []byte { return func(b []byte) []byte { b[i] = x; return b } }
 	for _, c := range [][2]string{
@@ -131,6 +169,7 @@ func codeVectors(t *testing.T, whole codeVector, expiry time.Time) []codeVector 
 	} {
 		out = append(out, codeVector{Text: c[0], Error: c[1]})
 	}
+
 	spaced := whole
 	spaced.Text = " \t" + text + "\r\n"
 	return append(out, spaced)
@@ -144,7 +183,15 @@ func other(c byte) string {
 }
 
 func describe(c Code) codeVector {
-	return codeVector{Text: c.URI(), RelayURL: c.RelayURL, Role: uint8(c.Role), Fingerprint: c.Fingerprint[:], S: bytes.Clone(c.secret[:]), Expiry: c.Expiry.Unix()}
+	return codeVector{
+		Text:        c.URI(),
+		RelayURL:    c.RelayURL,
+		Role:        uint8(c.Role),
+		Fingerprint: c.Fingerprint[:],
+		S:           bytes.Clone(c.secret[:]),
+		Expiry:      c.Expiry.Unix(),
+		Words:       strings.Join(c.Words(), " "),
+	}
 }
 
 func describeMailbox(m envelope.Mailbox) mailboxVector {
@@ -155,5 +202,6 @@ func newDevice(t *testing.T) deviceVector {
 	d := deviceVector{SigningSeed: random(32), KEMSeed: random(32)}
 	fingerprint := d.private(t).Bundle().Fingerprint()
 	d.Bundle, d.Fingerprint = d.private(t).Bundle().Bytes(), fingerprint[:]
+	d.Words = strings.Join(DeviceWords(fingerprint), " ")
 	return d
 }

@@ -27,6 +27,7 @@ const (
 	reasonBound   = 2
 	reasonClosed  = 3
 	reasonInvalid = 4
+	reasonUnsaved = 5
 )
 
 const (
@@ -39,7 +40,7 @@ const (
 	m3Size    = macSize + sigSize
 )
 
-// Rendezvous returns the two mailboxes of a code: to the displayer and to the scanner.
+// Rendezvous returns the two mailboxes of a code, to the displayer and to the scanner.
 func (c Code) Rendezvous() (toDisplayer, toScanner envelope.Mailbox) {
 	r := label.KDF(nil, c.secret[:], label.PairingRendezvous, c.Fingerprint[:], 32)
 	return envelope.Rendezvous(r, 1), envelope.Rendezvous(r, 2)
@@ -49,7 +50,7 @@ func (c Code) key(l label.Label, n int) []byte {
 	return label.KDF(nil, c.secret[:], l, c.Fingerprint[:], n)
 }
 
-// exchange is what both ends compute alike, as far as the messages have gone.
+// exchange is what both ends compute from the messages so far.
 type exchange struct {
 	code Code
 	ctx  []byte // version, roles, relay URL, displayer's bundle
@@ -80,13 +81,13 @@ func (x *exchange) m2MAC(t []byte) []byte {
 	return label.MAC(x.code.key(label.PairingM2MAC, 32), label.PairingM2, t)
 }
 
-// sentM1 takes M1's exact body into the transcript.
+// sentM1 adds M1's exact body to the transcript.
 func (x *exchange) sentM1(scanner, body []byte) {
 	t := append(append([]byte{}, x.ctx...), scanner...)
 	x.t1 = sha256.Sum256(append(binary.BigEndian.AppendUint16(t, uint16(len(body))), body...))
 }
 
-// sentM2 takes M2's exact body into the transcript and makes the root.
+// sentM2 adds M2's exact body to the transcript and derives the root.
 func (x *exchange) sentM2(body, k []byte) {
 	t := binary.BigEndian.AppendUint16(append([]byte{}, x.t1[:]...), uint16(len(body)))
 	x.t2 = sha256.Sum256(append(t, body...))
@@ -100,19 +101,25 @@ func (x *exchange) m3MAC() []byte {
 
 func (x *exchange) pair(self *identity.Private, role identity.Role, peer identity.Bundle) *envelope.Pair {
 	return &envelope.Pair{
-		Self: self, Role: role, Peer: peer,
-		Secret:        envelope.Secret(label.KDF(nil, x.root, label.PairSecret, nil, 32)),
-		MailboxSecret: envelope.Secret(label.KDF(nil, x.root, label.MailboxSecret, nil, 32)),
+		Self:          self,
+		Role:          role,
+		Peer:          peer,
+		Secret:        x.secret(label.PairSecret),
+		MailboxSecret: x.secret(label.MailboxSecret),
 	}
 }
 
-// forget wipes what the exchange still holds of S and of what came from it.
+func (x *exchange) secret(l label.Label) envelope.Secret {
+	return envelope.Secret(label.KDF(nil, x.root, l, nil, len(envelope.Secret{})))
+}
+
+// forget wipes S and everything derived from it.
 func (x *exchange) forget() {
 	clear(x.code.secret[:])
 	clear(x.root)
 }
 
-// sealOnce seals the one message that a key from material (key ‖ nonce, 44 bytes) is ever used for.
+// sealOnce seals the only message that material (key ‖ nonce, 44 bytes) is ever used for.
 func sealOnce(material, plaintext, aad []byte) []byte {
 	return label.NewAEAD(material[:32]).Seal(nil, material[32:], plaintext, aad)
 }
@@ -122,28 +129,20 @@ func openOnce(material, ciphertext, aad []byte) ([]byte, error) {
 }
 
 func hpkeSeal(to identity.Bundle, info, plaintext []byte) ([]byte, error) {
-	enc, sender, err := hpke.NewSender(to.KEM(), hpke.HKDFSHA256(), hpke.AES256GCM(), info)
+	sealed, err := hpke.Seal(to.KEM(), hpke.HKDFSHA256(), hpke.AES256GCM(), info, plaintext)
 	if err != nil {
 		return nil, fmt.Errorf("seal pairing message: %w", err)
 	}
-	ciphertext, err := sender.Seal(nil, plaintext)
-	if err != nil {
-		return nil, fmt.Errorf("seal pairing message: %w", err)
-	}
-	return append(enc, ciphertext...), nil
+	return sealed, nil
 }
 
-// hpkeOpen opens a message of exactly size bytes of plaintext.
+// hpkeOpen opens a message with exactly size bytes of plaintext.
 func hpkeOpen(self *identity.Private, info, body []byte, size int) ([]byte, error) {
 	if len(body) != encSize+size+16 {
 		return nil, ErrInvalid
 	}
-	recipient, err := hpke.NewRecipient(body[:encSize], self.KEM(), hpke.HKDFSHA256(), hpke.AES256GCM(), info)
+	plaintext, err := hpke.Open(self.KEM(), hpke.HKDFSHA256(), hpke.AES256GCM(), info, body)
 	if err != nil {
-		return nil, ErrInvalid
-	}
-	plaintext, err := recipient.Open(nil, body[encSize:])
-	if err != nil || len(plaintext) != size {
 		return nil, ErrInvalid
 	}
 	return plaintext, nil
@@ -156,7 +155,7 @@ func (c Code) refusal(reason byte) []byte {
 	return append([]byte{typeRefusal}, body...)
 }
 
-// refused reads a refusal's body; what does not open is no refusal.
+// refused reads a refusal's body. A body that does not open is no refusal.
 func (c Code) refused(body []byte) error {
 	if len(body) != 12+1+16 {
 		return ErrStrange
@@ -165,6 +164,7 @@ func (c Code) refused(body []byte) error {
 	if err != nil {
 		return ErrStrange
 	}
+
 	switch reason[0] {
 	case reasonUsed:
 		return ErrUsed
@@ -172,7 +172,10 @@ func (c Code) refused(body []byte) error {
 		return ErrBound
 	case reasonClosed:
 		return ErrClosed
+	case reasonUnsaved:
+		return ErrUnsaved
 	}
+
 	return ErrInvalid
 }
 

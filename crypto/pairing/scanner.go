@@ -10,25 +10,27 @@ import (
 	"github.com/peephole-cam/peephole/crypto/label"
 )
 
-// Scanner is the end that reads the code. It is used from one goroutine.
+// Scanner is the end that reads the code. One goroutine uses it.
 type Scanner struct {
 	self      *identity.Private
-	exchange  exchange // its ctx is empty before the bundle has come
+	exchange  exchange // its ctx is empty until the bundle has arrived
 	displayer identity.Bundle
 	nonceS    []byte
 	m1        []byte
 	m3        []byte
 	pair      *envelope.Pair
+	refused   int // M2s that did not open
 	forgotten bool
 }
 
-// NewScanner takes a code that was read. self's role is the opposite of the displayer's.
+// NewScanner returns the scanner of a code. self's role is the opposite of the displayer's.
 func NewScanner(self *identity.Private, code Code) *Scanner {
 	return &Scanner{self: self, exchange: exchange{code: code}, nonceS: random(nonceSize)}
 }
 
-// Handle takes a message from the rendezvous mailbox and returns what to post to the displayer, if anything. A message that
-// is none of the displayer's to this scanner is ErrInvalid; a refusal is the error it means. Copies of earlier messages get the same reply.
+// Handle handles a message from the rendezvous mailbox and returns what to post to the displayer, if anything. It
+// returns ErrInvalid for a message that is not the displayer's to this scanner, and the meaning of a refusal as an
+// error. Copies of earlier messages get the same reply.
 func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
 	if s.forgotten {
 		return nil, ErrInvalid
@@ -36,6 +38,7 @@ func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
 	if len(message) == 0 {
 		return nil, ErrStrange
 	}
+
 	switch body := message[1:]; message[0] {
 	case typeBundle:
 		return s.handleBundle(body)
@@ -48,10 +51,11 @@ func (s *Scanner) Handle(message []byte) (reply []byte, err error) {
 		}
 		return nil, err
 	}
+
 	return nil, ErrStrange
 }
 
-// Pair is the pair once M2 has verified, else nil. It counts as paired when the first envelope under it opens.
+// Pair returns the pair once M2 has verified, else nil. The devices are paired when the first envelope under it opens.
 func (s *Scanner) Pair() *envelope.Pair { return s.pair }
 
 func (s *Scanner) handleBundle(body []byte) ([]byte, error) {
@@ -63,16 +67,19 @@ func (s *Scanner) handleBundle(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, ErrStrange
 	}
+
 	displayer, err := identity.ParseBundle(plaintext)
 	if err != nil || displayer.Fingerprint() != code.Fingerprint || code.Fingerprint == s.self.Bundle().Fingerprint() {
 		return nil, ErrInvalid
 	}
 	s.displayer, s.exchange = displayer, newExchange(code, displayer)
 	own := s.self.Bundle().Bytes()
-	sealed, err := hpkeSeal(displayer, s.exchange.m1Info(), bytes.Join([][]byte{own, s.nonceS, s.exchange.m1MAC(own, s.nonceS)}, nil))
+	sealed, err := hpkeSeal(displayer, s.exchange.m1Info(),
+		bytes.Join([][]byte{own, s.nonceS, s.exchange.m1MAC(own, s.nonceS)}, nil))
 	if err != nil {
 		return nil, err
 	}
+
 	s.exchange.sentM1(own, sealed)
 	s.m1 = append([]byte{typeM1}, sealed...)
 	return s.m1, nil
@@ -80,23 +87,36 @@ func (s *Scanner) handleBundle(body []byte) ([]byte, error) {
 
 func (s *Scanner) handleM2(body []byte) ([]byte, error) {
 	if s.m1 == nil {
-		return nil, nil // of an earlier attempt: the bundle is still to come
+		return nil, nil // from an earlier attempt: the bundle is still to come
 	}
 	if s.pair != nil {
 		return s.m3, nil
 	}
+	if s.refused >= maxRefused {
+		return nil, ErrInvalid
+	}
+
+	m3, err := s.answerM2(body)
+	if err != nil {
+		s.refused++
+	}
+	return m3, err
+}
+
+func (s *Scanner) answerM2(body []byte) ([]byte, error) {
 	x := &s.exchange
 	plaintext, err := hpkeOpen(s.self, x.m2Info(), body, m2Size)
 	if err != nil {
 		return nil, err
 	}
-	nonces, k := plaintext[:2*nonceSize], plaintext[2*nonceSize:3*nonceSize]
+	nonceS, k := plaintext[:nonceSize], plaintext[2*nonceSize:3*nonceSize]
 	mac, signature := plaintext[3*nonceSize:3*nonceSize+macSize], plaintext[3*nonceSize+macSize:]
 	t := append(append([]byte{}, x.t1[:]...), plaintext[:3*nonceSize]...)
-	if !hmac.Equal(nonces[:nonceSize], s.nonceS) || !hmac.Equal(mac, x.m2MAC(t)) ||
+	if !hmac.Equal(nonceS, s.nonceS) || !hmac.Equal(mac, x.m2MAC(t)) ||
 		!s.displayer.Verify(label.PairingM2Signature, append(t, mac...), signature) {
 		return nil, ErrInvalid
 	}
+
 	x.sentM2(body, k)
 	plain := append(x.m3MAC(), s.self.Sign(label.PairingM3Signature, x.t2[:])...)
 	s.m3 = append([]byte{typeM3}, sealOnce(label.KDF(nil, x.root, label.PairingM3, nil, 44), plain, nil)...)
@@ -104,11 +124,11 @@ func (s *Scanner) handleM2(body []byte) ([]byte, error) {
 	return s.m3, nil
 }
 
-// Forget wipes the code's secret. The scanner is of no more use; the pair that it made stays.
+// Forget wipes the code's secret. The scanner is useless afterwards; the pair that it made remains.
 func (s *Scanner) Forget() {
 	s.forgotten = true
 	s.exchange.forget()
 }
 
-// Format implements fmt.Formatter for every verb; it says nothing of the secrets.
+// Format implements fmt.Formatter for every verb; it does not reveal the secrets.
 func (s *Scanner) Format(f fmt.State, _ rune) { fmt.Fprint(f, "pairing scanner(redacted)") }

@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 )
 
-// stored is a store of a viewer with n pairs, and the pairs.
+// stored returns a viewer's store with n pairs, and the pairs.
 func stored(t *testing.T, n int) (*Store, []Record) {
 	t.Helper()
 	self := generate(t)
@@ -23,15 +23,20 @@ func stored(t *testing.T, n int) (*Store, []Record) {
 	var records []Record
 	for i := range n {
 		pair := &envelope.Pair{
-			Self: self, Role: identity.Viewer, Peer: generate(t).Bundle(),
-			Secret: envelope.Secret(random(32)), MailboxSecret: envelope.Secret(random(32)),
+			Self:          self,
+			Role:          identity.Viewer,
+			Peer:          generate(t).Bundle(),
+			Secret:        envelope.Secret(random(32)),
+			MailboxSecret: envelope.Secret(random(32)),
 		}
+
 		r := Record{Pair: pair, RelayURL: relay, Name: "Küche", PairedAt: time.Unix(1_795_000_000-int64(i), 0)}
 		if err := s.Put(r); err != nil {
 			t.Fatal(err)
 		}
 		records = append(records, r)
 	}
+
 	return s, records
 }
 
@@ -43,11 +48,13 @@ func TestStore(t *testing.T) {
 	}
 	for i, g := range got {
 		w := records[len(records)-1-i] // oldest first
-		if g.Pair.Peer.Fingerprint() != w.Pair.Peer.Fingerprint() || !g.Pair.Secret.Equal(w.Pair.Secret) || !g.Pair.MailboxSecret.Equal(w.Pair.MailboxSecret) ||
+		if g.Pair.Peer.Fingerprint() != w.Pair.Peer.Fingerprint() || !g.Pair.Secret.Equal(w.Pair.Secret) ||
+			!g.Pair.MailboxSecret.Equal(w.Pair.MailboxSecret) ||
 			g.Pair.Role != identity.Viewer || g.RelayURL != relay || g.Name != w.Name || !g.PairedAt.Equal(w.PairedAt) {
 			t.Errorf("pair %d came back as %+v", i, g)
 		}
 	}
+
 	path := s.path(records[0].Pair.Peer.Fingerprint())
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
@@ -56,23 +63,26 @@ func TestStore(t *testing.T) {
 	if err := s.Put(records[0]); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, r := range records[1:] {
 		if err := s.Remove(r.Pair.Peer.Fingerprint()); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if err := s.Remove(records[1].Pair.Peer.Fingerprint()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed twice: %v", err)
 	}
 	if got, err := s.Load(); err != nil || len(got) != 1 || got[0].Name != "Garten" {
 		t.Errorf("%+v, %v", got, err)
 	}
+
 	if got, err := NewStore(t.TempDir(), s.self, s.role).Load(); err != nil || len(got) != 0 {
 		t.Errorf("an empty store: %v, %v", got, err)
 	}
 }
 
-// TestBadPairFile: each fault has its error and stays where it is, and the other pair is there all the same.
+// TestBadPairFile: each fault has its error, its file stays, and the other pair is loaded anyway.
 func TestBadPairFile(t *testing.T) {
 	field := func(key string, value any) func([]byte) []byte {
 		return func(b []byte) []byte {
@@ -85,6 +95,7 @@ func TestBadPairFile(t *testing.T) {
 			if err != nil {
 				panic(err)
 			}
+
 			return b
 		}
 	}
@@ -114,14 +125,17 @@ func TestBadPairFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			bad := row.change(whole)
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			got, err := s.Load()
-			if !errors.Is(err, row.want) || !strings.Contains(err.Error(), path) {
+			told := name != "of another device" || strings.HasSuffix(err.Error(), "(it is of another device)")
+			if !errors.Is(err, row.want) || !strings.Contains(err.Error(), path) || !told {
 				t.Errorf("%v, want %v", err, row.want)
 			}
+
 			if len(got) != 1 || got[0].Pair.Peer.Fingerprint() != records[1].Pair.Peer.Fingerprint() {
 				t.Errorf("%d pairs", len(got))
 			}
@@ -132,7 +146,8 @@ func TestBadPairFile(t *testing.T) {
 	}
 }
 
-// TestPairFileFound: a pair file that others can read, or a copy under another name, which removing would miss.
+// TestPairFileFound: a pair file that others can read, or a copy under another name that Remove would miss, is an
+// error.
 func TestPairFileFound(t *testing.T) {
 	s, records := stored(t, 1)
 	path := s.path(records[0].Pair.Peer.Fingerprint())
@@ -143,12 +158,15 @@ func TestPairFileFound(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.dir, "copy.json"), whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Load(); len(got) != 1 || !errors.Is(err, ErrPairFile) {
+
+	if got, err := s.Load(); len(got) != 1 || !errors.Is(err, ErrPairFile) ||
+		!strings.HasSuffix(err.Error(), "(it has been renamed)") {
 		t.Errorf("a copy: %d pairs, %v", len(got), err)
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	if got, err := s.Load(); len(got) != 0 || !errors.Is(err, identity.ErrFileMode) {
 		t.Errorf("readable by others: %d pairs, %v", len(got), err)
 	}
@@ -166,6 +184,7 @@ func TestPutRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	// Where no file can be written, the old one stays.
 	if err := os.RemoveAll(s.dir); err != nil {
 		t.Fatal(err)
@@ -173,10 +192,32 @@ func TestPutRefuses(t *testing.T) {
 	if err := os.WriteFile(s.dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := s.Put(records[0]); err == nil {
 		t.Error("wrote a pair where no directory can be")
 	}
 	if _, err := s.Load(); err == nil {
 		t.Error("read pairs where no directory can be")
+	}
+}
+
+// TestOnlyPairFilesAreRead: a person's notes, an editor's hidden copies and folders are not damaged pairs.
+func TestOnlyPairFilesAreRead(t *testing.T) {
+	s, records := stored(t, 1)
+	for _, name := range []string{"notes.txt", ".hidden.json", ".hidden.txt", "json"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	for _, name := range []string{"folder.json", "folder", ".folder.json"} {
+		if err := os.Mkdir(filepath.Join(s.dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	got, err := s.Load()
+	if err != nil || len(got) != 1 || got[0].Pair.Peer.Fingerprint() != records[0].Pair.Peer.Fingerprint() {
+		t.Errorf("%d pairs, %v", len(got), err)
 	}
 }

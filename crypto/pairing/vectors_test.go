@@ -9,18 +9,22 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/label"
+	"github.com/peephole-cam/peephole/crypto/words"
 )
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")
 
 const (
 	vectorsFile = "testdata/vectors.json"
+	wordsFile   = "../words/words.txt"
 	// webVectors is what web/ makes; its "pairing" member has the shape of vectorsFile.
 	webVectors = "../../web/testdata/vectors-ts.json"
 )
@@ -37,9 +41,16 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 
 // vectors is the file's shape. All byte strings are in hex; messages begin with their type.
 type vectors struct {
-	Description string       `json:"description"`
-	Codes       []codeVector `json:"codes"`
-	Cases       []vector     `json:"cases"`
+	Description string        `json:"description"`
+	WordList    hexBytes      `json:"word_list"` // SHA-256 of crypto/words/words.txt
+	Words       []wordsVector `json:"words"`
+	Codes       []codeVector  `json:"codes"`
+	Cases       []vector      `json:"cases"`
+}
+
+type wordsVector struct {
+	Bytes hexBytes `json:"bytes"`
+	Words string   `json:"words"`
 }
 
 type codeVector struct {
@@ -50,6 +61,7 @@ type codeVector struct {
 	Fingerprint hexBytes `json:"fingerprint"`
 	S           hexBytes `json:"s"`
 	Expiry      int64    `json:"expiry"` // Unix seconds
+	Words       string   `json:"words"`
 }
 
 type deviceVector struct {
@@ -57,6 +69,7 @@ type deviceVector struct {
 	KEMSeed     hexBytes `json:"kem_seed"`
 	Bundle      hexBytes `json:"bundle"`
 	Fingerprint hexBytes `json:"fingerprint"`
+	Words       string   `json:"words"`
 }
 
 type mailboxVector struct {
@@ -110,7 +123,8 @@ func TestVectors(t *testing.T) {
 	var v vectors
 	readVectors(t, vectorsFile, &v)
 	checkVectors(t, v)
-	if len(v.Codes) < 50 || len(v.Cases) != 2 || len(v.Cases[0].Refusals) != 4 {
+	checkWords(t, v)
+	if len(v.Codes) < 50 || len(v.Cases) != 2 || len(v.Cases[0].Refusals) != 6 {
 		t.Errorf("only %d codes and %d cases, or too few refusals", len(v.Codes), len(v.Cases))
 	}
 }
@@ -142,6 +156,7 @@ func checkVectors(t *testing.T, v vectors) {
 	for _, c := range v.Codes {
 		t.Run("code/"+c.Text, func(t *testing.T) { c.check(t) })
 	}
+
 	for _, c := range v.Cases {
 		t.Run(c.Name, func(t *testing.T) {
 			code := c.Code.check(t)
@@ -153,6 +168,26 @@ func checkVectors(t *testing.T, v vectors) {
 	}
 }
 
+// checkWords spells the vector's bytes with the vector's list.
+func checkWords(t *testing.T, v vectors) {
+	list, err := os.ReadFile(wordsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(list)
+	equal(t, "word list", sum[:], v.WordList)
+
+	if len(v.Words) < 5 {
+		t.Errorf("only %d spelled", len(v.Words))
+	}
+	for _, c := range v.Words {
+		want := strings.Fields(c.Words)
+		if got := words.From(c.Bytes, len(want)); !slices.Equal(got, want) {
+			t.Errorf("%x is spelled %q, want %q", c.Bytes, got, c.Words)
+		}
+	}
+}
+
 func (v codeVector) check(t *testing.T) Code {
 	c, err := Parse(v.Text)
 	if !errors.Is(err, codeErrors[v.Error]) {
@@ -161,11 +196,16 @@ func (v codeVector) check(t *testing.T) Code {
 	if v.Error != "" {
 		return c
 	}
+
 	if c.RelayURL != v.RelayURL || c.Role != identity.Role(v.Role) || c.Expiry.Unix() != v.Expiry {
 		t.Errorf("%s, %s, %s", c.RelayURL, c.Role, c.Expiry)
 	}
 	equal(t, "fingerprint", c.Fingerprint[:], v.Fingerprint)
 	equal(t, "S", c.secret[:], v.S)
+	if got := strings.Join(c.Words(), " "); got != v.Words {
+		t.Errorf("words %q, want %q", got, v.Words)
+	}
+
 	return c
 }
 
@@ -174,15 +214,21 @@ func (v vector) checkBeginning(t *testing.T, c Code) {
 		fingerprint := d.private(t).Bundle().Fingerprint()
 		equal(t, "bundle", d.private(t).Bundle().Bytes(), d.Bundle)
 		equal(t, "fingerprint", fingerprint[:], d.Fingerprint)
+		if got := strings.Join(DeviceWords(fingerprint), " "); got != d.Words {
+			t.Errorf("device words %q, want %q", got, d.Words)
+		}
 	}
+
 	equal(t, "rendezvous", c.key(label.PairingRendezvous, 32), v.Rendezvous)
 	toDisplayer, toScanner := c.Rendezvous()
 	v.ToDisplayer.check(t, toDisplayer)
 	v.ToScanner.check(t, toScanner)
 	equal(t, "bundle key and nonce", c.key(label.PairingBundle, 44), v.BundleKeyNonce)
 	equal(t, "bundle message", newDisplayer(v.Displayer.private(t), c, time.Time{}).Hello(), v.BundleMessage)
+
 	for _, r := range v.Refusals {
-		want := map[uint8]error{1: ErrUsed, 2: ErrBound, 3: ErrClosed, 4: ErrInvalid}[r.Reason]
+		want := map[uint8]error{1: ErrUsed, 2: ErrBound, 3: ErrClosed, 4: ErrInvalid, 5: ErrUnsaved,
+			6: ErrInvalid}[r.Reason]
 		if _, err := NewScanner(v.Scanner.private(t), c).Handle(r.Message); err == nil || !errors.Is(err, want) {
 			t.Errorf("refusal %d: %v", r.Reason, err)
 		}
@@ -206,6 +252,7 @@ func (v vector) checkMessages(t *testing.T, c Code) {
 	mac := x.m2MAC(t2)
 	signature := displayer.Sign(label.PairingM2Signature, append(t2, mac...))
 	equal(t, "M2's plaintext", bytes.Join([][]byte{v.NonceS, v.NonceD, v.K, mac, signature}, nil), v.M2Plaintext)
+
 	opened, err = hpkeOpen(scanner, x.m2Info(), v.M2[1:], m2Size)
 	equal(t, "what M2 says", opened, v.M2Plaintext, err)
 	x.sentM2(v.M2[1:], v.K)

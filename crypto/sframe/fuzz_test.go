@@ -19,6 +19,7 @@ func FuzzParseHeader(f *testing.F) {
 			}
 			return
 		}
+
 		if size > maxHeader || !bytes.Equal(appendHeader(nil, kid, ctr), b[:size]) {
 			t.Error("a header of two spellings")
 		}
@@ -37,7 +38,7 @@ func fuzzEnds(t testing.TB) (*Sender, *Receiver) {
 	return s, r
 }
 
-// FuzzOpen: of all frames only the one that was sealed opens, with its own metadata, once.
+// FuzzOpen: only the frame that was sealed opens, with its own metadata, once.
 func FuzzOpen(f *testing.F) {
 	s, _ := fuzzEnds(f)
 	frame := seal(f, s, "picture")
@@ -46,6 +47,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(frame[:17], []byte("meta"))
 	f.Add(binary.BigEndian.AppendUint64([]byte{0x1f}, math.MaxUint64), []byte("meta"))
 	f.Add([]byte{}, []byte{})
+
 	f.Fuzz(func(t *testing.T, b, metadata []byte) {
 		_, r := fuzzEnds(t)
 		plain, ctr, err := r.Open(nil, metadata, b)
@@ -55,13 +57,15 @@ func FuzzOpen(f *testing.F) {
 		if err != nil && plain != nil || err == nil && (string(plain) != "picture" || ctr != 0) {
 			t.Errorf("opens as %q, %d, %v", plain, ctr, err)
 		}
+
 		if _, _, err := r.Open(nil, metadata, b); err == nil {
 			t.Error("opens twice")
 		}
 	})
 }
 
-// FuzzWindow accepts counters in any order, as steps forth and back from the highest: each once, and none that is too old to tell.
+// FuzzWindow offers counters in any order, as steps forward and back from the highest: each is accepted once, and none
+// that is too old.
 func FuzzWindow(f *testing.F) {
 	f.Add(uint64(0), []byte{0, 0, 1, 0, 1, 0, 0xff, 0xff})
 	f.Add(uint64(5000), []byte{0, 0, 0xfc, 0x00, 0xfb, 0xff, 0x04, 0x00, 0xfb, 0xff})
@@ -82,6 +86,7 @@ func FuzzWindow(f *testing.F) {
 			if seen[ctr] || old {
 				continue
 			}
+
 			w.add(ctr)
 			seen[ctr], any = true, true
 			highest = max(highest, ctr)

@@ -4,8 +4,10 @@
 //	|X|  K  |Y|  C  | KID ... | CTR ... | encrypted frame    | tag 16  |
 //	+-+-+-+-+-+-+-+-+---------+---------+--------------------+---------+
 //
-// A [Sender] draws each counter once and never reuses one; a [Receiver] accepts each counter once. Both belong to
-// one key, one key id and one goroutine. The package promises that nothing is returned which did not open.
+// A [Sender] never reuses a counter, and a [Receiver] accepts each counter once. Both belong to one key, one key ID and
+// one goroutine. The package promises to return nothing that did not open.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package sframe
 
 import (
@@ -23,7 +25,7 @@ import (
 var (
 	// ErrOpen is returned for a frame that does not open under the receiver's key and metadata.
 	ErrOpen = errors.New("frame does not open")
-	// ErrHeader is returned for bytes that begin with no SFrame header, or with one that is not in its shortest form.
+	// ErrHeader is returned for bytes that do not begin with an SFrame header in its shortest form.
 	ErrHeader = errors.New("malformed SFrame header")
 	// ErrKID is returned for a frame of another key id.
 	ErrKID = errors.New("frame of another key id")
@@ -38,7 +40,7 @@ var (
 const (
 	nonceSize = 12
 	tagSize   = 16
-	// MaxOverhead is how many bytes at most a sealed frame is longer than its plaintext.
+	// MaxOverhead bounds by how many bytes a sealed frame is longer than its plaintext.
 	MaxOverhead = maxHeader + tagSize
 )
 
@@ -61,7 +63,7 @@ type key struct {
 	kid  uint64
 }
 
-// deriveInUse is derive for what this package's callers get: suite 5, and no key weaker than it.
+// deriveInUse is derive for the callers of this package: suite 5, and no key weaker than that.
 func deriveInUse(baseKey []byte, kid uint64) (*key, error) {
 	if len(baseKey) < suite5.keySize {
 		return nil, fmt.Errorf("derive frame key: %w", ErrBaseKey)
@@ -70,31 +72,28 @@ func deriveInUse(baseKey []byte, kid uint64) (*key, error) {
 }
 
 func derive(s suite, baseKey []byte, kid uint64) (*key, error) {
-	secret, err := hkdf.Extract(s.hash, baseKey, nil)
-	if err != nil {
+	context := string(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(nil, kid), s.id))
+	secret, err1 := hkdf.Extract(s.hash, baseKey, nil)
+	k, err2 := hkdf.Expand(s.hash, secret, "SFrame 1.0 Secret key "+context, s.keySize)
+	salt, err3 := hkdf.Expand(s.hash, secret, "SFrame 1.0 Secret salt "+context, nonceSize)
+	aead, err4 := newGCM(k)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, fmt.Errorf("derive frame key: %w", err)
 	}
-	context := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(nil, kid), s.id)
-	k, err := hkdf.Expand(s.hash, secret, "SFrame 1.0 Secret key "+string(context), s.keySize)
-	if err != nil {
-		return nil, fmt.Errorf("derive frame key: %w", err)
-	}
-	salt, err := hkdf.Expand(s.hash, secret, "SFrame 1.0 Secret salt "+string(context), nonceSize)
-	if err != nil {
-		return nil, fmt.Errorf("derive frame salt: %w", err)
-	}
-	block, err := aes.NewCipher(k)
-	if err != nil {
-		return nil, fmt.Errorf("derive frame key: %w", err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("derive frame key: %w", err)
-	}
+
 	return &key{aead: aead, salt: [nonceSize]byte(salt), kid: kid}, nil
 }
 
-// nonce is salt XOR CTR (section 4.4.3). A key is one sender's and its CTR only rises, so no nonce is used twice.
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// nonce returns salt XOR CTR (section 4.4.3). A key belongs to one sender, whose CTR only rises: no nonce is used
+// twice.
 func (k *key) nonce(dst *[nonceSize]byte, ctr uint64) []byte {
 	*dst = k.salt
 	binary.BigEndian.PutUint64(dst[4:], binary.BigEndian.Uint64(dst[4:])^ctr)
@@ -110,8 +109,8 @@ type Sender struct {
 	aad       []byte
 }
 
-// NewSender returns a sender of suite 5. baseKey, at least 32 bytes, is this sender's alone: no other sender, session or
-// track may have it.
+// NewSender returns a sender of suite 5. baseKey has at least 32 bytes and belongs to this sender alone: no other
+// sender, session or track may use it.
 func NewSender(baseKey []byte, kid uint64) (*Sender, error) {
 	k, err := deriveInUse(baseKey, kid)
 	if err != nil {
@@ -120,7 +119,8 @@ func NewSender(baseKey []byte, kid uint64) (*Sender, error) {
 	return &Sender{key: k}, nil
 }
 
-// Seal appends the sealed frame to dst. metadata is authenticated and does not travel; dst and plaintext must not overlap.
+// Seal appends the sealed frame to dst. metadata is authenticated but not sent. dst and plaintext must not
+// overlap.
 func (s *Sender) Seal(dst, metadata, plaintext []byte) ([]byte, error) {
 	if s.exhausted {
 		return nil, ErrExhausted
@@ -131,6 +131,7 @@ func (s *Sender) Seal(dst, metadata, plaintext []byte) ([]byte, error) {
 	start := len(dst)
 	dst = appendHeader(dst, s.key.kid, ctr)
 	s.aad = append(append(s.aad[:0], dst[start:]...), metadata...)
+
 	return s.key.aead.Seal(dst, s.key.nonce(&s.scratch, ctr), plaintext, s.aad), nil
 }
 
@@ -142,7 +143,7 @@ type Receiver struct {
 	aad     []byte
 }
 
-// NewReceiver returns a receiver for what a sender with the same arguments seals.
+// NewReceiver returns a receiver for the frames of a sender with the same arguments.
 func NewReceiver(baseKey []byte, kid uint64) (*Receiver, error) {
 	k, err := deriveInUse(baseKey, kid)
 	if err != nil {
@@ -151,8 +152,9 @@ func NewReceiver(baseKey []byte, kid uint64) (*Receiver, error) {
 	return &Receiver{key: k}, nil
 }
 
-// Open appends the plaintext to dst and returns it with the frame's counter. A counter counts as used only when its frame
-// has opened, so a forged frame cannot spoil a true one. Errors: ErrHeader, ErrKID, ErrReplayed, ErrOpen.
+// Open appends the plaintext to dst and returns it with the frame's counter. A counter counts as used only once its
+// frame has opened, so that a forged frame cannot displace a genuine one. Errors: ErrHeader, ErrKID, ErrReplayed,
+// ErrOpen.
 func (r *Receiver) Open(dst, metadata, frame []byte) (plaintext []byte, ctr uint64, err error) {
 	kid, ctr, size, err := parseHeader(frame)
 	if err != nil {
@@ -164,6 +166,7 @@ func (r *Receiver) Open(dst, metadata, frame []byte) (plaintext []byte, ctr uint
 	if r.seen.has(ctr) {
 		return nil, 0, ErrReplayed
 	}
+
 	r.aad = append(append(r.aad[:0], frame[:size]...), metadata...)
 	plaintext, err = r.key.aead.Open(dst, r.key.nonce(&r.scratch, ctr), frame[size:], r.aad)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/sha512"
 )
 
 // hexBytes is written in hex.
@@ -64,9 +65,11 @@ func TestRFC9605Headers(t *testing.T) {
 		if got := appendHeader(nil, c.KID, c.CTR); !bytes.Equal(got, c.Encoded) {
 			t.Errorf("%d, %d: %x, want %x", c.KID, c.CTR, got, c.Encoded)
 		}
-		kid, ctr, size, err := parseHeader(append(c.Encoded, 1, 2, 3))
-		if err != nil || kid != c.KID || ctr != c.CTR || size != len(c.Encoded) {
-			t.Errorf("%x: %d, %d, %d, %v", c.Encoded, kid, ctr, size, err)
+		for _, after := range [][]byte{nil, {1, 2, 3}} {
+			kid, ctr, size, err := parseHeader(append(bytes.Clone(c.Encoded), after...))
+			if err != nil || kid != c.KID || ctr != c.CTR || size != len(c.Encoded) {
+				t.Errorf("%x before %x: %d, %d, %d, %v", c.Encoded, after, kid, ctr, size, err)
+			}
 		}
 	}
 }
@@ -83,6 +86,7 @@ func TestRFC9605Frames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		block, err := aes.NewCipher(c.Key)
 		if err != nil {
 			t.Fatal(err)
@@ -91,10 +95,13 @@ func TestRFC9605Frames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		zero := make([]byte, nonceSize)
-		if !bytes.Equal(k.aead.Seal(nil, zero, nil, nil), want.Seal(nil, zero, nil, nil)) || !bytes.Equal(k.salt[:], c.Salt) {
+		if !bytes.Equal(k.aead.Seal(nil, zero, nil, nil), want.Seal(nil, zero, nil, nil)) ||
+			!bytes.Equal(k.salt[:], c.Salt) {
 			t.Errorf("suite %d: another key or salt", c.Suite)
 		}
+
 		var scratch [nonceSize]byte
 		if got := k.nonce(&scratch, c.CTR); !bytes.Equal(got, c.Nonce) {
 			t.Errorf("suite %d: nonce %x", c.Suite, got)
@@ -104,6 +111,7 @@ func TestRFC9605Frames(t *testing.T) {
 		if err != nil || !bytes.Equal(got, append([]byte("before"), c.CT...)) {
 			t.Errorf("suite %d: sealed %x, %v", c.Suite, got, err)
 		}
+
 		if !bytes.Equal(sender.aad, c.AAD) {
 			t.Errorf("suite %d: aad %x", c.Suite, sender.aad)
 		}
@@ -112,6 +120,7 @@ func TestRFC9605Frames(t *testing.T) {
 			t.Errorf("suite %d: opened %x, %d, %v", c.Suite, plain, ctr, err)
 		}
 	}
+
 	if n != 2 {
 		t.Errorf("%d suites", n)
 	}
@@ -138,7 +147,16 @@ func seal(t testing.TB, s *Sender, text string) []byte {
 	return frame
 }
 
-func TestBaseKey(t *testing.T) {
+func TestBaseKeyIsAsLongAsTheSuitesOwnOrLonger(t *testing.T) {
+	for _, key := range [][]byte{baseKey[:32], baseKey} {
+		if s, err := NewSender(key, 0); s == nil || err != nil {
+			t.Errorf("sender with %d bytes: %v", len(key), err)
+		}
+		if r, err := NewReceiver(key, 0); r == nil || err != nil {
+			t.Errorf("receiver with %d bytes: %v", len(key), err)
+		}
+	}
+
 	for _, key := range [][]byte{nil, baseKey[:16], baseKey[:31]} {
 		if s, err := NewSender(key, 0); s != nil || !errors.Is(err, ErrBaseKey) {
 			t.Errorf("sender with %d bytes: %v", len(key), err)
@@ -149,7 +167,16 @@ func TestBaseKey(t *testing.T) {
 	}
 }
 
-// TestRefused: each fault has its error, nothing comes out, and the true frame opens afterwards.
+// TestSuiteOfAnUnknownSizeGivesNoKey: neither AES nor HKDF makes a key of an unknown size.
+func TestSuiteOfAnUnknownSizeGivesNoKey(t *testing.T) {
+	for _, size := range []int{17, 255*sha512.Size + 1} {
+		if k, err := derive(suite{5, size, sha512.New}, baseKey, 0); k != nil || err == nil {
+			t.Errorf("a key of %d bytes", size)
+		}
+	}
+}
+
+// TestRefused: each fault has its error, nothing is returned, and the genuine frame opens afterwards.
 func TestRefused(t *testing.T) {
 	s, r := ends(t, 1)
 	frame := seal(t, s, "picture")
@@ -179,6 +206,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %v", name, plain, err, row.want)
 		}
 	}
+
 	for at := range frame {
 		f := bytes.Clone(frame)
 		f[at] ^= 1
@@ -186,6 +214,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("byte %d: opened", at)
 		}
 	}
+
 	if plain, ctr, err := r.Open(nil, []byte("meta"), frame); err != nil || ctr != 0 || string(plain) != "picture" {
 		t.Errorf("the true frame: %q, %v", plain, err)
 	}
@@ -194,13 +223,14 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestReordered: frames come in any order within the window, each once; what is older is refused.
+// TestReordered: frames may arrive in any order within the window, each once. Older ones are refused.
 func TestReordered(t *testing.T) {
 	s, r := ends(t, 0)
 	frames := make([][]byte, 3*windowSize)
 	for i := range frames {
 		frames[i] = seal(t, s, "x")
 	}
+
 	open := func(i int) error {
 		_, _, err := r.Open(nil, []byte("meta"), frames[i])
 		return err
@@ -211,7 +241,8 @@ func TestReordered(t *testing.T) {
 	}{
 		{5, nil}, {5, ErrReplayed}, {0, nil}, {4, nil}, {4, ErrReplayed}, {0, ErrReplayed},
 		{windowSize + 4, nil}, {5, ErrReplayed}, {4, ErrReplayed}, {3, ErrReplayed}, {6, nil}, {windowSize + 3, nil},
-		{3*windowSize - 1, nil}, {windowSize + 4, ErrReplayed}, {2*windowSize - 1, ErrReplayed}, {2 * windowSize, nil}, {2 * windowSize, ErrReplayed},
+		{3*windowSize - 1, nil}, {windowSize + 4, ErrReplayed}, {2*windowSize - 1, ErrReplayed}, {2 * windowSize, nil},
+		{2 * windowSize, ErrReplayed},
 	} {
 		if err := open(row.ctr); !errors.Is(err, row.want) {
 			t.Errorf("CTR %d: %v, want %v", row.ctr, err, row.want)
@@ -226,11 +257,13 @@ func TestExhausted(t *testing.T) {
 	if len(last) != len("last")+MaxOverhead {
 		t.Errorf("%d bytes", len(last))
 	}
+
 	for range 2 {
 		if frame, err := s.Seal(nil, nil, nil); frame != nil || !errors.Is(err, ErrExhausted) {
 			t.Errorf("after the last: %x, %v", frame, err)
 		}
 	}
+
 	if _, _, err := r.Open(nil, []byte("meta"), last); err != nil {
 		t.Error(err)
 	}
@@ -239,7 +272,7 @@ func TestExhausted(t *testing.T) {
 	}
 }
 
-// TestWindow compares the window with a map, for counters that wander and jump, from the first and up to the last there is.
+// TestWindow compares the window with a map, for counters that wander and jump between the first and the last of all.
 func TestWindow(t *testing.T) {
 	const steps = 5000
 	for seed := range uint64(50) {
@@ -248,6 +281,7 @@ func TestWindow(t *testing.T) {
 		if seed%2 == 1 {
 			first = math.MaxUint64 - 3*steps
 		}
+
 		var w window
 		seen, top, at := map[uint64]bool{}, uint64(0), uint64(0)
 		for range steps {
@@ -259,6 +293,7 @@ func TestWindow(t *testing.T) {
 			ctr := first + min(at-back, math.MaxUint64-first)
 			old := len(seen) > 0 && ctr < top && top-ctr >= windowSize
 			got := w.has(ctr)
+
 			switch {
 			case (seen[ctr] || old) && !got:
 				t.Fatalf("seed %d: %d is accepted, the highest being %d", seed, ctr, top)
@@ -269,13 +304,14 @@ func TestWindow(t *testing.T) {
 				seen[ctr], top = true, max(top, ctr)
 			}
 		}
+
 		if len(seen) < 1000 || w.full != (seed%2 == 1) {
 			t.Errorf("seed %d: %d accepted, at the end: %v", seed, len(seen), w.full)
 		}
 	}
 }
 
-// TestNoAllocation: a frame costs no garbage.
+// TestNoAllocation: sealing and opening a frame allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	s, r := ends(t, 1)
 	metadata, plain := make([]byte, 32), make([]byte, 10_000)
@@ -309,6 +345,7 @@ func BenchmarkSeal(b *testing.B) {
 				}
 			}
 		})
+
 		b.Run(name+"/raw", func(b *testing.B) {
 			b.SetBytes(int64(size))
 			nonce := make([]byte, nonceSize)

@@ -1,5 +1,7 @@
-// Package bus brings a posted message to whoever is connected to its mailbox: inside one process here, between
-// processes and regions behind the same interface later. It knows names and bodies, and looks into neither.
+// Package bus passes posted messages to the connections that read their mailbox. Local does so inside one process; the
+// interface allows for more processes and regions. The package handles names and bodies, and looks into neither.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package bus
 
 import "sync"
@@ -7,16 +9,16 @@ import "sync"
 // Message is one posted message.
 type Message struct {
 	Seq  uint64
-	Body []byte // nobody may change it
+	Body []byte // must not be changed
 	Kept bool   // it is stored as well
-	Node string // where it was posted: an operator's name for one of their nodes, and nobody else's
+	Node string // where it was posted, by the operator's name for one of their own nodes
 }
 
-// Bus delivers messages by mailbox name, in the order in which they were published to that name.
+// Bus delivers messages by the name of their mailbox, in the order in which they were published to it.
 type Bus interface {
-	// Publish gives m to every subscriber of name and says how many there were.
+	// Publish passes m to every subscriber of name, and returns how many there were.
 	Publish(name [32]byte, m Message) int
-	// Subscribe calls f for each message published to name until stop. f must not block.
+	// Subscribe calls f for each message published to name until stop is called. f must not block.
 	Subscribe(name [32]byte, f func(Message)) (stop func())
 }
 
@@ -58,6 +60,7 @@ func (b *Local) Subscribe(name [32]byte, f func(Message)) (stop func()) {
 	if s.subs[name] == nil {
 		s.subs[name] = make(map[*func(Message)]struct{})
 	}
+
 	s.subs[name][key] = struct{}{}
 	return func() {
 		s.mu.Lock()

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-func TestLocal(t *testing.T) {
+func TestLocalDeliversInOrderUntilStop(t *testing.T) {
 	b := NewLocal()
-	a, other := [32]byte{1}, [32]byte{1, 1} // of one shard
+	a, other := [32]byte{1}, [32]byte{1, 1} // in the same shard
 	var first, second []uint64
 	stopFirst := b.Subscribe(a, func(m Message) { first = append(first, m.Seq) })
 	stopSecond := b.Subscribe(a, func(m Message) { second = append(second, m.Seq) })
@@ -17,6 +17,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("%d subscribers, want 2", n)
 		}
 	}
+
 	if n := b.Publish(other, Message{Seq: 9}); n != 0 {
 		t.Errorf("%d subscribers of another name", n)
 	}
@@ -27,6 +28,7 @@ func TestLocal(t *testing.T) {
 	if n := b.Publish(a, Message{Seq: 4}); n != 0 {
 		t.Errorf("%d subscribers after stop", n)
 	}
+
 	if !slices.Equal(first, []uint64{0, 1, 2}) || !slices.Equal(second, []uint64{0, 1, 2, 3}) {
 		t.Errorf("got %v and %v", first, second)
 	}
@@ -37,7 +39,7 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-func TestLocalAtOnce(t *testing.T) {
+func TestLocalIsSafeForConcurrentUse(t *testing.T) {
 	b := NewLocal()
 	var all sync.WaitGroup
 	for i := range byte(8) {
@@ -48,6 +50,7 @@ func TestLocalAtOnce(t *testing.T) {
 				if n := b.Publish([32]byte{i % 2}, Message{}); n < 1 {
 					t.Error("a publisher does not reach itself")
 				}
+
 				stop()
 				if got < 1 {
 					t.Error("nothing was delivered")

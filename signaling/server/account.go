@@ -1,64 +1,72 @@
 package server
 
 import (
+	"crypto/sha256"
+	"net/netip"
 	"time"
 
-	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/netlimit"
 )
 
 const (
-	boxesPerAccount    = 10_000
-	grantsPerHour      = 3600
-	bytesPerAccount    = 64 << 20
-	pairingsPerAddress = 600 // of ten minutes each: a rate of one a second
+	// grantsPerHour bounds the grants of an IPv6 /64. An IPv4 address, which may be a carrier's, has a share of all.
+	grantsPerHour = 3600
+
+	// A viewer must leave most of a camera's grants to others. One network may ask for a quarter of the grants of a
+	// /64. It may ask for about the same share of those of an IPv4 address, behind which there may be as many viewers
+	// as cameras.
+	askerPerHour = 18_000
+	hostAskCost  = askerPerHour / (grantsPerHour / 4)
 )
 
-// account is who pays: a ticket, or a source address where everyone is admitted.
+// account is a payer, which is a source address or a ticket, together with the pools from which it pays.
 type account struct {
-	key         string
-	pairing     bool // pays for rendezvous mailboxes only
-	maxBoxes    int  // mailboxes admitted at one time
-	maxGrants   int  // an hour
-	local       bool // this machine: for tests and development, not limited
-	ticket      bool // who has it owns the mailboxes it admits
-	boxes       int
-	bytes       int // that wait in its mailboxes
-	grants      int
-	grantsSince time.Time
+	payer  netlimit.Payer
+	class  *class
+	addr   netip.Addr // folded
+	ticket *ticket    // nil if the payer is an address
 }
 
-// account is who admits a mailbox opened with a ticket; nil: nobody, the mailbox waits for its owner.
-func (c *conn) account(ticket []byte, now time.Time) (*account, *signaling.Error) {
-	source := &account{key: "address " + c.addr.String(), maxBoxes: boxesPerAccount, maxGrants: grantsPerHour, local: c.addr.IsLoopback()}
+// samePayer reports whether two accounts belong to the same payer. A nil account has no payer.
+func (a *account) samePayer(b *account) bool {
+	return a != nil && b != nil && a.payer == b.payer && a.class == b.class
+}
+
+// turnName returns the name under which the TURN server limits a payer, or "" for a payer without limits.
+func (a *account) turnName(s *Server) string {
 	switch {
-	case string(ticket) == signaling.PairingTicket:
-		source.key, source.pairing, source.maxBoxes, source.maxGrants = "pairing "+source.key, true, pairingsPerAddress, 0
-		return source, nil
-	case c.server.cfg.TicketKey == nil:
-		return source, nil
-	case len(ticket) == 0:
-		return nil, nil
+	case a.class == s.local:
+		return ""
+	case a.ticket != nil:
+		return "ticket " + string(a.ticket.id[:])
 	}
-	t, err := signaling.ParseTicket(ticket, c.server.cfg.TicketKey, now)
-	if err != nil {
-		return nil, &signaling.Error{Code: signaling.CodeSignature, Text: err.Error()}
-	}
-	return &account{key: "ticket " + string(t.ID[:]), ticket: true, maxBoxes: int(t.Mailboxes), maxGrants: int(t.SessionsPerHour)}, nil
+	return "address " + a.addr.String()
 }
 
-// grant takes one grant of this hour's.
-func (a *account) grant(now time.Time) bool {
-	if now.Sub(a.grantsSince) > time.Hour {
-		a.grantsSince, a.grants = now, 0
+// chargeGrant charges the account for one grant. asking is the account of the client that asked for it.
+func (a *account) chargeGrant(asking *account, now time.Time) error {
+	if a.ticket != nil {
+		return a.ticket.chargeGrant(asking.payer, now)
 	}
-	if a.grants >= a.maxGrants && !a.local {
-		return false
+	ask := int64(1)
+	if !a.addr.Is4() {
+		ask = hostAskCost
 	}
-	a.grants++
-	return true
+
+	if err := a.class.askers.Charge(a.asker(asking), ask, now); err != nil {
+		return err
+	}
+	return a.class.grants.Charge(a.payer, 1, now)
 }
 
-// idle says whether nothing is known of the account that a new one would not know.
-func (a *account) idle(now time.Time) bool {
-	return a.boxes == 0 && (a.grants == 0 || now.Sub(a.grantsSince) > time.Hour)
+// asker returns the payer for one network's requests for this address's grants. The coarsest network counts, since a
+// viewer may have many links.
+func (a *account) asker(asking *account) netlimit.Payer {
+	networks := netlimit.Folds(asking.addr)
+	network := networks[0]
+	if coarsest := networks[len(networks)-1]; coarsest.IsValid() {
+		network = coarsest
+	}
+	sum := sha256.Sum256([]byte(a.addr.String() + " " + network.String()))
+	return netlimit.Named([16]byte(sum[:16]))
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -9,31 +8,37 @@ import (
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// Who guesses from one address has so many connections to do it on; others are not disturbed.
+// Somebody who guesses from one address has only a limited number of connections for it. Others are not disturbed.
 func TestConnectionsOfAnAddressAreLimited(t *testing.T) {
-	s, err := New(Config{PublicURL: "https://relay.example", Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{PublicURL: "https://relay.example", Bus: bus.NewLocal(), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	for n := range connsPerAddr {
-		if status := s.enter(stranger); status != http.StatusOK {
-			t.Fatalf("connection %d: status %d", n, status)
+	enter := func(addr string) int {
+		_, status := s.addConn(s.accountOf(netip.MustParseAddr(addr)))
+		return status
+	}
+
+	const stranger = "2001:db8::1"
+	entered := 0
+	for enter(stranger) == http.StatusOK {
+		entered++
+	}
+
+	if entered < 100 || entered > 500 {
+		t.Errorf("%d connections from one address, want some 300", entered)
+	}
+	if status := enter("2001:db8::ffff:1"); status != http.StatusTooManyRequests {
+		t.Errorf("from the same /64: status %d, want %d", status, http.StatusTooManyRequests)
+	}
+
+	for _, other := range []string{"2001:db8:0:1::1", "2001:db8:1::1", "192.0.2.2"} {
+		if status := enter(other); status != http.StatusOK {
+			t.Errorf("somebody else, %s: status %d", other, status)
 		}
 	}
-	for range 2 {
-		if status := s.enter(stranger); status != http.StatusTooManyRequests {
-			t.Errorf("one connection more: status %d, want %d", status, http.StatusTooManyRequests)
-		}
-	}
-	if status := s.enter(other); status != http.StatusOK {
-		t.Errorf("somebody else: status %d", status)
-	}
-	s.leave(stranger)
-	if status := s.enter(stranger); status != http.StatusOK {
-		t.Errorf("after one has gone: status %d", status)
-	}
-	if n := s.Stats.TooMany.Load(); n != 2 {
+
+	if n := s.Stats.RefusedConnections.Load(); n != 2 {
 		t.Errorf("%d refusals counted, want 2", n)
 	}
 }

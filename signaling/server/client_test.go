@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/reserve"
 )
 
-// receive hands the bodies that arrive in a mailbox to a channel; keep says which the relay shall not delete.
+// receive passes the bodies that arrive in a mailbox to a channel. keep reports whether the relay must keep a message.
 func receive(c *signaling.Client, mb signaling.Mailbox, keep func(body string) bool) (got chan string, stop func()) {
 	got = make(chan string, 1000)
 	return got, c.Receive(mb, func(d signaling.Delivery) bool {
@@ -41,19 +42,19 @@ func mustSend(t *testing.T, c *signaling.Client, mb signaling.Mailbox, body stri
 	}
 }
 
-// until waits for a state that will come.
+// until waits for a condition that must become true.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
+			t.Fatal("this never became true: ", what)
 		}
 		time.Sleep(time.Millisecond) // between looks
 	}
 }
 
-func TestClientsTalk(t *testing.T) {
+func TestClientsExchangeMessages(t *testing.T) {
 	e := start(t, Config{})
 	camera, viewer, mb := e.client(t), e.client(t), newMailbox()
 	mustSend(t, viewer, mb, "before") // the viewer's address admits the mailbox, and keeps it for a while
@@ -64,6 +65,7 @@ func TestClientsTalk(t *testing.T) {
 			t.Errorf("got %q, want %q", s, want)
 		}
 	}
+
 	until(t, "both are deleted", func() bool { return e.Stats.Acked.Load() == 2 })
 	stop()
 	mustSend(t, viewer, mb, "later")
@@ -71,12 +73,13 @@ func TestClientsTalk(t *testing.T) {
 	if s := next(t, again); s != "later" {
 		t.Errorf("after opening again: %q", s)
 	}
+
 	if clock, ok := camera.ServerTime(); !ok || time.Since(clock).Abs() > time.Minute {
 		t.Errorf("server time %v, %v", clock, ok)
 	}
 }
 
-func TestUnackedComesAgain(t *testing.T) {
+func TestUnackedMessageComesAgain(t *testing.T) {
 	e := start(t, Config{})
 	first, mb := e.client(t), newMailbox()
 	got, stop := receive(first, mb, func(s string) bool { return s == "kept" })
@@ -86,6 +89,7 @@ func TestUnackedComesAgain(t *testing.T) {
 			t.Fatalf("got %q, want %q", g, s)
 		}
 	}
+
 	until(t, "one is deleted", func() bool { return e.Stats.Acked.Load() == 1 })
 	stop()
 	again, _ := receive(e.client(t), mb, nil)
@@ -94,8 +98,8 @@ func TestUnackedComesAgain(t *testing.T) {
 	}
 }
 
-// A client that stopped reading a mailbox, and still writes to it, gets on reading again what came meanwhile.
-func TestReadAgainWhileHeld(t *testing.T) {
+// A client that stopped reading a mailbox but still writes to it gets what arrived meanwhile when it reads again.
+func TestReadingAgainDeliversWhatCameMeanwhile(t *testing.T) {
 	e := start(t, Config{})
 	c, mb := e.client(t), newMailbox()
 	defer c.Keep(mb)()
@@ -104,6 +108,7 @@ func TestReadAgainWhileHeld(t *testing.T) {
 	if s := next(t, got); s != "before" {
 		t.Fatalf("got %q", s)
 	}
+
 	stop()
 	mustSend(t, c, mb, "meanwhile")
 	again, _ := receive(c, mb, nil)
@@ -114,8 +119,8 @@ func TestReadAgainWhileHeld(t *testing.T) {
 }
 
 func TestRelayRestartsOnItsPort(t *testing.T) {
-	e := start(t, Config{})
-	addr := strings.TrimPrefix(e.url, "http://")
+	addr := reserve.For(t)
+	e := startAt(t, addr, Config{})
 	var lost atomic.Int64
 	camera, err := signaling.NewClient(signaling.ClientConfig{URL: e.url, OnState: func(err error) {
 		if err != nil {
@@ -128,14 +133,17 @@ func TestRelayRestartsOnItsPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	runClient(t, camera)
 	viewer, mb := e.client(t), newMailbox()
 	got, _ := receive(camera, mb, nil)
 	defer camera.Keep(mb)()
+
 	mustSend(t, viewer, mb, "one")
 	if s := next(t, got); s != "one" {
 		t.Fatalf("got %q", s)
 	}
+
 	e.stop()
 	until(t, "the loss is noticed", func() bool { return lost.Load() > 0 })
 	sent := make(chan error, 1)
@@ -144,6 +152,7 @@ func TestRelayRestartsOnItsPort(t *testing.T) {
 		defer cancel()
 		sent <- viewer.Send(ctx, mb, []byte("two"), time.Minute)
 	}()
+
 	startAt(t, addr, Config{})
 	if err := <-sent; err != nil {
 		t.Fatal(err)
@@ -156,20 +165,26 @@ func TestRelayRestartsOnItsPort(t *testing.T) {
 func TestClientIsToldWhyItMayNotOpen(t *testing.T) {
 	e := start(t, Config{})
 	refused := make(chan error, 10)
-	c, err := signaling.NewClient(signaling.ClientConfig{URL: strings.Replace(e.url, "127.0.0.1", "localhost", 1), OnRefused: func(err error) { refused <- err }})
+	c, err := signaling.NewClient(signaling.ClientConfig{URL: strings.Replace(e.url, "127.0.0.1", "localhost", 1),
+		OnRefused: func(err error) {
+			refused <- err
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	runClient(t, c)
 	c.Receive(newMailbox(), func(signaling.Delivery) bool { return true })
 	var refusal *signaling.Error
 	if err := <-refused; !errors.As(err, &refusal) || refusal.Code != signaling.CodeSignature {
 		t.Errorf("reading: %v", err)
 	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err = c.Send(ctx, newMailbox(), []byte("x"), 0)
-	if !errors.As(err, &refusal) || refusal.Code != signaling.CodeSignature || !strings.Contains(err.Error(), "another URL") {
+	if !errors.As(err, &refusal) || refusal.Code != signaling.CodeSignature ||
+		!strings.Contains(err.Error(), "another URL") {
 		t.Errorf("sending: %v", err)
 	}
 }
@@ -183,7 +198,7 @@ func TestSendRefusesBodies(t *testing.T) {
 	}
 }
 
-func TestManyAtOnceKeepTheirOrder(t *testing.T) {
+func TestConcurrentSendersKeepTheirOrder(t *testing.T) {
 	const senders, each = 8, 40
 	e := start(t, Config{})
 	camera := e.client(t)
@@ -193,13 +208,15 @@ func TestManyAtOnceKeepTheirOrder(t *testing.T) {
 		boxes[i] = newMailbox()
 		got[i], _ = receive(camera, boxes[i], nil)
 	}
+
 	failed := make(chan error, senders)
 	for i := range senders {
 		viewer := e.client(t)
 		go func() {
 			defer viewer.Keep(boxes[i])()
 			for n := range each {
-				if err := viewer.Send(context.Background(), boxes[i], binary.BigEndian.AppendUint32(nil, uint32(n)), time.Minute); err != nil {
+				if err := viewer.Send(context.Background(), boxes[i], binary.BigEndian.AppendUint32(nil, uint32(n)),
+					time.Minute); err != nil {
 					failed <- err
 					return
 				}
@@ -207,11 +224,13 @@ func TestManyAtOnceKeepTheirOrder(t *testing.T) {
 			failed <- nil
 		}()
 	}
+
 	for range senders {
 		if err := <-failed; err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	for i := range senders {
 		for n := range each {
 			if s := next(t, got[i]); binary.BigEndian.Uint32([]byte(s)) != uint32(n) {
@@ -221,7 +240,7 @@ func TestManyAtOnceKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// BenchmarkFirstMessage is what a session's first offer costs: dial, open, post, deliver.
+// BenchmarkFirstMessage measures what a session's first offer costs: dial, open, post, deliver.
 func BenchmarkFirstMessage(b *testing.B) {
 	e := start(b, Config{}).url
 	mb := newMailbox()
@@ -229,11 +248,13 @@ func BenchmarkFirstMessage(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	go camera.Run(ctx)
+
 	got := make(chan struct{}, 1)
 	camera.Receive(mb, func(signaling.Delivery) bool { got <- struct{}{}; return true })
 	if err := camera.Connect(ctx); err != nil {
 		b.Fatal(err)
 	}
+
 	for b.Loop() {
 		viewer, _ := signaling.NewClient(signaling.ClientConfig{URL: e})
 		running, stop := context.WithCancel(ctx)

@@ -3,120 +3,191 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"net/netip"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
 
+	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
 const (
-	replayBatch     = 8
-	framesPerSecond = 500
-	framesAtOnce    = 2 * mailboxesPerConn // a client that comes back opens all its mailboxes
+	mailboxesPerConn = 4096
+	framesPerSecond  = 500
+	frameBurst       = 2 * mailboxesPerConn // because a client that reconnects opens all its mailboxes
+
+	// maxBadSignatures bounds the bad signatures on one connection. A client that knows this relay by another URL makes
+	// only bad ones.
+	maxBadSignatures = 8
+
+	replayBatch = 8
 )
 
-// conn is one client's connection. Its reading goroutine owns what is not said to be another's.
+// conn is one client's connection. Its reading goroutine owns all fields that have no other mark.
 type conn struct {
-	server *Server
-	ws     *websocket.Conn
-	addr   netip.Addr
-	nonce  [32]byte
-	out    *outbox
-	cancel context.CancelFunc // ends the connection at once
-	boxes  map[signaling.Name]*opened
-	rate   *rate.Limiter
+	server        *Server
+	ws            *websocket.Conn
+	nonce         [32]byte
+	out           *outbox
+	cancel        context.CancelFunc // ends the connection at once
+	boxes         map[signaling.Name]*opened
+	rate          *rate.Limiter
+	badSignatures int
+
+	arriving *meter // below ws
+
+	stopping atomic.Bool // the relay is stopping
+
+	// Who pays for the connection, which is its address or the first ticket that it showed, and what it has paid.
+	address, account               *account
+	connection, mailboxes, inbound *netlimit.Lease
+	tickets                        []shownTicket
+
+	place     func(netlimit.Payer) error // from Config.Place; nil if connections need no place
+	placed    bool                       // place has accepted it
+	placedFor netlimit.Payer             // the payer at that time
 
 	delivered delivered
 }
 
-// opened is what the connection may do with a mailbox.
+// opened is a mailbox that the connection has open, with what it may do there.
 type opened struct {
-	write   bool
-	owner   bool    // opened with a ticket
-	reading *replay // nil: not open for reading
-	stop    func()  // ends the subscription
+	holder
+	write bool
 }
 
-func newConn(s *Server, ws *websocket.Conn, addr netip.Addr) *conn {
+// newConn returns a connection for which an address pays. connection is what the address has already paid.
+func newConn(s *Server, ws *websocket.Conn, who *account, connection *netlimit.Lease) *conn {
 	c := &conn{
-		server: s, ws: ws, addr: addr, out: newOutbox(), boxes: make(map[signaling.Name]*opened),
-		rate: rate.NewLimiter(framesPerSecond, framesAtOnce),
+		server:     s,
+		ws:         ws,
+		boxes:      make(map[signaling.Name]*opened),
+		rate:       rate.NewLimiter(framesPerSecond, frameBurst),
+		address:    who,
+		account:    who,
+		connection: connection,
 	}
 	rand.Read(c.nonce[:])
+
+	empty := func(p *netlimit.Pool) *netlimit.Lease {
+		lease, _ := p.Acquire(who.payer, 0) // 0 is never refused
+		return lease
+	}
+	c.mailboxes, c.inbound = empty(who.class.mailboxes), empty(who.class.buffers)
+	c.out = newOutbox(empty(who.class.buffers))
 	return c
 }
 
-// run serves the connection until it ends or stop does.
+// run serves the connection until the connection or stop ends.
 func (c *conn) run(stop context.Context) {
 	var ctx context.Context
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(stop))
 	defer c.cancel()
-	c.send(signaling.Challenge{Nonce: c.nonce, Time: uint64(time.Now().UnixMilli())})
+	c.arriving.pay = func(frames int64) bool { return c.stopping.Load() || c.pay(ctx, frames*frameWork) }
+	c.send(signaling.Challenge{Nonce: c.nonce, Time: uint64(c.server.cfg.Now().UnixMilli())})
+
 	var others sync.WaitGroup
-	others.Go(func() { c.write(ctx) })
-	others.Go(func() { c.ping(ctx) })
+	others.Go(func() { c.writeLoop(ctx) })
+	others.Go(func() { c.pingLoop(ctx) })
 	unregister := context.AfterFunc(stop, func() {
+		c.stopping.Store(true)
 		c.send(signaling.Refused{Code: signaling.CodeClosing, Text: "the relay is shutting down"})
 		c.finish()
 	})
-	c.read(ctx)
+
+	c.readLoop(ctx)
 	unregister()
+
 	now := time.Now()
 	for name, o := range c.boxes {
-		c.release(name, o, now)
+		c.closeMailbox(name, o, true, now)
 	}
 	c.finish()
 	others.Wait()
+	c.releaseLeases()
 }
 
-// finish ends the connection once what is queued is written, or after a while.
+// releaseLeases gives back everything that was paid.
+func (c *conn) releaseLeases() {
+	for _, lease := range []*netlimit.Lease{c.connection, c.mailboxes, c.inbound, c.out.lease} {
+		lease.Release()
+	}
+	for _, shown := range c.tickets {
+		shown.account.ticket.removeUser()
+	}
+}
+
+// finish ends the connection once the queue is written, or after finishTimeout.
 func (c *conn) finish() {
 	c.out.finish()
 	time.AfterFunc(finishTimeout, c.cancel)
 }
 
-func (c *conn) release(name signaling.Name, o *opened, now time.Time) {
-	if o.reading != nil {
-		o.stop()
-		o.reading.gone.Store(true)
+// closeMailbox gives up a mailbox. gone means that the connection has ended and the client may come back. closeMailbox
+// returns the account whose admission ends with that, or nil.
+func (c *conn) closeMailbox(name signaling.Name, o *opened, gone bool, now time.Time) (ended *account) {
+	if o.reader != nil {
+		o.reader.end()
 	}
 	delete(c.boxes, name)
-	c.server.addBoxes(c.addr, -1)
-	c.server.store.leave(name, now)
+	ended = c.server.store.closeBox(name, &o.holder, gone, now)
+	c.mailboxes.Shrink(openedCost)
+	return ended
 }
 
-// send queues a frame. A client that does not read loses its connection, and nothing else: what was stored comes again.
+// send queues an answer. A client that sends requests but does not read loses its connection, but nothing else, because
+// stored messages are delivered again.
 func (c *conn) send(f signaling.Frame) {
-	if !c.out.push(f) {
-		c.server.Stats.SlowReaders.Add(1)
-		c.cancel()
+	if !c.out.pushFrame(f) {
+		c.tooSlow()
 	}
 }
 
-func (c *conn) write(ctx context.Context) {
+func (c *conn) tooSlow() {
+	c.server.Stats.SlowReaders.Add(1)
+	c.cancel()
+}
+
+// deliver queues a message for the client, and reports whether there was room.
+func (c *conn) deliver(name signaling.Name, m bus.Message) bool {
+	if !c.out.pushFrame(signaling.Deliver{Name: name, Seq: m.Seq, Body: m.Body}) {
+		return false
+	}
+	c.delivered.remember(name, m.Seq, m.Node)
+	c.server.Stats.Delivered.Add(1)
+	return true
+}
+
+func (c *conn) writeLoop(ctx context.Context) {
 	defer c.cancel()
 	for {
-		frames, r, finished := c.out.take()
-		for _, b := range frames {
-			if !c.writeFrame(ctx, b) {
+		f, r, finished := c.out.front()
+		switch {
+		case f != nil:
+			paid, ok := c.payForWrite(ctx, f)
+			if paid {
+				ok = c.writeFrame(ctx, f)
+				c.out.popFrame(f)
+			}
+			if !ok {
 				return
 			}
-		}
-		switch {
-		case r != nil && !c.writeStored(ctx, r):
-			return
-		case finished:
-			c.ws.Close(websocket.StatusGoingAway, "") // a client that has gone needs none
-			return
-		case len(frames) > 0 || r != nil:
 			continue
+		case r != nil:
+			if !c.writeStored(ctx, r) {
+				return
+			}
+			continue
+		case finished:
+			c.hangUp()
+			return
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -125,40 +196,55 @@ func (c *conn) write(ctx context.Context) {
 	}
 }
 
-func (c *conn) writeFrame(ctx context.Context, b []byte) bool {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	return c.ws.Write(ctx, websocket.MessageBinary, b) == nil
+// hangUp ends the connection. It waits for the client to agree only if the relay is stopping. While the relay waits, it
+// reads and discards the client's frames, so a client that is cut off for what it did could go on sending for free.
+func (c *conn) hangUp() {
+	if c.stopping.Load() {
+		c.ws.Close(websocket.StatusGoingAway, "")
+		return
+	}
+	c.ws.CloseNow()
 }
 
-// writeStored writes the next few stored messages of a mailbox; false: the connection has ended.
-func (c *conn) writeStored(ctx context.Context, r *replay) bool {
-	if r.gone.Load() {
+// writeStored writes the next few stored messages of a mailbox, and reports whether the connection stays up.
+func (c *conn) writeStored(ctx context.Context, r *reader) bool {
+	if r.ended() {
 		return true
 	}
-	for _, m := range c.server.store.next(r.name, r.from, replayBatch, time.Now(), func() { r.live.Store(true) }) {
-		c.delivered.add(r.name, m.Seq, m.Node)
-		if !c.writeFrame(ctx, signaling.Append(nil, signaling.Deliver{Name: r.name, Seq: m.Seq, Body: m.Body})) {
+
+	waiting := c.server.store.next(r.name, r.from.Load(), replayBatch, time.Now(), func() { r.live.Store(true) })
+	for _, m := range waiting {
+		f := signaling.Deliver{Name: r.name, Seq: m.Seq, Body: m.Body}
+		paid, ok := c.payForWrite(ctx, f)
+		if paid {
+			c.delivered.remember(r.name, m.Seq, m.Node)
+			ok = c.writeFrame(ctx, f)
+		}
+		if !ok {
 			return false
 		}
+		if !paid {
+			break
+		}
 		c.server.Stats.Delivered.Add(1)
-		r.from = m.Seq + 1
+		r.from.Store(m.Seq + 1)
 	}
-	if !r.live.Load() {
-		c.out.replay(r)
+
+	if len(waiting) > 0 {
+		c.out.addReplay(r)
 	}
 	return true
 }
 
-func (c *conn) ping(ctx context.Context) {
-	ticker := time.NewTicker(pingEvery)
+func (c *conn) pingLoop(ctx context.Context) {
+	ticker := time.NewTicker(pingInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			waiting, cancel := context.WithTimeout(ctx, silence-pingEvery)
+			waiting, cancel := context.WithTimeout(ctx, silence-pingInterval)
 			err := c.ws.Ping(waiting)
 			cancel()
 			if err != nil {
@@ -169,153 +255,55 @@ func (c *conn) ping(ctx context.Context) {
 	}
 }
 
-func (c *conn) read(ctx context.Context) {
+// readLoop handles the client's messages until the connection ends.
+func (c *conn) readLoop(ctx context.Context) {
 	for {
-		kind, b, err := c.ws.Read(ctx)
-		if err != nil || c.rate.Wait(ctx) != nil {
+		kind, b, release, err := c.readMessage(ctx)
+		if errors.Is(err, errBusy) {
+			c.server.Stats.RefusedBuffers.Add(1)
+			c.send(signaling.Refused{Code: signaling.CodeQuota, Text: "the relay is busy: try again later"})
+		}
+		if err != nil {
 			return
 		}
-		f, err := signaling.Parse(b)
-		if err != nil || kind != websocket.MessageBinary || !c.handle(f) {
-			c.server.Stats.BadFrames.Add(1)
-			c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 2"})
+
+		going := c.rate.Wait(ctx) == nil && c.handleMessage(ctx, kind, b)
+		release()
+		if !going {
 			return
 		}
 	}
 }
 
-// handle obeys one frame; false: it is not a client's.
-func (c *conn) handle(f signaling.Frame) bool {
-	now := time.Now()
-	switch f := f.(type) {
-	case signaling.Open:
-		name := signaling.NameOf(f.ReadKey, f.WriteKey)
-		err := c.open(name, f, now)
-		c.reply(f.ID, err)
-		if err == nil && f.Access == signaling.Read {
-			c.deliver(name)
-		}
-	case signaling.Post:
-		c.reply(f.ID, c.post(f, now))
-	case signaling.Ack:
-		if o := c.boxes[f.Name]; o != nil && o.reading != nil {
-			c.server.store.ack(f.Name, f.Seq)
-		}
-	case signaling.Reject:
-		c.reject(f, now)
-	case signaling.GrantRequest:
-		c.grant(f, now)
-	case signaling.Close:
-		if o := c.boxes[f.Name]; o != nil {
-			if o.owner {
-				c.server.store.disown(f.Name)
-			}
-			c.release(f.Name, o, now)
-		}
-	default:
+// handleMessage pays for the processor time of one message and then handles it. It reports whether the connection stays
+// up.
+func (c *conn) handleMessage(ctx context.Context, kind websocket.MessageType, b []byte) bool {
+	f, err := signaling.Parse(b)
+	if err == nil && !c.pay(ctx, workOf(f)) {
 		return false
 	}
+
+	if err != nil || kind != websocket.MessageBinary || !c.handle(ctx, f) {
+		c.server.Stats.BadFrames.Add(1)
+		c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 3"})
+		return false
+	}
+
+	if c.badSignatures >= maxBadSignatures {
+		c.server.Stats.EndedForSignatures.Add(1)
+		c.send(signaling.Refused{Code: signaling.CodeSignature,
+			Text: "too many signatures do not verify: is this relay known by another URL?"})
+		return false
+	}
+
 	return true
 }
 
-func (c *conn) reply(id uint32, err *signaling.Error) {
-	if err != nil {
-		c.server.Stats.Refused.Add(1)
-		c.send(signaling.Refused{ID: id, Code: err.Code, Text: err.Text})
-		return
+// pay waits for a share of the processor, and reports whether the connection stays up.
+func (c *conn) pay(ctx context.Context, microseconds int64) bool {
+	waited, err := c.account.class.work.Wait(ctx, c.account.payer, microseconds)
+	if waited {
+		c.server.Stats.Delayed.Add(1)
 	}
-	c.send(signaling.OK{ID: id})
-}
-
-func (c *conn) open(name signaling.Name, f signaling.Open, now time.Time) *signaling.Error {
-	if !f.Verify(c.server.cfg.PublicURL, c.nonce) {
-		c.server.Stats.BadSignatures.Add(1)
-		return &signaling.Error{Code: signaling.CodeSignature, Text: "signature does not verify: is this relay known by another URL?"}
-	}
-	who, refused := c.account(f.Ticket, now)
-	if refused != nil {
-		return refused
-	}
-	o := c.boxes[name]
-	first := o == nil
-	if first && (len(c.boxes) >= mailboxesPerConn || !c.server.addBoxes(c.addr, 1)) {
-		return errQuota
-	}
-	if err := c.server.store.open(name, first, who, now); err != nil {
-		if first {
-			c.server.addBoxes(c.addr, -1)
-		}
-		return err
-	}
-	if first {
-		o = &opened{}
-		c.boxes[name] = o
-	}
-	o.write = o.write || f.Access == signaling.Write
-	o.owner = o.owner || who != nil && who.ticket
-	c.server.Stats.Opened.Add(1)
-	return nil
-}
-
-// deliver begins to deliver a mailbox: first what is stored, then what comes. A client that opens for reading what it has open begins
-// again: it has stopped listening meanwhile, without closing what it still writes to.
-func (c *conn) deliver(name signaling.Name) {
-	o := c.boxes[name]
-	if o.reading != nil {
-		o.stop()
-		o.reading.gone.Store(true)
-	}
-	r := &replay{name: name}
-	o.reading = r
-	o.stop = c.server.cfg.Bus.Subscribe(name, func(m bus.Message) {
-		if m.Kept && !r.live.Load() {
-			return // it will be found in the store
-		}
-		c.server.Stats.Delivered.Add(1)
-		c.delivered.add(name, m.Seq, m.Node)
-		c.send(signaling.Deliver{Name: name, Seq: m.Seq, Body: m.Body})
-	})
-	c.out.replay(r)
-}
-
-func (c *conn) post(f signaling.Post, now time.Time) *signaling.Error {
-	if o := c.boxes[f.Name]; o == nil || !o.write {
-		return errNotOpened
-	}
-	if len(f.Body) > signaling.MaxBody {
-		return errTooLarge
-	}
-	if err := c.server.store.post(f.Name, f.Body, time.Duration(f.TTL)*time.Second, now, c.server.cfg.Bus); err != nil {
-		return err
-	}
-	c.server.Stats.Posted.Add(1)
-	return nil
-}
-
-func (c *conn) grant(f signaling.GrantRequest, now time.Time) {
-	if o := c.boxes[f.Name]; o == nil || !o.write {
-		c.reply(f.ID, errNotOpened)
-		return
-	}
-	if c.server.cfg.Granter == nil {
-		c.reply(f.ID, &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "this relay grants no ICE servers"})
-		return
-	}
-	payer, refused := c.server.store.charge(f.Name, now)
-	if refused != nil {
-		c.reply(f.ID, refused)
-		return
-	}
-	grant, err := c.server.cfg.Granter.Grant(payer, now)
-	var text []byte
-	if err == nil {
-		text, err = json.Marshal(grant)
-	}
-	if err != nil {
-		c.server.cfg.Logger.Error("grant ice servers", "err", err)
-		c.reply(f.ID, &signaling.Error{Code: signaling.CodeClosing, Text: "no ICE servers now: try again later"})
-		return
-	}
-	c.server.Stats.Granted.Add(1)
-	c.send(signaling.Granted{ID: f.ID, JSON: text})
+	return err == nil
 }

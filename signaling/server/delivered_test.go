@@ -4,25 +4,22 @@ import (
 	"bytes"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// crossing is a bus that delivers what is posted to one mailbox in another.
+// crossing is a bus that delivers one mailbox's messages to another.
 type crossing struct {
 	*bus.Local
 	mu   sync.Mutex
 	to   map[signaling.Name]signaling.Name // guarded by mu
-	node string                            // guarded by mu; in place of the true one, unless empty
+	node string                            // guarded by mu; replaces the true node unless empty
 }
 
 func (b *crossing) Publish(name [32]byte, m bus.Message) int {
@@ -32,13 +29,14 @@ func (b *crossing) Publish(name [32]byte, m bus.Message) int {
 		m.Node = b.node
 	}
 	b.mu.Unlock()
+
 	if ok {
 		name = to
 	}
 	return b.Local.Publish(name, m)
 }
 
-// counted is what is rejected now, by node, without the zeros.
+// counted returns the rejections so far by node, without zeros.
 func (e *endpoint) counted() map[string]int64 {
 	got := make(map[string]int64)
 	for node, n := range e.Stats.Rejected {
@@ -49,10 +47,10 @@ func (e *endpoint) counted() map[string]int64 {
 	return got
 }
 
-// wantCounted waits until that, and no more, is rejected.
+// wantCounted waits until exactly these rejections are counted.
 func (e *endpoint) wantCounted(t *testing.T, want map[string]int64, ignored int64) {
 	t.Helper()
-	until(t, "the rejections that are wanted", func() bool {
+	until(t, "the wanted rejections are counted", func() bool {
 		return maps.Equal(e.counted(), want) && e.Stats.RejectsIgnored.Load() == ignored
 	})
 }
@@ -66,10 +64,11 @@ func (w *wire) delivery() signaling.Deliver {
 	}
 }
 
-// settled waits until the server has handled all that was sent before.
+// settled waits until the server has handled everything that was sent before.
 func (w *wire) settled() { w.t.Helper(); w.ask(signaling.GrantRequest{ID: 9}) }
 
-// A node counts what its clients reject by the node where it was posted, once for each delivery, and only for what it did deliver.
+// A node counts its clients' rejections by the node where the message was posted, once for each delivery, and only for
+// messages that it has delivered.
 func TestRejectionsNameTheNodes(t *testing.T) {
 	cross := &crossing{Local: bus.NewLocal(), to: make(map[signaling.Name]signaling.Name)}
 	east := start(t, Config{Bus: cross, Node: "east", Peers: []string{"west"}})
@@ -89,7 +88,9 @@ func TestRejectionsNameTheNodes(t *testing.T) {
 	cross.mu.Lock()
 	cross.to[theirs.Name()] = ours.Name()
 	cross.mu.Unlock()
-	want(t, "post", sender.post(theirs, 1, 0), 0) // not kept: what is kept elsewhere than here may come before this mailbox is live
+
+	// The message is not kept, because one that is kept on another node may arrive before this mailbox is live.
+	want(t, "post", sender.post(theirs, 1, 0), 0)
 	d := receiver.delivery()
 	reject := signaling.Reject{Name: d.Name, Seq: d.Seq}
 	receiver.send(signaling.Ack{Name: d.Name, Seq: d.Seq}) // a client may judge later than it acks
@@ -111,7 +112,8 @@ func TestRejectionsNameTheNodes(t *testing.T) {
 	east.wantCounted(t, map[string]int64{"west": 1, OtherNode: 1}, 3)
 }
 
-// What waited in the store is counted as what comes at once, and a copy that comes again counts again.
+// The rejection of a message from the store counts like that of one that is delivered at once. If the message is
+// delivered again, it can be rejected again.
 func TestRejectionsOfStoredMessages(t *testing.T) {
 	e := start(t, Config{})
 	mb := newMailbox()
@@ -127,7 +129,7 @@ func TestRejectionsOfStoredMessages(t *testing.T) {
 	}
 }
 
-// Rejecting is no ack: the message stays for whom it is for.
+// A rejection is not an ack. The message stays for its real recipient.
 func TestRejectDeletesNothing(t *testing.T) {
 	e := start(t, Config{})
 	mb := newMailbox()
@@ -143,118 +145,129 @@ func TestRejectDeletesNothing(t *testing.T) {
 	}
 }
 
-// Of the last deliveredKept deliveries each can be rejected once; what came before is forgotten.
+// Each of the last deliveredKept deliveries can be rejected once. Older ones are forgotten.
 func TestDeliveredIsBounded(t *testing.T) {
 	var d delivered
 	for seq := range uint64(3*deliveredKept + 5) {
-		d.add(signaling.Name{1}, seq, "n")
+		d.remember(signaling.Name{1}, seq, "n")
 	}
 	if len(d.last) != deliveredKept {
 		t.Errorf("%d are kept, want %d", len(d.last), deliveredKept)
 	}
+
 	known := 0
 	for range 2 {
 		for seq := range uint64(3*deliveredKept + 5) {
-			if _, ok := d.reject(signaling.Name{1}, seq); ok {
+			if _, ok := d.markRejected(signaling.Name{1}, seq); ok {
 				if known++; seq < 2*deliveredKept+5 {
 					t.Fatalf("delivery %d is still known", seq)
 				}
 			}
 		}
 	}
+
 	if known != deliveredKept {
 		t.Errorf("%d could be rejected, want %d", known, deliveredKept)
 	}
 }
 
-// A client that lies can raise the counters by a second's worth each second, and gains nothing by coming back.
+// A client that lies can raise the counters only at a limited rate, and gains nothing by reconnecting.
 func TestRejectionsOfAnAddressAreLimited(t *testing.T) {
 	e := start(t, Config{})
 	now := time.Now()
-	allowed := func(after time.Duration, tries int) (n int) {
-		t.Helper()
-		if status := e.enter(quietAddr); status != 200 {
-			t.Fatalf("status %d", status)
-		}
-		for range tries {
-			if e.mayReject(quietAddr, now.Add(after)) {
-				n++
-			}
-		}
-		e.leave(quietAddr)
-		return n
-	}
 	for _, tt := range []struct {
 		name  string
 		after time.Duration
-		want  int
+		least int
+		most  int
 	}{
-		{"at once", 0, rejectsAtOnce}, {"after coming back", 0, 0}, {"after ten seconds", 10 * rejectEvery, 10}, {"after an hour", time.Hour, rejectsAtOnce},
+		{"at once", 0, 32, 32},
+		{"after coming back", 0, 0, 0},
+		{"after ten seconds", 10 * time.Second, 8, 10},
+		{"after an hour", time.Hour, 32, 32},
 	} {
-		if n := allowed(tt.after, 100); n != tt.want {
-			t.Errorf("%s: %d rejections count, want %d", tt.name, n, tt.want)
+		c := newConn(e.Server, nil, e.accountOf(quietAddr), nil) // each time a new connection
+		for seq := range uint64(100) {
+			c.delivered.remember(signaling.Name{1}, seq, defaultNode)
+		}
+		before := e.Stats.Rejected[defaultNode].Load()
+		for seq := range uint64(100) {
+			c.reject(signaling.Reject{Name: signaling.Name{1}, Seq: seq}, now.Add(tt.after))
+		}
+
+		if n := int(e.Stats.Rejected[defaultNode].Load() - before); n < tt.least || n > tt.most {
+			t.Errorf("%s: %d rejections count, want %d to %d", tt.name, n, tt.least, tt.most)
 		}
 	}
-	if e.sweep(now.Add(time.Hour)); e.perAddr[quietAddr] == nil {
-		t.Error("an address is forgotten that may come back to begin anew")
-	}
-	if e.sweep(now.Add(2 * time.Hour)); e.perAddr[quietAddr] != nil {
-		t.Error("an address is never forgotten")
-	}
-	if e.mayReject(netip.MustParseAddr("192.0.2.2"), now) {
-		t.Error("a rejection of nobody counts")
-	}
 }
 
-// Over the wire: what is too much is ignored and counted as that.
+// Over the wire, rejections beyond the limit are ignored, and counted as ignored.
 func TestTooManyRejectionsAreIgnored(t *testing.T) {
 	e := start(t, Config{})
-	c := &conn{server: e.Server, addr: quietAddr}
-	e.enter(quietAddr)
-	defer e.leave(quietAddr)
+	c := newConn(e.Server, nil, e.accountOf(quietAddr), nil)
 	now := time.Now()
-	for seq := range uint64(rejectsAtOnce + 7) {
-		c.delivered.add(signaling.Name{1}, seq, defaultNode)
+	for seq := range uint64(rejectBurst + 7) {
+		c.delivered.remember(signaling.Name{1}, seq, defaultNode)
 		c.reject(signaling.Reject{Name: signaling.Name{1}, Seq: seq}, now)
 	}
-	e.wantCounted(t, map[string]int64{defaultNode: rejectsAtOnce}, 7)
+	e.wantCounted(t, map[string]int64{defaultNode: rejectBurst}, 7)
 }
 
-// Neither counter nor log says which mailbox, or who.
+// Neither the counters nor the log name a mailbox or a client.
 func TestRejectionsNameNobody(t *testing.T) {
 	var said bytes.Buffer
-	s, err := New(Config{PublicURL: "http://127.0.0.1", Bus: bus.NewLocal(), Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	s, err := New(Config{
+		PublicURL: "http://127.0.0.1",
+		Bus:       bus.NewLocal(),
+		Logger:    slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.perAddr[quietAddr] = &usage{rejects: rate.NewLimiter(1, 1)}
-	c := &conn{server: s, addr: quietAddr}
+
+	c := newConn(s, nil, s.accountOf(quietAddr), nil)
 	name := signaling.Name{0xab, 0xcd}
-	c.delivered.add(name, 77123, defaultNode)
+	c.delivered.remember(name, 77123, defaultNode)
 	c.reject(signaling.Reject{Name: name, Seq: 77123}, time.Now())
 	line := strings.TrimSpace(said.String())
-	if _, message, _ := strings.Cut(line, "level="); message != `DEBUG msg="a client rejected a delivery" posted=relay delivered=relay` {
+	if _, message, _ := strings.Cut(line,
+		"level="); message != `DEBUG msg="a client rejected a delivery" posted=relay delivered=relay` {
 		t.Errorf("logged %q", line)
 	}
 }
 
-func TestCheckNode(t *testing.T) {
+func TestCheckNodeRefusesOtherNames(t *testing.T) {
 	for name, good := range map[string]bool{
 		"relay": true, "eu-1.relay.example": true, "2001:db8::1": true, "A_1": true,
-		"": false, OtherNode: false, "a b": false, "a\n": false, `a"`: false, "é": false, strings.Repeat("a", 254): false,
+		"": false, OtherNode: false, "a b": false, "a\n": false, `a"`: false, "é": false,
+		strings.Repeat("a", 254): false,
 	} {
 		if err := CheckNode(name); (err == nil) != good {
 			t.Errorf("%q: %v", name, err)
 		}
-		if _, err := New(Config{PublicURL: "u", Bus: bus.NewLocal(), Logger: quiet, Peers: []string{name}}); (err == nil) != good {
+		if _, err := New(Config{
+			PublicURL: "u",
+			Bus:       bus.NewLocal(),
+			Logger:    quiet,
+			Peers:     []string{name},
+		}); (err == nil) != good {
 			t.Errorf("a peer %q: %v", name, err)
 		}
 	}
-	s, err := New(Config{PublicURL: "u", Bus: bus.NewLocal(), Logger: quiet, Node: "east", Peers: []string{"west"}})
+
+	s, err := New(Config{
+		PublicURL: "u",
+		Bus:       bus.NewLocal(),
+		Logger:    quiet,
+		Node:      "east",
+		Peers:     []string{"west"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]*atomic.Int64{"east": nil, "west": nil, OtherNode: nil}; len(s.Stats.Rejected) != len(want) || s.Stats.Rejected["east"] == nil || s.Stats.Rejected["west"] == nil {
-		t.Errorf("counters of %v", s.Stats.Rejected)
+
+	if want := map[string]*atomic.Int64{"east": nil, "west": nil, OtherNode: nil}; len(s.Stats.Rejected) != len(want) ||
+		s.Stats.Rejected["east"] == nil || s.Stats.Rejected["west"] == nil {
+		t.Errorf("there are counters for %v", s.Stats.Rejected)
 	}
 }

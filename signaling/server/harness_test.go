@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,14 +24,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is for what must happen; a test that waits for so long has failed.
-const patience = 20 * time.Second
+// patience is how long a test waits for something that must happen before it fails.
+const patience = 2 * time.Minute
 
 // endpoint is a signaling server on a port of its own.
 type endpoint struct {
 	*Server
 	url  string
-	stop func() // once; returns when everything has ended
+	stop func() // takes effect once; returns when everything has ended
 }
 
 func start(t testing.TB, cfg Config) *endpoint { return startAt(t, "127.0.0.1:0", cfg) }
@@ -44,13 +46,23 @@ func startAt(t testing.TB, addr string, cfg Config) *endpoint {
 	if cfg.Bus == nil {
 		cfg.Bus = bus.NewLocal()
 	}
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	mux := http.NewServeMux()
-	mux.Handle(signaling.Path, s)
+	mux.HandleFunc(signaling.Path, func(w http.ResponseWriter, r *http.Request) {
+		if from := r.Header.Get(fromHeader); from != "" {
+			r.RemoteAddr = net.JoinHostPort(from, "4711")
+		}
+		s.ServeHTTP(w, r)
+	})
+
 	hs := &http.Server{Handler: mux}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -63,6 +75,7 @@ func startAt(t testing.TB, addr string, cfg Config) *endpoint {
 	for s.Serving() != nil {
 		runtime.Gosched()
 	}
+
 	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := hs.Shutdown(context.Background()); err != nil {
@@ -80,7 +93,7 @@ func newMailbox() signaling.Mailbox {
 	return signaling.Mailbox{Read: read, Write: write}
 }
 
-// client is a signaling client that runs until the test ends.
+// client returns a signaling client that runs until the test ends.
 func (e *endpoint) client(t testing.TB) *signaling.Client {
 	t.Helper()
 	c, err := signaling.NewClient(signaling.ClientConfig{URL: e.url})
@@ -100,7 +113,7 @@ func runClient(t testing.TB, c *signaling.Client) (stop func()) {
 	return stop
 }
 
-// wire is a connection that says exactly what a test wants.
+// wire is a connection that sends exactly what a test wants.
 type wire struct {
 	t     *testing.T
 	ws    *websocket.Conn
@@ -108,21 +121,48 @@ type wire struct {
 	nonce [32]byte
 }
 
-func (e *endpoint) wire(t *testing.T) *wire {
+// fromHeader names the address that a connection claims to come from. Only servers of this harness believe it.
+const fromHeader = "Test-From"
+
+func (e *endpoint) wire(t *testing.T) *wire { return e.wireFrom(t, "") }
+
+// wireFrom returns a connection from an address.
+func (e *endpoint) wireFrom(t *testing.T, from string) *wire { return e.dial(t, from, new(net.Dialer)) }
+
+// narrow returns a connection for which the kernel buffers little unread data.
+func (e *endpoint) narrow(t *testing.T) *wire {
+	return e.dial(t, "", &net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		failed := raw.Control(func(fd uintptr) {
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
+		})
+		return errors.Join(err, failed)
+	}})
+}
+
+func (e *endpoint) dial(t *testing.T, from string, dialer *net.Dialer) *wire {
 	t.Helper()
+	transport := &http.Transport{DialContext: dialer.DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws"+e.url[len("http"):]+signaling.Path, &websocket.DialOptions{Subprotocols: []string{signaling.Subprotocol}})
+
+	ws, _, err := websocket.Dial(ctx, "ws"+e.url[len("http"):]+signaling.Path, &websocket.DialOptions{
+		Subprotocols: []string{signaling.Subprotocol},
+		HTTPHeader:   http.Header{fromHeader: {from}},
+		HTTPClient:   &http.Client{Transport: transport},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ws.SetReadLimit(signaling.MaxFrame)
 	t.Cleanup(func() { ws.CloseNow() })
+
 	w := &wire{t: t, ws: ws, url: e.url}
 	c, ok := w.read().(signaling.Challenge)
 	if !ok {
 		t.Fatal("the first frame is no challenge")
 	}
+
 	if d := time.Since(time.UnixMilli(int64(c.Time))); d < -time.Minute || d > time.Minute {
 		t.Errorf("the server's time is off by %v", d)
 	}
@@ -138,6 +178,7 @@ func (w *wire) read() signaling.Frame {
 	if err != nil {
 		w.t.Fatal("read:", err)
 	}
+
 	f, err := signaling.Parse(b)
 	if err != nil {
 		w.t.Fatal(err)
@@ -156,7 +197,7 @@ func (w *wire) sendBytes(b []byte) {
 	}
 }
 
-// ask sends a request and returns the answer's code; 0: ok.
+// ask sends a request and returns the answer's code, which is 0 for OK.
 func (w *wire) ask(f signaling.Frame) signaling.Code {
 	w.t.Helper()
 	w.send(f)
@@ -182,7 +223,7 @@ func (w *wire) post(mb signaling.Mailbox, n int, ttl uint32) signaling.Code {
 	return w.ask(signaling.Post{ID: 2, Name: mb.Name(), TTL: ttl, Body: bytes.Repeat([]byte{1}, n)})
 }
 
-// want fails the test when an answer is not the expected one.
+// want fails the test if an answer is not the expected one.
 func want(t *testing.T, what string, got, want signaling.Code) {
 	t.Helper()
 	if got != want {

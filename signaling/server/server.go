@@ -1,10 +1,12 @@
-// Package server is the relay's signaling endpoint (doc/protocol.md, section 5): mailboxes that certify
-// themselves, limits, and the granting of ICE servers.
+// Package server is the relay's signaling endpoint (doc/protocol.md, section 5): self-certifying mailboxes, limits, and
+// grants of ICE servers.
 //
-// It stores and routes opaque bodies and keeps no table of who owns what: a mailbox exists because somebody with its
-// keys is or was connected, or because a message waits in it. Messages are in memory: a restart loses what was
-// not delivered, and both ends send again. Delivered twice, late, or to the wrong mailbox, a body is of no use to
-// anybody; that is not for this package to ensure. It must never log a name or a body above debug.
+// It stores and routes opaque bodies and keeps no table of owners: a mailbox exists because somebody with its keys is
+// or was connected, or because a message waits in it. It keeps messages in memory. A restart loses those that were not
+// delivered, and both ends send again. A body that is delivered twice, late, or to the wrong mailbox is of no use to
+// anybody, but that is ensured elsewhere. The package must never log a name or a body above debug.
+//
+// It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package server
 
 import (
@@ -13,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -21,40 +22,60 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"golang.org/x/time/rate"
-
+	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// Granter makes both ends' credentials for one session on the relay's TURN server.
+// Granter makes credentials on the relay's TURN server.
 type Granter interface {
-	// Grant is for a session that payer is charged for: whose limits bind it, "" for nobody's.
-	Grant(payer string, now time.Time) (signaling.Grant, error)
+	// Grant makes both ends' credentials for one session, for which a client asked through a mailbox. The session
+	// counts towards the limits of payer. "" means no limits.
+	Grant(payer string, through signaling.Name, now time.Time) (signaling.Grant, error)
+
+	// Revoke ends what was granted so far through a mailbox that a ticket paid for. Later grants are not affected.
+	Revoke(through signaling.Name)
 }
 
 // Config is what an endpoint needs.
 type Config struct {
 	PublicURL string            // the relay URL that clients dial and sign
-	TicketKey ed25519.PublicKey // who opens a mailbox must have a ticket of this key; nil: everyone is admitted
-	Granter   Granter           // nil: no ICE servers
+	TicketKey ed25519.PublicKey // mailboxes need a ticket signed by this key; nil admits everyone
+	Granter   Granter           // nil means no ICE servers
 	Bus       bus.Bus
-	Node      string   // names this node to its operator, see CheckNode; "": "relay"
-	Peers     []string // the other nodes of the bus
-	MaxBytes  int64    // of stored messages in all; 0: 1 GiB
+	Node      string           // names this node to its operator, see CheckNode; "" means "relay"
+	Peers     []string         // the other nodes of the bus
+	Memory    int64            // bytes for all clients together; 0 means 1 GiB
+	Now       func() time.Time // sent to clients, and used to check tickets; nil means time.Now
 	Logger    *slog.Logger
+
+	// LoopbackUnlimited exempts clients at loopback addresses from all limits by address. It is only for demonstrations
+	// and tests, because behind a proxy on this machine everybody may have such an address.
+	LoopbackUnlimited bool
+
+	// Place returns a function for the connection of a request. The server calls that function once the client has
+	// shown the key of a mailbox, with the payer of the connection: its address, or a ticket's id. It calls it again
+	// when the payer changes. An error means that there is no place for such a connection. Place may be nil.
+	Place func(*http.Request) func(who netlimit.Payer) error
 }
 
-// Stats counts since the start; Connections, Mailboxes and StoredBytes are of now.
+// Stats counts since the start, except Connections, Mailboxes and StoredBytes, which are present values.
 type Stats struct {
-	Connections, Mailboxes, StoredBytes                     atomic.Int64
-	Opened, Posted, Delivered, Acked, Granted, Expired      atomic.Int64
-	BadFrames, BadSignatures, Refused, SlowReaders, TooMany atomic.Int64
+	Connections, Mailboxes, StoredBytes                atomic.Int64
+	Opened, Posted, Delivered, Acked, Granted, Expired atomic.Int64
+	BadFrames, BadSignatures, Refused, SlowReaders     atomic.Int64
 
-	// Rejected counts deliveries of this node that their receivers could not open, by the node where they were posted: this one, one
-	// of the Peers, or OtherNode. The map does not change.
+	// What limits have refused or ended.
+	RefusedConnections, RefusedMailboxes, RefusedMessages atomic.Int64
+	RefusedGrants, RefusedBuffers                         atomic.Int64
+	EndedForSignatures                                    atomic.Int64
+	Replaced                                              atomic.Int64 // readers, by a third one
+	Delayed                                               atomic.Int64 // frames, for their share of the processor
+
+	// Rejected counts this node's deliveries that their receivers could not open, by the node where they were posted:
+	// this one, one of the Peers, or OtherNode. The map does not change.
 	Rejected       map[string]*atomic.Int64
-	RejectsIgnored atomic.Int64 // of nothing that was delivered, said again, or too many from one address
+	RejectsIgnored atomic.Int64 // repeated, about something not delivered, or too many from one address
 }
 
 // Server is the endpoint. It implements http.Handler.
@@ -63,35 +84,30 @@ type Server struct {
 	store *store
 	Stats Stats
 
+	addresses *class
+	local     *class // for addresses without limits; nil if there are none
+	tickets   tickets
+	rejects   *netlimit.Rate
+
 	mu       sync.Mutex
-	perAddr  map[netip.Addr]*usage // guarded by mu
-	serving  bool                  // guarded by mu; Run was called
-	stopping bool                  // guarded by mu; Run has ended
+	serving  bool // guarded by mu; Run has been called
+	stopping bool // guarded by mu; Run has ended
 	conns    sync.WaitGroup
 	stop     context.Context // ends when Run does
 	cancel   context.CancelFunc
-}
-
-// usage is what one source address has open.
-type usage struct {
-	conns, boxes int
-	rejects      *rate.Limiter // nil: none yet
 }
 
 // ErrNotServing is returned by Serving before Run and after it.
 var ErrNotServing = errors.New("signaling is not serving")
 
 const (
-	connsPerAddr     = 1024
-	mailboxesPerAddr = 1 << 16
-	mailboxesPerConn = 4096
-	defaultMaxBytes  = 1 << 30
-	defaultNode      = "relay"
-	sweepEvery       = 15 * time.Second
-	pingEvery        = 20 * time.Second
-	silence          = 60 * time.Second
-	writeTimeout     = 20 * time.Second
-	finishTimeout    = 2 * time.Second
+	defaultNode   = "relay"
+	sweepInterval = 15 * time.Second
+	pingInterval  = 20 * time.Second
+	silence       = 60 * time.Second
+	writeTimeout  = 20 * time.Second
+	frameTimeout  = 20 * time.Second
+	finishTimeout = 2 * time.Second
 )
 
 // New checks the configuration. Run serves.
@@ -99,31 +115,52 @@ func New(cfg Config) (*Server, error) {
 	if cfg.PublicURL == "" || cfg.Bus == nil || cfg.Logger == nil {
 		return nil, fmt.Errorf("make signaling server: public URL, bus and logger are needed")
 	}
-	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = defaultMaxBytes
+	if cfg.Memory == 0 {
+		cfg.Memory = defaultMemory
 	}
 	if cfg.Node == "" {
 		cfg.Node = defaultNode
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+
 	nodes := append([]string{cfg.Node}, cfg.Peers...)
 	for _, n := range nodes {
 		if err := CheckNode(n); err != nil {
 			return nil, fmt.Errorf("make signaling server: %w", err)
 		}
 	}
-	s := &Server{cfg: cfg, perAddr: make(map[netip.Addr]*usage)}
+
+	s := &Server{cfg: cfg, rejects: newRejects()}
+	s.divideMemory()
 	s.Stats.Rejected = newRejected(nodes...)
-	s.store = newStore(&s.Stats, cfg.MaxBytes, cfg.Node)
+	s.store = newStore(&s.Stats, cfg.Bus, cfg.Node)
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// Run serves until ctx ends; then it tells every client, closes the connections and waits for them.
+// divideMemory divides memory among the kinds of payers.
+func (s *Server) divideMemory() {
+	parts := openParts
+	if s.cfg.TicketKey != nil {
+		parts = visitorParts
+		s.tickets = tickets{class: newClass(s.cfg.Memory, ticketParts), byID: make(map[[16]byte]*ticket)}
+	}
+
+	s.addresses = newClass(s.cfg.Memory, parts)
+	if s.cfg.LoopbackUnlimited {
+		s.local = unlimited()
+	}
+}
+
+// Run serves until ctx ends. Then it tells every client, closes the connections and waits for them.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.serving = true
 	s.mu.Unlock()
-	ticker := time.NewTicker(sweepEvery)
+
+	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -136,12 +173,12 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case now := <-ticker.C:
 			s.store.sweep(now)
-			s.sweep(now)
+			s.tickets.sweep(now)
 		}
 	}
 }
 
-// Serving is nil while Run runs, else ErrNotServing.
+// Serving returns nil while Run runs, and ErrNotServing otherwise.
 func (s *Server) Serving() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,100 +188,97 @@ func (s *Server) Serving() error {
 	return nil
 }
 
-// ServeHTTP serves one WebSocket connection. Any Origin may connect: every right here comes from a mailbox's keys, none from
-// a cookie, so a page of another site can do no more than any program can.
+// ServeHTTP serves one WebSocket connection. Any Origin may connect. Every right comes from a mailbox's keys and none
+// from a cookie, so another site's page can do no more than any program.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	addr := source(r)
-	if status := s.enter(addr); status != http.StatusOK {
+	who := s.accountOf(source(r))
+	lease, status := s.addConn(who)
+	if status != http.StatusOK {
+		w.Header().Set("Retry-After", "30")
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	defer s.leave(addr)
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{signaling.Subprotocol}, InsecureSkipVerify: true})
-	if err != nil {
-		return // Accept has answered
-	}
-	defer ws.CloseNow()
-	if ws.Subprotocol() != signaling.Subprotocol {
-		ws.Close(websocket.StatusPolicyViolation, "want subprotocol "+signaling.Subprotocol)
+
+	options := &websocket.AcceptOptions{Subprotocols: []string{signaling.Subprotocol}, InsecureSkipVerify: true}
+	arriving := new(meter)
+	ws, err := websocket.Accept(metered{w, arriving}, r, options)
+	if err != nil { // Accept has answered
+		s.removeConn(lease)
 		return
 	}
+
+	if ws.Subprotocol() != signaling.Subprotocol {
+		// Otherwise Close would wait for the client's answer, and read whatever arrives until then.
+		arriving.pay = func(int64) bool { return false }
+		ws.Close(websocket.StatusPolicyViolation, "want subprotocol "+signaling.Subprotocol)
+		s.removeConn(lease)
+		return
+	}
+
+	c := newConn(s, ws, who, lease)
+	c.arriving = arriving
+	if s.cfg.Place != nil {
+		c.place = s.cfg.Place(r)
+	}
+
+	// The connection now belongs to this package. A new goroutine has a small stack, and keeps nothing of the request
+	// in memory.
 	ws.SetReadLimit(signaling.MaxFrame)
-	newConn(s, ws, addr).run(s.stop)
+	go func() {
+		defer s.removeConn(nil)
+		defer ws.CloseNow()
+		c.run(s.stop)
+	}()
 }
 
-// enter counts a connection in, or says why not.
-func (s *Server) enter(addr netip.Addr) (status int) {
+// accountOf returns the account of a source address.
+func (s *Server) accountOf(addr netip.Addr) *account {
+	class := s.addresses
+	if s.local != nil && addr.IsLoopback() {
+		class = s.local
+	}
+	return &account{payer: netlimit.PayerOf(addr), class: class, addr: netlimit.Fold(addr).Addr()}
+}
+
+// addConn counts and charges a new connection, or returns the status with which to refuse it. The connection must call
+// removeConn.
+func (s *Server) addConn(who *account) (lease *netlimit.Lease, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.perAddr[addr]
-	switch {
-	case s.stopping:
-		return http.StatusServiceUnavailable
-	case u == nil:
-		u = new(usage)
-		s.perAddr[addr] = u
-	case u.conns >= connsPerAddr && !addr.IsLoopback():
-		s.Stats.TooMany.Add(1)
-		return http.StatusTooManyRequests
+
+	if s.stopping {
+		return nil, http.StatusServiceUnavailable
 	}
-	u.conns++
+	lease, err := who.class.connections.Acquire(who.payer, connCost)
+	if err == nil && who.class.work.Charge(who.payer, enterWork, time.Now()) != nil {
+		lease.Release()
+		err = netlimit.ErrShare
+	}
+	if err != nil {
+		s.Stats.RefusedConnections.Add(1)
+		return nil, http.StatusTooManyRequests
+	}
+
 	s.conns.Add(1)
 	s.Stats.Connections.Add(1)
-	return http.StatusOK
+	return lease, http.StatusOK
 }
 
-func (s *Server) leave(addr netip.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if u := s.perAddr[addr]; u != nil {
-		if u.conns--; u.idle(time.Now()) {
-			delete(s.perAddr, addr)
-		}
+// removeConn counts a connection as ended. lease is what was paid for it, or nil if the connection has released that
+// itself.
+func (s *Server) removeConn(lease *netlimit.Lease) {
+	if lease != nil {
+		lease.Release()
 	}
 	s.Stats.Connections.Add(-1)
 	s.conns.Done()
 }
 
-// sweep forgets the addresses that nothing has to be known of any more.
-func (s *Server) sweep(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for addr, u := range s.perAddr {
-		if u.idle(now) {
-			delete(s.perAddr, addr)
-		}
-	}
-}
-
-// addBoxes counts mailboxes that an address' connections have open; false: it has too many.
-func (s *Server) addBoxes(addr netip.Addr, n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u := s.perAddr[addr]
-	if u == nil || n > 0 && u.boxes+n > mailboxesPerAddr && !addr.IsLoopback() {
-		return false
-	}
-	u.boxes += n
-	return true
-}
-
-// source is the client's address; an IPv6 client counts by its /64.
+// source returns the client's address, or the zero Addr if it is not known.
 func source(r *http.Request) netip.Addr {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() && !addr.IsLoopback() {
-		prefix, err := addr.Prefix(64)
-		if err == nil {
-			addr = prefix.Addr()
-		}
-	}
-	return addr
+	return at.Addr().Unmap()
 }

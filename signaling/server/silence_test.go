@@ -31,12 +31,12 @@ func (l *one) Accept() (net.Conn, error) {
 func (l *one) Close() error   { close(l.done); return nil }
 func (l *one) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)} }
 
-// remote is a pipe's end with an address.
+// remote is one end of a pipe, with an address.
 type remote struct{ net.Conn }
 
 func (remote) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
 
-// A client that reads but has nothing to say, not even a pong, loses its connection after a minute.
+// A client that reads but sends nothing, not even a pong, loses its connection after a minute.
 func TestSilenceEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := New(Config{PublicURL: "https://relay.example", Bus: discard{}, Logger: quiet})
@@ -51,11 +51,14 @@ func TestSilenceEndsTheConnection(t *testing.T) {
 		go func() { served <- hs.Serve(l) }()
 
 		begin := time.Now()
-		request := "GET " + signaling.Path + " HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: " + signaling.Subprotocol + "\r\n\r\n"
+		request := "GET " + signaling.Path +
+			" HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: " +
+			signaling.Subprotocol + "\r\n\r\n"
 		if _, err := io.WriteString(ours, request); err != nil {
 			t.Fatal(err)
 		}
+
 		r := bufio.NewReader(ours)
 		response, err := http.ReadResponse(r, nil)
 		if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
@@ -64,13 +67,15 @@ func TestSilenceEndsTheConnection(t *testing.T) {
 		if _, err := io.Copy(io.Discard, r); err != nil && err != io.ErrClosedPipe {
 			t.Fatal(err)
 		}
-		if d := time.Since(begin); d < pingEvery || d > silence+finishTimeout+5*time.Second {
-			t.Errorf("it ended after %v, want about %v", d, silence)
+
+		if d := time.Since(begin); d < pingInterval || d > silence+finishTimeout+5*time.Second {
+			t.Errorf("the connection ended after %v, want about %v", d, silence)
 		}
 		synctest.Wait()
 		if n := s.Stats.Connections.Load(); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
+
 		if err := hs.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}

@@ -6,158 +6,214 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
 const (
-	mailboxIdle     = 48 * time.Hour // admission outlives the last connection by this: two of a pair's days
 	messagesPerBox  = 256
 	bytesPerBox     = 1 << 20
-	pairingLife     = 10 * time.Minute
+	maxUnpublished  = 256
 	pairingMessages = 8
 	pairingBody     = 8192
+
+	shards = 64
 )
 
-type box struct {
-	account  *account // who admitted it; nil: nobody
-	pairing  bool
-	disowned bool // who admitted it gave it up
-	posted   int  // of a pairing mailbox, ever
-	since    time.Time
-	used     time.Time // when the last connection left
-	holders  int       // connections that have it open
-	next     uint64    // sequence number of the next message; starts at random, so that an ack from before a restart hits nothing
-	bytes    int
-	messages []message
-}
-
-type message struct {
-	seq     uint64
-	body    []byte
-	node    string // where it was posted
-	expires time.Time
-}
-
-// store is the mailboxes, in memory. Everything is bounded: per mailbox, per account, and in all.
+// store holds the mailboxes in memory. An account pays for everything in them.
+//
+// All operations on one mailbox happen in order, under the mutex of its shard. While it holds that mutex, the store
+// calls only the pools. It publishes messages afterwards, in the same order.
 type store struct {
-	mu       sync.Mutex
-	boxes    map[signaling.Name]*box // guarded by mu
-	accounts map[string]*account     // guarded by mu
-	maxBytes int64
-	stats    *Stats
-	node     string // this one
+	node  string // the name of this node
+	bus   bus.Bus
+	stats *Stats
+	shard [shards]shard
 }
 
-func newStore(stats *Stats, maxBytes int64, node string) *store {
-	return &store{node: node, boxes: make(map[signaling.Name]*box), accounts: make(map[string]*account), maxBytes: maxBytes, stats: stats}
+type shard struct {
+	mu    sync.Mutex
+	boxes map[signaling.Name]*box // guarded by mu, together with everything in them
+}
+
+func newStore(stats *Stats, to bus.Bus, node string) *store {
+	s := &store{node: node, bus: to, stats: stats}
+	for i := range s.shard {
+		s.shard[i].boxes = make(map[signaling.Name]*box)
+	}
+	return s
 }
 
 var (
-	errNotOpened   = &signaling.Error{Code: signaling.CodeNotOpened, Text: "mailbox is not open for writing on this connection"}
+	errNotOpened = &signaling.Error{
+		Code: signaling.CodeNotOpened,
+		Text: "mailbox is not open for writing on this connection",
+	}
+	errNotPaid = &signaling.Error{
+		Code: signaling.CodeNotOpened,
+		Text: "only the client that admitted a mailbox can revoke it",
+	}
 	errNotAdmitted = &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "no device has opened this mailbox"}
 	errQuota       = &signaling.Error{Code: signaling.CodeQuota, Text: "quota used up: try again later"}
 	errTooLarge    = &signaling.Error{Code: signaling.CodeTooLarge, Text: "message too large"}
 )
 
-// open lets a connection at a mailbox, the first time as one more holder. who admits it; nil: nobody does yet.
-func (s *store) open(name signaling.Name, first bool, who *account, now time.Time) *signaling.Error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.boxes[name]
+// lockShard locks and returns the shard of a mailbox. The caller must unlock it.
+func (s *store) lockShard(name signaling.Name) *shard {
+	sh := &s.shard[name[0]%shards]
+	sh.mu.Lock()
+	return sh
+}
+
+// opening describes how a connection opens a mailbox.
+type opening struct {
+	first   bool     // the connection does not have it open yet
+	who     *account // who admits it; nil if nobody does
+	pairing bool     // it is a rendezvous mailbox
+	reader  *reader  // nil if it is opened for writing
+}
+
+// openBox opens a mailbox for a holder. It returns the reader that was replaced, or nil.
+func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time) (*reader, *signaling.Error) {
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+
+	b := sh.boxes[name]
+	if b != nil && o.pairing {
+		o.who, o.pairing = nil, false // the public must not change a mailbox that exists
+	}
 	if b == nil {
-		b = &box{since: now, next: rand.Uint64() >> 2}
-		s.boxes[name] = b
+		b = &box{
+			name:     name,
+			since:    now,
+			left:     now,
+			next:     rand.Uint64() >> 2,
+			messages: messages{stats: s.stats},
+		}
+
+		sh.boxes[name] = b
 		s.stats.Mailboxes.Add(1)
 	}
-	if who != nil {
-		if err := s.admit(b, who); err != nil {
-			s.dropIfEmpty(name, b)
-			return err
-		}
+
+	reads := o.reader != nil
+	var err error
+	if b.takesOver(o.who, reads) {
+		err = b.admit(o.who, o.pairing, reads, now)
+	} else {
+		err = b.reserveRead(reads)
 	}
-	if first {
-		b.holders++
+	if err != nil {
+		s.cleanUp(sh, b)
+		return nil, errQuota
 	}
-	return nil
+
+	if o.first {
+		b.holders = append(b.holders, h)
+	}
+	if o.who != nil {
+		h.account = o.who
+	}
+
+	var replaced *reader
+	if reads {
+		replaced = b.addReader(h, o.reader)
+	}
+	b.countPayers(now)
+	return replaced, nil
 }
 
-// admit has who pay for a mailbox that nobody pays for, or that was only a rendezvous. A ticket's newest limits hold.
-func (s *store) admit(b *box, who *account) *signaling.Error {
-	b.disowned = false
-	if a := s.accounts[who.key]; a != nil {
-		a.maxBoxes, a.maxGrants = who.maxBoxes, who.maxGrants
-		who = a
-	}
-	if b.account != nil && (!b.pairing || who.pairing) {
+// closeBox removes a holder. gone means that its connection has ended and it may come back; otherwise it gave up the
+// mailbox. closeBox returns the account whose admission ends with that, or nil.
+func (s *store) closeBox(name signaling.Name, h *holder, gone bool, now time.Time) (ended *account) {
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+
+	b := sh.boxes[name]
+	if b == nil {
 		return nil
 	}
-	if who.boxes >= who.maxBoxes && !who.local {
-		return errQuota
+	b.removeHolder(h)
+	b.countPayers(now)
+	if h.account.samePayer(b.payer) && !gone {
+		ended = s.endAdmission(b, now)
 	}
-	s.accounts[who.key] = who
-	if old := b.account; old != nil {
-		old.boxes--
-		old.bytes -= b.bytes
-	}
-	b.account, b.pairing = who, who.pairing
-	who.boxes++
-	who.bytes += b.bytes
-	return nil
+
+	s.cleanUp(sh, b)
+	return ended
 }
 
-// disown ends the admission of a mailbox whose owner gave it up, as soon as nothing waits in it: a viewer who was removed and
-// stays connected can have nothing more charged to the camera, and the mailboxes of sessions that are over cost no quota.
-func (s *store) disown(name signaling.Name) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b := s.boxes[name]; b != nil {
-		b.disowned = true
-		s.settle(name, b)
+// endAdmission ends an admission after one of the payer's holders has closed the mailbox. A ticket stops paying for all
+// holders, because a viewer who was removed but stays connected must not charge anything more to the camera. Without
+// tickets, another holder pays from now on, if there is one. endAdmission returns the ticket's account if it has ended
+// the ticket's admission, or nil.
+func (s *store) endAdmission(b *box, now time.Time) (ended *account) {
+	switch {
+	case b.pairing:
+	case b.payer.ticket != nil:
+		ended = b.payer
+		b.close(now)
+	case b.paying > 0 || b.findSuccessor(now):
+	case b.messages.count == 0:
+		b.vacate()
 	}
+
+	b.countPayers(now)
+	return ended
 }
 
-// settle ends an admission that was given up, and forgets a mailbox that is of no more use.
-func (s *store) settle(name signaling.Name, b *box) {
-	if b.disowned && b.account != nil && len(b.messages) == 0 {
-		b.account.boxes--
-		b.account = nil
+// cleanUp ends a closed admission once no message waits, and forgets a mailbox that nobody needs.
+func (s *store) cleanUp(sh *shard, b *box) {
+	if b.closed && b.messages.count == 0 {
+		b.vacate()
 	}
-	s.dropIfEmpty(name, b)
-}
-
-func (s *store) leave(name signaling.Name, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b := s.boxes[name]; b != nil {
-		b.holders--
-		b.used = now
-		s.settle(name, b)
+	if len(b.holders) > 0 || b.payer != nil || sh.boxes[b.name] != b {
+		return
 	}
-}
-
-// dropIfEmpty forgets a mailbox that nobody is at and that nobody admitted; then nothing can wait in it.
-func (s *store) dropIfEmpty(name signaling.Name, b *box) {
-	if b.holders == 0 && b.account == nil {
-		s.drop(name, b)
-	}
-}
-
-func (s *store) drop(name signaling.Name, b *box) {
-	s.keep(b, func(message) bool { return false })
-	delete(s.boxes, name)
+	delete(sh.boxes, b.name)
 	s.stats.Mailboxes.Add(-1)
-	if b.account != nil {
-		b.account.boxes--
-	}
 }
 
-// post numbers a message, keeps it for ttl, and publishes it; under the lock, so that the order is one for all.
-func (s *store) post(name signaling.Name, body []byte, ttl time.Duration, now time.Time, to bus.Bus) *signaling.Error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.boxes[name]
-	if b == nil || b.account == nil {
+// revoke stops a holder's account from paying for a mailbox. It returns the account if it was the payer, or nil.
+func (s *store) revoke(name signaling.Name, h *holder, now time.Time) (ended *account, refused *signaling.Error) {
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+
+	b := sh.boxes[name]
+	switch {
+	case b == nil || h.account == nil:
+		return nil, errNotPaid
+	case h.account.samePayer(b.payer):
+		ended = b.payer
+		b.revoke()
+	}
+
+	h.account = nil
+	b.countPayers(now)
+	s.cleanUp(sh, b)
+	return ended, nil
+}
+
+// post numbers a message, stores it for ttl, and publishes it.
+func (s *store) post(name signaling.Name, h *holder, body []byte, ttl time.Duration, now time.Time) *signaling.Error {
+	sh := s.lockShard(name)
+	b := sh.boxes[name]
+	err := s.accept(b, h, body, ttl, now)
+	publish := err == nil && !b.publishing
+	if publish {
+		b.publishing = true
+	}
+	sh.mu.Unlock()
+
+	if publish {
+		s.publish(sh, b)
+	}
+	return err
+}
+
+// accept is the part of post under the shard's mutex, which must be held.
+func (s *store) accept(b *box, h *holder, body []byte, ttl time.Duration, now time.Time) *signaling.Error {
+	if b == nil || b.payer == nil || b.closed {
 		return errNotAdmitted
 	}
 	if b.pairing {
@@ -170,119 +226,144 @@ func (s *store) post(name signaling.Name, body []byte, ttl time.Duration, now ti
 		}
 		ttl = min(ttl, pairingLife-age)
 	}
-	m := message{seq: b.next, body: bytes.Clone(body), node: s.node, expires: now.Add(ttl)}
+
+	if len(b.unpublished) >= maxUnpublished {
+		return errQuota
+	}
+	body = bytes.Clone(body)
 	if ttl > 0 {
-		s.expire(b, now)
-		if !s.room(b, len(body)) {
+		m := &message{seq: b.next, body: body, expires: now.Add(ttl), own: h.account.samePayer(b.payer)}
+		b.messages.expire(now)
+		if b.chargeMessage(m, ttl) != nil {
 			return errQuota
 		}
-		b.messages = append(b.messages, m)
-		s.weigh(b, len(body))
+		b.messages.push(m)
 	}
+
+	b.unpublished = append(b.unpublished, bus.Message{Seq: b.next, Body: body, Kept: ttl > 0, Node: s.node})
 	b.posted++
 	b.next++
-	to.Publish(name, bus.Message{Seq: m.seq, Body: m.body, Kept: ttl > 0, Node: m.node})
 	return nil
 }
 
-func (s *store) room(b *box, n int) bool {
-	return len(b.messages) < messagesPerBox && b.bytes+n <= bytesPerBox &&
-		(b.account.local || b.account.bytes+n <= bytesPerAccount) && s.stats.StoredBytes.Load()+int64(n) <= s.maxBytes
-}
-
-func (s *store) weigh(b *box, n int) {
-	b.bytes += n
-	if b.account != nil {
-		b.account.bytes += n
+// chargeMessage charges a message to the mailbox's reserve or to its payer.
+func (b *box) chargeMessage(m *message, ttl time.Duration) (err error) {
+	q := &b.messages
+	m.cost = messageCost(m.body)
+	if q.count >= messagesPerBox || q.bytes+m.cost > bytesPerBox {
+		return netlimit.ErrShare
 	}
-	s.stats.StoredBytes.Add(int64(n))
-}
 
-// keep removes the messages that want does not want, and says how many.
-func (s *store) keep(b *box, want func(message) bool) (removed int) {
-	kept := b.messages[:0]
-	for _, m := range b.messages {
-		if want(m) {
-			kept = append(kept, m)
-			continue
+	if t := b.payer.ticket; t != nil {
+		if err := t.addBytes(q.bytes, m.cost); err != nil {
+			return err
 		}
-		s.weigh(b, -len(m.body))
-		removed++
+		m.ticket = t
 	}
-	clear(b.messages[len(kept):])
-	b.messages = kept
-	return removed
+
+	if q.reserved+m.cost <= b.reserve {
+		return nil
+	}
+	pool := b.payer.class.lasting
+	if ttl <= briefTTL {
+		pool = b.payer.class.brief
+	}
+	if m.lease, err = pool.Acquire(b.payer.payer, m.cost); err != nil && m.ticket != nil {
+		m.ticket.removeBytes(m.cost)
+	}
+	return err
 }
 
-func (s *store) expire(b *box, now time.Time) {
-	n := s.keep(b, func(m message) bool { return now.Before(m.expires) })
-	s.stats.Expired.Add(int64(n))
+// publish publishes a mailbox's unpublished messages until there are none. Only one goroutine at a time does so for a
+// mailbox.
+func (s *store) publish(sh *shard, b *box) {
+	for {
+		sh.mu.Lock()
+		batch := b.unpublished
+		b.unpublished = nil
+		b.publishing = len(batch) > 0
+		sh.mu.Unlock()
+
+		if len(batch) == 0 {
+			return
+		}
+		for _, m := range batch {
+			s.bus.Publish(b.name, m)
+		}
+	}
 }
 
 func (s *store) ack(name signaling.Name, seq uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b := s.boxes[name]; b != nil {
-		n := s.keep(b, func(m message) bool { return m.seq != seq })
-		s.stats.Acked.Add(int64(n))
-		s.settle(name, b)
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+
+	if b := sh.boxes[name]; b != nil {
+		deleted := b.messages.retain(func(m *message) bool { return m.seq != seq })
+		s.stats.Acked.Add(int64(deleted))
+		s.cleanUp(sh, b)
 	}
 }
 
-// next returns up to n messages that wait from sequence number from on. When there are none it calls settled, with no post between.
+// next returns up to n waiting messages, beginning with sequence number from. If there are none, it calls settled
+// before anybody can post another message.
 func (s *store) next(name signaling.Name, from uint64, n int, now time.Time, settled func()) []bus.Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+
 	var out []bus.Message
-	if b := s.boxes[name]; b != nil {
-		s.expire(b, now)
-		for _, m := range b.messages {
-			if m.seq >= from && len(out) < n {
-				out = append(out, bus.Message{Seq: m.seq, Body: m.body, Kept: true, Node: m.node})
+	if b := sh.boxes[name]; b != nil {
+		b.messages.expire(now)
+		for m := b.messages.first; m != nil && len(out) < n; m = m.next {
+			if m.seq >= from {
+				out = append(out, bus.Message{Seq: m.seq, Body: m.body, Kept: true, Node: s.node})
 			}
 		}
 	}
+
 	if len(out) == 0 {
 		settled()
 	}
 	return out
 }
 
-// charge takes one grant from whoever admitted the mailbox, and returns who that is, "" for one whom no limit binds.
-func (s *store) charge(name signaling.Name, now time.Time) (payer string, refused *signaling.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.boxes[name]
-	if b == nil || b.account == nil || b.pairing {
-		return "", errNotAdmitted
+// payerOf returns who pays for a session for which a client asks through a mailbox: the account that admitted the
+// mailbox, while that account is connected. A session needs a device that is present; one that was removed or has left
+// must cost nobody anything.
+func (s *store) payerOf(name signaling.Name) (*account, *signaling.Error) {
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+
+	b := sh.boxes[name]
+	if b == nil || b.payer == nil || b.closed || b.pairing || b.paying == 0 {
+		return nil, errNotAdmitted
 	}
-	if !b.account.grant(now) {
-		return "", errQuota
-	}
-	if b.account.local {
-		return "", nil
-	}
-	return b.account.key, nil
+	return b.payer, nil
 }
 
-// sweep forgets what has expired.
+// sweep removes everything that has expired.
 func (s *store) sweep(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, b := range s.boxes {
-		s.expire(b, now)
-		s.settle(name, b)
-		if s.boxes[name] == nil {
-			continue
+	for i := range s.shard {
+		sh := &s.shard[i]
+		sh.mu.Lock()
+		for _, b := range sh.boxes {
+			s.expireBox(b, now)
+			s.cleanUp(sh, b)
 		}
-		over := b.pairing && now.Sub(b.since) >= pairingLife
-		if b.holders == 0 && (over || len(b.messages) == 0 && now.Sub(b.used) > mailboxIdle) {
-			s.drop(name, b)
-		}
+		sh.mu.Unlock()
 	}
-	for key, a := range s.accounts {
-		if a.idle(now) {
-			delete(s.accounts, key)
-		}
+}
+
+// expireBox removes what has expired in one mailbox, and ends its admission if that has expired.
+func (s *store) expireBox(b *box, now time.Time) {
+	b.messages.expire(now)
+	switch {
+	case b.pairing && now.Sub(b.since) >= pairingLife:
+		b.messages.retain(func(*message) bool { return false })
+		b.vacate()
+	case b.absent(now) && !b.findSuccessor(now) && b.messages.count == 0:
+		b.vacate()
+	case b.absent(now) && !b.closed:
+		b.lapse()
 	}
+	b.countPayers(now)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
@@ -22,160 +23,254 @@ var (
 	begin     = time.Unix(1_800_000_000, 0)
 )
 
-func newTestStore() *store { return newStore(new(Stats), 1<<30, "here") }
+func newTestStore() *store { return newStore(new(Stats), discard{}, "here") }
 
-func payer(key string, boxes int) *account { return &account{key: key, maxBoxes: boxes, maxGrants: 2} }
+// household returns the account of an address at a relay that admits everyone.
+func household(class *class, addr string) *account {
+	return &account{payer: netlimit.PayerOf(netip.MustParseAddr(addr)), class: class, addr: netip.MustParseAddr(addr)}
+}
+
+// ticketed returns the account of a ticket.
+func ticketed(class *class, id byte, mailboxes, sessions uint32) *account {
+	t := &ticket{id: [16]byte{id}, limits: signaling.Ticket{Mailboxes: mailboxes, SessionsPerHour: sessions}}
+	return &account{payer: netlimit.Named(t.id), class: class, ticket: t}
+}
 
 func (s *store) waiting(name signaling.Name, now time.Time) int {
 	return len(s.next(name, 0, messagesPerBox, now, func() {}))
 }
 
-func mustOpen(t *testing.T, s *store, name signaling.Name, who *account, now time.Time) {
+func (s *store) box(name signaling.Name) *box {
+	sh := s.lockShard(name)
+	defer sh.mu.Unlock()
+	return sh.boxes[name]
+}
+
+// mustOpen opens a mailbox for writing, or for reading if there is a reader.
+func mustOpen(t *testing.T, s *store, name signaling.Name, who *account, r *reader, now time.Time) *holder {
 	t.Helper()
-	if err := s.open(name, true, who, now); err != nil {
+	h := new(holder)
+	if _, err := s.openBox(name, h, opening{first: true, who: who, reader: r}, now); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func mustPost(t *testing.T, s *store, name signaling.Name, h *holder, n int, ttl time.Duration, now time.Time) {
+	t.Helper()
+	if err := s.post(name, h, make([]byte, n), ttl, now); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestStoreForgetsInTime(t *testing.T) {
-	s, name := newTestStore(), signaling.Name{1}
-	mustOpen(t, s, name, payer("a", 1), begin)
+	s, class, name := newTestStore(), newClass(1<<30, openParts), signaling.Name{1}
+	h := mustOpen(t, s, name, household(class, "192.0.2.1"), nil, begin)
 	for _, ttl := range []time.Duration{time.Second, time.Minute, time.Hour, 0} {
-		if err := s.post(name, []byte("x"), ttl, begin, discard{}); err != nil {
-			t.Fatal(err)
-		}
+		mustPost(t, s, name, h, 1, ttl, begin)
 	}
+
 	for _, tt := range []struct {
 		after time.Duration
 		want  int
 	}{{0, 3}, {time.Second - 1, 3}, {time.Second, 2}, {time.Minute, 1}, {time.Hour, 0}} {
 		if got := s.waiting(name, begin.Add(tt.after)); got != tt.want {
-			t.Errorf("after %v %d messages wait, want %d", tt.after, got, tt.want)
+			t.Errorf("after %v, %d messages wait, want %d", tt.after, got, tt.want)
 		}
 	}
-	if n := s.stats.StoredBytes.Load(); n != 0 || s.accounts["a"].bytes != 0 {
-		t.Errorf("%d bytes are counted in all, %d of the account", n, s.accounts["a"].bytes)
-	}
-	s.leave(name, begin)
-	if s.sweep(begin.Add(mailboxIdle)); len(s.boxes) != 1 {
-		t.Error("an admitted mailbox was forgotten too early")
-	}
-	if s.sweep(begin.Add(mailboxIdle + 1)); len(s.boxes) != 0 || len(s.accounts) != 0 {
-		t.Errorf("%d mailboxes and %d accounts are left", len(s.boxes), len(s.accounts))
+
+	if n := s.stats.StoredBytes.Load(); n != 0 || class.brief.Used() != 0 || class.lasting.Used() != 0 {
+		t.Errorf("%d bytes are counted in all, %d and %d in the pools", n, class.brief.Used(), class.lasting.Used())
 	}
 }
 
-func TestRendezvousEndsAfterTenMinutes(t *testing.T) {
-	s, name := newTestStore(), signaling.Name{1}
-	who := payer("pairing", 1)
-	who.pairing = true
-	mustOpen(t, s, name, who, begin)
-	late := begin.Add(pairingLife - time.Second)
-	if err := s.post(name, []byte("x"), time.Hour, late, discard{}); err != nil {
+// TestAdmissionOutlivesItsPayerByItsAge: a mailbox that was open for an hour waits for an hour, and a session's mailbox
+// for a minute.
+func TestAdmissionOutlivesItsPayerByItsAge(t *testing.T) {
+	for _, tt := range []struct{ open, waits time.Duration }{
+		{time.Second, time.Minute},
+		{time.Hour, time.Hour},
+		{72 * time.Hour, 24 * time.Hour},
+	} {
+		t.Run(tt.open.String(), func(t *testing.T) {
+			s, class, name := newTestStore(), newClass(1<<30, ticketParts), signaling.Name{1}
+			who := ticketed(class, 1, 1, 1)
+			h := mustOpen(t, s, name, who, nil, begin)
+			left := begin.Add(tt.open)
+			s.closeBox(name, h, true, left)
+
+			if s.sweep(left.Add(tt.waits)); s.box(name) == nil {
+				t.Error("the mailbox was forgotten too early")
+			}
+			if s.sweep(left.Add(tt.waits + 1)); s.box(name) != nil {
+				t.Error("the mailbox still exists")
+			}
+
+			if class.mailboxes.Used() != 0 || who.ticket.openMailboxes != 0 || who.ticket.mailboxes != 0 {
+				t.Errorf("%d bytes and %d mailboxes are still counted",
+					class.mailboxes.Used(), who.ticket.openMailboxes)
+			}
+		})
+	}
+}
+
+// TestAdmissionIsAsOldAsItsPayersStay: a viewer holds a mailbox open long before its camera comes, and after the camera
+// has left.
+func TestAdmissionIsAsOldAsItsPayersStay(t *testing.T) {
+	s, class, name := newTestStore(), newClass(1<<30, ticketParts), signaling.Name{1}
+	who := ticketed(class, 1, 1, 1)
+	mustOpen(t, s, name, nil, nil, begin)
+
+	came := begin.Add(20 * time.Hour)
+	h := mustOpen(t, s, name, who, nil, came)
+	left := came.Add(time.Second)
+	s.closeBox(name, h, true, left)
+
+	if s.sweep(left.Add(minAbsence)); s.box(name).payer == nil {
+		t.Error("the ticket stops paying too early")
+	}
+	if s.sweep(left.Add(minAbsence + 1)); s.box(name).payer != nil || class.mailboxes.Used() != 0 {
+		t.Error("the ticket pays for as long as the viewer was there")
+	}
+}
+
+// TestAbsentPayersMailboxTakesNothingMore: readers may still fetch messages, but nothing keeps the admission alive.
+func TestAbsentPayersMailboxTakesNothingMore(t *testing.T) {
+	s, class, name := newTestStore(), newClass(1<<30, ticketParts), signaling.Name{1}
+	who := ticketed(class, 1, 1, 1)
+	h := mustOpen(t, s, name, who, nil, begin)
+	viewer := mustOpen(t, s, name, nil, nil, begin)
+	s.closeBox(name, h, true, begin)
+	mustPost(t, s, name, viewer, 1, time.Hour, begin)
+
+	late := begin.Add(2 * minAbsence)
+	s.sweep(late)
+	if err := s.post(name, viewer, []byte("x"), time.Hour, late); err != errNotAdmitted {
+		t.Errorf("one more message: %v", err)
+	}
+
+	if n := s.waiting(name, late); n != 1 {
+		t.Errorf("%d messages wait, want the one that was accepted", n)
+	}
+	if s.sweep(begin.Add(time.Hour)); s.box(name).payer != nil || class.mailboxes.Used() != 0 {
+		t.Error("the ticket still pays after the message has expired")
+	}
+}
+
+func rendezvous(t *testing.T, s *store, name signaling.Name, who *account) *holder {
+	t.Helper()
+	h := new(holder)
+	if _, err := s.openBox(name, h, opening{first: true, who: who, pairing: true}, begin); err != nil {
 		t.Fatal(err)
 	}
+	return h
+}
+
+func TestRendezvousEndsAfterTenMinutes(t *testing.T) {
+	s, class, name := newTestStore(), newClass(1<<30, visitorParts), signaling.Name{1}
+	h := rendezvous(t, s, name, household(class, "192.0.2.1"))
+	late := begin.Add(10*time.Minute - time.Second)
+	mustPost(t, s, name, h, 1, time.Hour, late)
 	if s.waiting(name, late) != 1 || s.waiting(name, late.Add(time.Second)) != 0 {
 		t.Error("a message outlives its rendezvous")
 	}
-	if err := s.post(name, []byte("x"), time.Hour, begin.Add(pairingLife), discard{}); err != errQuota {
+
+	if err := s.post(name, h, []byte("x"), time.Hour, begin.Add(10*time.Minute)); err != errQuota {
 		t.Errorf("a post after ten minutes: %v", err)
 	}
-	s.leave(name, late)
-	if s.sweep(begin.Add(pairingLife)); len(s.boxes) != 0 {
-		t.Error("the rendezvous is left")
+
+	s.sweep(begin.Add(10 * time.Minute))
+	if class.pairings.Used() != 0 {
+		t.Error("staying connected keeps a rendezvous alive")
+	}
+	if s.closeBox(name, h, false, late); s.box(name) != nil {
+		t.Error("the rendezvous still exists")
 	}
 }
 
 func TestRendezvousesAreLimitedByAddress(t *testing.T) {
-	s := newTestStore()
-	c := newConn(&Server{}, nil, quietAddr)
-	who := func() *account {
-		a, err := c.account([]byte(signaling.PairingTicket), begin)
-		if err != nil {
-			t.Fatal(err)
+	s, class := newTestStore(), newClass(1<<30, visitorParts)
+	stranger, opened := household(class, "192.0.2.1"), 0
+	for ; opened < 10_000; opened++ {
+		name := signaling.Name{1, byte(opened >> 8), byte(opened)}
+		o := opening{first: true, who: stranger, pairing: true}
+		if _, err := s.openBox(name, new(holder), o, begin); err != nil {
+			break
 		}
-		return a
 	}
-	for i := range pairingsPerAddress {
-		mustOpen(t, s, signaling.Name{1, byte(i >> 8), byte(i)}, who(), begin)
+
+	if opened < 100 || opened > 300 {
+		t.Errorf("%d rendezvous from one address, want about 230", opened)
 	}
-	if err := s.open(signaling.Name{2}, true, who(), begin); err != errQuota {
-		t.Errorf("one rendezvous more: %v", err)
+	if n := s.stats.Mailboxes.Load(); n != int64(opened) {
+		t.Errorf("%d mailboxes, want %d", n, opened)
 	}
-	if len(s.boxes) != pairingsPerAddress {
-		t.Errorf("%d mailboxes, want %d", len(s.boxes), pairingsPerAddress)
-	}
+	rendezvous(t, s, signaling.Name{2}, household(class, "192.0.2.2")) // somebody else
 }
 
 func TestTicketTakesOverFromRendezvous(t *testing.T) {
 	s, name := newTestStore(), signaling.Name{1}
-	visitor := payer("pairing", 1)
-	visitor.pairing = true
-	mustOpen(t, s, name, visitor, begin)
-	if err := s.post(name, []byte("abc"), time.Minute, begin, discard{}); err != nil {
-		t.Fatal(err)
+	visitors, class := newClass(1<<30, visitorParts), newClass(1<<30, ticketParts)
+	h := rendezvous(t, s, name, household(visitors, "192.0.2.1"))
+	mustPost(t, s, name, h, 3, time.Minute, begin)
+
+	who := ticketed(class, 1, 1, 1)
+	mustOpen(t, s, name, who, nil, begin)
+	b := s.box(name)
+	if b.pairing || !b.payer.samePayer(who) || who.ticket.openMailboxes != 1 || visitors.pairings.Used() != 0 {
+		t.Errorf("mailbox %+v, %d bytes charged for rendezvous", b, visitors.pairings.Used())
 	}
-	mustOpen(t, s, name, payer("ticket", 1), begin)
-	b := s.boxes[name]
-	if b.pairing || b.account.key != "ticket" || b.account.boxes != 1 || b.account.bytes != 3 || visitor.boxes != 0 || visitor.bytes != 0 {
-		t.Errorf("mailbox %+v, its account %+v, the visitor's %+v", b, b.account, visitor)
+
+	if s.waiting(name, begin) != 0 || who.ticket.bytes != 0 {
+		t.Error("the ticket pays for what the public left")
 	}
-	again := payer("pairing", 1)
-	again.pairing = true
-	if mustOpen(t, s, name, again, begin); b.pairing {
-		t.Error("a visitor made a mailbox a rendezvous")
+	if rendezvous(t, s, name, household(visitors, "192.0.2.1")); b.pairing || !b.payer.samePayer(who) {
+		t.Error("a visitor turned a mailbox into a rendezvous")
 	}
 }
 
 func TestGrantsRenewEachHour(t *testing.T) {
-	s, name := newTestStore(), signaling.Name{1}
-	mustOpen(t, s, name, payer("a", 1), begin)
+	class := newClass(1<<30, ticketParts)
+	who := ticketed(class, 1, 1, 2)
 	for _, tt := range []struct {
 		after time.Duration
-		want  *signaling.Error
-	}{{0, nil}, {time.Minute, nil}, {time.Hour, errQuota}, {time.Hour + 1, nil}} {
-		who, err := s.charge(name, begin.Add(tt.after))
-		if err != tt.want || (who == "a") != (err == nil) {
-			t.Errorf("a grant after %v: %v, charged to %q, want %v", tt.after, err, who, tt.want)
+		ok    bool
+	}{{0, true}, {time.Minute, true}, {time.Hour, false}, {time.Hour + 1, true}} {
+		if err := who.chargeGrant(who, begin.Add(tt.after)); (err == nil) != tt.ok {
+			t.Errorf("a grant after %v: %v", tt.after, err)
 		}
-	}
-	here := payer("b", 1)
-	here.local = true
-	mustOpen(t, s, signaling.Name{2}, here, begin)
-	if who, err := s.charge(signaling.Name{2}, begin); who != "" || err != nil {
-		t.Errorf("a grant on this machine: %v, charged to %q", err, who)
-	}
-	if _, err := s.charge(signaling.Name{9}, begin); err != errNotAdmitted {
-		t.Errorf("a grant on an unknown mailbox: %v", err)
 	}
 }
 
 func TestSequencesStartApart(t *testing.T) {
-	s := newTestStore()
+	s, class := newTestStore(), newClass(1<<30, openParts)
 	starts := make(map[uint64]bool)
 	for i := range 100 {
 		name := signaling.Name{byte(i)}
-		mustOpen(t, s, name, payer("a", 100), begin)
-		starts[s.boxes[name].next] = true
+		mustOpen(t, s, name, household(class, "192.0.2.1"), nil, begin)
+		starts[s.box(name).next] = true
 	}
+
 	if len(starts) != 100 {
-		t.Errorf("%d different starts of 100", len(starts))
+		t.Errorf("100 mailboxes have %d different starts", len(starts))
 	}
 }
 
 func BenchmarkPost(b *testing.B) {
 	for _, boxes := range []int{1, 100_000} {
 		b.Run(fmt.Sprintf("mailboxes=%d", boxes), func(b *testing.B) {
-			s, body, local := newTestStore(), make([]byte, 2000), bus.NewLocal()
-			names := make([]signaling.Name, boxes)
+			s, body := newStore(new(Stats), bus.NewLocal(), "here"), make([]byte, 2000)
+			who := &account{payer: netlimit.PayerOf(quietAddr), class: unlimited()}
+			names, h := make([]signaling.Name, boxes), new(holder)
 			for i := range names {
-				names[i] = signaling.Name{byte(i >> 16), byte(i >> 8), byte(i)}
-				if err := s.open(names[i], true, payer("a", boxes), begin); err != nil {
+				names[i] = signaling.Name{byte(i), byte(i >> 8), byte(i >> 16)}
+				if _, err := s.openBox(names[i], h, opening{first: true, who: who}, begin); err != nil {
 					b.Fatal(err)
 				}
 			}
+
 			for i := 0; b.Loop(); i++ {
-				if err := s.post(names[i%boxes], body, 0, begin, local); err != nil {
+				if err := s.post(names[i%boxes], h, body, 0, begin); err != nil {
 					b.Fatal(err)
 				}
 			}

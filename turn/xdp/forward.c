@@ -1,12 +1,12 @@
 //go:build ignore
 
-// ChannelData of one client of a TURN server becomes ChannelData for another client of it, where the network card hands packets over and
-// before the kernel's network stack sees them. Everything else, and whatever is unusual in any way, goes on to the server's process.
+// This program turns ChannelData of one TURN client into ChannelData for another, where the network card hands packets
+// over, before the kernel's network stack sees them. Everything else, and all that is unusual, goes on to the server.
 //
-//	Ethernet | IPv4, no options, or IPv6, no extensions | UDP to the server's port | channel [2] length [2] | data, padding
-//	MACs       addresses, TTL                             ports, checksum            channel                  unchanged
+//	Ethernet | IPv4, no options, or IPv6, no extensions | UDP to our port  | channel [2] length [2] | data, padding
+//	MACs       addresses, TTL                             ports, checksum    channel                  unchanged
 //
-// All numbers in maps are in network byte order, but for indices, costs and times.
+// All numbers in maps are in network byte order, except for indices, costs and times.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -18,20 +18,20 @@
 
 #define PACES 4
 #define SECOND 1000000000ULL
-#define HEADERS 52 // what a packet costs beside its payload: xdp.Headers
+#define HEADERS 52 // what a packet costs besides its payload: xdp.Headers
 
 // Set before loading.
 volatile const __be16 port = 0;      // the server's
 volatile const __u8 unsummed = 0;    // packets come in with checksums that are not complete (veth): send none
 
-// from is who sent ChannelData, and on which channel. An IPv4 address is a mapped one.
+// from is who sent ChannelData, and on which channel. IPv4 addresses are mapped into IPv6.
 struct from {
 	__be32 address[4];
 	__be16 port;
 	__be16 channel;
 };
 
-// route is what becomes of it.
+// route is where it goes, and as what.
 struct route {
 	__be32 server[4]; // where the sender reaches the server
 	__be32 via[4];    // the server's address that the receiver knows
@@ -39,18 +39,18 @@ struct route {
 	__be16 to_port;
 	__be16 channel;
 	__u32 sender, receiver; // in clients
-	__u32 paces[PACES];     // what the packet has to pass; 0: nothing
+	__u32 paces[PACES];     // token buckets that the packet has to pass; 0: none
 };
 
-// client is where a client's packets come from on this link, and so where those for it go: as with ARP, but told by what it sent.
+// client is the link address that a client's packets come from, and so where those for it go: like ARP, but learnt.
 struct client {
 	__u16 mac[3];
 	__u16 known;
 };
 
-// pace is a token bucket, as turn/pace.go has it. Two cores may count one packet for two; never more.
+// pace is a token bucket, as in turn/tokenbucket.go. Two cores at once may count two packets as one, never more.
 struct pace {
-	__u64 due;  // nanoseconds since the start of the machine
+	__u64 due;  // when it is full again, in nanoseconds since the start of the machine
 	__u64 cost; // of a byte, in nanoseconds / 65,536
 };
 
@@ -80,7 +80,7 @@ struct {
 	__type(value, struct pace);
 } paces SEC(".maps");
 
-// totals: [0] forwarded, [1] beyond a limit.
+// totals: [0] forwarded, [1] dropped beyond a limit.
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);
@@ -97,7 +97,7 @@ static __always_inline void count(__u32 which, __u32 bytes)
 	}
 }
 
-// passes says whether so many bytes may pass now, and counts them.
+// passes reports whether that many bytes may pass now, and counts them.
 static __always_inline int passes(struct route *r, __u32 bytes)
 {
 	if (!r->paces[0])
@@ -122,7 +122,7 @@ static __always_inline int passes(struct route *r, __u32 bytes)
 	return 1;
 }
 
-// links sets the link's addresses, and learns the sender's; 0: the receiver's is not known yet.
+// links sets the link addresses, and learns the sender's. It returns 0 if the receiver's is not known yet.
 static __always_inline int links(struct ethhdr *eth, struct route *r)
 {
 	__u32 at = r->sender;
@@ -152,7 +152,7 @@ static __always_inline __u16 fold(__u64 sum)
 	return sum;
 }
 
-// swap is the change to a ones' complement sum when one word becomes another (RFC 1624).
+// swap returns how a ones' complement sum changes when one word becomes another (RFC 1624).
 static __always_inline __u64 swap(__u32 was, __u32 is)
 {
 	return (__u64)(__u32)~was + is;
@@ -163,7 +163,7 @@ static __always_inline __u64 swap16(__u16 was, __u16 is)
 	return (__u64)(__u16)~was + is;
 }
 
-// data is whether what UDP carries is one ChannelData message, whole, and nothing else but the padding that it may have.
+// data reports whether the UDP payload is one whole ChannelData message, and nothing else except its optional padding.
 static __always_inline int data(struct udphdr *udp, __be16 *head, __u32 length, void *end)
 {
 	__u32 least = bpf_ntohs(head[1]) + 12;
@@ -171,7 +171,7 @@ static __always_inline int data(struct udphdr *udp, __be16 *head, __u32 length, 
 	       bpf_ntohs(udp->len) == length && length >= least && length < least + 4;
 }
 
-// rewrite is what both families have in common; sum is the change that the addresses made.
+// rewrite does what both families have in common. sum is the change that the new addresses make to the checksum.
 static __always_inline void rewrite(struct udphdr *udp, __be16 *head, struct route *r, __u64 sum)
 {
 	sum += swap16(udp->source, port) + swap16(udp->dest, r->to_port) + swap16(head[0], r->channel);

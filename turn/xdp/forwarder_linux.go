@@ -20,22 +20,22 @@ import (
 var object []byte
 
 const (
-	routesEach = 4
-	maxPaces   = 4
+	routesPerClient = 4
+	maxBuckets      = 4 // of one route
 )
 
 // Forwarder is the program, attached. It is safe for concurrent use.
 type Forwarder struct {
-	attached                       link.Link
-	moderation                     moderation
-	program                        *ebpf.Program
-	routes, clients, paces, totals *ebpf.Map
+	attached                         link.Link
+	moderation                       moderation
+	program                          *ebpf.Program
+	routes, clients, buckets, totals *ebpf.Map
 
-	mu                    sync.Mutex
-	freeClients, freePace numbers // guarded by mu
+	mu                           sync.Mutex
+	clientNumbers, bucketNumbers numberPool // guarded by mu
 }
 
-// The maps' keys and values, as forward.c has them.
+// The keys and values of the maps, as forward.c has them.
 type (
 	from struct {
 		Address       [16]byte
@@ -45,22 +45,22 @@ type (
 		Server, Via, To  [16]byte
 		Port, Channel    [2]byte
 		Sender, Receiver uint32
-		Paces            [maxPaces]uint32
+		Buckets          [maxBuckets]uint32
 	}
 	client struct {
 		MAC   [6]byte
 		Known uint16
 	}
-	pace struct {
-		Due, Cost uint64
+	bucket struct {
+		FullAt, Cost uint64
 	}
 	total struct {
 		Packets, Bytes uint64
 	}
 )
 
-// Attach loads the program and attaches it to an interface, where it forwards nothing until there are routes. It returns
-// ErrUnsupported, wrapped in what is missing, or why the kernel will not have it.
+// Attach loads the program and attaches it to an interface, where it forwards nothing until there are routes. It
+// returns ErrUnsupported, wrapped in what is missing, or why the kernel refused it.
 func Attach(c Config) (*Forwarder, error) {
 	at, err := net.InterfaceByName(c.Interface)
 	if err != nil {
@@ -74,16 +74,15 @@ func Attach(c Config) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.attached, err = link.AttachXDP(link.XDPOptions{Program: f.program, Interface: at.Index, Flags: link.XDPDriverMode})
+
+	f.attached, err = link.AttachXDP(link.XDPOptions{
+		Program:   f.program,
+		Interface: at.Index,
+		Flags:     link.XDPDriverMode,
+	})
 	if err != nil {
 		f.Close()
-		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, link.ErrNotSupported) {
-			return nil, fmt.Errorf("the driver of %s has no XDP: %w", c.Interface, ErrUnsupported)
-		}
-		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
-			return nil, fmt.Errorf("another XDP program is attached to %s: detach it first, or leave XDP off", c.Interface)
-		}
-		return nil, fmt.Errorf("attach to %s: %w", c.Interface, err)
+		return nil, explainAttach(c.Interface, err)
 	}
 	if f.moderation, err = moderate(c.Interface); err != nil && c.Logger != nil {
 		c.Logger.Warn("every packet may wake the processor for XDP", "error", err)
@@ -91,26 +90,44 @@ func Attach(c Config) (*Forwarder, error) {
 	return f, nil
 }
 
+// explainAttach says why the program could not be attached to an interface.
+func explainAttach(name string, err error) error {
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, link.ErrNotSupported):
+		return fmt.Errorf("the driver of %s has no XDP: %w", name, ErrUnsupported)
+	case errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("another XDP program is attached to %s: detach it first, or leave XDP off", name)
+	}
+	return fmt.Errorf("attach to %s: %w", name, err)
+}
+
+// load loads the program and its maps into the kernel. unsummed reports whether the interface's packets come without
+// complete checksums.
 func load(c Config, unsummed bool) (*Forwarder, error) {
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 	if err != nil {
 		return nil, fmt.Errorf("read program: %w", err)
 	}
+
 	var flag uint8
 	if unsummed {
 		flag = 1
 	}
-	if err := errors.Join(spec.Variables["port"].Set(network(c.Port)), spec.Variables["unsummed"].Set(flag)); err != nil {
+	err = errors.Join(spec.Variables["port"].Set(network(c.Port)), spec.Variables["unsummed"].Set(flag))
+	if err != nil {
 		return nil, fmt.Errorf("set up program: %w", err)
 	}
-	clients := uint32(max(c.Clients, 1)) + 1 // the first number stands for none
-	spec.Maps["clients"].MaxEntries, spec.Maps["paces"].MaxEntries, spec.Maps["routes"].MaxEntries = clients, 2*clients, routesEach*clients
-	f := &Forwarder{freeClients: numbers{most: clients}, freePace: numbers{most: 2 * clients}}
+
+	clients := uint32(max(c.Clients, 1)) + 1 // number 0 stands for none
+	spec.Maps["clients"].MaxEntries = clients
+	spec.Maps["paces"].MaxEntries = 2 * clients
+	spec.Maps["routes"].MaxEntries = routesPerClient * clients
+
 	var loaded struct {
 		Program *ebpf.Program `ebpf:"forward"`
 		Routes  *ebpf.Map     `ebpf:"routes"`
 		Clients *ebpf.Map     `ebpf:"clients"`
-		Paces   *ebpf.Map     `ebpf:"paces"`
+		Paces   *ebpf.Map     `ebpf:"paces"` // the token buckets
 		Totals  *ebpf.Map     `ebpf:"totals"`
 	}
 	if err := spec.LoadAndAssign(&loaded, nil); err != nil {
@@ -122,17 +139,27 @@ func load(c Config, unsummed bool) (*Forwarder, error) {
 		}
 		return nil, fmt.Errorf("load program: %w", err)
 	}
-	f.program, f.routes, f.clients, f.paces, f.totals = loaded.Program, loaded.Routes, loaded.Clients, loaded.Paces, loaded.Totals
-	return f, nil
+
+	return &Forwarder{
+		program:       loaded.Program,
+		routes:        loaded.Routes,
+		clients:       loaded.Clients,
+		buckets:       loaded.Paces,
+		totals:        loaded.Totals,
+		clientNumbers: numberPool{max: clients},
+		bucketNumbers: numberPool{max: 2 * clients},
+	}, nil
 }
 
-// sendsUnsummed says whether an interface hands over packets whose checksums are left to a card that is not there.
+// sendsUnsummed reports whether an interface hands over packets whose checksums were left to a network card, and there
+// is no card (veth).
 func sendsUnsummed(name string) (bool, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return false, fmt.Errorf("open socket: %w", err)
 	}
 	defer unix.Close(fd)
+
 	info, err := unix.IoctlGetEthtoolDrvinfo(fd, name)
 	if err != nil {
 		return false, fmt.Errorf("ask for the driver of %s: %w", name, errors.Join(err, ErrUnsupported))
@@ -140,13 +167,13 @@ func sendsUnsummed(name string) (bool, error) {
 	return unix.ByteSliceToString(info.Driver[:]) == "veth", nil
 }
 
-// Close detaches the program, and leaves the interface as it was.
+// Close detaches the program, and leaves the interface as it was before.
 func (f *Forwarder) Close() error {
 	errs := []error{f.moderation.end()}
 	if f.attached != nil {
 		errs = append(errs, f.attached.Close())
 	}
-	for _, m := range []*ebpf.Map{f.routes, f.clients, f.paces, f.totals} {
+	for _, m := range []*ebpf.Map{f.routes, f.clients, f.buckets, f.totals} {
 		errs = append(errs, m.Close())
 	}
 	return errors.Join(append(errs, f.program.Close())...)
@@ -156,60 +183,70 @@ func (f *Forwarder) Close() error {
 func (f *Forwarder) AddClient() (Client, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n, err := f.freeClients.take()
+	n, err := f.clientNumbers.acquire()
 	return Client(n), err
 }
 
-// RemoveClient forgets a client that no route names any more, and where its packets came from.
+// RemoveClient forgets a client that no route names any more, and its link address.
 func (f *Forwarder) RemoveClient(c Client) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.clients.Put(uint32(c), client{}); err != nil {
 		return fmt.Errorf("forget client: %w", err)
 	}
-	f.freeClients.give(uint32(c))
+	f.clientNumbers.release(uint32(c))
 	return nil
 }
 
-// AddPace makes a limit of so many bytes a second, Headers for each packet among them, after a second's worth at once. It returns ErrFull.
-func (f *Forwarder) AddPace(rate int64) (Pace, error) {
+// AddTokenBucket makes a limit of rate bytes a second, after a burst of one second's worth. A packet costs its payload
+// and Headers. AddTokenBucket returns ErrFull.
+func (f *Forwarder) AddTokenBucket(rate int64) (TokenBucket, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n, err := f.freePace.take()
+	n, err := f.bucketNumbers.acquire()
 	if err != nil {
 		return 0, err
 	}
-	if err := f.paces.Put(n, pace{Cost: uint64(time.Second) << 16 / uint64(max(rate, 1))}); err != nil {
+
+	cost := uint64(time.Second) << 16 / uint64(max(rate, 1))
+	if err := f.buckets.Put(n, bucket{Cost: cost}); err != nil {
 		return 0, fmt.Errorf("set limit: %w", err)
 	}
-	return Pace(n), nil
+	return TokenBucket(n), nil
 }
 
-// RemovePace forgets a limit that no route names any more.
-func (f *Forwarder) RemovePace(p Pace) {
+// RemoveTokenBucket forgets a limit that no route names any more.
+func (f *Forwarder) RemoveTokenBucket(b TokenBucket) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.freePace.give(uint32(p))
+	f.bucketNumbers.release(uint32(b))
 }
 
-// Set makes a route, or changes it. It returns ErrFamily, or ErrFull.
-func (f *Forwarder) Set(c Channel, r Route) error {
+// SetRoute makes a route, or changes it. It returns ErrFamily or ErrFull.
+func (f *Forwarder) SetRoute(c Channel, r Route) error {
 	v6 := c.Client.Addr().Unmap().Is6()
 	for _, a := range []netip.Addr{r.Server, r.Via, r.To.Client.Addr()} {
 		if a.Unmap().Is6() != v6 {
 			return ErrFamily
 		}
 	}
-	if len(r.Paces) > maxPaces {
-		return fmt.Errorf("a route with %d limits: %w", len(r.Paces), ErrFull)
+	if len(r.Buckets) > maxBuckets {
+		return fmt.Errorf("a route with %d limits: %w", len(r.Buckets), ErrFull)
 	}
+
 	v := route{
-		Server: r.Server.As16(), Via: r.Via.As16(), To: r.To.Client.Addr().As16(), Port: network(r.To.Client.Port()),
-		Channel: network(r.To.Number), Sender: uint32(r.Sender), Receiver: uint32(r.Receiver),
+		Server:   r.Server.As16(),
+		Via:      r.Via.As16(),
+		To:       r.To.Client.Addr().As16(),
+		Port:     network(r.To.Client.Port()),
+		Channel:  network(r.To.Number),
+		Sender:   uint32(r.Sender),
+		Receiver: uint32(r.Receiver),
 	}
-	for i, p := range r.Paces {
-		v.Paces[i] = uint32(p)
+	for i, b := range r.Buckets {
+		v.Buckets[i] = uint32(b)
 	}
+
 	err := f.routes.Put(key(c), v)
 	if errors.Is(err, unix.E2BIG) {
 		return ErrFull
@@ -220,8 +257,8 @@ func (f *Forwarder) Set(c Channel, r Route) error {
 	return nil
 }
 
-// Delete ends a route; one that is not there is no error.
-func (f *Forwarder) Delete(c Channel) error {
+// DeleteRoute deletes a route. It is no error if there is none.
+func (f *Forwarder) DeleteRoute(c Channel) error {
 	if err := f.routes.Delete(key(c)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("delete route: %w", err)
 	}
@@ -230,28 +267,35 @@ func (f *Forwarder) Delete(c Channel) error {
 
 // Counts returns what has happened so far.
 func (f *Forwarder) Counts() (Counts, error) {
-	var n Counts
-	for which := range uint32(2) {
-		var cores []total
-		if err := f.totals.Lookup(which, &cores); err != nil {
-			return n, fmt.Errorf("read totals: %w", err)
-		}
-		for _, t := range cores {
-			if which == 1 {
-				n.Limited += t.Packets
-				continue
-			}
-			n.Packets, n.Bytes = n.Packets+t.Packets, n.Bytes+t.Bytes
-		}
+	forwarded, err := f.total(0)
+	if err != nil {
+		return Counts{}, err
 	}
-	return n, nil
+	limited, err := f.total(1)
+	if err != nil {
+		return Counts{}, err
+	}
+	return Counts{Packets: forwarded.Packets, Bytes: forwarded.Bytes, Limited: limited.Packets}, nil
+}
+
+// total returns one of the totals, summed over all cores.
+func (f *Forwarder) total(which uint32) (sum total, err error) {
+	var cores []total
+	if err := f.totals.Lookup(which, &cores); err != nil {
+		return total{}, fmt.Errorf("read totals: %w", err)
+	}
+	for _, t := range cores {
+		sum.Packets += t.Packets
+		sum.Bytes += t.Bytes
+	}
+	return sum, nil
 }
 
 func key(c Channel) from {
 	return from{Address: c.Client.Addr().As16(), Port: network(c.Client.Port()), Channel: network(c.Number)}
 }
 
-// network is a number in network byte order.
+// network returns a number in network byte order.
 func network(n uint16) (b [2]byte) {
 	binary.BigEndian.PutUint16(b[:], n)
 	return b

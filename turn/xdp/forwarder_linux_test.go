@@ -10,16 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peephole-cam/peephole/internal/natlab"
+	"github.com/peephole-cam/peephole/test/natlab"
 )
 
 const (
-	patience = 10 * time.Second
+	patience = time.Minute
 	port     = 3478
 )
 
-// ground is a server's machine and its clients', joined by a cable, with the program attached at the server's end. What the
-// program passes on comes to a socket there.
+// ground is a server's machine and its clients' machine, joined by a cable, with the program attached at the server's
+// end. What the program does not forward comes to a socket there.
 type ground struct {
 	t       *testing.T
 	f       *Forwarder
@@ -36,6 +36,7 @@ func newGround(t *testing.T) *ground {
 	if err := left.Hold(netip.MustParsePrefix("10.64.0.0/24"), right); err != nil {
 		t.Fatal(err)
 	}
+
 	g := &ground{t: t, at: right.Addr, people: make(map[*net.UDPConn]Client)}
 	listen := func(e *natlab.End, address string) (conn *net.UDPConn) {
 		if err := e.Do(func() error {
@@ -47,9 +48,11 @@ func newGround(t *testing.T) *ground {
 		}); err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(func() { conn.Close() })
 		return conn
 	}
+
 	g.server = listen(right, netip.AddrPortFrom(right.Addr, port).String())
 	if err := right.Do(func() (err error) {
 		g.f, err = Attach(Config{Interface: right.Device, Port: port, Clients: 8})
@@ -57,33 +60,42 @@ func newGround(t *testing.T) *ground {
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := g.f.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	for i, conn := range []**net.UDPConn{&g.a, &g.b, &g.c} {
-		*conn = listen(left, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(1 + i)}), uint16(5000+i)).String())
+		*conn = listen(left, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(1 + i)}),
+			uint16(5000+i)).String())
 		client, err := g.f.AddClient()
 		if err != nil {
 			t.Fatal(err)
 		}
 		g.people[*conn] = client
 	}
+
 	return g
 }
 
 func address(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// join routes what x sends on one channel to y on another, and back.
-func (g *ground) join(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint16, paces ...Pace) {
+// join makes routes both ways between x on one channel and y on another.
+func (g *ground) join(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint16, limits ...TokenBucket) {
 	g.t.Helper()
 	for _, way := range []struct {
 		from, to       *net.UDPConn
 		channel, other uint16
 	}{{x, y, channel, other}, {y, x, other, channel}} {
-		err := g.f.Set(Channel{address(way.from), way.channel}, Route{
-			Server: g.at, Via: g.at, To: Channel{address(way.to), way.other}, Sender: g.people[way.from], Receiver: g.people[way.to], Paces: paces,
+		err := g.f.SetRoute(Channel{address(way.from), way.channel}, Route{
+			Server:   g.at,
+			Via:      g.at,
+			To:       Channel{address(way.to), way.other},
+			Sender:   g.people[way.from],
+			Receiver: g.people[way.to],
+			Buckets:  limits,
 		})
 		if err != nil {
 			g.t.Fatal(err)
@@ -91,7 +103,7 @@ func (g *ground) join(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint
 	}
 }
 
-// channelData is a message as RFC 8656, section 12.4, draws it.
+// channelData returns a ChannelData message (RFC 8656, section 12.4).
 func channelData(channel uint16, data string) []byte {
 	b := binary.BigEndian.AppendUint16(nil, channel)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
@@ -105,7 +117,7 @@ func (g *ground) send(from *net.UDPConn, p []byte) {
 	}
 }
 
-// comes waits for a packet, which must be this one.
+// comes waits for a packet, which must be want.
 func (g *ground) comes(to *net.UDPConn, from netip.AddrPort, want []byte) {
 	g.t.Helper()
 	p := make([]byte, 2048)
@@ -116,7 +128,7 @@ func (g *ground) comes(to *net.UDPConn, from netip.AddrPort, want []byte) {
 	}
 }
 
-// meet has both ends send once, which the server's socket sees: from then on the program knows them.
+// meet makes both ends send once. From then on the program knows them both; the server's socket gets the first packet.
 func (g *ground) meet(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint16) {
 	g.t.Helper()
 	g.send(x, channelData(channel, "first"))
@@ -125,9 +137,9 @@ func (g *ground) meet(x *net.UDPConn, channel uint16, y *net.UDPConn, other uint
 	g.comes(x, netip.AddrPortFrom(g.at, port), channelData(channel, "second"))
 }
 
-// TestForward: what one end sends on its channel comes to the other on the other's, byte for byte, from the server's own address, and the
-// server's sockets see none of it.
-func TestForward(t *testing.T) {
+// TestPacketsAreForwardedByteForByte: what one end sends on its channel reaches the other end on its channel, byte for
+// byte, from the server's own address. The server's sockets see none of it.
+func TestPacketsAreForwardedByteForByte(t *testing.T) {
 	g := newGround(t)
 	g.join(g.a, 0x4001, g.b, 0x4777)
 	g.meet(g.a, 0x4001, g.b, 0x4777)
@@ -139,6 +151,7 @@ func TestForward(t *testing.T) {
 		g.send(g.b, channelData(0x4777, data))
 		g.comes(g.a, server, channelData(0x4001, data))
 	}
+
 	g.send(g.a, append(channelData(0x4001, "padded"), 1, 2))
 	g.comes(g.b, server, append(channelData(0x4777, "padded"), 1, 2))
 	n, err := g.f.Counts()
@@ -148,7 +161,7 @@ func TestForward(t *testing.T) {
 	g.quiet(g.server)
 }
 
-// quiet fails if a packet waits at a socket other than the one that it is now sent.
+// quiet fails if a packet waits at a socket, other than the one that it sends now.
 func (g *ground) quiet(c *net.UDPConn) {
 	g.t.Helper()
 	g.send(g.c, []byte("fence"))
@@ -156,7 +169,8 @@ func (g *ground) quiet(c *net.UDPConn) {
 		g.comes(c, address(g.c), []byte("fence"))
 		return
 	}
-	g.comes(g.server, address(g.c), []byte("fence")) // what was before it has been dealt with
+
+	g.comes(g.server, address(g.c), []byte("fence")) // everything before it has been handled
 	c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	p := make([]byte, 2048)
 	if n, from, err := c.ReadFromUDPAddrPort(p); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -164,8 +178,8 @@ func (g *ground) quiet(c *net.UDPConn) {
 	}
 }
 
-// TestPassedOn: whatever is not the plain case reaches the server's socket as it was sent.
-func TestPassedOn(t *testing.T) {
+// TestUnusualPacketsReachTheServer: every packet that is out of the ordinary reaches the server's socket unchanged.
+func TestUnusualPacketsReachTheServer(t *testing.T) {
 	g := newGround(t)
 	g.join(g.a, 0x4001, g.b, 0x4777)
 	g.meet(g.a, 0x4001, g.b, 0x4777)
@@ -186,11 +200,13 @@ func TestPassedOn(t *testing.T) {
 			g.comesWhole(g.server, p)
 		})
 	}
+
 	t.Run("a stranger's", func(t *testing.T) {
 		g.t = t
 		g.send(g.c, channelData(0x4001, "data"))
 		g.comes(g.server, address(g.c), channelData(0x4001, "data"))
 	})
+
 	g.t = t
 	g.quiet(g.b)
 }
@@ -205,13 +221,17 @@ func (g *ground) comesWhole(to *net.UDPConn, want []byte) {
 	}
 }
 
-// TestAnotherAddressOfTheServer: a route holds for the address at which the sender is known to reach the server, and for no other.
-func TestAnotherAddressOfTheServer(t *testing.T) {
+// TestRouteHoldsForOneServerAddress: a route holds only for the server address that it names.
+func TestRouteHoldsForOneServerAddress(t *testing.T) {
 	g := newGround(t)
 	g.join(g.a, 0x4001, g.b, 0x4777)
 	g.meet(g.a, 0x4001, g.b, 0x4777)
-	err := g.f.Set(Channel{address(g.a), 0x4001}, Route{
-		Server: netip.MustParseAddr("10.9.0.77"), Via: g.at, To: Channel{address(g.b), 0x4777}, Sender: g.people[g.a], Receiver: g.people[g.b],
+	err := g.f.SetRoute(Channel{address(g.a), 0x4001}, Route{
+		Server:   netip.MustParseAddr("10.9.0.77"),
+		Via:      g.at,
+		To:       Channel{address(g.b), 0x4777},
+		Sender:   g.people[g.a],
+		Receiver: g.people[g.b],
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -220,19 +240,21 @@ func TestAnotherAddressOfTheServer(t *testing.T) {
 	g.comes(g.server, address(g.a), channelData(0x4001, "data"))
 }
 
-// TestDelete: with its route gone a channel is the server's again, and deleting twice is no error.
-func TestDelete(t *testing.T) {
+// TestDeletedRouteGoesBackToTheServer: packets on a channel whose route is deleted go to the server again. Deleting
+// twice is no error.
+func TestDeletedRouteGoesBackToTheServer(t *testing.T) {
 	g := newGround(t)
 	g.join(g.a, 0x4001, g.b, 0x4777)
 	g.meet(g.a, 0x4001, g.b, 0x4777)
 	for range 2 {
-		if err := g.f.Delete(Channel{address(g.a), 0x4001}); err != nil {
+		if err := g.f.DeleteRoute(Channel{address(g.a), 0x4001}); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	g.send(g.a, channelData(0x4001, "data"))
 	g.comes(g.server, address(g.a), channelData(0x4001, "data"))
-	g.send(g.b, channelData(0x4777, "back")) // this way still stands
+	g.send(g.b, channelData(0x4777, "back")) // the other way still has its route
 	g.comes(g.a, netip.AddrPortFrom(g.at, port), channelData(0x4001, "back"))
 	if err := g.f.RemoveClient(g.people[g.a]); err != nil {
 		t.Fatal(err)
@@ -241,17 +263,18 @@ func TestDelete(t *testing.T) {
 	g.comes(g.server, address(g.b), channelData(0x4777, "who?"))
 }
 
-// TestPace: what goes beyond a limit is dropped and counted, and reaches nobody.
-func TestPace(t *testing.T) {
+// TestPacketsBeyondALimitAreDropped: packets beyond a limit are dropped and counted, and reach nobody.
+func TestPacketsBeyondALimitAreDropped(t *testing.T) {
 	g := newGround(t)
-	wide, err := g.f.AddPace(1e9)
+	wide, err := g.f.AddTokenBucket(1e9)
 	if err != nil {
 		t.Fatal(err)
 	}
-	narrow, err := g.f.AddPace(Headers + 1) // a byte, and not two
+	narrow, err := g.f.AddTokenBucket(Headers + 1) // a byte, and not two
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	g.join(g.a, 0x4001, g.b, 0x4777, wide)
 	g.meet(g.a, 0x4001, g.b, 0x4777)
 	server := netip.AddrPortFrom(g.at, port)
@@ -259,14 +282,16 @@ func TestPace(t *testing.T) {
 		g.send(g.a, channelData(0x4001, "within its limit"))
 		g.comes(g.b, server, channelData(0x4777, "within its limit"))
 	}
+
 	g.join(g.a, 0x4001, g.b, 0x4777, wide, narrow)
 	g.send(g.a, channelData(0x4001, "beyond"))
 	g.send(g.a, channelData(0x4001, "x"))
 	g.comes(g.b, server, channelData(0x4777, "x"))
-	none, err := g.f.AddPace(Headers - 1) // not one without payload
+	none, err := g.f.AddTokenBucket(Headers - 1) // not one without payload
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	g.join(g.a, 0x4002, g.b, 0x4778, none)
 	g.join(g.a, 0x4003, g.b, 0x4779)
 	g.send(g.a, channelData(0x4002, ""))
@@ -278,8 +303,8 @@ func TestPace(t *testing.T) {
 	g.quiet(g.server)
 }
 
-// TestRoom: there is room for what was asked for, and a place that was given back is had again.
-func TestRoom(t *testing.T) {
+// TestRoomIsLimitedAndReused: there is room for as many clients as Config says, and a removed client makes room.
+func TestRoomIsLimitedAndReused(t *testing.T) {
 	g := newGround(t)
 	var last Client
 	for range 5 {
@@ -289,41 +314,59 @@ func TestRoom(t *testing.T) {
 		}
 		last = c
 	}
+
 	if _, err := g.f.AddClient(); !errors.Is(err, ErrFull) {
 		t.Errorf("a ninth client: %v", err)
 	}
 	if err := g.f.RemoveClient(last); err != nil {
 		t.Fatal(err)
 	}
+
 	if c, err := g.f.AddClient(); err != nil || c != last {
 		t.Errorf("in its place: %d, %v", c, err)
 	}
 	six := netip.MustParseAddr("2001:db8::1")
-	if err := g.f.Set(Channel{address(g.a), 0x4001}, Route{Server: g.at, Via: six, To: Channel{address(g.b), 0x4001}}); !errors.Is(err, ErrFamily) {
+	if err := g.f.SetRoute(Channel{address(g.a), 0x4001}, Route{
+		Server: g.at,
+		Via:    six,
+		To:     Channel{address(g.b), 0x4001},
+	}); !errors.Is(err, ErrFamily) {
 		t.Errorf("a route between families: %v", err)
 	}
-	if err := g.f.Set(Channel{address(g.a), 0x4001}, Route{Server: g.at, Via: g.at, To: Channel{address(g.b), 0x4001}, Paces: make([]Pace, 5)}); !errors.Is(err, ErrFull) {
+
+	if err := g.f.SetRoute(Channel{address(g.a), 0x4001}, Route{
+		Server:  g.at,
+		Via:     g.at,
+		To:      Channel{address(g.b), 0x4001},
+		Buckets: make([]TokenBucket, 5),
+	}); !errors.Is(err, ErrFull) {
 		t.Errorf("five limits: %v", err)
 	}
 }
 
-// TestAttachTwice: who has an interface keeps it, and what cannot be attached says why.
-func TestAttachTwice(t *testing.T) {
+// TestInterfaceHasOneProgram: the first program keeps the interface, and what cannot be attached says why.
+func TestInterfaceHasOneProgram(t *testing.T) {
 	left, _ := natlab.Cable(t)
 	err := left.Do(func() error {
 		f, err := Attach(Config{Interface: left.Device, Port: port, Clients: 1})
 		if err != nil {
 			return err
 		}
-		if _, err := Attach(Config{Interface: left.Device, Port: port, Clients: 1}); err == nil || errors.Is(err, ErrUnsupported) {
+		if _, err := Attach(Config{
+			Interface: left.Device,
+			Port:      port,
+			Clients:   1,
+		}); err == nil || errors.Is(err, ErrUnsupported) {
 			t.Errorf("a second time: %v", err)
 		}
+
 		if _, err := Attach(Config{Interface: "lo", Port: port, Clients: 1}); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("to the loopback: %v", err)
 		}
 		if _, err := Attach(Config{Interface: "nowhere0", Port: port, Clients: 1}); err == nil {
 			t.Error("to an interface that is not there")
 		}
+
 		if err := f.Close(); err != nil {
 			return err
 		}

@@ -2,7 +2,7 @@
 
 package xdp
 
-// Forwarder is for Linux only.
+// Forwarder exists only on Linux.
 type Forwarder struct{}
 
 // Attach returns ErrUnsupported.
@@ -17,17 +17,17 @@ func (*Forwarder) AddClient() (Client, error) { return 0, ErrUnsupported }
 // RemoveClient returns ErrUnsupported.
 func (*Forwarder) RemoveClient(Client) error { return ErrUnsupported }
 
-// AddPace returns ErrUnsupported.
-func (*Forwarder) AddPace(int64) (Pace, error) { return 0, ErrUnsupported }
+// AddTokenBucket returns ErrUnsupported.
+func (*Forwarder) AddTokenBucket(int64) (TokenBucket, error) { return 0, ErrUnsupported }
 
-// RemovePace does nothing.
-func (*Forwarder) RemovePace(Pace) {}
+// RemoveTokenBucket does nothing.
+func (*Forwarder) RemoveTokenBucket(TokenBucket) {}
 
-// Set returns ErrUnsupported.
-func (*Forwarder) Set(Channel, Route) error { return ErrUnsupported }
+// SetRoute returns ErrUnsupported.
+func (*Forwarder) SetRoute(Channel, Route) error { return ErrUnsupported }
 
-// Delete returns ErrUnsupported.
-func (*Forwarder) Delete(Channel) error { return ErrUnsupported }
+// DeleteRoute returns ErrUnsupported.
+func (*Forwarder) DeleteRoute(Channel) error { return ErrUnsupported }
 
 // Counts returns ErrUnsupported.
 func (*Forwarder) Counts() (Counts, error) { return Counts{}, ErrUnsupported }

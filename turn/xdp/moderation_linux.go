@@ -8,20 +8,23 @@ import (
 	"strings"
 )
 
-// moderation is an interface's interrupts held back: after packets it is looked at again after a while, rather than woken for the next
-// (/sys/class/net/*/napi_defer_hard_irqs and gro_flush_timeout, Linux 5.8). A packet after a pause is taken at once. The program is
-// quick, so that without this it would be done with each packet before the next, and almost all of the time would go into waking up.
+// moderation holds back an interface's interrupts: after packets have come, the kernel looks again a little later,
+// rather than being woken for the next one (/sys/class/net/*/napi_defer_hard_irqs and gro_flush_timeout, Linux 5.8). A
+// packet after a pause is handled at once. The program is so quick that it would otherwise be done with each packet
+// before the next came, and almost all of the time would go into waking up.
 //
 // It is the files that were changed, all from 0. They are kept open, since a path may lead elsewhere on another thread.
 type moderation []*os.File
 
-// What is written. 20 µs is what network cards wait by themselves, and the most that it adds to a packet's way.
+// moderated is what is written. 20 µs is what network cards wait by themselves, and the most that it adds to a packet's
+// way.
 var moderated = [...]struct{ name, value string }{
 	{"gro_flush_timeout", "20000"}, // nanoseconds
-	{"napi_defer_hard_irqs", "1"},  // looks in vain before interrupts are on again
+	{"napi_defer_hard_irqs", "1"},  // how often it looks in vain before interrupts are on again
 }
 
-// moderate holds back the interrupts of an interface, unless somebody else has seen to that. With an error all is as it was.
+// moderate holds back the interrupts of an interface, unless somebody has already set that. On an error everything is
+// as it was.
 func moderate(device string) (moderation, error) {
 	var m moderation
 	for _, s := range moderated {
@@ -29,6 +32,7 @@ func moderate(device string) (moderation, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("hold back interrupts: %w", err), m.end())
 		}
+
 		text := make([]byte, 32)
 		n, err := file.Read(text)
 		if err != nil || strings.TrimSpace(string(text[:n])) != "0" {

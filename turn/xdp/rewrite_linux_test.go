@@ -13,7 +13,7 @@ const (
 	tx   = 3
 )
 
-// frame is an Ethernet frame with ChannelData in UDP, its checksums in order.
+// frame returns an Ethernet frame with data in UDP, and correct checksums.
 func frame(src, dst netip.AddrPort, data []byte) []byte {
 	udp := make([]byte, 8, 8+len(data))
 	binary.BigEndian.PutUint16(udp, src.Port())
@@ -23,6 +23,7 @@ func frame(src, dst netip.AddrPort, data []byte) []byte {
 	binary.BigEndian.PutUint16(udp[6:], ^sum(append(pseudo(src.Addr(), dst.Addr(), len(udp)), udp...)))
 	b := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}
 	var ip []byte
+
 	if src.Addr().Is4() {
 		ip = []byte{0x45, 0xb8, 0, 0, 0x12, 0x34, 0x40, 0, 9, 17, 0, 0}
 		binary.BigEndian.PutUint16(ip[2:], uint16(20+len(udp)))
@@ -35,16 +36,21 @@ func frame(src, dst netip.AddrPort, data []byte) []byte {
 		ip = append(append(ip, src.Addr().AsSlice()...), dst.Addr().AsSlice()...)
 		b = append(b, 0x86, 0xdd)
 	}
+
 	return append(append(b, ip...), udp...)
 }
 
-// pseudo is the header that UDP's checksum covers besides (RFC 768; RFC 8200, section 8.1).
+func at(host string, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(host), port)
+}
+
+// pseudo returns the pseudo-header that UDP's checksum covers too (RFC 768; RFC 8200, section 8.1).
 func pseudo(src, dst netip.Addr, length int) []byte {
 	b := append(src.AsSlice(), dst.AsSlice()...)
 	return append(b, 0, 17, byte(length>>8), byte(length))
 }
 
-// sum is the Internet checksum's sum (RFC 1071), not complemented.
+// sum returns the Internet checksum (RFC 1071) before it is complemented.
 func sum(b []byte) uint16 {
 	if len(b)%2 == 1 {
 		b = append(b[:len(b):len(b)], 0)
@@ -53,15 +59,16 @@ func sum(b []byte) uint16 {
 	for i := 0; i < len(b); i += 2 {
 		s += uint32(binary.BigEndian.Uint16(b[i:]))
 	}
+
 	for s > 0xffff {
 		s = s>>16 + s&0xffff
 	}
 	return uint16(s)
 }
 
-// TestRewrite: of a frame with checksums the program makes exactly the frame that the server would have sent, checksums and all, for IPv4
-// and IPv6, and for every length and sum that there is.
-func TestRewrite(t *testing.T) {
+// TestRewrittenFrameIsTheServers: the program turns a frame into exactly the one that the server would have sent,
+// checksums included, for IPv4 and IPv6, and for many lengths and sums.
+func TestRewrittenFrameIsTheServers(t *testing.T) {
 	for name, row := range map[string]struct{ a, b, server, via string }{
 		"IPv4":                    {"192.0.2.1", "198.51.100.255", "203.0.113.9", "203.0.113.9"},
 		"IPv4, two of the server": {"192.0.2.1", "198.51.100.255", "203.0.113.9", "10.255.255.254"},
@@ -74,16 +81,25 @@ func TestRewrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
+
 			for _, number := range []uint32{1, 2} {
 				if err := f.clients.Put(number, client{MAC: [6]byte{2, 0, 0, 0, 0, 7}, Known: 1}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			a, b := netip.AddrPortFrom(netip.MustParseAddr(row.a), 50000), netip.AddrPortFrom(netip.MustParseAddr(row.b), 1)
-			server, via := netip.AddrPortFrom(netip.MustParseAddr(row.server), port), netip.AddrPortFrom(netip.MustParseAddr(row.via), port)
-			if err := f.Set(Channel{a, 0x4000}, Route{Server: server.Addr(), Via: via.Addr(), To: Channel{b, 0x4fff}, Sender: 1, Receiver: 2}); err != nil {
+
+			a, b := at(row.a, 50000), at(row.b, 1)
+			server, via := at(row.server, port), at(row.via, port)
+			if err := f.SetRoute(Channel{a, 0x4000}, Route{
+				Server:   server.Addr(),
+				Via:      via.Addr(),
+				To:       Channel{b, 0x4fff},
+				Sender:   1,
+				Receiver: 2,
+			}); err != nil {
 				t.Fatal(err)
 			}
+
 			for size := range 300 {
 				data := fmt.Sprintf("%0*x", size, size*size*7919)[:size]
 				in, want := frame(a, server, channelData(0x4000, data)), frame(via, b, channelData(0x4fff, data))
@@ -94,14 +110,17 @@ func TestRewrite(t *testing.T) {
 				} else {
 					want[21] = 64
 				}
+
 				verdict, out, err := f.program.Test(in)
 				if err != nil || verdict != tx || !bytes.Equal(out, want) {
 					t.Fatalf("%d bytes: verdict %d, %v\n%x, want\n%x", size, verdict, err, out, want)
 				}
 			}
+
 			in := frame(a, server, channelData(0x4000, "data"))
 			for cut := 14; cut < len(in); cut++ {
-				if verdict, out, err := f.program.Test(in[:cut]); err != nil || verdict != pass || !bytes.Equal(out, in[:cut]) {
+				verdict, out, err := f.program.Test(in[:cut])
+				if err != nil || verdict != pass || !bytes.Equal(out, in[:cut]) {
 					t.Errorf("cut to %d bytes: verdict %d, %v", cut, verdict, err)
 				}
 			}
@@ -109,27 +128,36 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestUnusualHeaders: what is not the plain case is passed on, untouched.
-func TestUnusualHeaders(t *testing.T) {
+// TestUnusualHeadersArePassedOn: every frame that is out of the ordinary is passed on untouched.
+func TestUnusualHeadersArePassedOn(t *testing.T) {
 	f, err := load(Config{Port: port, Clients: 2}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	for _, number := range []uint32{1, 2} {
 		if err := f.clients.Put(number, client{Known: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	at := func(host string, port uint16) netip.AddrPort {
-		return netip.AddrPortFrom(netip.MustParseAddr(host), port)
-	}
+
 	frames := map[string][]byte{}
-	for family, hosts := range map[string][3]string{"IPv4": {"192.0.2.1", "192.0.2.2", "192.0.2.3"}, "IPv6": {"2001:db8::1", "2001:db8::2", "2001:db8::3"}} {
+	for family, hosts := range map[string][3]string{
+		"IPv4": {"192.0.2.1", "192.0.2.2", "192.0.2.3"},
+		"IPv6": {"2001:db8::1", "2001:db8::2", "2001:db8::3"},
+	} {
 		a, b, server := at(hosts[0], 50000), at(hosts[1], 50001), at(hosts[2], port)
-		if err := f.Set(Channel{a, 0x4000}, Route{Server: server.Addr(), Via: server.Addr(), To: Channel{b, 0x4001}, Sender: 1, Receiver: 2}); err != nil {
+		if err := f.SetRoute(Channel{a, 0x4000}, Route{
+			Server:   server.Addr(),
+			Via:      server.Addr(),
+			To:       Channel{b, 0x4001},
+			Sender:   1,
+			Receiver: 2,
+		}); err != nil {
 			t.Fatal(err)
 		}
+
 		plain := frame(a, server, channelData(0x4000, "data"))
 		if verdict, _, err := f.program.Test(plain); err != nil || verdict != tx {
 			t.Fatalf("the plain case of %s: verdict %d, %v", family, verdict, err)
@@ -139,6 +167,7 @@ func TestUnusualHeaders(t *testing.T) {
 			change(b)
 			frames[family+", "+name] = b
 		}
+
 		frames[family+", another port of the server"] = frame(a, at(hosts[2], port+1), channelData(0x4000, "data"))
 		frames[family+", another port of the client"] = frame(at(hosts[0], 50002), server, channelData(0x4000, "data"))
 		frames[family+", another server"] = frame(a, at(hosts[1], port), channelData(0x4000, "data"))
@@ -156,6 +185,7 @@ func TestUnusualHeaders(t *testing.T) {
 			changed("a length short of UDP's", func(b []byte) { b[19]-- })
 		}
 	}
+
 	for name, in := range frames {
 		if verdict, out, err := f.program.Test(in); err != nil || verdict != pass || !bytes.Equal(out, in) {
 			t.Errorf("%s: verdict %d, %v", name, verdict, err)
@@ -163,23 +193,32 @@ func TestUnusualHeaders(t *testing.T) {
 	}
 }
 
-// BenchmarkForward is the program's own time for a packet of 1,200 bytes.
+// BenchmarkForward measures the program's own time for a packet of 1,200 bytes.
 func BenchmarkForward(b *testing.B) {
 	f, err := load(Config{Port: port, Clients: 2}, false)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
+
 	for _, number := range []uint32{1, 2} {
 		if err := f.clients.Put(number, client{MAC: [6]byte{2, 0, 0, 0, 0, 1}, Known: 1}); err != nil {
 			b.Fatal(err)
 		}
 	}
+
 	// A route that leads back to its sender: what comes out is what went in.
 	server := netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), port)
-	if err := f.Set(Channel{server, 0x4000}, Route{Server: server.Addr(), Via: server.Addr(), To: Channel{server, 0x4000}, Sender: 1, Receiver: 2}); err != nil {
+	if err := f.SetRoute(Channel{server, 0x4000}, Route{
+		Server:   server.Addr(),
+		Via:      server.Addr(),
+		To:       Channel{server, 0x4000},
+		Sender:   1,
+		Receiver: 2,
+	}); err != nil {
 		b.Fatal(err)
 	}
+
 	in := frame(server, server, channelData(0x4000, string(make([]byte, 1200))))
 	verdict, took, err := f.program.Benchmark(in, 1_000_000, nil)
 	if err != nil || verdict != tx {

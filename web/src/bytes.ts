@@ -1,4 +1,4 @@
-/** Byte strings as WebCrypto takes them. */
+/** A byte string in the type that WebCrypto accepts. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 export function concat(...parts: Uint8Array[]): Bytes {
@@ -11,7 +11,7 @@ export function concat(...parts: Uint8Array[]): Bytes {
   return out;
 }
 
-/** Big-endian integer of `size` bytes, 1 to 8; throws RangeError if it does not fit. */
+/** Encodes an integer in `size` bytes (1 to 8), big-endian. Throws RangeError if it does not fit. */
 export function uint(size: number, value: number | bigint): Bytes {
   let v = BigInt(value);
   if (v < 0n || v >= 1n << BigInt(8 * size)) throw new RangeError(`encode u${8 * size}: out of range`);
@@ -25,17 +25,17 @@ export const u16 = (v: number): Bytes => uint(2, v);
 export const u32 = (v: number): Bytes => uint(4, v);
 export const u64 = (v: number | bigint): Bytes => uint(8, v);
 
-/** A u16 length and that many bytes. */
+/** A 16-bit length, followed by that many bytes. */
 export const var16 = (b: Uint8Array): Bytes => concat(u16(b.length), b);
 
 export const utf8 = (s: string): Bytes => new TextEncoder().encode(s);
 
-/** Throws TypeError on what is not UTF-8. */
+/** Throws TypeError on invalid UTF-8. */
 export const text = (b: Uint8Array): string => new TextDecoder('utf-8', { fatal: true }).decode(b);
 
 export const random = (n: number): Bytes => crypto.getRandomValues(new Uint8Array(n));
 
-/** Compares in a time that depends on the lengths alone. */
+/** Compares in constant time: it depends only on the lengths. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let diff = 0;
@@ -50,7 +50,7 @@ export function toBase64url(b: Uint8Array): string {
   return btoa(s).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
-/** Throws on any other character and on an encoding that is not the canonical one. */
+/** Throws on characters outside the alphabet and on any encoding but the canonical one. */
 export function fromBase64url(s: string): Bytes {
   if (!/^[A-Za-z0-9_-]*$/.test(s)) throw new Error('decode base64url: foreign character');
   const out = Uint8Array.from(atob(s.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
@@ -60,7 +60,7 @@ export function fromBase64url(s: string): Bytes {
 
 export const toHex = (b: Uint8Array): string => Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
 
-/** Reads fields one after the other; a read past the end, or an end with bytes left over, throws. */
+/** Reads fields one after the other. Throws when a field runs past the end, and from end() when bytes are left over. */
 export class Reader {
   #at = 0;
 

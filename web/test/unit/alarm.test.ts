@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Alarm, alarmFor } from '../../src/alarm';
-import { sentences as pairing } from '../../src/pairing';
-import { sentences } from '../../src/sessionevents';
+import { Alarm, alarmFor } from '../../src/ui/alarm';
+import { sentences as pairing } from '../../src/crypto/pairing';
+import { sentences } from '../../src/session/events';
 
 test('an alarm stays until the right picture is back, however long that takes', () => {
   const a = new Alarm();
@@ -12,13 +12,14 @@ test('an alarm stays until the right picture is back, however long that takes', 
   a.rejected(2_000);
   assert.ok(a.on);
   assert.equal(a.count, 1);
-  // No picture, no end: nothing but a picture ends it.
+
+  // Only a picture ends an alarm.
   a.shown(3_600_000);
   assert.ok(!a.on);
   assert.equal(a.count, 1, 'the count stays');
 });
 
-test('where the picture goes on meanwhile, an alarm stays long enough to be read', () => {
+test('an alarm stays long enough to be read while the picture goes on', () => {
   const a = new Alarm();
   a.rejected(1_000);
   a.shown(1_001);

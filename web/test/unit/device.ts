@@ -1,8 +1,9 @@
-import { Bundle, Identity } from '../../src/identity';
-import { KEMKey } from '../../src/hpke';
-import { kdf, none, signingKeyFromSeed } from '../../src/label';
+import { Bundle, Identity } from '../../src/crypto/identity';
+import { KEMKey } from '../../src/crypto/hpke';
+import { kdf, none, signingKeyFromSeed } from '../../src/crypto/label';
 import { concat, toHex, u8, type Bytes } from '../../src/bytes';
-import type { Mailbox } from '../../src/mailbox';
+import type { Mailbox } from '../../src/crypto/mailbox';
+import { deviceWords } from '../../src/crypto/words';
 import { hex } from './testdata';
 
 /** A device in a vector file. */
@@ -11,19 +12,31 @@ export interface DeviceVector {
   kem_seed: string;
   bundle: string;
   fingerprint: string;
+  words: string;
 }
 
 export async function identityOf(d: DeviceVector): Promise<Identity> {
-  return Identity.load({ signingKey: (await signingKeyFromSeed(hex(d.signing_seed))).key, kemSeed: hex(d.kem_seed), bundle: hex(d.bundle) });
+  return Identity.load({
+    signingKey: (await signingKeyFromSeed(hex(d.signing_seed))).key,
+    kemSeed: hex(d.kem_seed),
+    bundle: hex(d.bundle),
+  });
 }
 
-/** A device with keys that a vector file may give away. */
+/** Makes a device whose keys a vector file may reveal. */
 export async function makeDevice(): Promise<DeviceVector> {
   const signingSeed = crypto.getRandomValues(new Uint8Array(32));
   const { key, seed } = await KEMKey.generate();
   const bundle = concat(u8(1), (await signingKeyFromSeed(signingSeed)).publicKey, key.publicKey);
   const { fingerprint } = await Bundle.parse(bundle);
-  return { signing_seed: toHex(signingSeed), kem_seed: toHex(seed), bundle: toHex(bundle), fingerprint: toHex(fingerprint) };
+  const words = (await deviceWords(fingerprint)).join(' ');
+  return {
+    signing_seed: toHex(signingSeed),
+    kem_seed: toHex(seed),
+    bundle: toHex(bundle),
+    fingerprint: toHex(fingerprint),
+    words,
+  };
 }
 
 export interface MailboxKeys {
@@ -34,7 +47,7 @@ export interface MailboxKeys {
   name: string;
 }
 
-/** A mailbox's keys as a vector file shows them; its seeds are derived once more, by hand. */
+/** Returns a mailbox's keys as a vector file shows them. Its seeds are derived again, by hand. */
 export async function describeMailbox(box: Mailbox, secret: Bytes, scope: Bytes): Promise<MailboxKeys> {
   const seed = (label: string): Promise<Bytes> => kdf(none, secret, label, scope, 32);
   return {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bytes } from '../../src/bytes';
-import { pairMailbox, toCamera, type Mailbox } from '../../src/mailbox';
-import { lastWord, Outbox } from '../../src/outbox';
-import { onSignaling, RecordKey } from '../../src/record';
+import { pairMailbox, toCamera, type Mailbox } from '../../src/crypto/mailbox';
+import { lastMessageWait, Outbox } from '../../src/session/outbox';
+import { onSignaling, RecordKey } from '../../src/session/record';
 
 const secret = new Uint8Array(32).fill(3);
 const box = await pairMailbox(secret, toCamera, 7);
 
-/** A relay that takes a message when a test says so. */
+/** A relay that takes a message when the test says so. */
 class Relay {
   readonly bodies: Bytes[] = [];
   readonly answers: { resolve: () => void; reject: (e: Error) => void }[] = [];
@@ -38,30 +38,30 @@ async function outboxAt(relay: Relay): Promise<{ out: Outbox; types: () => Promi
   };
 }
 
-test('outbox: in order, and none waits for the word on the one before', async () => {
+test('records are posted in order, and none waits until the one before is taken', async () => {
   const relay = new Relay();
   const { out, types } = await outboxAt(relay);
-  const said = ['a', 'b', 'c'].map((type) => out.say({ type }));
+  const said = ['a', 'b', 'c'].map((type) => out.post({ type }));
   await relay.has(3);
   assert.deepEqual(await types(), ['a', 'b', 'c'], 'before the relay has answered one');
   relay.answers[0]!.reject(new Error('refused'));
   await said[0];
-  void out.say({ type: 'd' });
+  void out.post({ type: 'd' });
   await relay.has(4);
 });
 
-test('outbox: the last word waits for the relay, and not for ever', async (t) => {
+test('the last message waits for the relay, but not for ever', async (t) => {
   const relay = new Relay();
   const { out } = await outboxAt(relay);
-  const taken = out.last({ type: 'bye' });
+  const taken = out.postLast({ type: 'bye' });
   await relay.has(1);
   relay.answers[0]!.resolve();
   await taken;
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let over = false;
-  const lost = out.last({ type: 'bye' }).then(() => (over = true));
+  const lost = out.postLast({ type: 'bye' }).then(() => (over = true));
   await relay.has(2);
-  t.mock.timers.tick(lastWord - 1);
+  t.mock.timers.tick(lastMessageWait - 1);
   await Promise.resolve();
   assert.equal(over, false);
   t.mock.timers.tick(1);

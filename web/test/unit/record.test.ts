@@ -1,14 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TokenBucket } from '../../src/tokenbucket';
 import { concat, toHex, u64, u8, utf8, type Bytes } from '../../src/bytes';
-import { AEAD, kdf, none } from '../../src/label';
-import { toCamera, toViewer, type Direction } from '../../src/mailbox';
-import { onData, onSignaling, RecordKey } from '../../src/record';
+import { AEAD, kdf, none } from '../../src/crypto/label';
+import { toCamera, toViewer, type Direction } from '../../src/crypto/mailbox';
+import {
+  challengeMessage,
+  maxRecord,
+  minRecord,
+  onData,
+  onSignaling,
+  RecordKey,
+  recordsAtOnce,
+  recordsPerSecond,
+  TooFast,
+} from '../../src/session/record';
+import { hex, readJSON } from './testdata';
 
 const secret = new Uint8Array(32).fill(7);
-const derive = (channel = onData, direction: Direction = toCamera, s = secret): Promise<RecordKey> => RecordKey.derive(s, channel, direction);
+const derive = (channel = onData, direction: Direction = toCamera, s = secret): Promise<RecordKey> =>
+  RecordKey.derive(s, channel, direction);
 
-/** A record made by hand (doc/protocol.md, section 6). */
+/** Returns a record made by hand (doc/protocol.md, section 6). */
 async function handmade(counter: bigint, plaintext: string, version = 1): Promise<Bytes> {
   const material = await kdf(none, secret, 'record', concat(u8(onData), u8(toCamera)), 44);
   const nonce = material.slice(32).map((x, i) => x ^ concat(new Uint8Array(4), u64(counter))[i]!);
@@ -26,16 +39,47 @@ test('records open in order, and spell what the protocol says', async () => {
   }
 });
 
-test('a counter that is not above the last is refused, a gap is not', async () => {
+test('challenges, and how busy a viewer is, are spelled as in Go', async () => {
+  const v = readJSON<{
+    key: string;
+    challenges: { challenge: string; busy: number; plaintext: string; record: string }[];
+  }>('session/handshake/testdata/challenge.json');
+
+  const [sealer, opener] = [await derive(onData, toCamera, hex(v.key)), await derive(onData, toCamera, hex(v.key))];
+
+  assert.deepEqual(
+    v.challenges.map(({ busy }) => busy),
+    [0, 1, 25, 100],
+  );
+
+  for (const { challenge, busy, plaintext, record } of v.challenges) {
+    const message = challengeMessage(hex(challenge), busy);
+    assert.equal(JSON.stringify(message), plaintext);
+    assert.equal(toHex(await sealer.seal(message)), record);
+    assert.deepEqual(await opener.open(hex(record)), message);
+  }
+});
+
+test('a counter that is not above the last is refused, but a gap is not', async () => {
   const opener = await derive();
-  for (const [counter, opens] of [[5n, true], [5n, false], [4n, false], [0n, false], [6n, true], [1n << 40n, true], [7n, false], [2n ** 64n - 1n, true], [0n, false]] as const) {
+  for (const [counter, opens] of [
+    [5n, true],
+    [5n, false],
+    [4n, false],
+    [0n, false],
+    [6n, true],
+    [1n << 40n, true],
+    [7n, false],
+    [2n ** 64n - 1n, true],
+    [0n, false],
+  ] as const) {
     const opened = opener.open(await handmade(counter, '{"type":"hello"}'));
     if (opens) await opened;
     else await assert.rejects(opened, /counter/, `counter ${counter}`);
   }
 });
 
-test('a record with any byte altered, or cut short, does not open, and does not stop the next', async () => {
+test('a record that is altered or truncated does not open, and does not stop the next', async () => {
   const [sealer, opener] = [await derive(), await derive()];
   const wire = await sealer.seal({ type: 'keyframe' });
   for (let i = 0; i < wire.length; i++) {
@@ -44,11 +88,12 @@ test('a record with any byte altered, or cut short, does not open, and does not 
     await assert.rejects(opener.open(bad), `byte ${i}`);
     await assert.rejects(opener.open(wire.slice(0, i)), `${i} bytes`);
   }
+
   await assert.rejects(opener.open(concat(wire, u8(0))), 'longer');
   assert.deepEqual(await opener.open(wire), { type: 'keyframe' });
 });
 
-test('a record opens in its own session, channel and direction alone', async () => {
+test('a record opens only in its own session, channel and direction', async () => {
   const wire = await (await derive()).seal({ type: 'bye', reason: 'closed' });
   await assert.rejects((await derive(onSignaling)).open(wire), 'channel');
   await assert.rejects((await derive(onData, toViewer)).open(wire), 'direction');
@@ -56,8 +101,56 @@ test('a record opens in its own session, channel and direction alone', async () 
   assert.equal((await (await derive()).open(wire)).type, 'bye');
 });
 
-test('what is not a message of version 1 is refused, though it was sealed', async () => {
+test('a sealed record is refused unless it is a message of version 1', async () => {
   await assert.rejects((await derive()).open(await handmade(0n, '{"type":"hello"}', 2)), /version/);
-  for (const bad of ['', 'hello', 'null', '"hello"', '[]', '{}', '{"type":1}', `{"type":"status","text":"${'x'.repeat(4096)}"}`])
+
+  for (const bad of [
+    '',
+    'hello',
+    'null',
+    '"hello"',
+    '[]',
+    '{}',
+    '{"type":1}',
+    `{"type":"status","text":"${'x'.repeat(4096)}"}`,
+  ]) {
     await assert.rejects((await derive()).open(await handmade(0n, bad)), bad);
+  }
+});
+
+test('records of both channels share one allowance', async () => {
+  let now = 0;
+  const allowance = new TokenBucket(recordsAtOnce, recordsPerSecond, () => now);
+  const sealers = [await derive(onData), await derive(onSignaling)] as const;
+
+  const openers = [
+    await RecordKey.derive(secret, onData, toCamera, allowance),
+    await RecordKey.derive(secret, onSignaling, toCamera, allowance),
+  ] as const;
+
+  const opened = async (n: number): Promise<number> => {
+    let count = 0;
+    for (let i = 0; i < n; i++) {
+      const m = await openers[i % 2]!.open(await sealers[i % 2]!.seal({ type: 'network' })).catch((e: unknown) => e);
+      if (!(m instanceof TooFast)) assert.deepEqual(m, { type: 'network' });
+      else count--;
+      count++;
+    }
+
+    return count;
+  };
+
+  assert.equal(await opened(2 * recordsAtOnce), recordsAtOnce);
+  now += 2_000;
+  assert.equal(await opened(2 * recordsAtOnce), 2 * recordsPerSecond);
+});
+
+test('a record that is too long to open cannot be sealed', async () => {
+  const [sealer, opener] = [await derive(), await derive()];
+  const room = maxRecord - minRecord - JSON.stringify({ type: 'status', text: '' }).length;
+  const wire = await sealer.seal({ type: 'status', text: 'x'.repeat(room) });
+  assert.equal(wire.length, maxRecord);
+  assert.equal((await opener.open(wire)).type, 'status');
+  await assert.rejects(sealer.seal({ type: 'status', text: 'x'.repeat(room + 1) }), /too long/);
+  assert.equal((await opener.open(await sealer.seal({ type: 'hello' }))).type, 'hello');
 });

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toHex, utf8 } from '../../src/bytes';
-import { decodeHeader, deriveKeySalt, encodeHeader, FrameError, FrameKey, ReplayWindow, type Suite } from '../../src/sframe';
+import {
+  decodeHeader,
+  deriveKeySalt,
+  encodeHeader,
+  FrameError,
+  FrameKey,
+  ReplayWindow,
+  type Suite,
+} from '../../src/crypto/sframe';
 import { hex, readJSON } from './testdata';
 
 type Integer = number | string;
@@ -9,8 +17,15 @@ type Integer = number | string;
 interface Vectors {
   header: { kid: Integer; ctr: Integer; encoded: string }[];
   sframe: {
-    cipher_suite: number; kid: Integer; ctr: Integer; base_key: string; sframe_key: string; sframe_salt: string;
-    metadata: string; pt: string; ct: string;
+    cipher_suite: number;
+    kid: Integer;
+    ctr: Integer;
+    base_key: string;
+    sframe_key: string;
+    sframe_salt: string;
+    metadata: string;
+    pt: string;
+    ct: string;
   }[];
 }
 
@@ -19,9 +34,14 @@ const metadata = utf8('camera 1');
 
 test('RFC 9605 header vectors', () => {
   assert.ok(vectors.header.length > 200);
+
   for (const v of vectors.header) {
     assert.equal(toHex(encodeHeader(BigInt(v.kid), BigInt(v.ctr))), v.encoded);
-    assert.deepEqual(decodeHeader(hex(v.encoded)), { kid: BigInt(v.kid), ctr: BigInt(v.ctr), size: v.encoded.length / 2 });
+    assert.deepEqual(decodeHeader(hex(v.encoded)), {
+      kid: BigInt(v.kid),
+      ctr: BigInt(v.ctr),
+      size: v.encoded.length / 2,
+    });
   }
 });
 
@@ -54,10 +74,13 @@ test('a frame with any byte altered does not open', async () => {
     bad[i]! ^= 1;
     await assert.rejects(opener.open(bad, metadata), FrameError, `byte ${i}`);
   }
-  for (let n = 0; n < frame.length; n++) await assert.rejects(opener.open(frame.slice(0, n), metadata), FrameError, `${n} bytes`);
+
+  for (let n = 0; n < frame.length; n++) {
+    await assert.rejects(opener.open(frame.slice(0, n), metadata), FrameError, `${n} bytes`);
+  }
 });
 
-test('a frame does not open under other metadata or another KID', async () => {
+test('a frame does not open with other metadata or another KID', async () => {
   const [sealer, opener] = await pair();
   const frame = await sealer.seal(0n, metadata, utf8('picture'));
   await assert.rejects(opener.open(frame, utf8('camera 2')), FrameError);
@@ -67,8 +90,9 @@ test('a frame does not open under other metadata or another KID', async () => {
 });
 
 test('headers that are not the shortest are refused', () => {
-  for (const bad of ['', '08', '0800', '0807', '0900ff', '8007', '88', '980100'])
+  for (const bad of ['', '08', '0800', '0807', '0900ff', '8007', '88', '980100']) {
     assert.throws(() => decodeHeader(hex(bad)), FrameError, bad);
+  }
 });
 
 test('the replay window takes each counter once', () => {
@@ -78,9 +102,24 @@ test('the replay window takes each counter once', () => {
     if (fresh) w.record(ctr);
     return fresh;
   };
+
   const rows: [bigint, boolean][] = [
-    [0n, true], [0n, false], [3n, true], [1n, true], [1n, false], [3n, false], [10n, true], [2n, false],
-    [3n, false], [4n, true], [4n, false], [2n ** 64n - 2n, true], [2n ** 64n - 2n, false], [2n ** 64n - 1n, false], [10n, false],
+    [0n, true],
+    [0n, false],
+    [3n, true],
+    [1n, true],
+    [1n, false],
+    [3n, false],
+    [10n, true],
+    [2n, false],
+    [3n, false],
+    [4n, true],
+    [4n, false],
+    [2n ** 64n - 2n, true],
+    [2n ** 64n - 2n, false],
+    [2n ** 64n - 1n, false],
+    [10n, false],
   ];
+
   for (const [ctr, want] of rows) assert.equal(take(ctr), want, `counter ${ctr}`);
 });

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { toHex } from '../../src/bytes';
-import { SessionError, type SessionEvents } from '../../src/sessionevents';
-import { pauseAfter, retryMost, Watching, type Layer, type OneSession, type View } from '../../src/watching';
+import type { Challenged } from '../../src/clocks';
+import { SessionError, type SessionEvents } from '../../src/session/events';
+import { pauseAfter, maxRetry, Watching, type Layer, type OneSession, type View } from '../../src/viewer/watching';
 
-// Sessions that do what a test says, on the test's own clock.
+// Sessions that do what a test says, by the test's own clock.
 
 class Fake implements OneSession {
   readonly pictures: string[] = [];
@@ -20,6 +21,7 @@ class Fake implements OneSession {
     readonly events: SessionEvents,
     readonly layer: FakeLayer,
     readonly hidden: boolean,
+    readonly nonce: string | undefined,
   ) {}
 
   run = (): Promise<void> => this.#run;
@@ -36,17 +38,21 @@ class Fake implements OneSession {
   }
 
   play(): void {
-    this.events.track({} as MediaStream);
-    this.layer.present!();
+    this.events.track({} as MediaStream, this.played);
+    this.layer.present!(1);
   }
+
+  /** The pictures of its track. */
+  readonly played = { issued: at, show: (rtp: number | undefined): void => void this.presented.push(rtp) };
+  readonly presented: (number | undefined)[] = [];
 }
 
 class FakeLayer implements Layer {
-  present: (() => void) | undefined;
+  present: ((rtp: number | undefined) => void) | undefined;
   front_ = 0;
   ended = 0;
   drawn = 0;
-  play(_: MediaStream, shown: () => void): void {
+  play(_: MediaStream, shown: (rtp: number | undefined) => void): void {
     this.present = shown;
   }
   draw(frame: VideoFrame): void {
@@ -66,7 +72,11 @@ const settled = async (): Promise<void> => {
 };
 const picture = (closed = (): void => undefined): VideoFrame => ({ close: closed }) as unknown as VideoFrame;
 
+/** When challenges were issued. */
+const at = { now: 1, wall: 1 };
+
 let sessions: Fake[];
+let onScreen: Challenged | undefined;
 let said: string[];
 let watching: Watching;
 let now: number;
@@ -78,15 +88,40 @@ beforeEach(async () => {
   now = 0;
   const layers: FakeLayer[] = [];
   const note = (what: string) => (): void => void said.push(what);
+
+  const on =
+    (what: string) =>
+    (of: Challenged): void => {
+      onScreen = of;
+      said.push(what);
+    };
+
   const view: View = {
-    layer: () => (layers.push(new FakeLayer()), layers.at(-1)!), shown: note('shown'), still: note('still'), live: () => undefined, explained: note('explained'),
-    say: (text) => said.push(`says ${text}`), undecodable: note('undecodable'), rejected: note('rejected'), retry: (m) => said.push(`retry ${m}`),
-    failed: (m) => said.push(`failed ${m}`), paused: note('paused'), resumed: note('resumed'),
+    layer: () => (layers.push(new FakeLayer()), layers.at(-1)!),
+    shown: on('shown'),
+    still: on('still'),
+    explained: note('explained'),
+    say: (text) => said.push(`says ${text}`),
+    undecodable: note('undecodable'),
+    waits: (w) => said.push(`waits ${w}`),
+    behind: note('behind'),
+    rejected: note('rejected'),
+    retry: (m) => said.push(`retry ${m}`),
+    failed: (m) => said.push(`failed ${m}`),
+    paused: note('paused'),
+    resumed: note('resumed'),
   };
-  watching = new Watching({ hurry: note('hurry'), renew: note('renew') }, view, async (watch, events, cameraHides) => {
-    sessions.push(new Fake(toHex(watch), events, layers.at(-1)!, cameraHides));
-    return sessions.at(-1)!;
-  }, () => now);
+
+  watching = new Watching(
+    { probe: note('probe'), redial: note('redial') },
+    view,
+    async (watch, events, cameraHides, nonce) => {
+      sessions.push(new Fake(toHex(watch), events, layers.at(-1)!, cameraHides, nonce));
+      return sessions.at(-1)!;
+    },
+    () => now,
+  );
+
   watching.start(false);
   await settled();
 });
@@ -102,64 +137,68 @@ const later = async (ms: number): Promise<void> => {
   await settled();
 };
 
-test('a session that stalls is replaced by another with its first picture, and both are of one watch', async () => {
+test('a stalled session is replaced by another’s first picture, and both share one watch', async () => {
   const [first] = sessions;
   first!.play();
   first!.events.stalled(true);
   await settled();
-  assert.deepEqual(said, ['shown', 'hurry', 'retry Nothing arrives from the camera.']);
+  assert.deepEqual(said, ['shown', 'probe', 'retry Nothing arrives from the camera.']);
   assert.equal(sessions.length, 2);
   assert.equal(first!.closed, false, 'the one that stalled may revive');
   sessions[1]!.play();
   assert.deepEqual([first!.closed, first!.layer.ended, sessions[1]!.layer.front_], [true, 1, 1]);
+  assert.equal(onScreen, sessions[1]!.played, 'what is judged is what is shown');
   assert.equal(sessions[0]!.watch, sessions[1]!.watch);
   assert.equal(sessions[0]!.watch.length, 32);
   const shown = said.length;
-  first!.layer.present!(); // a last picture of the session that was replaced
+  first!.layer.present!(2); // a last picture of the replaced session
   assert.equal(said.length, shown);
+  assert.deepEqual([onScreen, first!.presented], [sessions[1]!.played, [1, 2]]);
 });
 
-test('a session that revives stays, and the other is dropped', async () => {
+test('a session that recovers stays, and the other is dropped', async () => {
   const [first] = sessions;
   first!.play();
   first!.events.stalled(true);
   await settled();
   first!.events.stalled(false);
   assert.deepEqual([first!.closed, sessions[1]!.closed], [false, true]);
-  sessions[1]!.events.track({} as MediaStream);
+  sessions[1]!.events.track({} as MediaStream, sessions[1]!.played);
   assert.equal(sessions[1]!.layer.present, undefined);
-  await later(2 * retryMost);
+  await later(2 * maxRetry);
   assert.equal(sessions.length, 2);
 });
 
-test('a session that ends comes back by itself, each time a little later, and the camera’s no is final', async () => {
+test('a session that ends is retried ever later, and the camera’s refusal is final', async () => {
   sessions[0]!.play();
+
   for (let n = 1; n < 9; n++) {
     await sessions.at(-1)!.break();
-    await later(1.5 * retryMost);
+    await later(1.5 * maxRetry);
     assert.equal(sessions.length, n + 1);
   }
+
   await sessions.at(-1)!.break(new SessionError('no', true));
   assert.equal(said.at(-1), 'failed no');
-  await later(2 * retryMost);
+  await later(2 * maxRetry);
   assert.equal(sessions.length, 9);
 });
 
-test('a session that is to take the place of one that ends is not begun again', async () => {
+test('a session about to replace one that ends is not started again', async () => {
   sessions[0]!.play();
   sessions[0]!.events.stalled(true);
   await settled();
   await sessions[0]!.break();
-  await later(2 * retryMost);
+  await later(2 * maxRetry);
   assert.equal(sessions.length, 2);
   sessions[1]!.play();
   assert.equal(said.at(-1), 'shown');
 });
 
-test('after a move another session begins beside the one that is shown, and instead of one that shows nothing', async () => {
+test('after a move a session begins beside the one that is shown, or instead of one that shows nothing', async () => {
   watching.moved();
   await settled();
-  await later(retryMost);
+  await later(maxRetry);
   assert.deepEqual([sessions.length, sessions[0]!.closed], [2, true]);
   sessions[1]!.play();
   watching.moved();
@@ -168,7 +207,7 @@ test('after a move another session begins beside the one that is shown, and inst
   watching.moved();
   await settled();
   assert.equal(sessions.length, 3, 'one is under way already');
-  assert.equal(said.filter((s) => s === 'renew').length, 3);
+  assert.equal(said.filter((s) => s === 'redial').length, 3);
 });
 
 test('a hidden page lets the camera stop, and resumes at once', async () => {
@@ -178,13 +217,13 @@ test('a hidden page lets the camera stop, and resumes at once', async () => {
   assert.equal(sessions[0]!.closed, false);
   await later(1);
   assert.deepEqual([sessions[0]!.closed, said.at(-1)], [true, 'paused']);
-  await later(10 * retryMost);
+  await later(10 * maxRetry);
   watching.moved();
   assert.equal(sessions.length, 1, 'nobody looks');
   watching.show();
   await settled();
   assert.equal(sessions.length, 2);
-  assert.deepEqual(said.slice(-2), ['resumed', 'hurry']);
+  assert.deepEqual(said.slice(-2), ['resumed', 'probe']);
 });
 
 test('a page that is hidden for a moment goes on', async () => {
@@ -197,16 +236,16 @@ test('a page that is hidden for a moment goes on', async () => {
   assert.deepEqual([sessions.length, sessions[0]!.closed, said.includes('paused')], [1, false, false]);
 });
 
-test('a page that slept with its device begins anew beside what it had', async () => {
+test('a page that slept with its device starts a session beside the one it had', async () => {
   sessions[0]!.play();
   watching.hide();
-  now += 3_600_000; // and no timer ran
+  now += 3_600_000; // no timer ran either
   watching.show();
   await settled();
-  assert.deepEqual([sessions.length, sessions[0]!.closed, said.includes('renew')], [2, false, true]);
+  assert.deepEqual([sessions.length, sessions[0]!.closed, said.includes('redial')], [2, false, true]);
 });
 
-test('only the session that is shown is heard, but every rejection', async () => {
+test('only the shown session is heard, except for rejections', async () => {
   sessions[0]!.play();
   sessions[0]!.events.stalled(true);
   await settled();
@@ -223,7 +262,13 @@ test('only the session that is shown is heard, but every rejection', async () =>
 
 test('a first picture is shown while there is no stream, and never after a newer one', async () => {
   let closed = 0;
-  const first = (n: number, captured: number): void => sessions[n]!.events.first(picture(() => closed++), true, captured);
+  const first = (n: number, captured: number): void =>
+    sessions[n]!.events.first(
+      picture(() => closed++),
+      { issued: at },
+      captured,
+    );
+
   first(0, 100);
   assert.deepEqual([said.at(-1), sessions[0]!.layer.drawn], ['still', 1]);
   sessions[0]!.events.opened(200);
@@ -239,27 +284,61 @@ test('a first picture is shown while there is no stream, and never after a newer
   assert.equal(closed, 4);
 });
 
-test('what is stopped shows nothing and begins nothing', async () => {
+test('stopped watching shows nothing and starts nothing', async () => {
   sessions[0]!.play();
   watching.stop();
   said = [];
-  sessions[0]!.layer.present!();
+  sessions[0]!.layer.present!(2);
+
   let closed = false;
-  sessions[0]!.events.picture(picture(() => (closed = true)));
+  sessions[0]!.events.picture(
+    picture(() => (closed = true)),
+    { issued: at },
+  );
+
   watching.moved();
   watching.hide();
   watching.show();
-  await later(10 * retryMost);
+  await later(10 * maxRetry);
   assert.deepEqual([said, sessions.length, closed], [[], 1, true]);
 });
 
-test('a camera that hides its address is met by the relay alone from then on', async () => {
+test('a camera that hides its address is reached only through the relay from then on', async () => {
   sessions[0]!.events.hides(true);
   await sessions[0]!.break();
-  await later(retryMost);
-  assert.deepEqual(sessions.map((s) => s.hidden), [false, true]);
+  await later(maxRetry);
+
+  assert.deepEqual(
+    sessions.map((s) => s.hidden),
+    [false, true],
+  );
+
   sessions[1]!.events.hides(false);
   await sessions[1]!.break();
-  await later(2 * retryMost);
+  await later(2 * maxRetry);
   assert.equal(sessions[2]!.hidden, false);
+});
+
+test('a camera whose clock is wrong gets its nonce with the next offer, once', async () => {
+  sessions[0]!.events.clockDisagrees('a nonce');
+  await sessions[0]!.break(new SessionError('This camera’s clock is wrong.'));
+  assert.deepEqual(said, ['retry This camera’s clock is wrong.']);
+  await later(maxRetry);
+  assert.equal(sessions[1]!.nonce, 'a nonce');
+  await sessions[1]!.break();
+  await later(maxRetry);
+  assert.equal(sessions[2]!.nonce, undefined);
+  assert.equal(sessions[0]!.nonce, undefined);
+});
+
+test('a session that is no longer wanted is not heard', async () => {
+  const [first] = sessions;
+  first!.play();
+  first!.events.stalled(true);
+  await settled();
+  sessions[1]!.play();
+  first!.events.clockDisagrees('too late');
+  sessions[1]!.events.stalled(true);
+  await settled();
+  assert.equal(sessions[2]!.nonce, undefined);
 });

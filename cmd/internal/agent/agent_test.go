@@ -1,0 +1,43 @@
+package agent
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+)
+
+// Scripts read the link and then its words. A viewer that has paired is named by words too.
+func TestScriptsReadTheLinkAndItsWords(t *testing.T) {
+	self, err := identity.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := pairing.NewCode("https://relay.example", identity.Camera, self.Bundle(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	words := strings.Join(code.Words(), " ")
+	lines := "pair front door " + code.URI() + "\nwords front door " + words + "\n"
+
+	var out bytes.Buffer
+	a := &Agent{board: newBoard(&out, io.Discard)}
+	a.show("front door", code)
+	if out.String() != lines {
+		t.Errorf("to a script it prints %q, want %q", out.String(), lines)
+	}
+
+	out.Reset()
+	viewer := self.Bundle().Fingerprint()
+	a.paired("front door", viewer)
+	want := "paired front door with viewer " + viewer.String() + " (" + strings.Join(pairing.DeviceWords(viewer), " ") +
+		")\n"
+	if out.String() != want {
+		t.Errorf("it prints %q, want %q", out.String(), want)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package expiry
+
+func boot() Boot { return sinceStart() }

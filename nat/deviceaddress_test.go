@@ -1,0 +1,69 @@
+//go:build linux
+
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/peephole-cam/peephole/test/natlab"
+)
+
+// TestDeviceAddressesAreThoseOfEveryDevice: DeviceAddresses returns what package net returns for each device, however
+// many there are.
+func TestDeviceAddressesAreThoseOfEveryDevice(t *testing.T) {
+	t.Parallel()
+	natlab.Need(t)
+	host := natlab.New(t).Behind("host", natlab.DualStack)
+	host.Surround(9, natlab.PrivateDual)
+	var got, want []string
+	err := host.Do(func() error {
+		all, err := DeviceAddresses()
+		for _, a := range all {
+			got = append(got, fmt.Sprint(a.Device.Index, a.Device.Name, a.Device.Flags, " ", a.Prefix))
+		}
+		devices, err2 := net.Interfaces()
+		for _, d := range devices {
+			addresses, err3 := d.Addrs()
+			err2 = errors.Join(err2, err3)
+			for _, a := range addresses {
+				want = append(want, fmt.Sprint(d.Index, d.Name, d.Flags, " ", a))
+			}
+		}
+
+		return errors.Join(err, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	slices.Sort(got)
+	slices.Sort(want)
+	if len(want) < 20 || !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func BenchmarkDeviceAddresses(b *testing.B) {
+	natlab.Need(b)
+	for _, n := range []int{0, 10, 30, 60} {
+		b.Run(fmt.Sprint(n, " networks"), func(b *testing.B) {
+			host := natlab.New(b).Behind("host", natlab.DualStack)
+			host.Surround(n, natlab.PrivateDual)
+			err := host.Do(func() error {
+				for b.Loop() {
+					if _, err := DeviceAddresses(); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,166 @@
+package netlimit
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+func TestRateGivesABurstAndThenItsShareOfTheWindow(t *testing.T) {
+	const window = 10 * time.Second
+	r := NewRate(Config{Size: 1000}, window)
+	who := addr("192.0.2.1")
+	burst := 0
+	for r.Charge(who, 1, start) == nil {
+		burst++
+	}
+
+	if burst != 171 {
+		t.Errorf("%d at once", burst)
+	}
+
+	taken := 0
+	for at := start; at.Before(start.Add(10 * window)); at = at.Add(10 * time.Millisecond) {
+		if r.Charge(who, 1, at) == nil {
+			taken++
+		}
+	}
+
+	if taken < 1690 || taken > 1720 {
+		t.Errorf("%d in ten windows, want some 1710", taken)
+	}
+}
+
+func TestRateFadesToOneEth(t *testing.T) {
+	r := NewRate(Config{Size: 1000, IPv4: Share{Free: 1e9}}, time.Minute)
+	who := addr("192.0.2.1")
+	if err := r.Charge(who, 998, start); err != nil {
+		t.Fatal(err)
+	}
+
+	later := start.Add(time.Minute)
+	if err := r.Charge(who, 1000-367, later); err == nil {
+		t.Error("more came back than fades in a window")
+	}
+	if err := r.Charge(who, 1000-370, later); err != nil {
+		t.Errorf("what fades in a window did not come back: %v", err)
+	}
+}
+
+func TestBusyPayerDoesNotSlowOthers(t *testing.T) {
+	r := NewRate(Config{Size: 1000}, time.Second)
+	at := start
+	for i := range 100_000 {
+		at = at.Add(10 * time.Microsecond)
+		r.Charge(addr("2001:db8:0:%x::1", i%65536), 1, at)
+	}
+
+	for _, honest := range []Payer{addr("192.0.2.1"), addr("2001:db8:1::1")} {
+		for i := range 30 {
+			if err := r.Charge(honest, 1, at); err != nil {
+				t.Fatalf("number %d of an honest client: %v", i, err)
+			}
+		}
+	}
+}
+
+func TestTimeThatGoesBackGivesNothing(t *testing.T) {
+	r := NewRate(Config{Size: 1000, IPv4: Share{Max: 1}}, time.Second)
+	who := addr("192.0.2.1")
+	if err := r.Charge(who, 1, start); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Charge(who, 1, start.Add(-time.Hour)); !errors.Is(err, ErrShare) {
+		t.Errorf("an hour before: %v", err)
+	}
+
+	if err := r.Charge(who, 1, start.Add(time.Millisecond)); !errors.Is(err, ErrShare) {
+		t.Errorf("a millisecond after: %v", err)
+	}
+}
+
+func TestRateAfterALongTimeIsAsNew(t *testing.T) {
+	for _, pause := range []time.Duration{25 * time.Second, time.Hour, math.MaxInt64} {
+		r := NewRate(Config{Size: 1000}, time.Second)
+		for r.Charge(addr("192.0.2.1"), 1, start) == nil {
+		}
+
+		later := start.Add(pause)
+		if err := r.Charge(addr("192.0.2.2"), 170, later); err != nil {
+			t.Errorf("after %v: %v", pause, err)
+		}
+		if err := r.Charge(addr("192.0.2.1"), 100, later); err != nil {
+			t.Errorf("the same payer after %v: %v", pause, err)
+		}
+	}
+}
+
+func TestRateForgetsPayersThatHaveFaded(t *testing.T) {
+	r := NewRate(Config{Size: 1 << 30}, time.Second)
+	for i := range 1000 {
+		if err := r.Charge(addr("2001:db8:%x::1", i), 1, start); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if got := len(r.ledger.nodes); got != 3000 {
+		t.Fatalf("%d nodes", got)
+	}
+
+	for i := range 1000 {
+		if err := r.Charge(addr("192.0.2.1"), 1, start.Add(5*time.Second)); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+
+	if got := len(r.ledger.nodes); got != 1 || len(r.ledger.ring) != 1 {
+		t.Errorf("%d nodes and %d in the ring, want that of the last payer", got, len(r.ledger.ring))
+	}
+}
+
+func TestDelayIsWhenTheNextChargeWorks(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"share of what is free": {Size: 1000},
+		"fixed maximum":         {Size: 1000, IPv4: Share{Max: 20}},
+		"all of it":             {Size: 100, IPv4: Share{Free: 1e9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewRate(cfg, time.Second)
+			who := addr("192.0.2.1")
+			for r.Charge(who, 1, start) == nil {
+			}
+
+			delay := r.Delay(who, 5, start)
+			if delay <= 0 || delay > 10*time.Second {
+				t.Fatalf("a delay of %v", delay)
+			}
+			if err := r.Charge(who, 5, start.Add(delay*9/10)); err == nil {
+				t.Error("taken before the delay was over")
+			}
+
+			if err := r.Charge(who, 5, start.Add(delay)); err != nil {
+				t.Errorf("after the delay: %v", err)
+			}
+		})
+	}
+}
+
+func TestDelayOfWhatIsNeverPossible(t *testing.T) {
+	r := NewRate(Config{Size: 1000, Named: Share{Max: 5}}, time.Second)
+	if got := r.Delay(addr("192.0.2.1"), 251, start); got != math.MaxInt64 {
+		t.Errorf("more than its share: %v", got)
+	}
+	if got := r.Delay(Named([16]byte{1}), 6, start); got != math.MaxInt64 {
+		t.Errorf("more than the maximum: %v", got)
+	}
+
+	if got := r.Delay(Named([16]byte{1}), 5, start); got != 0 {
+		t.Errorf("the maximum at once: %v", got)
+	}
+	if len(r.ledger.nodes) != 0 {
+		t.Errorf("asking left %d payers", len(r.ledger.nodes))
+	}
+}

@@ -1,0 +1,62 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// servedCertificate holds the certificate for new connections. Existing connections keep the one with which they began.
+type servedCertificate struct {
+	current atomic.Pointer[tls.Certificate]
+}
+
+// config returns a TLS configuration that serves the current certificate.
+func (s *servedCertificate) config() *tls.Config {
+	return &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.current.Load(), nil },
+		MinVersion:     tls.VersionTLS13,
+		NextProtos:     []string{alpnHTTP},
+	}
+}
+
+// Certificate returns the certificate that the relay serves now, or nil over plain HTTP.
+func (r *Relay) Certificate() *tls.Certificate { return r.certificate.current.Load() }
+
+// Reload calls Config's Certificate and Secret again, and uses each result that is good. Connections stay open.
+func (r *Relay) Reload() error {
+	var errs []error
+	if r.cfg.Certificate != nil {
+		errs = append(errs, r.loadCertificate())
+	}
+	if r.cfg.Secret != nil { // otherwise the secret is replaced every hour, and not on demand
+		errs = append(errs, r.turn.renew())
+	}
+
+	return errors.Join(errs...)
+}
+
+// loadCertificate gets the certificate and serves it from now on.
+func (r *Relay) loadCertificate() error {
+	cert, err := r.cfg.Certificate(hostname(r.url))
+	if err != nil {
+		return err
+	}
+
+	old := r.certificate.current.Swap(cert)
+	if old != nil && Fingerprint(old) != Fingerprint(cert) {
+		until := cert.Leaf.NotAfter.Format(time.DateOnly)
+		r.log.Info("another certificate is served", "until", until, "sha256", Fingerprint(cert))
+	}
+
+	return nil
+}
+
+// Fingerprint returns the SHA-256 of a certificate's leaf in hexadecimal digits.
+func Fingerprint(cert *tls.Certificate) string {
+	sum := sha256.Sum256(cert.Certificate[0])
+	return hex.EncodeToString(sum[:])
+}

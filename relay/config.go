@@ -1,0 +1,235 @@
+package relay
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/peephole-cam/peephole/relayurl"
+	"github.com/peephole-cam/peephole/signaling/server"
+	"github.com/peephole-cam/peephole/turn"
+)
+
+// Defaults of a Config.
+const (
+	DefaultListen      = "127.0.0.1:7880"
+	DefaultTURN        = "127.0.0.1:3478"
+	DefaultAllocations = 1 << 16
+)
+
+// NoTURNTLS as Config.TURNTLS means that the relay does not offer TURN over TLS at all.
+const NoTURNTLS = "off"
+
+// ErrConfig is wrapped by the errors of New and Validate for a Config that cannot work.
+var ErrConfig = errors.New("invalid relay configuration")
+
+// Config says how a relay serves. The zero value serves only this machine, over plain HTTP, at the default ports.
+type Config struct {
+	// Listen is the HOST:PORT of signaling and the web page; "" means DefaultListen, and port 0 takes a free one.
+	// Without a Certificate it must be a loopback address.
+	Listen string
+
+	// PublicURL is the URL that devices dial: scheme, host and port in lower case, without a path. "" derives it from
+	// Listen, which must then name a host.
+	PublicURL string
+
+	// Certificate returns the certificate for a host. New calls it, and Reload calls it again. Nil serves plain HTTP.
+	Certificate func(host string) (*tls.Certificate, error)
+	// SelfSigned means that browsers do not trust the Certificate, so they must not be held to HTTPS.
+	SelfSigned bool
+
+	TURN        string // HOST:PORT of TURN over UDP and TCP; "" means DefaultTURN, and port 0 takes free ones
+	TURNPublic  string // HOST:PORT at which clients reach TURN; "" means TURN's own address, or PublicURL's host
+	TURNTLS     string // HOST:PORT of TURN over TLS; "" shares Listen with HTTPS, NoTURNTLS switches it off
+	XDP         string // network interface on which the kernel forwards relayed packets (Linux); "" means none
+	Mbit        int    // maximum rate of relayed traffic, in Mbit/s with headers; 0 means no limit
+	Allocations int    // maximum number of TURN allocations at one time; 0 means DefaultAllocations
+
+	// Secret returns at least turn.MinSecret random bytes that several relays share, so that each accepts the
+	// credentials of all. New calls it, Run calls it once an hour, and Reload calls it. Nil uses a fresh secret every
+	// hour.
+	Secret func() ([]byte, error)
+	// AlsoTURN are TURN URLs (RFC 7065) of another relay with the same Secret, which this relay also offers to clients.
+	AlsoTURN []string
+
+	Drain   time.Duration    // how long TURN keeps its clients after Run's context has ended
+	DrainTo []netip.AddrPort // TURN servers to which it meanwhile redirects new clients
+
+	TicketKey ed25519.PublicKey // mailboxes need a ticket signed by this key's owner; nil admits everyone
+	Memory    int64             // maximum memory for signaling clients, in bytes; 0 means 1 GiB
+	Node      string            // this relay's name in Stats; "" means PublicURL's host
+
+	// TrustedProxies are the proxies in front of this relay. ProxyHeader is how they name their clients; "" means
+	// XForwardedFor.
+	TrustedProxies []netip.Prefix
+	ProxyHeader    ProxyHeader
+
+	// LoopbackUnlimited exempts clients on this machine from all limits by address. It is for tests and demos, and must
+	// not be set behind a proxy on this machine.
+	LoopbackUnlimited bool
+
+	// Metrics is the HOST:PORT of a second listener for what Observe serves; "" means none.
+	Metrics string
+	// Observe adds the operator's handlers, such as /metrics, to a mux. The relay serves them at Metrics, and at Listen
+	// too if that is a loopback address. Nil adds none.
+	Observe func(*Relay, *http.ServeMux)
+
+	OnReady func()       // called once Run serves; may be nil
+	Logger  *slog.Logger // nil means no logging
+}
+
+func (c Config) withDefaults() Config {
+	c.Listen = cmp.Or(c.Listen, DefaultListen)
+	c.TURN = cmp.Or(c.TURN, DefaultTURN)
+	c.Allocations = cmp.Or(c.Allocations, DefaultAllocations)
+	c.ProxyHeader = cmp.Or(c.ProxyHeader, XForwardedFor)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+
+	return c
+}
+
+// Validate returns an error that wraps ErrConfig and names the first field that cannot work, or nil. New calls it.
+func (c Config) Validate() error {
+	if err := c.withDefaults().validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return nil
+}
+
+func (c Config) validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch {
+	case err != nil:
+		return fmt.Errorf("field Listen %q: want HOST:PORT", c.Listen)
+	case c.Certificate == nil && !isLoopback(host):
+		return fmt.Errorf("field Listen %s: plain HTTP is served on a loopback address only; set Certificate", c.Listen)
+	case c.PublicURL == "" && isUnspecified(host):
+		return fmt.Errorf("field Listen %s names no host: set PublicURL", c.Listen)
+	case c.Certificate == nil && c.TURNTLS != "" && c.TURNTLS != NoTURNTLS:
+		return fmt.Errorf("field TURNTLS %s: TLS needs a Certificate", c.TURNTLS)
+	case c.Allocations < 1 || c.Allocations > turn.MaxAddresses:
+		return fmt.Errorf("field Allocations %d: want 1 to %d", c.Allocations, turn.MaxAddresses)
+	case c.Mbit < 0:
+		return fmt.Errorf("field Mbit %d: want 0 or more", c.Mbit)
+	case len(c.AlsoTURN) > 0 && c.Secret == nil:
+		return errors.New("field AlsoTURN: the other relay accepts only its own credentials; give both the same Secret")
+	case c.Node != "" && server.CheckNode(c.Node) != nil:
+		return server.CheckNode(c.Node)
+	}
+
+	if err := c.validateProxies(); err != nil {
+		return err
+	}
+	return c.validateURL()
+}
+
+func (c Config) validateProxies() error {
+	switch c.ProxyHeader {
+	case XForwardedFor, Forwarded, PROXYProtocol:
+	default:
+		return fmt.Errorf("ProxyHeader %q: want %s, %s or %s", c.ProxyHeader, XForwardedFor, Forwarded, PROXYProtocol)
+	}
+
+	for _, network := range c.TrustedProxies {
+		if network.Bits() == 0 {
+			return fmt.Errorf("TrustedProxies %s: that is everybody, and anybody could then claim any address", network)
+		}
+		local := network.Overlaps(loopback4) || network.Contains(netip.IPv6Loopback())
+		if c.LoopbackUnlimited && local {
+			return errors.New("LoopbackUnlimited: the clients of a trusted proxy on this machine must be limited")
+		}
+	}
+
+	return nil
+}
+
+var loopback4 = netip.MustParsePrefix("127.0.0.0/8")
+
+func (c Config) validateURL() error {
+	if c.PublicURL == "" {
+		return nil
+	}
+	if err := relayurl.Check(c.PublicURL); err != nil {
+		return fmt.Errorf("PublicURL: %w", err)
+	}
+
+	switch {
+	case c.Certificate != nil && !strings.HasPrefix(c.PublicURL, "https:"):
+		return fmt.Errorf("PublicURL %s: want https://, since there is a Certificate", c.PublicURL)
+	case c.LoopbackUnlimited && !relayurl.Loopback(c.PublicURL):
+		return errors.New("LoopbackUnlimited: the clients of PublicURL come through a proxy on this machine, " +
+			"and must be limited")
+	}
+
+	return nil
+}
+
+// sharesPort reports whether Listen serves TURN too. By default it does wherever clients reach it without a proxy in
+// between.
+func (c *Config) sharesPort(relayURL string) bool {
+	return c.TURNTLS == "" && strings.HasPrefix(relayURL, "https://") == (c.Certificate != nil)
+}
+
+// hasTrustedTLS reports whether the relay has a certificate that browsers trust for a name of its own. A self-signed
+// certificate is for development, and other programs use localhost too, so Strict-Transport-Security would bind servers
+// other than the relay.
+func (c *Config) hasTrustedTLS(relayURL string) bool {
+	return c.Certificate != nil && !c.SelfSigned && !isLoopback(hostname(relayURL))
+}
+
+// DerivedURL returns the relay URL of a listener at HOST:PORT if no PublicURL is set.
+func DerivedURL(hostPort string, secure bool) string {
+	scheme, standard := "http", "80"
+	if secure {
+		scheme, standard = "https", "443"
+	}
+	host, port, _ := net.SplitHostPort(strings.ToLower(hostPort)) // validated
+	if port != standard {
+		return scheme + "://" + net.JoinHostPort(host, port)
+	}
+
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return scheme + "://" + host
+}
+
+func isUnspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// isLoopback reports whether a host is always this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// hostname returns the host of a validated URL.
+func hostname(relayURL string) string {
+	u, err := url.Parse(relayURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// hostport returns the host and port of a validated URL.
+func hostport(relayURL, standard string) string {
+	u, err := url.Parse(relayURL)
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), standard))
+}

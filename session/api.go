@@ -1,0 +1,39 @@
+package session
+
+import (
+	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/stream"
+)
+
+// The types that a caller of this package handles. They live in the packages that make them.
+type (
+	// Frame is one opened picture.
+	Frame = handshake.Frame
+	// TURN is what an end needs for an allocation on the relay that both ends of a session use.
+	TURN = handshake.TURN
+	// WatchID ties together all sessions in which one person watches.
+	WatchID = handshake.WatchID
+	// Refusal is the reason why a camera does not start a session.
+	Refusal = handshake.Refusal
+	// SendStats describes how a camera's end of a session sends.
+	SendStats = handshake.SendStats
+	// Stream is a camera's picture.
+	Stream = stream.Stream
+	// Path is the way that a session's media takes.
+	Path = path.Path
+	// Explain is the record behind the sentence that says which path a session took, and why it took no better one.
+	Explain = path.Explain
+)
+
+const (
+	// LiveFor is how long after its challenge was issued a picture may be called live.
+	LiveFor = handshake.LiveFor
+	// ClockRefusal is the code of the refusal of an offer that may be old by the camera's clock.
+	ClockRefusal = handshake.ClockRefusal
+	// NonceSize is the size of a refusal's nonce in bytes.
+	NonceSize = handshake.NonceSize
+)
+
+// NewWatchID makes an id at random.
+func NewWatchID() WatchID { return handshake.NewWatchID() }

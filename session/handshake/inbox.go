@@ -1,0 +1,87 @@
+package handshake
+
+import (
+	"crypto/sha256"
+	"errors"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+const (
+	maxSeen  = 256 // more than a session has messages
+	maxEarly = 64  // as many as a camera's outbox holds
+)
+
+// Inbox sorts the messages of a session's own mailbox, so that an honest relay causes no alarm. Mailboxes deliver at
+// least once. A relay that restarts forgets what waited in it, so messages that follow an answer can arrive without it.
+// A camera that restarts may answer again. One goroutine uses an Inbox. The zero Inbox is for an end that waits for no
+// answer.
+type Inbox struct {
+	follows func(body []byte) bool // reports whether a message may follow the answer
+	seen    map[[32]byte]bool      // hashes of messages that have opened
+	early   []signaling.Delivery   // messages that arrived before the answer, and may follow it
+}
+
+// NewInbox returns the inbox of a viewer's session. Records, and chunks of the first picture, follow the answer.
+func NewInbox() *Inbox {
+	return &Inbox{follows: func(body []byte) bool { return mayBeRecord(body) || MayBeChunk(body) }}
+}
+
+// NewStillInbox returns the inbox of a viewer that has asked for a still. Only chunks follow its answer.
+func NewStillInbox() *Inbox { return &Inbox{follows: MayBeChunk} }
+
+// OpenedBefore reports whether a copy of this message has opened.
+func (in *Inbox) OpenedBefore(d signaling.Delivery) bool { return in.seen[sha256.Sum256(d.Body)] }
+
+// NoteOpened remembers a message that has opened, to recognize copies of it.
+func (in *Inbox) NoteOpened(d signaling.Delivery) {
+	if in.seen == nil {
+		in.seen = make(map[[32]byte]bool)
+	}
+	if len(in.seen) < maxSeen {
+		in.seen[sha256.Sum256(d.Body)] = true
+	}
+}
+
+// OpenReply opens a message as the camera's answer, and makes the session secret from it. If the message may follow the
+// answer instead, OpenReply holds it until Release, and all results are nil. It returns a [NotReplyError] if the
+// message neither is the answer nor may follow it, a *[Refusal], or an error that is the camera's own fault.
+func (in *Inbox) OpenReply(h *Offerer, d signaling.Delivery) (*Answer, *Secret, error) {
+	a, s, err := h.openReply(d.Body)
+	if errors.As(err, new(NotReplyError)) && in.hold(d) {
+		return nil, nil, nil
+	}
+	if err == nil {
+		in.NoteOpened(d)
+	}
+	return a, s, err
+}
+
+// hold keeps a message that arrived before the answer until there are keys, and reports whether it did so. It does not
+// keep messages that cannot follow an answer, or more than maxEarly.
+func (in *Inbox) hold(d signaling.Delivery) bool {
+	if len(in.early) >= maxEarly || !in.follows(d.Body) {
+		return false
+	}
+	in.early = append(in.early, d)
+	return true
+}
+
+// Release returns the messages that were held, in order.
+func (in *Inbox) Release() []signaling.Delivery {
+	held := in.early
+	in.early = nil
+	return held
+}
+
+// mayBeRecord reports whether a message may be a record, and not an envelope. It looks only at the outside.
+func mayBeRecord(body []byte) bool {
+	return len(body) >= minRecord && len(body) <= maxRecord && body[0] == recordVersion &&
+		!envelope.HasSize(len(body))
+}
+
+// MayBeChunk reports whether a message may be a chunk of a still, and not an envelope. It looks only at the outside.
+func MayBeChunk(body []byte) bool {
+	return len(body) > 1 && len(body) <= maxChunk && body[0] == chunkType
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/bus"
+)
+
+// taken calls make for n things, which make must keep, and returns how many bytes of heap and stacks one of them takes.
+func taken(n int, make func(i int)) int64 {
+	now := func() int64 {
+		var m runtime.MemStats
+		for range 3 {
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc + m.StackInuse)
+	}
+
+	before := now()
+	for i := range n {
+		make(i)
+	}
+	return (now() - before) / int64(n)
+}
+
+// covers fails unless a thing takes at most as much as is charged for it, and at least a quarter of that.
+func covers(t *testing.T, what string, took, charged int64) {
+	t.Helper()
+	t.Logf("%s: %d bytes taken, %d charged", what, took, charged)
+	if took > charged || took < charged/4 {
+		t.Errorf("%s takes %d bytes, but %d are charged", what, took, charged)
+	}
+}
+
+// costOf returns what is charged for a message of n bytes.
+func costOf(n int) int64 { return messageCost(bytes.Clone(make([]byte, n))) }
+
+func nameOf(kind byte, i int) signaling.Name {
+	return signaling.Name{byte(i), byte(i >> 8), byte(i >> 16), kind}
+}
+
+// TestCostsCoverTheHeap compares charges with the heap: filling a pool takes no more memory than the pool says.
+func TestCostsCoverTheHeap(t *testing.T) {
+	const n = 20_000
+	s, class := newStore(new(Stats), bus.NewLocal(), "here"), unlimited()
+	who := household(class, "192.0.2.1")
+
+	holders := make([]*holder, n)
+	took := taken(n, func(i int) {
+		holders[i] = mustOpen(t, s, nameOf(1, i), who, nil, begin)
+	})
+	covers(t, "an admitted mailbox", took-8, boxCost)
+
+	for _, size := range []int{1, 1000, 8193, 9337, 33_913, signaling.MaxBody} {
+		some := min(n, 64<<20/size)
+		took := taken(some, func(i int) {
+			mustPost(t, s, nameOf(1, i), holders[i], size, time.Hour, begin)
+		})
+		covers(t, fmt.Sprintf("a message of %d bytes", size), took, costOf(size))
+	}
+
+	runtime.KeepAlive(holders)
+	runtime.KeepAlive(s)
+}
+
+func TestCostsCoverATicket(t *testing.T) {
+	const n = 5000
+	all, asking := tickets{class: unlimited(), byID: make(map[[16]byte]*ticket)}, household(unlimited(), "192.0.2.1")
+	took := taken(n, func(i int) {
+		limits := signaling.Ticket{ID: [16]byte{byte(i), byte(i >> 8)}, SessionsPerHour: 600}
+		used, err := all.addUser(limits)
+		if err == nil {
+			err = used.chargeGrant(asking.payer, begin)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	covers(t, "a ticket in use", took, ticketCost)
+	runtime.KeepAlive(all.byID)
+}
+
+// TestCostsCoverAConnection uses real connections over TLS.
+func TestCostsCoverAConnection(t *testing.T) {
+	s, err := New(Config{
+		PublicURL:         "https://relay.example",
+		Bus:               bus.NewLocal(),
+		Logger:            quiet,
+		LoopbackUnlimited: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	hs := httptest.NewTLSServer(s)
+	defer hs.Close()
+	defer s.conns.Wait()
+	defer s.cancel()
+
+	took := taken(150, func(int) { handshake(t, hs) })
+	var full delivered
+	ring := taken(1, func(int) {
+		for seq := range uint64(deliveredKept) {
+			full.remember(signaling.Name{}, seq, defaultNode)
+		}
+	})
+
+	covers(t, "a connection", took+ring+outboxFree, connCost)
+	runtime.KeepAlive(&full)
+}
+
+func TestCostsCoverAMailboxOnAConnection(t *testing.T) {
+	s, err := New(Config{PublicURL: "https://relay.example", Bus: bus.NewLocal(), Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newConn(s, nil, s.accountOf(quietAddr), nil)
+	took := taken(mailboxesPerConn, func(i int) {
+		name, o := nameOf(1, i), new(opened)
+		if err := c.openInStore(name, o, opening{first: true}, signaling.Read, begin); err != nil {
+			t.Fatal(err)
+		}
+		c.boxes[name] = o
+		c.startReading(name)
+	})
+
+	covers(t, "a mailbox open for reading that nobody admitted", took, openedCost)
+	runtime.KeepAlive(c)
+}
+
+// handshake makes a connection. This process keeps little more of it than the server's end.
+func handshake(t *testing.T, hs *httptest.Server) {
+	t.Helper()
+	raw, err := net.Dial("tcp", hs.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+
+	secure := tls.Client(raw, &tls.Config{InsecureSkipVerify: true}) // nothing depends on whose it is
+	fmt.Fprintf(secure, "GET %s HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: %s\r\n"+
+		"\r\n", signaling.Path, signaling.Subprotocol)
+	r := bufio.NewReader(secure)
+	response, err := http.ReadResponse(r, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(response, err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, 2+41)); err != nil { // the challenge
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"time"
+
+	"github.com/peephole-cam/peephole/netlimit"
+)
+
+// message is a message that waits in a mailbox.
+type message struct {
+	next    *message
+	seq     uint64
+	body    []byte
+	expires time.Time
+	lease   *netlimit.Lease // nil if the mailbox's reserve pays for it
+	ticket  *ticket         // the ticket that counts its bytes; nil if none does
+	cost    int64
+	own     bool // the payer posted it
+}
+
+// messages holds the messages that wait in one mailbox, in order. The mutex of the mailbox's shard must be held.
+type messages struct {
+	first, last *message
+	count       int
+	bytes       int64 // what they cost
+	reserved    int64 // the part for which the mailbox's reserve pays
+	stats       *Stats
+}
+
+func (q *messages) push(m *message) {
+	if q.last == nil {
+		q.first = m
+	} else {
+		q.last.next = m
+	}
+	q.last = m
+	q.countMessage(m, 1)
+}
+
+// countMessage adds a message to the counts, or removes it if sign is -1.
+func (q *messages) countMessage(m *message, sign int) {
+	cost := m.cost * int64(sign)
+	q.count += sign
+	q.bytes += cost
+	q.stats.StoredBytes.Add(cost)
+	if m.lease == nil {
+		q.reserved += cost
+	}
+}
+
+// retain deletes the messages for which want returns false, and returns how many it has deleted.
+func (q *messages) retain(want func(*message) bool) (deleted int) {
+	link, last := &q.first, (*message)(nil)
+	for m := q.first; m != nil; m = m.next {
+		if want(m) {
+			link, last = &m.next, m
+			continue
+		}
+
+		*link = m.next
+		q.countMessage(m, -1)
+		if m.lease != nil {
+			m.lease.Release()
+		}
+		if m.ticket != nil {
+			m.ticket.removeBytes(m.cost)
+		}
+		deleted++
+	}
+
+	q.last = last
+	return deleted
+}
+
+// expire deletes expired messages.
+func (q *messages) expire(now time.Time) {
+	deleted := q.retain(func(m *message) bool { return now.Before(m.expires) })
+	q.stats.Expired.Add(int64(deleted))
+}
+
+// shorten makes every message expire at until at the latest.
+func (q *messages) shorten(until time.Time) {
+	for m := q.first; m != nil; m = m.next {
+		if m.expires.After(until) {
+			m.expires = until
+		}
+	}
+}

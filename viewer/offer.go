@@ -1,0 +1,128 @@
+package viewer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/relayurl"
+	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/signaling"
+)
+
+// agent is how this viewer names itself to cameras.
+const agent = "peephole viewer"
+
+// askGrant asks for the session's ICE servers. It gives up on a relay that is there and says nothing.
+func askGrant(ctx context.Context, client *signaling.Client, inbox signaling.Mailbox) (signaling.Grant, error) {
+	asking, cancel := context.WithTimeout(ctx, relayWait)
+	defer cancel()
+	grant, err := client.Grant(asking, inbox)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = session.ErrSilent
+	}
+	return grant, err
+}
+
+// mailboxDays returns the days whose mailbox the camera may have open: today by the relay's clock, and by this device's
+// own if that is another day. Either clock may be wrong.
+func mailboxDays(client *signaling.Client, record pairing.Record, now time.Time) []uint32 {
+	relay, _ := client.ServerTime()
+	today, own := record.Pair.Day(relay), record.Pair.Day(now)
+	if today == own {
+		return []uint32{today}
+	}
+	return []uint32{today, own}
+}
+
+// eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered.
+func (v *Viewer) eachDay(
+	client *signaling.Client,
+	record pairing.Record,
+	try func(inbox signaling.Mailbox, box envelope.Mailbox) error,
+) (err error) {
+	for _, day := range mailboxDays(client, record, v.clock.Now()) {
+		box := record.Pair.Mailbox(envelope.ToCamera, day)
+		err = try(signaling.Mailbox{Read: box.Read, Write: box.Write}, box)
+
+		var refusal *signaling.Error
+		if errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted {
+			err = session.ErrNoAnswer // the camera has not opened this mailbox
+		}
+		if !errors.Is(err, session.ErrNoAnswer) {
+			return err
+		}
+	}
+	return err
+}
+
+// askedNonce returns the nonce that a camera asks for when its clock and ours disagree: it accepts an offer that
+// repeats the nonce. It returns nil for any other error.
+func askedNonce(err error) []byte {
+	var refusal *session.Refusal
+	if errors.As(err, &refusal) && refusal.Code == session.ClockRefusal && len(refusal.Nonce) == session.NonceSize {
+		return refusal.Nonce
+	}
+	return nil
+}
+
+// runSession runs one session. cfg holds the functions that it calls, and the ID of its watching.
+func (v *Viewer) runSession(
+	ctx context.Context,
+	client *signaling.Client,
+	record pairing.Record,
+	relayOnly bool,
+	cfg session.ViewerConfig,
+) error {
+	return v.eachDay(client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
+		cfg.Inbox, cfg.Box = inbox, box
+		cfg.RelayOnly = relayOnly
+		return v.offerSession(ctx, client, record, cfg)
+	})
+}
+
+// offerSession runs one session, which it offers through cfg's mailbox.
+func (v *Viewer) offerSession(
+	ctx context.Context,
+	client *signaling.Client,
+	record pairing.Record,
+	cfg session.ViewerConfig,
+) error {
+	defer client.Keep(cfg.Inbox)()
+	grant, err := askGrant(ctx, client, cfg.Inbox)
+	if err != nil {
+		return err
+	}
+
+	own, cameras := grant.Viewer, grant.Camera
+	cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}
+	cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: cameras.Username, Credential: cameras.Credential}
+	cfg.Pair = record.Pair
+	cfg.Signal = client
+	cfg.Loopback = relayurl.Loopback(record.RelayURL)
+	cfg.TLS = v.cfg.TLS
+	cfg.PortMapper = v.cfg.PortMapper
+	cfg.Carriers = []media.Carrier{media.H264Carrier, media.VP8Carrier}
+	cfg.Agent = agent
+	cfg.Clock = v.cfg.Ages
+	cfg.Now = v.clock.Now
+	cfg.Logger = v.cfg.Logger
+
+	s, err := session.NewViewer(cfg)
+	if err != nil {
+		return err
+	}
+	err = s.Run(ctx)
+	if cfg.Nonce = askedNonce(err); cfg.Nonce == nil {
+		return err
+	}
+
+	call(cfg.OnStatus, session.Status{Code: session.ClockRefusal, Text: err.Error()})
+	if s, err = session.NewViewer(cfg); err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}

@@ -1,6 +1,0 @@
-/** The one element below root that the selector names; a page without it is a mistake in this program. */
-export function element<T extends Element>(root: ParentNode, selector: string, type: new () => T): T {
-  const found = root.querySelector(selector);
-  if (!(found instanceof type)) throw new Error(`find ${selector}: not on the page`);
-  return found;
-}

@@ -1,0 +1,35 @@
+// Explains why a relay cannot be reached. A browser does not say why a WebSocket failed; but if plain HTTP gets through
+// before the WebSocket fails again, a proxy does not carry WebSocket.
+
+export class Reach {
+  #http = false; // plain HTTP got through, and no WebSocket has since
+  readonly #host: string;
+
+  constructor(
+    private readonly relayURL: string,
+    private readonly origin = location.origin,
+    private readonly get: typeof fetch = (...args) => fetch(...args),
+  ) {
+    this.#host = new URL(relayURL).host;
+  }
+
+  connected(): void {
+    this.#http = false;
+  }
+
+  /** Notes that a WebSocket failed, and returns a sentence for the person. */
+  failed(): string {
+    if (this.#http) {
+      return `A proxy in front of the relay at ${this.#host} blocks WebSocket. Ask its operator to let it through.`;
+    }
+    void this.#ask();
+    return `Cannot reach the relay at ${this.#host}. Trying again.`;
+  }
+
+  /** Asks only the page's own relay: the browser does not let this page read what another origin answers. */
+  async #ask(): Promise<void> {
+    if (new URL(this.relayURL).origin !== this.origin) return;
+    const answer = await this.get(`${this.relayURL}/v1/servers`, { cache: 'no-store' }).catch(() => undefined);
+    this.#http = answer?.ok === true;
+  }
+}

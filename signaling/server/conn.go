@@ -32,6 +32,7 @@ const (
 type conn struct {
 	server        *Server
 	ws            *websocket.Conn
+	origin        string // what the client signs besides the nonce
 	nonce         [32]byte
 	out           *outbox
 	cancel        context.CancelFunc // ends the connection at once
@@ -66,6 +67,7 @@ func newConn(s *Server, ws *websocket.Conn, who *account, connection *netlimit.L
 	c := &conn{
 		server:     s,
 		ws:         ws,
+		origin:     s.cfg.PublicURL,
 		boxes:      make(map[signaling.Name]*opened),
 		rate:       rate.NewLimiter(framesPerSecond, frameBurst),
 		address:    who,

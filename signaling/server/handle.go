@@ -52,7 +52,7 @@ func (c *conn) reply(id uint32, err *signaling.Error) {
 }
 
 func (c *conn) openMailbox(ctx context.Context, name signaling.Name, f signaling.Open, now time.Time) *signaling.Error {
-	if !f.Verify(c.server.cfg.PublicURL, c.nonce) {
+	if !f.Verify(c.origin, c.nonce) {
 		c.badSignatures++
 		c.server.Stats.BadSignatures.Add(1)
 		c.pay(ctx, badSignatureWork)

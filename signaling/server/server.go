@@ -53,6 +53,10 @@ type Config struct {
 	// and tests, because behind a proxy on this machine everybody may have such an address.
 	LoopbackUnlimited bool
 
+	// Origin returns what clients sign on the connection of a request, instead of PublicURL. If it returns "", the
+	// connection is refused. nil means PublicURL for all.
+	Origin func(*http.Request) string
+
 	// Place returns a function for the connection of a request. The server calls that function once the client has
 	// shown the key of a mailbox, with the payer of the connection: its address, or a ticket's id. It calls it again
 	// when the payer changes. An error means that there is no place for such a connection. Place may be nil.
@@ -112,8 +116,11 @@ const (
 
 // New checks the configuration. Run serves.
 func New(cfg Config) (*Server, error) {
-	if cfg.PublicURL == "" || cfg.Bus == nil || cfg.Logger == nil {
-		return nil, fmt.Errorf("make signaling server: public URL, bus and logger are needed")
+	if cfg.PublicURL == "" && cfg.Origin == nil || cfg.Bus == nil || cfg.Logger == nil {
+		return nil, fmt.Errorf("make signaling server: public URL or origin, bus and logger are needed")
+	}
+	if cfg.Origin == nil {
+		cfg.Origin = func(*http.Request) string { return cfg.PublicURL }
 	}
 	if cfg.Memory == 0 {
 		cfg.Memory = defaultMemory
@@ -191,6 +198,11 @@ func (s *Server) Serving() error {
 // ServeHTTP serves one WebSocket connection. Any Origin may connect. Every right comes from a mailbox's keys and none
 // from a cookie, so another site's page can do no more than any program.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	origin := s.cfg.Origin(r)
+	if origin == "" {
+		http.Error(w, http.StatusText(http.StatusForbidden), http.StatusForbidden)
+		return
+	}
 	who := s.accountOf(source(r))
 	lease, status := s.addConn(who)
 	if status != http.StatusOK {
@@ -216,6 +228,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	c := newConn(s, ws, who, lease)
+	c.origin = origin
 	c.arriving = arriving
 	if s.cfg.Place != nil {
 		c.place = s.cfg.Place(r)

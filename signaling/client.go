@@ -1,12 +1,16 @@
 package signaling
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,14 +24,25 @@ const (
 	stableAfter = 5 * time.Second // a connection that lasted this long resets the backoff
 )
 
-// ClientConfig is what a client needs. Its functions may be nil; the client's goroutines call them, so they must not
-// block.
+// ClientConfig is what a client needs. Its functions may be nil. The client's goroutines call them, so all but Dial
+// must not block.
 type ClientConfig struct {
 	URL       string              // the relay URL: https://HOST[:PORT], or http:// for this machine; see relayurl.Check
 	TLS       *tls.Config         // nil means the system's roots
 	OnState   func(err error)     // called on every change: nil when connected, else the reason in a person's words
 	OnRefused func(refusal error) // called with an *Error when the relay refuses a mailbox, as for an expired ticket
 	Logger    *slog.Logger        // nil means no logging
+
+	// Dial opens a connection to a signaling server that is no relay, such as a camera's own: a stream of bytes on
+	// which the server speaks plain HTTP. origin names both ends of that connection, and is what the client signs
+	// instead of a relay URL. Dial may search until its context ends; the client does not call it twice at the same
+	// time. If Dial is set, TLS is not used, and URL only names the server in messages, as in "the camera on this
+	// network".
+	Dial func(ctx context.Context) (conn net.Conn, origin string, err error)
+
+	// InProcess says that Dial's server is in this process. The client then sends no pings, because there is no network
+	// that could lose the connection. An idle device is not woken.
+	InProcess bool
 }
 
 // Client is one device's connection to one relay. It reconnects by itself, and trusts nothing that arrives.
@@ -48,12 +63,16 @@ type Client struct {
 	clockKnown  bool                  // guarded by mu
 	urgentUntil time.Time             // guarded by mu; until then somebody waits for the relay
 	refusals    refusalBackoff        // guarded by mu
+	dialAnew    context.CancelFunc    // guarded by mu; gives up the call of Dial under way; nil if there is none
+	lastKept    uint64                // guarded by mu; numbers the kept mailboxes
 }
 
 // NewClient checks the configuration; Run connects.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	if err := relayurl.Check(cfg.URL); err != nil {
-		return nil, fmt.Errorf("read relay URL: %w", err)
+	if cfg.Dial == nil {
+		if err := relayurl.Check(cfg.URL); err != nil {
+			return nil, fmt.Errorf("read relay URL: %w", err)
+		}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -80,7 +99,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.noteFailure(&reachError{host(c.cfg.URL), err})
+		c.noteFailure(c.unreached(err))
 
 		if held >= stableAfter {
 			backoff = minBackoff
@@ -97,7 +116,7 @@ func (c *Client) pause(ctx context.Context, backoff time.Duration) error {
 	// Full jitter: after a restart, a relay must not meet all its clients at once.
 	pause := rand.N(backoff) + backoff/10
 	if c.urgent() {
-		pause = min(pause, rand.N(minBackoff))
+		pause = min(pause, c.urgentPause())
 	}
 
 	timer := time.NewTimer(pause)
@@ -111,9 +130,21 @@ func (c *Client) pause(ctx context.Context, backoff time.Duration) error {
 	return nil
 }
 
+// urgentPause returns how long to wait before the next attempt while somebody waits for the relay.
+func (c *Client) urgentPause() time.Duration {
+	if c.cfg.Dial != nil {
+		return redialInterval // dialUntilReached, which keeps this pace for a relay, is not used
+	}
+	return rand.N(minBackoff)
+}
+
 // connect dials the relay and serves the connection until it ends. held is how long it was up.
 func (c *Client) connect(ctx context.Context) (held time.Duration, err error) {
-	l, err := c.dialUntilReached(ctx)
+	dial := c.dialUntilReached
+	if c.cfg.Dial != nil {
+		dial = c.dialOneAtATime
+	}
+	l, err := dial(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -122,8 +153,10 @@ func (c *Client) connect(ctx context.Context) (held time.Duration, err error) {
 	var writers sync.WaitGroup
 	c.setLink(l)
 	writers.Go(func() { l.writeQueue(ctx) })
-	interval := c.idleCuts.pingInterval()
-	writers.Go(func() { l.ping(ctx, interval) })
+	if !c.cfg.InProcess {
+		interval := c.idleCuts.pingInterval()
+		writers.Go(func() { l.ping(ctx, interval) })
+	}
 	c.reportState(nil)
 
 	err = c.readFrames(ctx, l)
@@ -137,13 +170,15 @@ func (c *Client) connect(ctx context.Context) (held time.Duration, err error) {
 	return time.Since(l.since), err
 }
 
-// setLink makes l the current link and opens every wanted mailbox on it.
+// setLink makes l the current link and opens every wanted mailbox on it. The mailbox that was kept first is opened
+// first: at a camera's own server, it proves that this device may do anything at all.
 func (c *Client) setLink(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	c.link = l
-	for _, k := range c.kept {
+	oldest := func(a, b *keptMailbox) int { return cmp.Compare(a.number, b.number) }
+	for _, k := range slices.SortedFunc(maps.Values(c.kept), oldest) {
 		l.openMailbox(k.mailbox, Write)
 	}
 	for name := range c.receivers {
@@ -246,9 +281,16 @@ func (c *Client) waitForLink(ctx context.Context) (*link, error) {
 			if lastErr != nil {
 				return nil, lastErr
 			}
-			return nil, &reachError{host(c.cfg.URL), ctx.Err()}
+			return nil, c.unreached(ctx.Err())
 		}
 	}
+}
+
+// Connected reports whether the client has a connection at present.
+func (c *Client) Connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link != nil
 }
 
 // Connect waits until the relay is reached. When ctx ends first, the error says why it was not reached.

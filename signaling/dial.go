@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -69,7 +70,7 @@ func (c *Client) dialUntilReached(ctx context.Context) (*link, error) {
 			if underWay == 0 && !c.urgent() {
 				return nil, err
 			}
-			c.noteFailure(&reachError{host(c.cfg.URL), err})
+			c.noteFailure(c.unreached(err))
 		case <-c.dialNow: // the other end of a session can cause this as often as it likes
 			if underWay < maxDials {
 				dial()
@@ -102,14 +103,52 @@ func (c *Client) tryDial(ctx context.Context, reached chan<- *link, failed chan<
 	}
 }
 
-// dial connects to the relay and reads its challenge.
+// dialOneAtATime calls [ClientConfig].Dial, which may search for long, until a call is not given up by Redial.
+func (c *Client) dialOneAtATime(ctx context.Context) (*link, error) {
+	for {
+		searching, cancel := context.WithCancel(ctx)
+		c.setDialAnew(cancel)
+		l, err := c.dial(searching)
+		anew := searching.Err() != nil && ctx.Err() == nil
+		c.setDialAnew(nil)
+		cancel()
+
+		if err == nil || !anew {
+			return l, err
+		}
+	}
+}
+
+func (c *Client) setDialAnew(cancel context.CancelFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dialAnew = cancel
+}
+
+// dial connects to the server and reads its challenge.
 func (c *Client) dial(ctx context.Context) (*link, error) {
+	if c.cfg.Dial == nil {
+		return c.enter(ctx, "ws"+c.cfg.URL[len("http"):], c.httpClient(), c.cfg.URL)
+	}
+
+	conn, origin, err := c.cfg.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.enter(ctx, otherServer, clientOver(conn), origin)
+	if err != nil {
+		conn.Close()
+	}
+	return l, err
+}
+
+// enter makes a WebSocket connection to the server at a URL and reads its challenge.
+func (c *Client) enter(ctx context.Context, url string, through *http.Client, origin string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 
-	url := "ws" + c.cfg.URL[len("http"):] + Path
-	conn, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{
-		HTTPClient:   c.httpClient(),
+	conn, response, err := websocket.Dial(ctx, url+Path, &websocket.DialOptions{
+		HTTPClient:   through,
 		Subprotocols: []string{Subprotocol},
 	})
 	if err != nil {
@@ -126,10 +165,42 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 		return nil, fmt.Errorf("read challenge: %w", err)
 	}
 
+	c.noteTime(challenge)
+	return newLink(conn, origin, challenge.Nonce), nil
+}
+
+// otherServer is the URL, and so the Host header, of a server that is no relay. It says nothing about anybody.
+const otherServer = "ws://signaling"
+
+// maxHeader bounds the HTTP response of a server that is no relay, in bytes.
+const maxHeader = 4096
+
+// clientOver returns an HTTP client that makes its one request over conn. Whatever the server answers, the client
+// connects nowhere else.
+func clientOver(conn net.Conn) *http.Client {
+	unused := make(chan net.Conn, 1)
+	unused <- conn
+	return &http.Client{Transport: &http.Transport{
+		MaxResponseHeaderBytes: maxHeader,
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			select {
+			case conn := <-unused:
+				return conn, nil
+			default:
+				return nil, net.ErrClosed
+			}
+		},
+	}}
+}
+
+// noteTime notes the server's time, if it tells it.
+func (c *Client) noteTime(challenge Challenge) {
+	if challenge.Time == 0 {
+		return
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.clock, c.clockKnown = time.Until(time.UnixMilli(int64(challenge.Time))), true
-	c.mu.Unlock()
-	return newLink(conn, c.cfg.URL, challenge.Nonce), nil
 }
 
 func readChallenge(ctx context.Context, conn *websocket.Conn) (Challenge, error) {

@@ -5,6 +5,7 @@ import "sync"
 // keptMailbox is a mailbox that is kept open for writing while it has holders.
 type keptMailbox struct {
 	mailbox Mailbox
+	number  uint64 // higher for those that were kept later
 	holders int
 }
 
@@ -17,7 +18,8 @@ func (c *Client) Keep(mb Mailbox) (stop func()) {
 
 	k := c.kept[name]
 	if k == nil {
-		k = &keptMailbox{mailbox: mb}
+		c.lastKept++
+		k = &keptMailbox{mailbox: mb, number: c.lastKept}
 		c.kept[name] = k
 		if c.link != nil {
 			c.link.openMailbox(mb, Write)

@@ -19,10 +19,10 @@ const (
 
 // link is one WebSocket connection and the requests under way on it.
 type link struct {
-	conn  *websocket.Conn
-	url   string
-	nonce [32]byte
-	since time.Time
+	conn   *websocket.Conn
+	origin string // what an Open signs: the relay URL, or what Dial returned
+	nonce  [32]byte
+	since  time.Time
 
 	wake  chan struct{} // holds one token when there is something to write
 	drain chan struct{} // holds one token when the queue has been emptied
@@ -53,11 +53,11 @@ type answer struct {
 	err  error
 }
 
-func newLink(conn *websocket.Conn, relayURL string, nonce [32]byte) *link {
+func newLink(conn *websocket.Conn, origin string, nonce [32]byte) *link {
 	now := time.Now()
 	return &link{
 		conn:        conn,
-		url:         relayURL,
+		origin:      origin,
 		nonce:       nonce,
 		since:       now,
 		lastArrival: now,
@@ -114,7 +114,7 @@ func (l *link) waitForQueue(ctx context.Context) error {
 }
 
 func (l *link) openMailbox(mb Mailbox, a Access) {
-	f := SignOpen(l.url, l.nonce, mb, a)
+	f := SignOpen(l.origin, l.nonce, mb, a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 

@@ -28,6 +28,26 @@ func (e *reachError) Error() string {
 
 func (e *reachError) Unwrap() error { return e.err }
 
+// serverError is a reachError about a server that is no relay.
+type serverError struct {
+	server string
+	err    error
+}
+
+func (e *serverError) Error() string {
+	return fmt.Sprintf("cannot reach %s: %s", e.server, cause(e.err))
+}
+
+func (e *serverError) Unwrap() error { return e.err }
+
+// unreached returns why there is no connection, in a person's words.
+func (c *Client) unreached(err error) error {
+	if c.cfg.Dial != nil {
+		return &serverError{c.cfg.URL, err}
+	}
+	return &reachError{host(c.cfg.URL), err}
+}
+
 // statusError is the status of an HTTP response that does not accept the WebSocket.
 type statusError int
 

@@ -24,7 +24,7 @@ func (c *Client) Probe() {
 }
 
 // Redial is like Probe, but for a device whose addresses have changed: it replaces the connection without checking
-// whether the old one still works.
+// whether the old one still works. It also begins a call of [ClientConfig].Dial anew.
 func (c *Client) Redial() {
 	c.Probe()
 
@@ -32,6 +32,9 @@ func (c *Client) Redial() {
 	defer c.mu.Unlock()
 	if c.link != nil {
 		c.link.conn.CloseNow()
+	}
+	if c.dialAnew != nil {
+		c.dialAnew()
 	}
 }
 

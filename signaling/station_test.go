@@ -42,10 +42,20 @@ func (r *relay) Close() error   { return nil }
 func (r *relay) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)} }
 
 func startRelay(t *rapid.T) *relay {
-	s, err := server.New(server.Config{PublicURL: relayURL, Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler)})
+	r, err := newRelay(server.Config{PublicURL: relayURL})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+func newRelay(cfg server.Config) (*relay, error) {
+	cfg.Bus, cfg.Logger = bus.NewLocal(), slog.New(slog.DiscardHandler)
+	s, err := server.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+
 	mux := http.NewServeMux()
 	mux.Handle(signaling.Path, s)
 	r, h := &relay{accept: make(chan net.Conn), gone: make(chan struct{})}, &http.Server{Handler: mux}
@@ -61,7 +71,7 @@ func startRelay(t *rapid.T) *relay {
 		running.Wait()
 	}
 
-	return r
+	return r, nil
 }
 
 // station is a device with a real client.

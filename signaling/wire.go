@@ -316,14 +316,15 @@ func (r *wireReader) name() Name    { return Name(r.next(32)) }
 func (r *wireReader) var16() []byte { return r.next(int(r.u16())) }
 
 // openStatement returns what the signature of an Open covers, besides its label.
-func openStatement(relayURL string, nonce [32]byte, name Name, a Access) []byte {
-	b := append(binary.BigEndian.AppendUint16(nil, uint16(len(relayURL))), relayURL...)
+func openStatement(origin string, nonce [32]byte, name Name, a Access) []byte {
+	b := append(binary.BigEndian.AppendUint16(nil, uint16(len(origin))), origin...)
 	b = append(append(b, nonce[:]...), name[:]...)
 	return append(b, byte(a))
 }
 
-// SignOpen returns a signed Open for a mailbox. It is valid only at this relay, and for the connection with this nonce.
-func SignOpen(relayURL string, nonce [32]byte, mb Mailbox, a Access) Open {
+// SignOpen returns a signed Open for a mailbox. origin is the relay URL or, at a camera's own server, the names of both
+// ends. The Open is valid only there, and for the connection with this nonce.
+func SignOpen(origin string, nonce [32]byte, mb Mailbox, a Access) Open {
 	key := mb.Read
 	if a == Write {
 		key = mb.Write
@@ -333,16 +334,16 @@ func SignOpen(relayURL string, nonce [32]byte, mb Mailbox, a Access) Open {
 		ReadKey:   mb.Read.Public().(ed25519.PublicKey),
 		WriteKey:  mb.Write.Public().(ed25519.PublicKey),
 		Ticket:    mb.Ticket,
-		Signature: label.Sign(key, label.MailboxOpen, openStatement(relayURL, nonce, mb.Name(), a)),
+		Signature: label.Sign(key, label.MailboxOpen, openStatement(origin, nonce, mb.Name(), a)),
 	}
 }
 
 // Verify reports whether the signature of an Open is valid.
-func (f Open) Verify(relayURL string, nonce [32]byte) bool {
+func (f Open) Verify(origin string, nonce [32]byte) bool {
 	key := f.ReadKey
 	if f.Access == Write {
 		key = f.WriteKey
 	}
-	return label.Verify(key, label.MailboxOpen, openStatement(relayURL, nonce, NameOf(f.ReadKey, f.WriteKey), f.Access),
+	return label.Verify(key, label.MailboxOpen, openStatement(origin, nonce, NameOf(f.ReadKey, f.WriteKey), f.Access),
 		f.Signature)
 }

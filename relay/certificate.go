@@ -3,8 +3,10 @@ package relay
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -41,7 +43,11 @@ func (r *Relay) Reload() error {
 
 // loadCertificate gets the certificate and serves it from now on.
 func (r *Relay) loadCertificate() error {
-	cert, err := r.cfg.Certificate(hostname(r.url))
+	given, err := r.cfg.Certificate(hostname(r.url))
+	if err != nil {
+		return err
+	}
+	cert, err := withLeaf(given)
 	if err != nil {
 		return err
 	}
@@ -53,6 +59,24 @@ func (r *Relay) loadCertificate() error {
 	}
 
 	return nil
+}
+
+// withLeaf returns the given certificate with its Leaf, which one that was not made by package tls may lack.
+func withLeaf(given *tls.Certificate) (*tls.Certificate, error) {
+	if given == nil || len(given.Certificate) == 0 {
+		return nil, errors.New("field Certificate returns no certificate")
+	}
+	if given.Leaf != nil {
+		return given, nil
+	}
+
+	cert := *given // the embedder's stays as it is
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		return nil, fmt.Errorf("parse certificate: %w", err)
+	}
+	cert.Leaf = leaf
+	return &cert, nil
 }
 
 // Fingerprint returns the SHA-256 of a certificate's leaf in hexadecimal digits.

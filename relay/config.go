@@ -26,6 +26,9 @@ const (
 	DefaultAllocations = 1 << 16
 )
 
+// MaxAlsoTURN is the maximum length of Config.AlsoTURN: clients accept no more URLs beyond the relay's own.
+const MaxAlsoTURN = 4
+
 // NoTURNTLS as Config.TURNTLS means that the relay does not offer TURN over TLS at all.
 const NoTURNTLS = "off"
 
@@ -58,7 +61,8 @@ type Config struct {
 	// credentials of all. New calls it, Run calls it once an hour, and Reload calls it. Nil uses a fresh secret every
 	// hour.
 	Secret func() ([]byte, error)
-	// AlsoTURN are TURN URLs (RFC 7065) of another relay with the same Secret, which this relay also offers to clients.
+	// AlsoTURN are TURN URLs (RFC 7065) of another relay with the same Secret, which this relay also offers to clients:
+	// MaxAlsoTURN at most, each with its port and transport, as in turn:relay.example:3478?transport=udp.
 	AlsoTURN []string
 
 	Drain   time.Duration    // how long TURN keeps its clients after Run's context has ended
@@ -108,13 +112,15 @@ func (c Config) Validate() error {
 }
 
 func (c Config) validate() error {
-	host, _, err := net.SplitHostPort(c.Listen)
+	if err := c.validateAddresses(); err != nil {
+		return err
+	}
+
+	host, _, _ := net.SplitHostPort(c.Listen) // validated
 	switch {
-	case err != nil:
-		return fmt.Errorf("field Listen %q: want HOST:PORT", c.Listen)
-	case c.Certificate == nil && !isLoopback(host):
+	case c.Certificate == nil && !relayurl.IsLoopbackHost(host):
 		return fmt.Errorf("field Listen %s: plain HTTP is served on a loopback address only; set Certificate", c.Listen)
-	case c.PublicURL == "" && isUnspecified(host):
+	case c.PublicURL == "" && relayurl.IsUnspecifiedHost(host):
 		return fmt.Errorf("field Listen %s names no host: set PublicURL", c.Listen)
 	case c.Certificate == nil && c.TURNTLS != "" && c.TURNTLS != NoTURNTLS:
 		return fmt.Errorf("field TURNTLS %s: TLS needs a Certificate", c.TURNTLS)
@@ -122,16 +128,72 @@ func (c Config) validate() error {
 		return fmt.Errorf("field Allocations %d: want 1 to %d", c.Allocations, turn.MaxAddresses)
 	case c.Mbit < 0:
 		return fmt.Errorf("field Mbit %d: want 0 or more", c.Mbit)
-	case len(c.AlsoTURN) > 0 && c.Secret == nil:
-		return errors.New("field AlsoTURN: the other relay accepts only its own credentials; give both the same Secret")
+	case c.Drain < 0:
+		return fmt.Errorf("field Drain %v: want 0 or more", c.Drain)
+	case c.Memory < 0:
+		return fmt.Errorf("field Memory %d: want 0 or more", c.Memory)
 	case c.Node != "" && server.CheckNode(c.Node) != nil:
 		return server.CheckNode(c.Node)
 	}
 
-	if err := c.validateProxies(); err != nil {
-		return err
+	for _, check := range []func() error{c.validateOtherTURN, c.validateProxies, c.validateURL} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	return c.validateURL()
+	return nil
+}
+
+// validateAddresses checks the form of each HOST:PORT.
+func (c Config) validateAddresses() error {
+	const free, given = 0, 1 // the lowest port: 0 takes any free one; clients need a given one
+	for _, a := range []struct {
+		field, value string
+		minPort      int
+	}{
+		{"Listen", c.Listen, free},
+		{"TURN", c.TURN, free},
+		{"TURNPublic", c.TURNPublic, given},
+		{"TURNTLS", c.TURNTLS, free},
+		{"Metrics", c.Metrics, free},
+	} {
+		if a.value == "" || a.field == "TURNTLS" && a.value == NoTURNTLS {
+			continue
+		}
+		host, port, err := net.SplitHostPort(a.value)
+		if err != nil || a.minPort == given && relayurl.IsUnspecifiedHost(host) {
+			return fmt.Errorf("field %s %q: want HOST:PORT", a.field, a.value)
+		}
+		if n, err := net.LookupPort("tcp", port); err != nil || port == "" || n < a.minPort {
+			return fmt.Errorf("field %s %q: want a port from %d to 65535", a.field, a.value, a.minPort)
+		}
+	}
+
+	return nil
+}
+
+// validateOtherTURN checks AlsoTURN and DrainTo, where clients of this relay may go.
+func (c Config) validateOtherTURN() error {
+	switch {
+	case len(c.AlsoTURN) > 0 && c.Secret == nil:
+		return errors.New("field AlsoTURN: the other relay accepts only its own credentials; give both the same Secret")
+	case len(c.AlsoTURN) > MaxAlsoTURN:
+		return fmt.Errorf("field AlsoTURN: want %d URLs at most", MaxAlsoTURN)
+	}
+
+	for _, u := range c.AlsoTURN {
+		if !relayurl.IsTURN(u) {
+			return fmt.Errorf("field AlsoTURN %q: want turn:HOST:PORT?transport=udp, turn:HOST:PORT?transport=tcp or "+
+				"turns:HOST:PORT?transport=tcp", u)
+		}
+	}
+	for _, a := range c.DrainTo {
+		if !a.IsValid() || a.Port() == 0 {
+			return fmt.Errorf("field DrainTo %v: want an IP address and a port from 1 to 65535", a)
+		}
+	}
+
+	return nil
 }
 
 func (c Config) validateProxies() error {
@@ -185,7 +247,7 @@ func (c *Config) sharesPort(relayURL string) bool {
 // certificate is for development, and other programs use localhost too, so Strict-Transport-Security would bind servers
 // other than the relay.
 func (c *Config) hasTrustedTLS(relayURL string) bool {
-	return c.Certificate != nil && !c.SelfSigned && !isLoopback(hostname(relayURL))
+	return c.Certificate != nil && !c.SelfSigned && !relayurl.IsLoopbackHost(hostname(relayURL))
 }
 
 // DerivedURL returns the relay URL of a listener at HOST:PORT if no PublicURL is set.
@@ -203,17 +265,6 @@ func DerivedURL(hostPort string, secure bool) string {
 		host = "[" + host + "]"
 	}
 	return scheme + "://" + host
-}
-
-func isUnspecified(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
-}
-
-// isLoopback reports whether a host is always this machine.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // hostname returns the host of a validated URL.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -17,7 +18,7 @@ func (r *Relay) handler() http.Handler {
 	mux.Handle("GET "+signaling.Path, r.signaling)
 	mux.Handle("GET "+signaling.ServersPath, r.servers())
 	mux.Handle("GET /", r.pages)
-	if host, _, err := net.SplitHostPort(r.cfg.Listen); err == nil && isLoopback(host) {
+	if host, _, err := net.SplitHostPort(r.cfg.Listen); err == nil && relayurl.IsLoopbackHost(host) {
 		r.observe(mux)
 	}
 

@@ -1,4 +1,4 @@
-// Package relayurl reads the URL of a relay and gives it its one spelling.
+// Package relayurl reads the addresses of a relay, and gives its URL its one spelling.
 //
 // The two ends of a pair and their relay sign and seal this URL, so all three must spell it alike (doc/protocol.md,
 // sections 3.1 and 5.2). The spelling is that of a browser's URL.origin: scheme, lower-case host, and the port unless

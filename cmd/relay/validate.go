@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/peephole-cam/peephole/redact"
@@ -60,12 +59,13 @@ func (c *config) validateAddresses() error {
 }
 
 func (c *config) validateTLS() error {
+	host, _, _ := net.SplitHostPort(c.listen) // validated
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return errors.New("-tls-cert and -tls-key go together: give both")
 	case c.tlsCert != "" && c.tlsSelfSigned:
 		return errors.New("-tls-cert and -tls-self-signed exclude each other: give one")
-	case !c.tls() && !isLoopback(c.listen):
+	case !c.tls() && !relayurl.IsLoopbackHost(host):
 		return fmt.Errorf("-listen %s without TLS: plain HTTP is served to this machine only; "+
 			"give -tls-cert and -tls-key, or -tls-self-signed for development, or listen on 127.0.0.1", c.listen)
 	case !c.tls() && c.turnTLS != "" && c.turnTLS != relay.NoTURNTLS:
@@ -135,9 +135,6 @@ func (c *config) drainAddresses() ([]netip.AddrPort, error) {
 	return all, nil
 }
 
-// maxAlso is how many URLs a client accepts beyond those of the relay itself.
-const maxAlso = 4
-
 // alsoTURN returns the URLs (RFC 7065) of -turn-also.
 func (c *config) alsoTURN() ([]string, error) {
 	urls := splitList(c.turnAlso)
@@ -145,11 +142,11 @@ func (c *config) alsoTURN() ([]string, error) {
 		return nil, errors.New("-turn-also: the other relay accepts only its own credentials; " +
 			"give both the same -turn-secret")
 	}
-	if len(urls) > maxAlso {
-		return nil, fmt.Errorf("-turn-also: want %d URLs at most", maxAlso)
+	if len(urls) > relay.MaxAlsoTURN {
+		return nil, fmt.Errorf("-turn-also: want %d URLs at most", relay.MaxAlsoTURN)
 	}
 	for _, u := range urls {
-		if !isTURNURL(u) {
+		if !relayurl.IsTURN(u) {
 			return nil, fmt.Errorf("-turn-also %q: want turn:HOST:PORT?transport=udp, "+
 				"turn:HOST:PORT?transport=tcp or turns:HOST:PORT?transport=tcp", u)
 		}
@@ -157,31 +154,10 @@ func (c *config) alsoTURN() ([]string, error) {
 	return urls, nil
 }
 
-// isTURNURL reports whether text is a TURN URL that names its port and transport.
-func isTURNURL(text string) bool {
-	scheme, rest, _ := strings.Cut(text, ":")
-	address, query, _ := strings.Cut(rest, "?")
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return false
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return false
-	}
-
-	switch query {
-	case "transport=udp":
-		return scheme == "turn"
-	case "transport=tcp":
-		return scheme == "turn" || scheme == "turns"
-	}
-	return false
-}
-
 // validatePublicURL validates -public-url, which may be left out only if -listen names a host.
 func (c *config) validatePublicURL() error {
 	if c.publicURL == "" {
-		if host, _, _ := net.SplitHostPort(c.listen); isUnspecified(host) {
+		if host, _, _ := net.SplitHostPort(c.listen); relayurl.IsUnspecifiedHost(host) {
 			return fmt.Errorf("-listen %s names no host: "+
 				"say how devices reach this relay with -public-url https://HOST[:PORT]", c.listen)
 		}
@@ -200,19 +176,4 @@ func (c *config) validatePublicURL() error {
 // splitList splits a flag's value at its commas.
 func splitList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
-}
-
-func isUnspecified(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
-}
-
-// isLoopback reports whether only this machine itself can reach an address.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

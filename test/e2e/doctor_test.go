@@ -37,8 +37,8 @@ func (d diagnosis) of(check string) string {
 	return "not tested"
 }
 
-// If all is well, viewer doctor says so for everything that it tests, by way of the paired cameras' relays, and prints
-// no address.
+// TestDoctorCommand: if all is well, viewer doctor says so for everything that it tests at the paired cameras' relays,
+// and prints no address unless asked to.
 func TestDoctorCommand(t *testing.T) {
 	t.Parallel()
 	url := startRelayCommand(t)
@@ -68,9 +68,12 @@ func TestDoctorCommand(t *testing.T) {
 	if !d.OK || strings.Join(checks, " ") != want {
 		t.Errorf("ok: %t, checked %q", d.OK, checks)
 	}
-	lines := v.ok(t, "doctor", "-idle", "0s")
+	lines := v.ok(t, "doctor") // with the default -idle
 	if strings.Count(lines, "\n") != len(checks) || strings.Contains(text+lines, "127.0.0.1") {
 		t.Errorf("said:\n%s", lines)
+	}
+	if !strings.Contains(lines, "stays open when idle for 21 s") {
+		t.Errorf("no idle connection of 21 s in\n%s", lines)
 	}
 
 	if told := v.ok(t, "doctor", "-idle", "0s", "-addresses"); !strings.Contains(told, "127.0.0.1:") {

@@ -40,10 +40,8 @@ deps: ## install the Debian packages that the tests need
 test: deps $(NODE) trial ## all tests, Go and web; ends with how many passed
 	@$(BIN)/trial scripts/test.sh
 
-# Most tests wait most of the time, so four packages run at once.
 quick: $(NODE) ## the packages' own tests and the page's unit tests (two minutes)
-	@go test -count=1 -p 4 $$(go list ./... | grep -v /peephole/test/)
-	@cd web && npm test
+	@scripts/quick.sh
 
 # How many runs, and how many busy loops beside them.
 RUNS ?= 10

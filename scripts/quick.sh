@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs the packages' own tests, and the page's unit tests beside them. What the page's tests print comes last.
+set -uo pipefail
+
+page=$(mktemp)
+status=0
+npm --prefix web test >"$page" 2>&1 &
+page_tests=$!
+trap 'kill "$page_tests" 2>/dev/null; rm -f "$page"' EXIT
+
+# Most tests wait most of the time, so four packages run at once.
+mapfile -t packages < <(go list ./... | grep -v /peephole/test/)
+go test -count=1 -p 4 "${packages[@]}" || status=1
+wait "$page_tests" || status=1
+cat "$page"
+exit $status

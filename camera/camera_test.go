@@ -502,16 +502,22 @@ func TestCameraSaysBye(t *testing.T) {
 	box := theirs.Mailbox(envelope.ToCamera, theirs.Day(time.Now()))
 
 	watch := func() error {
-		v, err := session.NewViewer(session.ViewerConfig{Pair: theirs, Signal: client,
-			Inbox: signaling.Mailbox{Read: box.Read, Write: box.Write}, Box: box,
+		v, err := session.NewViewer(session.ViewerConfig{
+			Pair:   theirs,
+			Signal: client,
+			Inbox:  signaling.Mailbox{Read: box.Read, Write: box.Write},
+			Box:    box,
 			// there is no relay: no path will be found
-			Carriers: []media.Carrier{media.H264Carrier}, RelayOnly: true,
-			Logger: slog.New(slog.DiscardHandler), OnFrame: func(session.Frame) {},
+			Carriers:  []media.Carrier{media.H264Carrier},
+			RelayOnly: true,
+			Logger:    slog.New(slog.DiscardHandler),
+			OnFrame:   func(session.Frame) {},
 			OnPhase: func(phase string) {
 				if phase == "answered" {
 					off()
 				}
-			}})
+			},
+		})
 		if err != nil {
 			return err
 		}

@@ -137,18 +137,25 @@ func (a *asked) watch(now time.Time, nonce []byte) (answered bool, err error) {
 	box := a.theirs.Mailbox(envelope.ToCamera, a.theirs.Day(time.Now()))
 	for {
 		ctx, cancel := context.WithCancel(a.t.Context())
-		v, err := session.NewViewer(session.ViewerConfig{Pair: a.theirs, Signal: a.client,
-			Inbox: signaling.Mailbox{Read: box.Read, Write: box.Write}, Box: box,
+		v, err := session.NewViewer(session.ViewerConfig{
+			Pair:   a.theirs,
+			Signal: a.client,
+			Inbox:  signaling.Mailbox{Read: box.Read, Write: box.Write},
+			Box:    box,
 			// there is no relay: no path will be found
-			Carriers: []media.Carrier{media.H264Carrier}, RelayOnly: true,
-			Nonce: nonce, Now: func() time.Time { return now },
-			Logger: slog.New(slog.DiscardHandler), OnFrame: func(session.Frame) {},
+			Carriers:  []media.Carrier{media.H264Carrier},
+			RelayOnly: true,
+			Nonce:     nonce,
+			Now:       func() time.Time { return now },
+			Logger:    slog.New(slog.DiscardHandler),
+			OnFrame:   func(session.Frame) {},
 			OnPhase: func(phase string) {
 				if phase == "answered" {
 					answered = true
 					cancel()
 				}
-			}})
+			},
+		})
 		if err != nil {
 			a.t.Fatal(err)
 		}

@@ -251,7 +251,13 @@ func TestThinLine(t *testing.T) {
 			late:      400 * ms,
 			freezes:   1,
 		},
-		{name: "0.8 Mbit/s", screening: both(800_000, 0, 50*ms), shown: 0.55, late: time.Second, told: true},
+		{
+			name:      "0.8 Mbit/s",
+			screening: both(800_000, 0, 50*ms),
+			shown:     0.55,
+			late:      time.Second,
+			told:      true,
+		},
 		{
 			name:      "0.8 Mbit/s, 2 %",
 			screening: both(800_000, 0.02, 50*ms),
@@ -276,8 +282,20 @@ func TestThinLine(t *testing.T) {
 			told:      true,
 		},
 		{name: "0.7 Mbit/s, then 4", screening: both(700_000, 0, 50*ms).turning(4_000_000), shown: 0.7, late: 400 * ms},
-		{name: "0.8 Mbit/s, policed", screening: policed, shown: 0.5, late: 1200 * ms, freezes: 2},
-		{name: "0.8 Mbit/s, a queue of 3 s", screening: bloated, shown: 0.55, late: time.Second, told: true},
+		{
+			name:      "0.8 Mbit/s, policed",
+			screening: policed,
+			shown:     0.5,
+			late:      1200 * ms,
+			freezes:   2,
+		},
+		{
+			name:      "0.8 Mbit/s, a queue of 3 s",
+			screening: bloated,
+			shown:     0.55,
+			late:      time.Second,
+			told:      true,
+		},
 		{name: "jitter of 100 ms", screening: jitter, shown: 0.9, late: 300 * ms},
 		{name: "2 Mbit/s, 5 %, napping", screening: napping, shown: 0.85, late: 500 * ms},
 		{

@@ -58,7 +58,8 @@ var vectors = []struct {
 			80280004 c8fb0b4c`,
 	},
 	{
-		name: "request with long-term credentials", request: true,
+		name:      "request with long-term credentials",
+		request:   true,
 		integrity: stun.NewLongTermIntegrity("マトリックス", "example.org", "TheMatrIX"), // as SASLprep leaves it
 		texts: map[stun.AttrType]string{
 			stun.AttrUsername: "マトリックス", stun.AttrRealm: "example.org", stun.AttrNonce: "f//499k954d6OL34oL9FSTvy64sA",

@@ -114,7 +114,13 @@ func meet(t testing.TB, w *world, here, there *natlab.Host) met {
 	}
 	began := time.Now()
 	runs := [2]Run{
-		{Own: m.a.way, Other: m.b.way.Side, First: true, Send: m.b.token, Want: m.a.token},
+		{
+			Own:   m.a.way,
+			Other: m.b.way.Side,
+			First: true,
+			Send:  m.b.token,
+			Want:  m.a.token,
+		},
 		{Own: m.b.way, Other: m.a.way.Side, Send: m.a.token, Want: m.b.token},
 	}
 	var both sync.WaitGroup

@@ -64,8 +64,22 @@ func TestChecksAreSummedUpByKind(t *testing.T) {
 	e := Explain{Other: End{Relay: "udp"}}
 	s.fill(&e)
 	want := []Checks{
-		{Type: LAN, Pair: "host4 host4", Pairs: 1, Sent: 1, Received: 2, Answered: 1},
-		{Type: Direct, Pair: "host4 srflx4", Pairs: 1, Sent: 2, Received: 2, Answered: 1},
+		{
+			Type:     LAN,
+			Pair:     "host4 host4",
+			Pairs:    1,
+			Sent:     1,
+			Received: 2,
+			Answered: 1,
+		},
+		{
+			Type:     Direct,
+			Pair:     "host4 srflx4",
+			Pairs:    1,
+			Sent:     2,
+			Received: 2,
+			Answered: 1,
+		},
 		{
 			Type:      Direct,
 			Pair:      "srflx4 srflx4",
@@ -76,7 +90,16 @@ func TestChecksAreSummedUpByKind(t *testing.T) {
 			Succeeded: 2,
 			RTT:       7,
 		},
-		{Type: RelayTCP, Pair: "relay4 relay4", Pairs: 1, Sent: 4, Received: 2, Answered: 1, Succeeded: 1, RTT: 3},
+		{
+			Type:      RelayTCP,
+			Pair:      "relay4 relay4",
+			Pairs:     1,
+			Sent:      4,
+			Received:  2,
+			Answered:  1,
+			Succeeded: 1,
+			RTT:       3,
+		},
 	}
 	if !reflect.DeepEqual(e.Checks, want) {
 		t.Errorf("checks\n%+v, want\n%+v", e.Checks, want)

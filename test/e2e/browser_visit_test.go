@@ -58,17 +58,23 @@ func testVisit(t *testing.T, browser, url string) {
 	press := step{"script": "document.querySelector('.card .watch').click()"}
 	reload := step{"reload": true}
 
-	r := drive{Browser: browser, Policy: "plain", Reached: true, Prelude: hideable, Steps: slices.Concat(
-		[]step{{"visit": url}, {"empty": true}, note, {"script": keptByThePage}},
-		[]step{{"open": link}, playing, {"script": keptByThePage}},
-		[]step{{"script": "sessionStorage.setItem('hidden', '')"}, reload, idle, note}, // nobody sees it
-		[]step{{"visible": true}, playing, {"script": "sessionStorage.clear()"}},
-		[]step{press, idle, reload, idle, note}, // once stopped, it stays stopped
-		[]step{{"script": pairedUnasked}, reload, idle, note},
-		[]step{press, playing, reload, playing, note},
-		[]step{{"open": link, "unanswered": true}, {"ask": true}, {"answer": "no"}, playing},
-		[]step{{"hide": true}, playing, {"script": emptyStorage}},
-	)}.run(t)
+	r := drive{
+		Browser: browser,
+		Policy:  "plain",
+		Reached: true,
+		Prelude: hideable,
+		Steps: slices.Concat(
+			[]step{{"visit": url}, {"empty": true}, note, {"script": keptByThePage}},
+			[]step{{"open": link}, playing, {"script": keptByThePage}},
+			[]step{{"script": "sessionStorage.setItem('hidden', '')"}, reload, idle, note}, // nobody sees it
+			[]step{{"visible": true}, playing, {"script": "sessionStorage.clear()"}},
+			[]step{press, idle, reload, idle, note}, // once stopped, it stays stopped
+			[]step{{"script": pairedUnasked}, reload, idle, note},
+			[]step{press, playing, reload, playing, note},
+			[]step{{"open": link, "unanswered": true}, {"ask": true}, {"answer": "no"}, playing},
+			[]step{{"hide": true}, playing, {"script": emptyStorage}},
+		),
+	}.run(t)
 
 	if before, after := r.Values[0], fmt.Sprint(r.Values[1]); before != "" || !strings.Contains(after, "self") {
 		t.Errorf("the page keeps %q after a visit, and %q after pairing", before, after)

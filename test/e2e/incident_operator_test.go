@@ -271,9 +271,21 @@ func callCamera(t *testing.T, c *evilcloud.Cloud, camera *household, v watcher) 
 	for _, key := range [][]byte{make([]byte, 32), stolen.Secrets[0], inbox[:], stolen.Operator.Seed()} {
 		guess := envelope.Secret(key)
 		for _, p := range []*envelope.Pair{
-			{Self: own, Role: identity.Viewer, Peer: victim.Peer, Secret: guess, MailboxSecret: guess},
+			{
+				Self:          own,
+				Role:          identity.Viewer,
+				Peer:          victim.Peer,
+				Secret:        guess,
+				MailboxSecret: guess,
+			},
 			// suppose that this were known too
-			{Self: own, Role: identity.Viewer, Peer: victim.Peer, Secret: guess, MailboxSecret: victim.MailboxSecret},
+			{
+				Self:          own,
+				Role:          identity.Viewer,
+				Peer:          victim.Peer,
+				Secret:        guess,
+				MailboxSecret: victim.MailboxSecret,
+			},
 		} {
 			c.Deliver(inbox, offerOf(t, p))
 			guesses = append(guesses, p)

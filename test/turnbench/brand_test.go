@@ -45,7 +45,13 @@ func brands(t testing.TB) []brand {
 	t.Helper()
 	all := []brand{
 		{name: "ours", ours: true, heap: true, command: ours},
-		{name: "ours with XDP", ours: true, heap: true, xdp: true, command: ours},
+		{
+			name:    "ours with XDP",
+			ours:    true,
+			heap:    true,
+			xdp:     true,
+			command: ours,
+		},
 	}
 	if path, err := exec.LookPath("turnserver"); err == nil {
 		all = append(all, coturn(t, "coturn", path))

@@ -250,7 +250,13 @@ func TestOpenRefusesBadConfigs(t *testing.T) {
 	server, first := netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddr("127.3.0.1")
 	stream := func(int) Transport { return TCP } // where nobody listens
 	for _, c := range []Config{
-		{Server: server, First: first, Clients: 2, Plain: server, By: stream},
+		{
+			Server:  server,
+			First:   first,
+			Clients: 2,
+			Plain:   server,
+			By:      stream,
+		},
 		{Server: server, First: first, Clients: 3},
 		{Server: server, First: first},
 		{Server: netip.MustParseAddrPort("[::1]:9"), First: first, Clients: 2},

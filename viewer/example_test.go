@@ -11,8 +11,8 @@ import (
 	"github.com/peephole-cam/peephole/viewer"
 )
 
-// film pairs with the camera that shows a link, lists all cameras, and writes frames of this one.
-func film(ctx context.Context, link, state string, to io.Writer, frames int) error {
+// film pairs with the camera that shows a link, lists all cameras, and writes this one's stream until ctx ends.
+func film(ctx context.Context, link, state string, to io.Writer) error {
 	v, err := viewer.Open(viewer.Config{State: state}) // keys and cameras are kept here
 	if err != nil {
 		return err
@@ -21,26 +21,34 @@ func film(ctx context.Context, link, state string, to io.Writer, frames int) err
 	if err != nil {
 		return err
 	}
-
 	paired, err := v.Pair(ctx, code) // once a person has compared code.Words() with the camera's
 	if err != nil {
 		return err
 	}
+
 	for _, c := range v.Cameras() {
 		fmt.Println("paired with", c.Name)
 	}
-
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	return v.Watch(ctx, paired.ID, viewer.Watch{OnFrame: func(f viewer.Frame) {
-		if f.Still || frames == 0 {
-			return
-		}
-		to.Write(f.AccessUnit) // H.264 Annex B
-		if frames--; frames == 0 {
-			cancel()
+		if !f.Still {
+			to.Write(f.AccessUnit) // H.264 Annex B
 		}
 	}})
+}
+
+// recording calls full once it has so many frames.
+type recording struct {
+	bytes.Buffer
+	frames int
+	full   func()
+}
+
+// Write adds one frame.
+func (r *recording) Write(frame []byte) (int, error) {
+	if r.frames--; r.frames == 0 {
+		r.full()
+	}
+	return r.Buffer.Write(frame)
 }
 
 // A viewer that pairs, lists and writes frames.
@@ -56,8 +64,10 @@ func Example() {
 	}
 	defer os.RemoveAll(state)
 
-	var stream bytes.Buffer
-	err = film(context.Background(), <-links, state, &stream, 5)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stream := &recording{frames: 5, full: cancel}
+	err = film(ctx, <-links, state, stream)
 	fmt.Println("error:", err)
 	fmt.Println("a byte stream:", bytes.HasPrefix(stream.Bytes(), []byte{0, 0, 0, 1}))
 	// Output:

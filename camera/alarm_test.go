@@ -19,7 +19,7 @@ import (
 )
 
 // The log warns at once, and then once a minute at most. Everything is counted and reaches the hook.
-func TestAlarm(t *testing.T) {
+func TestAlarmIsLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		heard := 0
@@ -41,11 +41,11 @@ func TestAlarm(t *testing.T) {
 		}
 
 		if a.rejected() != 1010 || heard != 1010 {
-			t.Errorf("%d are counted, %d heard; want 1010", a.rejected(), heard)
+			t.Errorf("%d counted, %d reached the hook; want 1010", a.rejected(), heard)
 		}
 		if !strings.Contains(said.String(), "level=WARN") ||
 			!strings.Contains(said.String(), "what=envelope rejected=1007") {
-			t.Errorf("said %s", &said)
+			t.Errorf("logged %s", &said)
 		}
 
 		protocol, err := os.ReadFile("../doc/protocol.md")
@@ -76,7 +76,7 @@ func TestAlarmAtOnce(t *testing.T) {
 
 	all.Wait()
 	if a.rejected() != 800 {
-		t.Errorf("%d are counted", a.rejected())
+		t.Errorf("%d counted", a.rejected())
 	}
 }
 
@@ -88,7 +88,7 @@ type watched struct {
 	box      envelope.Mailbox
 	said     *bytes.Buffer
 	rejected []string // by the camera's hook
-	told     int      // rejections told to the relay
+	told     int      // rejections reported to the relay
 	end      func()
 }
 
@@ -139,7 +139,7 @@ func newWatched(t *testing.T) *watched {
 	return w
 }
 
-// offerOf returns an envelope of the viewer's. The session that it starts does not last.
+// offerOf returns a viewer's offer in its envelope. The session that it starts does not last.
 func offerOf(t *testing.T, by *envelope.Pair, sent time.Time) []byte {
 	t.Helper()
 	sealed, err := by.Seal(by.Mailbox(envelope.ToCamera, 1), envelope.Message{
@@ -158,7 +158,7 @@ func (w *watched) receive(body []byte) {
 	w.deliver(w.ctx(), w.box, signaling.NewDelivery(body, func() { w.told++ }))
 }
 
-// ctx returns a context that has ended: a session begins and is over.
+// ctx returns a context that has already ended, so a session ends as soon as it has begun.
 func (w *watched) ctx() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -176,8 +176,8 @@ func (l *locked) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// The camera reports to the person and the relay any message that is not from a viewer, but none that a viewer sealed,
-// however late or often that one arrives.
+// The camera reports each message that is not from a viewer, to the person and to the relay. It reports nothing that a
+// viewer sealed, however late or often that arrives.
 func TestCameraIsLoud(t *testing.T) {
 	w := newWatched(t)
 	offer, stranger := offerOf(t, w.pair, time.Now()), newWatched(t)
@@ -197,7 +197,7 @@ func TestCameraIsLoud(t *testing.T) {
 		{"another household's offer", offerOf(t, stranger.pair, time.Now()), true},
 		{"tampered with", tampered, true},
 		{"of another version", newer, true},
-		{"no envelope", []byte("x"), true},
+		{"not an envelope", []byte("x"), true},
 		{"a copy, after all that", bytes.Clone(offer), false},
 	} {
 		before := len(w.rejected)
@@ -208,13 +208,13 @@ func TestCameraIsLoud(t *testing.T) {
 		}
 
 		if len(w.rejected) != want || w.told != want || w.Rejected() != int64(want) {
-			t.Errorf("%s: %d alarms, %d told to the relay, %d counted; want %d", tt.name, len(w.rejected), w.told,
+			t.Errorf("%s: %d alarms, %d reported to the relay, %d counted; want %d", tt.name, len(w.rejected), w.told,
 				w.Rejected(), want)
 		}
 	}
 
 	w.end()
 	if lines := strings.Count(w.said.String(), RejectedText); lines != 1 {
-		t.Errorf("%d lines, want 1:\n%s", lines, w.said)
+		t.Errorf("%d lines logged, want 1:\n%s", lines, w.said)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 )
 
-// A viewer's envelopes are opened at a bounded rate, and the log says so once a minute.
-func TestAllowance(t *testing.T) {
+// A viewer's envelopes are opened at a bounded rate. When some are refused, the log says so once a minute.
+func TestAllowanceBoundsTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&said, nil))
@@ -26,7 +26,7 @@ func TestAllowance(t *testing.T) {
 		}
 
 		if taken != offersAtOnce || strings.Count(said.String(), TooOftenText) != 1 {
-			t.Errorf("%d are opened at once, want %d: %s", taken, offersAtOnce, &said)
+			t.Errorf("%d opened at once, want %d: %s", taken, offersAtOnce, &said)
 		}
 
 		taken = 0
@@ -38,16 +38,16 @@ func TestAllowance(t *testing.T) {
 		}
 
 		if taken < 600*offersPerSecond-1 || taken > 600*offersPerSecond+1 {
-			t.Errorf("%d are opened in ten minutes, want %d", taken, 600*offersPerSecond)
+			t.Errorf("%d opened in ten minutes, want %d", taken, 600*offersPerSecond)
 		}
 		if lines := strings.Count(said.String(), TooOftenText); lines > 11 {
-			t.Errorf("%d lines in ten minutes", lines)
+			t.Errorf("%d lines logged in ten minutes", lines)
 		}
 	})
 }
 
-// For ten minutes four tabs, whose network comes and goes every two seconds, offer a session each time and another a
-// moment later. All of the offers are opened.
+// Four tabs lose their network every two seconds for ten minutes. Each time, each of them offers a session, and another
+// a moment later. All of the offers are opened.
 func TestReconnectStormIsAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllowance()
@@ -56,7 +56,7 @@ func TestReconnectStormIsAllowed(t *testing.T) {
 				time.Sleep(after)
 				for range 4 {
 					if !a.spend(slog.New(slog.DiscardHandler), "viewer") {
-						t.Fatalf("not looked at, at turn %d", turn)
+						t.Fatalf("the offer of turn %d was refused", turn)
 					}
 				}
 			}
@@ -65,8 +65,8 @@ func TestReconnectStormIsAllowed(t *testing.T) {
 	})
 }
 
-// TestFloodIsNotOpened: the camera opens as much of a viewer's flood as it allows. It opens nothing that others send in
-// the viewer's place, and charges nothing of that to the viewer's allowance. Nobody can fill the log.
+// TestFloodIsNotOpened: the camera opens only as much of a viewer's flood as the allowance permits. It opens nothing
+// that others send in the viewer's place, and does not charge the viewer for it. Nobody can fill the log.
 func TestFloodIsNotOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, stranger := newWatched(t), newWatched(t)
@@ -76,7 +76,7 @@ func TestFloodIsNotOpened(t *testing.T) {
 		}
 
 		if n := w.Rejected(); n != 10*offersAtOnce {
-			t.Fatalf("%d foreign envelopes are counted", n)
+			t.Fatalf("%d foreign envelopes counted", n)
 		}
 
 		// An envelope with the tag of this mailbox, which anybody can copy, costs an operation with the private key.
@@ -96,23 +96,23 @@ func TestFloodIsNotOpened(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := w.viewer.offers; n != offersAtOnce {
-			t.Errorf("%d offers were taken, want %d", n, offersAtOnce)
+			t.Errorf("%d offers were accepted, want %d", n, offersAtOnce)
 		}
 
 		w.end()
 		stranger.end()
 		if lines := strings.Count(w.said.String(), "\n"); lines > 2*offersAtOnce {
-			t.Errorf("%d lines of log for %d envelopes", lines, 30*offersAtOnce)
+			t.Errorf("%d lines logged for %d envelopes", lines, 30*offersAtOnce)
 		}
 
 		if n := strings.Count(w.said.String(), TooOftenText); n != 2 {
-			t.Errorf("told %d times, want twice: a minute lies between", n)
+			t.Errorf("warned %d times, want twice: the warnings are a minute apart", n)
 		}
 	})
 }
 
 // Only the first copy of an expired offer is refused, since a refusal must be sealed.
-func TestCopyOfALateOfferIsPassedOver(t *testing.T) {
+func TestCopyOfALateOfferIsIgnored(t *testing.T) {
 	w := newWatched(t)
 	late := offerOf(t, w.pair, time.Now().Add(-time.Hour))
 	for range 5 {
@@ -120,11 +120,11 @@ func TestCopyOfALateOfferIsPassedOver(t *testing.T) {
 	}
 
 	if w.viewer.offers != 1 || w.Rejected() != 0 {
-		t.Errorf("%d of 5 copies are taken for offers, %d for the relay's", w.viewer.offers, w.Rejected())
+		t.Errorf("%d of 5 copies were taken for offers, %d for foreign envelopes", w.viewer.offers, w.Rejected())
 	}
 }
 
-// A viewer's envelope that is no offer starts nothing.
+// An envelope from a viewer starts nothing unless it is an offer.
 func TestWelcomeFromAViewerStartsNothing(t *testing.T) {
 	w := newWatched(t)
 	now := time.Now()
@@ -143,7 +143,7 @@ func TestWelcomeFromAViewerStartsNothing(t *testing.T) {
 	}
 }
 
-// The handbook has every warning about a viewer, with what to do.
+// The documentation quotes every warning about a viewer, and says what to do.
 func TestWarningsAreInTheHandbook(t *testing.T) {
 	for page, texts := range map[string][]string{
 		"../doc/operations.md": {TooOftenText,

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds the wait for what must happen; a test that waits for so long has failed.
+// patience is how long a test waits for something before it fails.
 const patience = 2 * time.Minute
 
 // run runs f until the test ends.
@@ -178,8 +178,8 @@ func scan(t *testing.T, self *identity.Private, code pairing.Code) {
 	}
 }
 
-// If the relay refuses the welcome, the viewer does not become an owner that cannot watch, and the camera goes on
-// showing codes.
+// If the relay refuses the welcome, the viewer is not paired, since it would be an owner that cannot watch. The camera
+// goes on showing codes.
 func TestViewerThatCannotBeToldIsNotPaired(t *testing.T) {
 	for _, earlier := range []bool{false, true} {
 		url, _ := startRelay(t)
@@ -228,7 +228,7 @@ func TestViewerThatCannotBeToldIsNotPaired(t *testing.T) {
 	}
 }
 
-// The person beside the camera hears of a message that does not verify. It keeps nobody from pairing by the code.
+// The person beside the camera hears of a message that does not verify. The code stays valid for others.
 func TestPersonHearsOfAMessageThatDoesNotVerify(t *testing.T) {
 	url, operator := startRelay(t)
 	ticket := signaling.Ticket{
@@ -258,7 +258,8 @@ func TestPersonHearsOfAMessageThatDoesNotVerify(t *testing.T) {
 	await(t, e.paired, "word of the new pair")
 }
 
-// A set-up window that closes over a code pairs nobody. That is an error only for a camera without an owner.
+// If the set-up window closes while a code is shown, nobody is paired. That is an error only for a camera without an
+// owner.
 func TestWindowThatClosesOverACodePairsNobody(t *testing.T) {
 	url, _ := startRelay(t)
 	c, e := newCamera(t, Config{State: t.TempDir(), RelayURL: url})
@@ -333,7 +334,7 @@ func TestDamagedRosterHasAnOwner(t *testing.T) {
 }
 
 // A removal that could not be written to disk can be repeated.
-func TestRemoveAgain(t *testing.T) {
+func TestFailedRemovalCanBeRepeated(t *testing.T) {
 	state := t.TempDir()
 	c, err := New(Config{Stream: picture(), State: state, Name: "front door", RelayURL: "http://127.0.0.1:1"})
 	if err != nil {
@@ -359,10 +360,10 @@ func TestRemoveAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Remove(fingerprint); err == nil {
-		t.Fatal("the file cannot be removed, and there is no error")
+		t.Fatal("no error, although the file cannot be removed")
 	}
 
-	c.work.Wait() // it is no longer served
+	c.work.Wait() // the viewer is no longer served
 	if err := os.Remove(inTheWay); err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +377,7 @@ func TestRemoveAgain(t *testing.T) {
 }
 
 // TestRemovedViewerCostsNothingMore: a removed viewer costs the camera nothing more, although it stays connected and
-// holds the keys. What waits in its mailboxes is gone.
+// has the keys. Messages that waited in its mailboxes are gone.
 func TestRemovedViewerCostsNothingMore(t *testing.T) {
 	r, operator := startServer(t)
 	url := r.url
@@ -417,7 +418,7 @@ func TestRemovedViewerCostsNothingMore(t *testing.T) {
 		return errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted
 	}
 	for _, direction := range []envelope.Direction{envelope.ToCamera, envelope.ToViewer} {
-		defer client.Keep(box(direction))() // and never lets go
+		defer client.Keep(box(direction))() // for as long as it is connected
 		for err := post(direction); err != nil; err = post(direction) {
 			if !refused(err) { // the camera has not opened the mailbox yet
 				t.Fatal(err)
@@ -436,15 +437,15 @@ func TestRemovedViewerCostsNothingMore(t *testing.T) {
 	deadline := time.Now().Add(patience)
 	for r.Stats.StoredBytes.Load() > 0 {
 		if time.Now().After(deadline) {
-			t.Fatal("what was left for the viewer still waits")
+			t.Fatal("messages for the removed viewer still wait")
 		}
-		time.Sleep(time.Millisecond) // between looks
+		time.Sleep(time.Millisecond) // between two tries
 	}
 
 	for _, direction := range []envelope.Direction{envelope.ToCamera, envelope.ToViewer} {
 		for err := post(direction); !refused(err); err = post(direction) {
 			if time.Now().After(deadline) {
-				t.Fatalf("a removed viewer still posts: %v", err)
+				t.Fatalf("a removed viewer can still post: %v", err)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// asked is a camera at a relay, and a viewer that asks it for sessions.
+// asked is a camera at a relay, and a viewer that offers it sessions.
 type asked struct {
 	t      *testing.T
 	state  string
@@ -31,7 +31,7 @@ type asked struct {
 	client *signaling.Client
 	said   *bytes.Buffer // guarded by log
 	log    *locked
-	camera *Camera // the one that was started last
+	camera *Camera // the one started last
 	stop   func()
 }
 
@@ -48,7 +48,7 @@ func newAsked(t *testing.T) *asked {
 	return a
 }
 
-// newAskedAt is newAsked at a running relay. The camera has no ticket.
+// newAskedAt is newAsked at a relay that is already running. The camera has no ticket.
 func newAskedAt(t *testing.T, url string) *asked {
 	t.Helper()
 	a := &asked{t: t, state: t.TempDir(), url: url, said: new(bytes.Buffer)}
@@ -171,7 +171,7 @@ func (a *asked) watch(now time.Time, nonce []byte) (answered bool, err error) {
 	}
 }
 
-// refused returns the camera's refusal of an offer because of what the clocks show.
+// refused offers a session, and returns the camera's refusal, which must be about the clocks.
 func (a *asked) refused(now time.Time, nonce []byte) *session.Refusal {
 	a.t.Helper()
 	answered, err := a.watch(now, nonce)
@@ -218,10 +218,10 @@ func TestOldOfferStartsNothingAtAnUnsetClock(t *testing.T) {
 	now := time.Now()
 	old := now.AddDate(0, 0, -90)
 	for name, shows := range map[string]time.Time{
-		"in 1970":                          time.Unix(0, 0),
-		"before any camera was made":       time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
-		"set back to where the offer came": old,
-		"right":                            now,
+		"in 1970":                      time.Unix(0, 0),
+		"before any camera was made":   time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
+		"set back to the offer's date": old,
+		"right":                        now,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAsked(t)
@@ -231,7 +231,7 @@ func TestOldOfferStartsNothingAtAnUnsetClock(t *testing.T) {
 			a.start(shows)
 			a.refused(old, nil)
 			if n := a.logged("session begins"); n != 1 {
-				t.Errorf("%d sessions have begun, want the first alone", n)
+				t.Errorf("%d sessions have begun, want only the first", n)
 			}
 
 			if a.logged(ClockText) != 1 {
@@ -288,18 +288,18 @@ func TestWrongClockMakesNoCameraUseless(t *testing.T) {
 			if a.logged(ClockText) != 1 {
 				t.Error("the person at the camera hears nothing")
 			}
-			a.refused(now, refusal.Nonce) // a nonce is good for one offer
+			a.refused(now, refusal.Nonce) // a nonce is valid for one offer
 			if tt.confirmed.IsZero() {
 				if _, err := os.Stat(filepath.Join(a.state, "clock")); err == nil {
-					t.Error("a wrong clock is kept")
+					t.Error("the wrong time is kept on disk")
 				}
 			}
 		})
 	}
 }
 
-// An offer raises the floor if the camera's clock agrees with its date. Otherwise it may be served, but does not raise
-// it.
+// An offer raises the floor if the camera's clock agrees with its date. Otherwise it may be served, but leaves the
+// floor as it is.
 func TestOffersConfirmTheClock(t *testing.T) {
 	now := time.Now()
 	a := newAsked(t)
@@ -307,19 +307,19 @@ func TestOffersConfirmTheClock(t *testing.T) {
 	file := filepath.Join(a.state, "clock")
 	a.answered(now.Add(4*time.Minute), a.refused(now.Add(4*time.Minute), nil).Nonce)
 	if text, err := os.ReadFile(file); err == nil {
-		t.Errorf("confirmed by another clock: %s", text)
+		t.Errorf("an offer with another date raised the floor: %s", text)
 	}
 
 	a.answered(now.Add(-time.Minute), nil)
 	a.stop()
 	if text, err := os.ReadFile(file); err != nil ||
 		!strings.Contains(string(text), now.UTC().Format("2006-01-02T15:04:05")) {
-		t.Errorf("kept is %q (%v)", text, err)
+		t.Errorf("kept on disk: %q (%v)", text, err)
 	}
 }
 
-// A disk that cannot be written to is logged once, and holds up nobody.
-func TestDiskThatKeepsNoTime(t *testing.T) {
+// If the clock's file cannot be written, that is logged once, and nobody has to wait.
+func TestUnwritableClockFileIsLoggedOnce(t *testing.T) {
 	a := newAsked(t)
 	if err := os.Mkdir(filepath.Join(a.state, "clock"), 0o700); err != nil {
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func TestDiskThatKeepsNoTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := expiry.Open(a.state, expiry.Source{}); err == nil {
-		t.Fatal("a folder is a clock file")
+		t.Fatal("a folder passes for a clock file")
 	}
 
 	c, err := New(Config{
@@ -347,11 +347,11 @@ func TestDiskThatKeepsNoTime(t *testing.T) {
 	}
 
 	if n := a.logged("the time cannot be kept on disk"); n != 1 {
-		t.Errorf("told %d times", n)
+		t.Errorf("logged %d times", n)
 	}
 }
 
-// A clock that is certainly wrong chooses no mailbox: nobody uses the day that its floor falls on.
+// A clock that is certainly wrong does not choose mailboxes: no viewer uses those of the floor's day.
 func TestWrongClockChoosesNoMailbox(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -367,7 +367,7 @@ func TestWrongClockChoosesNoMailbox(t *testing.T) {
 		}
 		c, _ := newCamera(t, Config{State: t.TempDir(), RelayURL: "http://127.0.0.1:1", Clock: clock})
 		if got := c.clocks(); len(got) != tt.want {
-			t.Errorf("%s: mailboxes are chosen by %v, want %d times", tt.name, got, tt.want)
+			t.Errorf("%s: the times that choose mailboxes are %v, want %d", tt.name, got, tt.want)
 		}
 	}
 }

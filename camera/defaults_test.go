@@ -13,7 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// A camera serves with the required fields alone. It shows no code, since nobody would see it.
+// A camera serves with only the required fields set. It shows no code, since nobody would see it.
 func TestCameraNeedsNoHooks(t *testing.T) {
 	url, _ := startRelay(t)
 	for name, edit := range map[string]func(*Config){
@@ -40,7 +40,7 @@ func TestCameraNeedsNoHooks(t *testing.T) {
 	}
 }
 
-// Pairing needs no hook but the one that shows the code.
+// Pairing needs only the hook that shows the code.
 func TestOnlyTheCodeNeedsAHook(t *testing.T) {
 	url, _ := startRelay(t)
 	codes := make(chan Code, 16)
@@ -64,7 +64,7 @@ func TestOnlyTheCodeNeedsAHook(t *testing.T) {
 	for c.Rejected() == 0 { // OnRefuse and OnReject would hear of this message
 		select {
 		case <-late:
-			t.Fatal("nothing is refused")
+			t.Fatal("nothing was refused")
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -129,7 +129,7 @@ func TestConfigThatCannotServeIsRefused(t *testing.T) {
 	}
 }
 
-// noSource is a source that never shows anything.
+// noSource is a source without a picture.
 type noSource struct{}
 
 func (noSource) Run(ctx context.Context, _ func(media.AccessUnit)) error {
@@ -153,7 +153,7 @@ func TestSourcesAreReadWhileTheCameraRuns(t *testing.T) {
 		}
 		synctest.Wait()
 		if *reading.n != 1 || *low.n != 1 || c.cfg.Stream != c.feeds[0] || c.cfg.Low != c.feeds[1] {
-			t.Errorf("read %d and %d times", *reading.n, *low.n)
+			t.Errorf("the sources were read %d and %d times", *reading.n, *low.n)
 		}
 
 		cancel()
@@ -161,7 +161,7 @@ func TestSourcesAreReadWhileTheCameraRuns(t *testing.T) {
 	})
 }
 
-// counted counts how often it is read.
+// counted is a source that counts how often it is read.
 type counted struct{ n *int }
 
 func (c counted) Run(ctx context.Context, sink func(media.AccessUnit)) error {

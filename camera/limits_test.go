@@ -12,7 +12,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// A code is valid for ten minutes, or for thirty seconds once a scanner has begun: a scanner that does not come back
+// A code is valid for ten minutes, but only for thirty seconds once a scanner has begun: one that does not come back
 // must not keep the next person from pairing.
 func TestCodeWaitsThirtySecondsForAScannerThatBegan(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -63,7 +63,8 @@ func TestCodeWaitsThirtySecondsForAScannerThatBegan(t *testing.T) {
 	}
 }
 
-// A viewer has eight sessions. The ninth waits for a second, in case one of them is just ending, and is refused.
+// A viewer can have eight sessions. The ninth waits for a second, in case one of them is just ending, and is then
+// refused.
 func TestViewerHasEightSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Config{Stream: picture(), State: t.TempDir(), Name: "front door", RelayURL: "http://127.0.0.1:1"})
@@ -101,7 +102,7 @@ func TestViewerHasEightSessions(t *testing.T) {
 
 		time.AfterFunc(time.Second/2, release)
 		if _, ok := v.acquireRoom(ctx); !ok {
-			t.Error("no room although a session has ended meanwhile")
+			t.Error("no room, although a session has ended meanwhile")
 		}
 	})
 }

@@ -16,30 +16,30 @@ func askedAt() (q *questions, boot *time.Duration, wall *time.Time) {
 	}, func() time.Time { return *wall })}, boot, wall
 }
 
-// A nonce is good for one offer within half a minute. As many are open at a time as a viewer may hold sessions.
+// A nonce is valid for one offer within half a minute. As many can be open at a time as a viewer may have sessions.
 func TestQuestionIsAnsweredOnceAndSoon(t *testing.T) {
 	q, boot, _ := askedAt()
 	for _, wrong := range [][]byte{nil, {}, make([]byte, 15), make([]byte, 16), make([]byte, 17)} {
 		if q.answered(wrong) {
-			t.Errorf("nothing was asked, and %x answers it", wrong)
+			t.Errorf("%x is accepted although nothing was asked", wrong)
 		}
 	}
 
 	first, second := q.ask(), q.ask()
 	if !q.answered(second) || !q.answered(first) || q.answered(first) || q.answered(second) {
-		t.Error("each is answered once, in any order")
+		t.Error("want each answered once, in any order")
 	}
 
 	late := q.ask()
 	*boot += questionLife
 	last := q.ask()
 	if !q.answered(late) {
-		t.Error("not answered in time")
+		t.Error("an answer in time is refused")
 	}
 
 	*boot += questionLife + 1
 	if q.answered(last) {
-		t.Error("answered too late")
+		t.Error("a late answer is accepted")
 	}
 
 	oldest := q.ask()
@@ -53,7 +53,7 @@ func TestQuestionIsAnsweredOnceAndSoon(t *testing.T) {
 	}
 	for _, o := range others {
 		if !q.answered(o) {
-			t.Error("one of few is forgotten")
+			t.Error("a question is forgotten although few are open")
 		}
 	}
 }
@@ -64,23 +64,23 @@ func TestQuestionIsNotAnsweredAfterASleep(t *testing.T) {
 	before := q.ask()
 	*boot += time.Hour // asleep: Go's own clock has counted nothing
 	if q.answered(before) {
-		t.Error("answered after a sleep of an hour")
+		t.Error("an answer is accepted after an hour of sleep")
 	}
 
 	meanwhile := q.ask()
 	*wall = wall.AddDate(56, 0, 0)
 	if !q.answered(meanwhile) {
-		t.Error("not answered, since the clock was set")
+		t.Error("an answer is refused because the clock was set")
 	}
 }
 
-// The machine's own clock is the one that counts suspended time.
-func TestQuestionsAreOfThisMachine(t *testing.T) {
+// The clock of these questions is the machine's own, which counts the time that it sleeps.
+func TestQuestionsUseTheMachinesClock(t *testing.T) {
 	var q questions
 	before := clock.SinceBoot()
 	q.ask()
 	q.open[0].asked = clock.New(func() time.Duration { return before - questionLife - 1 }, time.Now).Now()
 	if q.answered(q.open[0].nonce[:]) {
-		t.Error("answered by another clock than the machine's")
+		t.Error("the questions use another clock than the machine's")
 	}
 }

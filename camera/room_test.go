@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// inTheWay keeps a camera from saving pairs, as a full disk does. mend undoes it.
+// inTheWay keeps a camera from saving pairs, as a full disk would. mend undoes it.
 func inTheWay(t *testing.T, state string) (mend func()) {
 	t.Helper()
 	path := filepath.Join(state, "pairs")
@@ -33,7 +33,7 @@ func inTheWay(t *testing.T, state string) (mend func()) {
 	})
 }
 
-// The camera shows no code while it could not save a pair, and pairing goes on by itself.
+// The camera shows no code while it cannot save a pair. Once it can, pairing goes on by itself.
 func TestPairingWaitsForRoom(t *testing.T) {
 	url, operator := startRelay(t)
 	ticket := signaling.Ticket{
@@ -51,7 +51,7 @@ func TestPairingWaitsForRoom(t *testing.T) {
 	log.says("no code is shown, since a new viewer could not be saved")
 	select {
 	case <-e.codes:
-		t.Fatal("a code is shown")
+		t.Fatal("a code is shown although no pair can be saved")
 	default:
 	}
 
@@ -68,9 +68,8 @@ func TestPairingWaitsForRoom(t *testing.T) {
 	}
 }
 
-// If the disk fills up while a viewer pairs, neither end has half a pair: both people hear why, and the next code
-// works.
-func TestPairThatCannotBeSavedIsNone(t *testing.T) {
+// If the disk fills up while a viewer pairs, neither end is paired. Both people hear why, and the next code works.
+func TestPairThatCannotBeSavedIsNotMade(t *testing.T) {
 	url, operator := startRelay(t)
 	ticket := signaling.Ticket{
 		NotAfter:        time.Now().Add(time.Hour),

@@ -14,7 +14,7 @@ import (
 	"github.com/peephole-cam/peephole/printable"
 )
 
-// A camera has a name that every viewer shows as it is, whichever program runs the camera.
+// A camera must have a name that every viewer can show unchanged, whichever program runs the camera.
 func TestNameIsShownAsItIs(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"front door":                             true,
@@ -30,7 +30,7 @@ func TestNameIsShownAsItIs(t *testing.T) {
 		"not UTF-8: \xff":                        false,
 	} {
 		err := CheckName(name)
-		if name != "" { // which is another name by default
+		if name != "" { // New replaces it by a default
 			_, err2 := New(Config{Stream: picture(), State: t.TempDir(), Name: name, RelayURL: "http://127.0.0.1:1"})
 			if (err2 == nil) != ok || !ok && !errors.Is(err2, ErrConfig) {
 				t.Errorf("New: a camera called %q: %v", name, err2)
@@ -68,7 +68,7 @@ func fill(t *testing.T, state string, n int) {
 	}
 }
 
-// A camera with a full roster shows no code and says why. With one viewer less it shows a code.
+// A camera with a full roster shows no code and says why. With one viewer fewer it shows a code.
 func TestFullRosterShowsNoCode(t *testing.T) {
 	state, url := t.TempDir(), "http://127.0.0.1:1"
 	fill(t, state, MaxViewers)
@@ -112,7 +112,7 @@ func TestFullRosterShowsNoCode(t *testing.T) {
 }
 
 // A roster with too many viewers is an error. The first ones can watch, and nobody else can pair.
-func TestRosterBeyondItsBoundIsSaid(t *testing.T) {
+func TestRosterBeyondItsBoundIsReported(t *testing.T) {
 	state := t.TempDir()
 	fill(t, state, MaxViewers+2)
 	c, err := New(Config{Stream: picture(), State: state, Name: "front door", RelayURL: "http://127.0.0.1:1"})

@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// Pairing goes on after a refusal of the relay; it ends with the window, or with any other error.
+// Pairing goes on after the relay has refused something. It ends with the window, or with any other error.
 func TestRefusalVoidsACodeAndNoMore(t *testing.T) {
 	open, closeIt := context.WithCancel(t.Context())
 	defer closeIt()
@@ -40,7 +40,7 @@ func TestRefusalVoidsACodeAndNoMore(t *testing.T) {
 	}
 }
 
-// If a pair cannot be undone either, the error has both: what went wrong first, and what went wrong then.
+// If a pair cannot be undone, the error names both causes: why it had to be undone, and why it could not be.
 func TestPairThatCannotBeTakenBackIsAnError(t *testing.T) {
 	c, e := newCamera(t, Config{State: t.TempDir(), RelayURL: "http://127.0.0.1:1"})
 	viewerKey, err := identity.Generate()
@@ -55,17 +55,17 @@ func TestPairThatCannotBeTakenBackIsAnError(t *testing.T) {
 	}
 
 	if len(e.refused) != 0 {
-		t.Errorf("the person hears that it was taken back")
+		t.Errorf("the person hears that the pair was undone, although it was not")
 	}
 }
 
-// A camera that had room for a pair all along logs nothing about room.
-func TestRoomIsNoNews(t *testing.T) {
+// A camera that has always had room for a pair logs nothing about it.
+func TestNothingIsLoggedWhileThereIsRoom(t *testing.T) {
 	c, _ := newCamera(t, Config{State: t.TempDir(), RelayURL: "http://127.0.0.1:1"})
 	var said bytes.Buffer
 	c.cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	if c.awaitRoom(t.Context()); said.Len() != 0 {
-		t.Errorf("told: %s", said.String())
+		t.Errorf("logged: %s", said.String())
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 	"github.com/peephole-cam/peephole/session"
 )
 
-// Each watching is served by the session that was offered last, in whatever order the sessions' goroutines get there.
-func TestSessionsTakeEachOthersPlace(t *testing.T) {
+// Each watching is served by the session that was offered last, in whatever order the sessions' goroutines run.
+func TestLastOfferIsServed(t *testing.T) {
 	id := session.NewWatchID()
 	for _, tt := range []struct {
 		name   string
 		come   []uint64 // places of the offers
-		live   uint64   // becomes live before the last comes; 0: none does
+		live   uint64   // the one that becomes live before the last offer comes; 0: none
 		served []uint64 // in the end
 	}{
 		{"in order", []uint64{1, 2, 3}, 0, []uint64{3}},
@@ -50,24 +50,24 @@ func TestSessionsTakeEachOthersPlace(t *testing.T) {
 
 	v, ended := new(viewer), false
 	if _, ok := v.join(id, &serving{place: 2, cancel: func() { ended = true }}); !ok {
-		t.Error("the first is not served")
+		t.Error("the first offer is not served")
 	}
 	if _, ok := v.join(session.NewWatchID(), &serving{place: 1}); !ok || ended {
-		t.Error("another watching is in the way")
+		t.Error("an offer of another watching is not served")
 	}
 
 	if _, ok := v.join(session.WatchID{}, &serving{place: 1}); !ok {
-		t.Error("an offer without a watching is not served")
+		t.Error("an offer that names no watching is not served")
 	}
 }
 
 // An offer waits for room as long as a session takes to close, and no longer.
-func TestRoom(t *testing.T) {
+func TestOfferWaitsForASessionThatCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &viewer{sessions: make(chan struct{}, 1)}
 		release, ok := v.acquireRoom(t.Context())
 		if !ok {
-			t.Fatal("no room although there is no session")
+			t.Fatal("no room, although there is no session")
 		}
 		began := time.Now()
 		if _, ok := v.acquireRoom(t.Context()); ok || time.Since(began) != roomWait {
@@ -82,7 +82,7 @@ func TestRoom(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, ok := v.acquireRoom(gone); ok {
-			t.Error("room for an offer that was cancelled, beside a session that stays")
+			t.Error("room for a cancelled offer, although a session stays")
 		}
 	})
 }

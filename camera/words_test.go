@@ -18,7 +18,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// watchers offers n sessions of different watchings at once. It returns the first refusal once all have ended.
+// watchers offers n sessions at once, each of another watching. It returns the first refusal once all have ended.
 func (a *asked) watchers(n int, carrier media.Carrier) *session.Refusal {
 	a.t.Helper()
 	ctx, cancel := context.WithCancel(a.t.Context())
@@ -32,7 +32,7 @@ func (a *asked) watchers(n int, carrier media.Carrier) *session.Refusal {
 			Inbox:     signaling.Mailbox{Read: box.Read, Write: box.Write},
 			Box:       box,
 			Carriers:  []media.Carrier{carrier},
-			RelayOnly: true, // there is no relay: they stay, and find no path
+			RelayOnly: true, // there is no relay, so they find no path, and stay
 			Watch:     session.NewWatchID(),
 			Logger:    slog.New(slog.DiscardHandler),
 			OnFrame:   func(session.Frame) {},
@@ -53,12 +53,12 @@ func (a *asked) watchers(n int, carrier media.Carrier) *session.Refusal {
 	}
 
 	if first == nil {
-		a.t.Fatal("nobody is refused")
+		a.t.Fatal("no session is refused")
 	}
 	return first
 }
 
-// A viewer that watches too often hears what to do, and the log has the beginning and the end of sessions.
+// A viewer that watches from too many places hears what to do. The log has the beginning and the end of each session.
 func TestTooManyWatchersAreToldToCloseOne(t *testing.T) {
 	a := newAsked(t)
 	a.start(time.Now())
@@ -89,7 +89,8 @@ func TestSessionThatCannotStartIsTold(t *testing.T) {
 	}
 }
 
-// Deleting a viewer's file cuts it off, as the log says. A viewer that is not on the roster cannot be removed.
+// Deleting a viewer's file cuts the viewer off, and the log says so. A viewer that is not on the roster cannot be
+// removed.
 func TestRemovedFileIsInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -36,7 +36,7 @@ func TestReloadTakesOnlyCertificates(t *testing.T) {
 		"malformed": {Certificate: [][]byte{{1}}},
 	} {
 		if given = bad; r.Reload() == nil || r.Certificate() != served {
-			t.Errorf("%s: taken for a certificate", name)
+			t.Errorf("%s: accepted as a certificate", name)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestConfigThatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestAddressesOfEveryFormAreTaken(t *testing.T) {
+func TestAddressesOfEveryFormAreAccepted(t *testing.T) {
 	for _, cfg := range []Config{
 		{Listen: "localhost:http", TURN: ":0", Metrics: "[::1]:9100"},
 		{TURNPublic: "relay.example:3478", TURNTLS: NoTURNTLS},

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// pipes is a listener for connections that a test makes.
+// pipes is a listener whose connections a test makes.
 type pipes chan net.Conn
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -26,7 +26,7 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return fakeAddr("pipes") }
 
-// from is a connection from an address.
+// from is a connection that comes from an address.
 type from struct {
 	net.Conn
 	address string
@@ -40,12 +40,12 @@ func (c from) RemoteAddr() net.Addr {
 func TestSilentConnectionIsClosedInTime(t *testing.T) {
 	for name, tt := range map[string]struct {
 		tls  bool
-		word string // what the client sends, which is not enough
+		word string // what the client sends; it is never enough
 		why  refusal
 	}{
 		"nothing":                      {false, "", refusedSilent},
 		"nothing, to TLS":              {true, "", refusedHandshake},
-		"a handshake that does not go": {true, "\x16\x03\x01", refusedHandshake},
+		"a handshake that stops short": {true, "\x16\x03\x01", refusedHandshake},
 		"half a PROXY header":          {false, "PROXY TCP4 192.0", refusedProxy},
 		"a PROXY header alone":         {false, "PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n", refusedSilent},
 	} {

@@ -27,7 +27,7 @@ func TestFewOpenFilesAreLogged(t *testing.T) {
 	}
 }
 
-// If a relay ends by itself, its error names the part that has failed.
+// If a relay ends by itself, its error names the part that failed.
 func TestFailedPartIsNamed(t *testing.T) {
 	var r *Relay
 	r = newRelay(t, func(c *Config) {
@@ -57,8 +57,8 @@ func (l *refusing) Accept() (net.Conn, error) {
 	return l.pipes.Accept()
 }
 
-// A door that has no descriptor for a connection logs that, and tries again.
-func TestDoorTriesAgainWithoutDescriptors(t *testing.T) {
+// A door without a file descriptor for a connection logs that, and tries again.
+func TestDoorWithoutDescriptorsTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		listener := &refusing{pipes: make(pipes), failures: 3}
@@ -76,7 +76,7 @@ func TestDoorTriesAgainWithoutDescriptors(t *testing.T) {
 	})
 }
 
-// If something other than TURN answers at TURN's port, the relay is not ready.
+// The relay is not ready if something other than TURN answers at TURN's port.
 func TestOtherServerAtTURNsPortIsNotReady(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -90,7 +90,7 @@ func TestOtherServerAtTURNsPortIsNotReady(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = conn.WriteToUDPAddrPort(b[:n], from) // an echo is no answer
+			_, _ = conn.WriteToUDPAddrPort(b[:n], from) // an echo is not an answer
 		}
 	}()
 

@@ -17,7 +17,7 @@ import (
 	"github.com/peephole-cam/peephole/netlimit"
 )
 
-// taken returns how many places of each kind are taken.
+// taken returns how many places of each kind are in use.
 func (p *places) taken() string {
 	strangers, addresses, tickets := p.strangers.Used(), p.addresses.Used(), p.tickets.Used()
 	return fmt.Sprintf("strangers %d, addresses %d, tickets %d", strangers, addresses, tickets)
@@ -95,7 +95,7 @@ func (l *lobby) crowd(t *testing.T) (leave func()) {
 	return all.Release
 }
 
-// A stranger's connection is closed after strangerLife only if others need the place. An admitted client stays.
+// A stranger's connection is closed after strangerLife, but only if others need the place. An admitted client stays.
 func TestStrangerIsClosedAfterItsLifeInACrowd(t *testing.T) {
 	for name, tt := range map[string]struct{ admitted, crowded bool }{
 		"stranger in a crowd": {false, true},
@@ -123,7 +123,7 @@ func TestStrangerIsClosedAfterItsLifeInACrowd(t *testing.T) {
 					t.Errorf("closed after %v: %v", time.Since(began), err)
 				}
 
-				g.Dismiss() // and wait as long again, without an allocation
+				g.Dismiss() // it waits as long again, without an allocation
 				if !tt.crowded {
 					defer p.strangers.crowd(t)()
 				}
@@ -136,7 +136,7 @@ func TestStrangerIsClosedAfterItsLifeInACrowd(t *testing.T) {
 	}
 }
 
-// A stranger that is admitted just as its time is up stays, unless its connection has already been closed.
+// A stranger that is admitted just as its time runs out stays, unless its connection has already been closed.
 func TestAdmissionIsInTimeUntilTheConnectionIsClosed(t *testing.T) {
 	p := newPlaces(1<<16, &Config{})
 	g, near := pipeGuest(t, p, "192.0.2.1:1000")
@@ -148,7 +148,7 @@ func TestAdmissionIsInTimeUntilTheConnectionIsClosed(t *testing.T) {
 	g.evict() // as if its timer had fired just before it was stopped
 	go g.Write([]byte{1})
 	if _, err := near.Read(make([]byte, 1)); err != nil {
-		t.Errorf("an admitted client is closed: %v", err)
+		t.Errorf("an admitted client was closed: %v", err)
 	}
 	if got := p.tickets.Used(); got != 1 {
 		t.Errorf("the client has %d places, want 1", got)
@@ -157,7 +157,7 @@ func TestAdmissionIsInTimeUntilTheConnectionIsClosed(t *testing.T) {
 	g.Dismiss()
 	g.evict()
 	if err := g.Admit(netlimit.Named([16]byte{1})); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a client whose connection is closed is admitted: %v", err)
+		t.Errorf("a client was admitted although its connection is closed: %v", err)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestSilentFloodLeavesPlaces(t *testing.T) {
 	}
 }
 
-// tally is a connection that notes whether the door has closed it.
+// tally is a connection that records whether the door has closed it.
 type tally struct {
 	net.Conn
 	closed atomic.Bool
@@ -227,7 +227,7 @@ func (c *tally) Close() error {
 	return c.Conn.Close()
 }
 
-func TestPlacesAddUp(t *testing.T) {
+func TestPlacesStayWithinTheOpenFiles(t *testing.T) {
 	for _, key := range []ed25519.PublicKey{nil, make(ed25519.PublicKey, ed25519.PublicKeySize)} {
 		for _, files := range []int{0, 100, 300, 1024, 4096, 65536, 1 << 18} {
 			p := newPlaces(files, &Config{TicketKey: key})

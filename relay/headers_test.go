@@ -28,7 +28,7 @@ const (
 		"require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
-// TestEveryAnswerHasItsHeaders: a page may run its code and reach its own relay. Any other answer may do nothing.
+// TestEveryAnswerHasItsHeaders: a page may run its own code and reach its own relay. No other answer may do anything.
 func TestEveryAnswerHasItsHeaders(t *testing.T) {
 	s := serveRelay(t, func(c *Config) { c.Observe = observed })
 	page := strings.Replace(pageDirectives, "%s", "'self' "+s.URL()+" ws"+strings.TrimPrefix(s.URL(), "http"), 1)

@@ -125,7 +125,7 @@ func TestAssetsAreCached(t *testing.T) {
 	}
 }
 
-func TestPageThatWasNotBuiltIsSaid(t *testing.T) {
+func TestUnbuiltPageIsNamed(t *testing.T) {
 	_, err := newPages(fstest.MapFS{}, "https://relay.example", nil)
 	if err == nil || err.Error() != "read web page: no index.html: build it with make web" {
 		t.Errorf("says %v", err)
@@ -133,7 +133,7 @@ func TestPageThatWasNotBuiltIsSaid(t *testing.T) {
 }
 
 // Only a loopback listener shows metrics beside the page.
-func TestMetricsAreForLoopback(t *testing.T) {
+func TestMetricsAreServedOnLoopbackOnly(t *testing.T) {
 	r := newRelay(t, func(c *Config) { c.Observe = observed })
 	for _, tt := range []struct {
 		listen string

@@ -17,7 +17,7 @@ var testNetworks = []netip.Prefix{
 
 func testProxies(header ProxyHeader) *proxies { return &proxies{testNetworks, header} }
 
-func TestClientIsTheFirstAddressThatIsNoTrustedProxys(t *testing.T) {
+func TestClientIsTheFirstAddressBeforeTrustedProxies(t *testing.T) {
 	const xff, rfc = XForwardedFor, Forwarded
 	for _, tt := range []struct {
 		name, peer string

@@ -103,7 +103,7 @@ func listenTCP(t *testing.T) net.Listener {
 }
 
 // If another program has the port after TURN's, the relay does without it.
-func TestPortAfterIsTaken(t *testing.T) {
+func TestRelayDoesWithoutTheNextPort(t *testing.T) {
 	var log bytes.Buffer
 	s := &Relay{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for range 100 { // until the port before a taken one is free

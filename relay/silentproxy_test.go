@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestProxyThatTellsNoClientHasTheShareOfAnAddress floods a relay through a trusted proxy that names no client.
-func TestProxyThatTellsNoClientHasTheShareOfAnAddress(t *testing.T) {
+// TestProxyThatNamesNoClientHasTheShareOfAnAddress floods a relay through a trusted proxy that names no client: the
+// flood gets no more places than one address would.
+func TestProxyThatNamesNoClientHasTheShareOfAnAddress(t *testing.T) {
 	for _, tt := range []struct{ name, tells string }{
 		{"no header", ""},
 		{"an unknown client", "unknown"},

@@ -15,7 +15,7 @@ import (
 )
 
 // Relays with the same secret accept each other's credentials, and a new secret needs no restart.
-func TestSharedSecret(t *testing.T) {
+func TestRelaysShareASecret(t *testing.T) {
 	secret := secretOf(1)
 	urls := "turn:192.0.2.1:3478?transport=udp,turns:relay.example:443?transport=tcp"
 	start := func() *turnService {
@@ -60,7 +60,7 @@ func TestSharedSecret(t *testing.T) {
 
 	secret.err = errors.New("gone")
 	if err := one.renew(); err == nil {
-		t.Error("no error although the secret has gone")
+		t.Error("no error, although the secret is gone")
 	}
 }
 
@@ -98,7 +98,7 @@ func TestKeysAreRotated(t *testing.T) {
 }
 
 // If the secret can no longer be read, each attempt is logged, and the old keys stay in use.
-func TestSecretThatHasGoneIsInTheLog(t *testing.T) {
+func TestMissingSecretIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys, err := turn.NewKeys(make([]byte, turn.MinSecret), nil)
 		if err != nil {

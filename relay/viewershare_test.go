@@ -9,7 +9,7 @@ import (
 // half of a ticket's allocations, at a relay of the default size.
 func TestViewerLeavesHalfOfATicketsAllocations(t *testing.T) {
 	const (
-		mailboxes = 3 + 8 // of three days, and of eight sessions
+		mailboxes = 3 + 8 // those of three days, and of eight sessions
 		session   = 2 * 16
 	)
 	for by, key := range map[string]ed25519.PublicKey{"open": nil,

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// welcomed returns a function that sends a request to a door's handler. That function returns the status, and the
-// address under which the request was served.
+// welcomed returns a function that sends a request to a door's handler, and returns the status and the address under
+// which the request was served.
 func welcomed(d *door) func(peer string, header http.Header, edit ...func(*http.Request)) (status int, as string) {
 	var as string
 	h := d.welcome(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { as = r.RemoteAddr }))
@@ -36,7 +36,7 @@ func welcomed(d *door) func(peer string, header http.Header, edit ...func(*http.
 	}
 }
 
-func TestRequestIsItsClients(t *testing.T) {
+func TestRequestCountsForItsClient(t *testing.T) {
 	places := newPlaces(1<<16, &Config{TrustedProxies: testNetworks, ProxyHeader: XForwardedFor})
 	d := newDoor("listen", make(pipes), places, slog.New(slog.DiscardHandler))
 	serve := welcomed(d)
@@ -99,8 +99,8 @@ func TestOldConnectionIsNotKeptInACrowd(t *testing.T) {
 	})
 }
 
-// The relay refuses an address that makes too many requests. It serves others behind the same proxy, and some time
-// later that address again.
+// The relay refuses an address that makes too many requests, but serves others behind the same proxy. Some time later
+// it serves that address again.
 func TestRequestsOfAnAddressAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		places := newPlaces(1<<16, &Config{TrustedProxies: testNetworks, ProxyHeader: XForwardedFor})
@@ -115,7 +115,7 @@ func TestRequestsOfAnAddressAreBounded(t *testing.T) {
 		}
 
 		if busy < all/20 || busy > all/4 {
-			t.Errorf("one address makes %d of %d requests", busy, all)
+			t.Errorf("one address made %d of %d requests", busy, all)
 		}
 		for i := range 100 {
 			if status := of(fmt.Sprintf("198.51.100.%d", i)); status != http.StatusOK {
@@ -163,7 +163,7 @@ func mapped(t *testing.T, address, header string) string {
 	return netip.AddrPortFrom(at, port).String()
 }
 
-// At every port, the client is the one that a trusted proxy names in a PROXY header: TURN returns its address.
+// At every port, the client is the one that a trusted proxy names in a PROXY header: TURN returns that address.
 func TestProxyProtocolReachesEveryDoor(t *testing.T) {
 	proxied := func(network string) map[string]string {
 		r := serveRelay(t, func(c *Config) {

@@ -59,7 +59,7 @@ func TestCamerasAreFoundByNameAndID(t *testing.T) {
 		t.Errorf("paired with %+v (%t)", known, ok)
 	}
 
-	v.records[1].Name = "Door" // as somebody may write into the file
+	v.records[1].Name = "Door" // somebody may have edited the file
 	if err := v.Forget("door"); !errors.Is(err, ErrAmbiguous) {
 		t.Errorf("forget one of two: %v", err)
 	}
@@ -75,7 +75,7 @@ func TestCamerasAreFoundByNameAndID(t *testing.T) {
 	}
 }
 
-// Pairing again with a camera replaces its pair, under the same name.
+// Pairing again with a camera replaces its pair and keeps its name.
 func TestPairingAgainReplacesThePair(t *testing.T) {
 	v, err := Open(Config{State: t.TempDir()})
 	if err != nil {
@@ -118,7 +118,7 @@ func TestCamerasAreGuarded(t *testing.T) {
 	}
 }
 
-// A damaged file is reported, and the other cameras can be watched.
+// A damaged file is reported, and the other cameras can still be watched.
 func TestDamagedCameraIsReported(t *testing.T) {
 	state := t.TempDir()
 	v, err := Open(Config{State: state})
@@ -144,7 +144,7 @@ func TestDamagedCameraIsReported(t *testing.T) {
 	}
 }
 
-// damage writes a file among the pairs that holds no pair.
+// damage adds a file to the pairs that does not hold one.
 func damage(t *testing.T, state string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(state, "pairs", "x.json"), []byte("{"), 0o600); err != nil {

@@ -36,7 +36,7 @@ func film(ctx context.Context, link, state string, to io.Writer) error {
 	}})
 }
 
-// recording calls full once it has so many frames.
+// recording keeps what is written, and calls full once it has frames writes.
 type recording struct {
 	bytes.Buffer
 	frames int

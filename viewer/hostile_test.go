@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// flood serves a relay that answers nothing, and delivers without end to every mailbox that is opened: first a message
-// of the test's, then nonsense.
+// flood serves a relay that answers nothing and delivers without end to every open mailbox: first a message from the
+// test, then nonsense.
 func flood(t *testing.T, first <-chan []byte) (url string) {
 	t.Helper()
 	return signalingtest.Serve(t, func(c signalingtest.Conn) {
@@ -50,7 +50,7 @@ func TestPairingEndsUnderFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	first <- displayer.Hello() // the scanner answers it, and waits for the relay to confirm
+	first <- displayer.Hello() // the scanner replies, and waits for the relay to confirm
 	v, err := Open(Config{State: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -63,10 +63,10 @@ func TestPairingEndsUnderFlood(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("paired with nobody")
+			t.Error("paired, although nobody answered")
 		}
 	case <-time.After(time.Minute):
-		t.Fatal("pairing never ends")
+		t.Fatal("pairing does not end")
 	}
 }
 
@@ -85,8 +85,8 @@ func TestCameraNameIsPrintable(t *testing.T) {
 	}
 }
 
-// If the relay delivers messages that are not the camera's, the person hears of it, and so does the relay: once for
-// each delivery that nobody with the code has sent.
+// If the relay delivers messages that are not from the camera, the person hears of it, and so does the relay: once for
+// each message whose sender did not have the code.
 func TestPairingUnderMisdelivery(t *testing.T) {
 	camera, err := identity.Generate()
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 )
 
-// A welcome opens whatever its date says, since the pair is only a moment old. Imitations of it are tried at a bounded
-// rate.
+// A welcome opens whatever its date, since the pair is only a moment old. Imitations are tried at a bounded rate.
 func TestWelcomeIsFoundWhateverItsDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		self, err1 := identity.Generate()
@@ -67,7 +66,7 @@ func TestWelcomeIsFoundWhateverItsDate(t *testing.T) {
 		}
 
 		if tried != maxTries {
-			t.Errorf("%d were tried, want %d", tried, maxTries)
+			t.Errorf("%d imitations were tried, want %d", tried, maxTries)
 		}
 		time.Sleep(time.Second)
 		if _, err := s.openWelcome(welcome(time.Now())); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/printable"
 )
 
-// A name from a file has the same bounds as one that a camera sends.
+// A name that was read from a file is bounded like one that a camera sends.
 func TestNameFromDiskIsBounded(t *testing.T) {
 	state := t.TempDir()
 	self, err := identity.LoadOrCreate(state)
@@ -47,8 +47,8 @@ func TestNameFromDiskIsBounded(t *testing.T) {
 	}
 }
 
-// A clock file that cannot be read or written is logged, and the viewer opens anyway.
-func TestClockThatCannotBeKeptIsTold(t *testing.T) {
+// If the clock's file cannot be read or written, that is logged, and the viewer opens anyway.
+func TestClockThatCannotBeKeptIsLogged(t *testing.T) {
 	state := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(state, "clock", "x"), 0o700); err != nil {
 		t.Fatal(err)

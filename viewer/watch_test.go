@@ -12,7 +12,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// twoSessions returns a watching with a stalled session, and another that is to replace it.
+// twoSessions returns a watching with a stalled session, and the one that is to replace it.
 func twoSessions(t *testing.T, shown func(session.Frame)) (w *watching, current, next *attempt) {
 	t.Helper()
 	w = &watching{cfg: Watch{OnFrame: shown}, events: make(chan func(), 16), retryTimer: time.NewTimer(time.Hour)}
@@ -29,8 +29,9 @@ func twoSessions(t *testing.T, shown func(session.Frame)) (w *watching, current,
 	return w, current, next
 }
 
-// A session that revives stays. Frames that the other one delivers while it ends are not shown, and hold up no others.
-func TestFrameOfASessionThatIsWantedNoLonger(t *testing.T) {
+// A stalled session that recovers stays. Frames that the other one delivers while it ends are not shown, and delay no
+// others.
+func TestFramesOfAnAbandonedSessionAreNotShown(t *testing.T) {
 	var shown []uint64
 	w, current, next := twoSessions(t, func(f session.Frame) { shown = append(shown, f.CTR) })
 	w.stall(t.Context(), current, false)
@@ -42,7 +43,7 @@ func TestFrameOfASessionThatIsWantedNoLonger(t *testing.T) {
 	}
 }
 
-// The next session's first picture is shown only if it is newer than the last one: time must not run backwards.
+// The next session's first picture is shown only if it is newer than what was shown last: time must not run backwards.
 func TestFirstPictureIsNewerThanWhatIsShown(t *testing.T) {
 	var shown []uint64
 	w, current, next := twoSessions(t, func(f session.Frame) { shown = append(shown, f.CTR) })
@@ -55,8 +56,8 @@ func TestFirstPictureIsNewerThanWhatIsShown(t *testing.T) {
 	}
 }
 
-// Once the next session has shown a frame it stays, and no frame of the earlier one is shown any more.
-func TestFrameOfTheSessionBefore(t *testing.T) {
+// Once the next session has shown a frame, it stays, and no more frames of the earlier one are shown.
+func TestFramesOfTheEarlierSessionAreNotShown(t *testing.T) {
 	var shown []uint64
 	w, current, next := twoSessions(t, func(f session.Frame) { shown = append(shown, f.CTR) })
 	w.handleFrame(t.Context(), next, session.Frame{CTR: 100})
@@ -75,13 +76,13 @@ func TestLiveEndsWithoutAnotherPicture(t *testing.T) {
 	machine := clock.New(func() time.Duration { return boot }, func() time.Time { return time.Unix(1e9, 0).Add(boot) })
 	var told []bool
 	w := &watching{cfg: Watch{OnFrame: func(session.Frame) {}, OnLive: func(live bool) { told = append(told, live) }}}
-	w.judge() // before there is one
+	w.judge() // before there is a picture
 
 	w.show(session.Frame{Challenged: machine.Now()})
 	boot += session.LiveFor
 	w.judge()
 	if !slices.Equal(told, []bool{true}) {
-		t.Errorf("told %v of a picture that is just live, want true", told)
+		t.Errorf("OnLive got %v for a picture that is still live, want true", told)
 	}
 
 	boot++
@@ -92,26 +93,27 @@ func TestLiveEndsWithoutAnotherPicture(t *testing.T) {
 	boot += time.Hour
 	w.judge()
 	if !slices.Equal(told, []bool{true, false, true, false}) {
-		t.Errorf("told %v, want true, false, true, false", told)
+		t.Errorf("OnLive got %v, want true, false, true, false", told)
 	}
 
 	if w.picture.AccessUnit != nil {
-		t.Error("a picture that was handed on is kept")
+		t.Error("a picture is kept after it was passed on")
 	}
 }
 
-// OnLive is called for a first picture that is not live, too.
+// OnLive is also called for a first picture that is not live.
 func TestFirstPictureIsJudged(t *testing.T) {
 	var told []bool
 	w := &watching{cfg: Watch{OnFrame: func(session.Frame) {}, OnLive: func(live bool) { told = append(told, live) }}}
 	w.show(session.Frame{})
 	if !slices.Equal(told, []bool{false}) {
-		t.Errorf("told %v, want false", told)
+		t.Errorf("OnLive got %v, want false", told)
 	}
 }
 
-// What follows the end of the session that is shown depends on why it ended, and on whether it ever showed a picture.
-func TestEndOfASessionIsFinalOrFollowedByAnother(t *testing.T) {
+// When the current session ends, watching ends or goes on with another, depending on why it ended and on whether it
+// ever showed a picture.
+func TestEndOfASessionIsFinalOrNot(t *testing.T) {
 	broken := errors.New("broken")
 	refused := func(code string) error { return &session.Refusal{Code: code} }
 	const never, long, recent = time.Duration(-1), retryFor + time.Minute, time.Second

@@ -11,7 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// writeList replaces the file that standard input is read from, as editors do: by another file of the same name.
+// writeList replaces the file that standard input is read from by another of the same name, as editors do.
 func writeList(t *testing.T, path string, lines ...string) {
 	t.Helper()
 	err := os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600)
@@ -78,12 +78,12 @@ func TestReloadReplacesChangedInputsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first(t, in.switches[0]) != main || first(t, in.switches[1]) == low {
-		t.Error("only the second input should have changed, as the second line of the list did")
+		t.Error("want only the second input changed, since only the second line of the list was")
 	}
 
 	select {
 	case err := <-running:
-		t.Errorf("the unchanged input has ended: %v", err)
+		t.Errorf("the unchanged input ended: %v", err)
 	default:
 	}
 
@@ -92,7 +92,7 @@ func TestReloadReplacesChangedInputsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-running; err == nil || !strings.Contains(err.Error(), "the input was replaced: opening the new one") {
-		t.Errorf("the replaced input has ended with %v", err)
+		t.Errorf("the replaced input ended with %v", err)
 	}
 
 	if first(t, in.switches[0]) == main {

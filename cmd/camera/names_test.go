@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Lines that name an input are read whole and in order; comments, quotes and what editors add are not.
+// Lines that name an input are read whole and in order, without comments, quotes, or what editors add.
 func TestInputFileIsReadAsPeopleWriteIt(t *testing.T) {
 	for name, row := range map[string]struct {
 		file string
@@ -22,11 +22,11 @@ func TestInputFileIsReadAsPeopleWriteIt(t *testing.T) {
 		"a space":           {" rtsp://u:p w@cam/a \n", []string{"rtsp://u:p w@cam/a"}},
 		"Windows": {"\ufeff# the door\r\n\r\nrtsp://cam/a\r\nrtsp://cam/b\r\n",
 			[]string{"rtsp://cam/a", "rtsp://cam/b"}},
-		"quotes":             {"\"rtsp://cam/a\"\n'rtsp://cam/b'\n", []string{"rtsp://cam/a", "rtsp://cam/b"}},
-		"a quote":            {"\"\nrtsp://u:\"@cam/a", []string{"\"", "rtsp://u:\"@cam/a"}},
-		"nothing":            {"", nil},
-		"nothing but a mark": {"\ufeff\n# rtsp://cam/a", nil},
-		"a line of a MB":     {strings.Repeat("x", 1<<20), nil},
+		"quotes":                 {"\"rtsp://cam/a\"\n'rtsp://cam/b'\n", []string{"rtsp://cam/a", "rtsp://cam/b"}},
+		"a quote":                {"\"\nrtsp://u:\"@cam/a", []string{"\"", "rtsp://u:\"@cam/a"}},
+		"nothing":                {"", nil},
+		"only a byte order mark": {"\ufeff\n# rtsp://cam/a", nil},
+		"a line of a MB":         {strings.Repeat("x", 1<<20), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := bufio.NewScanner(strings.NewReader(row.file))

@@ -16,7 +16,7 @@ import (
 	"github.com/peephole-cam/peephole/turn"
 )
 
-// If the relay cannot listen on an address, its error ends with what to do.
+// If the relay cannot listen on an address, its error ends with what to do about it.
 func TestAddressThatCannotBeHadIsAdvised(t *testing.T) {
 	for cause, want := range map[error]string{
 		syscall.EADDRINUSE: "address already in use: " +
@@ -83,7 +83,7 @@ func TestSecretFilesThatCannotBeUsedAreAdvised(t *testing.T) {
 		{secret(short), fmt.Sprintf("-turn-secret %s has 1 bytes: want %d to %d random ones", short, turn.MinSecret,
 			maxSecret)},
 		{key(dir), "damaged operator key " + torn + ": restore it from a backup; removing it makes every ticket void"},
-		{key("/proc/peephole"), // where nobody can make a folder
+		{key("/proc/peephole"), // where no folder can be made
 			"; give another folder with -state"},
 	} {
 		if err := tt.read(); err == nil || !strings.HasSuffix(err.Error(), tt.want) {
@@ -100,7 +100,7 @@ func TestSecretFilesThatCannotBeUsedAreAdvised(t *testing.T) {
 }
 
 // The log tells an operator how the relay starts and ends.
-func TestRelaySaysWhatItServesAndWhenItDrains(t *testing.T) {
+func TestRelayLogsWhatItServesAndWhenItDrains(t *testing.T) {
 	s := serveRelay(t, "-public-url", "https://relay.example", "-drain", "1m")
 	s.stop()
 	for _, want := range []string{
@@ -148,7 +148,7 @@ func TestTicketBeyondItsLastYearIsRefused(t *testing.T) {
 	}
 }
 
-// fullOutput is a standard output on a full disk. It calls tried when something is written.
+// fullOutput is a standard output on a full disk. It calls tried when the program writes.
 type fullOutput struct{ tried func() }
 
 func (o fullOutput) Write([]byte) (int, error) {

@@ -25,7 +25,7 @@ func binding() []byte {
 	return request
 }
 
-// speaks sends something on a connection, and returns which protocol answers: "turn", "http" or "nobody".
+// speaks sends text on a connection, and returns the protocol that answers: "turn", "http" or "nobody".
 func speaks(t *testing.T, c net.Conn, say []byte) string {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(patience))
@@ -47,7 +47,7 @@ func speaks(t *testing.T, c net.Conn, say []byte) string {
 	return ""
 }
 
-// One port serves HTTP and TURN, with and without TLS, whichever protocol the client names.
+// One port serves HTTP and TURN, with and without TLS, whichever protocol the client names in ALPN.
 func TestOnePortServesHTTPAndTURN(t *testing.T) {
 	page := []byte("GET / HTTP/1.1\r\nHost: relay\r\n\r\n")
 	state := t.TempDir()
@@ -69,7 +69,7 @@ func TestOnePortServesHTTPAndTURN(t *testing.T) {
 		{"our TURN", []string{"stun.turn"}, binding(), "turn"},
 		{"a browser's TURN", nil, binding(), "turn"},
 		{"TURN that says it is HTTP", []string{"http/1.1"}, binding(), "turn"},
-		{"neither", nil, []byte("\x16\x03\x01\r\n\r\n"), "http"}, // which answers 400
+		{"neither", nil, []byte("\x16\x03\x01\r\n\r\n"), "http"}, // HTTP answers 400
 	} {
 		c, err := tls.Dial("tcp", strings.TrimPrefix(secure.url, "https://"),
 			&tls.Config{RootCAs: roots, NextProtos: tt.alpn})
@@ -128,7 +128,7 @@ func TestTURNTLSHasAPortOfItsOwnOrNone(t *testing.T) {
 			}
 		}
 
-		// the line feeds make it a bad request to HTTP, which answers that
+		// because of its line feeds, HTTP takes it for a bad request and answers
 		if got := speaksTLS(t, main, append(binding(), "\r\n\r\n"...)); got != tt.shared {
 			t.Errorf("-turn-tls %q: %s answers to TURN at %s", tt.flag, got, s.url)
 		}
@@ -152,7 +152,7 @@ func (s *served) turnURLs(t *testing.T) string {
 
 func speaksTLS(t *testing.T, address string, say []byte) string {
 	t.Helper()
-	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // tests which protocol answers
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // only the protocol matters here
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestProxiedRelayHasNoTURNOverTLS(t *testing.T) {
 	}
 }
 
-// A relay that stops does not wait for clients that have not sent anything yet.
+// A relay that stops does not wait for clients that have sent nothing.
 func TestStopDoesNotWaitForSilentClients(t *testing.T) {
 	s := serveRelay(t, "-tls-self-signed")
 	at := strings.TrimPrefix(s.url, "https://")
@@ -196,7 +196,7 @@ func TestDoorsAreInTheMetrics(t *testing.T) {
 	}
 	defer c.Close()
 
-	if _, err := c.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil { // plain, to a TLS port
+	if _, err := c.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil { // without TLS, at a TLS port
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, c); err != nil {

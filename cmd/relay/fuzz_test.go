@@ -16,7 +16,7 @@ func FuzzOperatorKey(f *testing.F) {
 		key, ok := parseOperatorKey(text)
 		if !ok {
 			if key != nil {
-				t.Error("a damaged file gives a key")
+				t.Error("a damaged file yields a key")
 			}
 			return
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// household is a household that uses the relay as intended.
+// household uses the relay as intended.
 type household struct {
 	relay   string
 	metrics string
@@ -37,8 +37,8 @@ type household struct {
 }
 
 // householdMain is a program with the arguments RELAY CERTIFICATE METRICS. It connects and prints "ready". For each
-// line that it reads, it does each of a household's tasks once, and prints how long each took. It ends with an error if
-// anything is lost.
+// line that it reads, it does every task of a household once, and prints how long each took. If anything is lost, it
+// ends with an error.
 func householdMain() {
 	if err := runHousehold(os.Args[1], os.Args[2], os.Args[3]); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -12,10 +12,10 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// long is longer than any file of a relay may be.
+// long is more bytes than any of a relay's files may have.
 const long = signaling.MaxFile + 1
 
-// writeLong writes a file that begins with text and has long bytes.
+// writeLong writes a file of long bytes that begins with text.
 func writeLong(t *testing.T, dir, name, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(dir, name)
@@ -25,8 +25,8 @@ func writeLong(t *testing.T, dir, name, text string) (path string) {
 	return path
 }
 
-// The relay reads the files that an operator names or keeps up to a bound, and refuses longer ones with a reason. Each
-// file here would be valid without the line feeds at its end.
+// The relay reads an operator's files only up to a bound, and refuses longer ones with a reason. Each file here would
+// be valid without the line feeds at its end.
 func TestLongFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	pem, err := makeCertificate("relay.example", time.Now())
@@ -72,7 +72,7 @@ func TestLongFilesAreRefused(t *testing.T) {
 	}
 }
 
-// The relay refuses a key or secret that others can read. The rule is the same for all of them.
+// The relay refuses any key or secret that others can read, by one rule for all of them.
 func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := operatorKey(dir); err != nil {
@@ -111,7 +111,7 @@ func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 	}
 }
 
-// The flag limits the memory of signaling clients.
+// -memory limits the memory for signaling clients.
 func TestMemoryFlagIsTheRelaysLimit(t *testing.T) {
 	for flag, want := range map[string]int64{"": 1 << 30, "-memory=512": 512 << 20} {
 		c, err := parseConfig(strings.Fields(flag), io.Discard)

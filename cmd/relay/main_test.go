@@ -19,7 +19,7 @@ import (
 // patience is how long a test waits for something before it gives up.
 const patience = 2 * time.Minute
 
-// programs holds what the test binary runs when it is called by each name.
+// programs holds what the test binary runs under each name.
 var programs = map[string]func(){"relay": main}
 
 func TestMain(m *testing.M) { testscript.Main(m, programs) }
@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 // process is a relay that a script started.
 type process struct {
 	cmd    *exec.Cmd
-	lines  chan string // its standard output; closed when that ends
+	lines  chan string // its standard output; closed at its end
 	stderr bytes.Buffer
 }
 
@@ -126,7 +126,7 @@ func (ps *processes) down(ts *testscript.TestScript, neg bool, args []string) {
 	killer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer killer.Stop()
 
-	for range p.lines { // to the end, before Wait closes it
+	for range p.lines { // read to the end before Wait closes it
 	}
 	if err := p.cmd.Wait(); err != nil {
 		ts.Fatalf("relay after SIG%s: %v\n%s", args[0], err, p.stderr.String())

@@ -63,7 +63,7 @@ func writeCertificate(t *testing.T, path string, now time.Time) {
 // dialed returns a TLS connection to a relay, and the fingerprint of the relay's certificate.
 func dialed(t *testing.T, s *served) (conn *tls.Conn, certificate string) {
 	t.Helper()
-	anybody := &tls.Config{InsecureSkipVerify: true} // the tests compare the certificates
+	anybody := &tls.Config{InsecureSkipVerify: true} // the tests compare certificates themselves
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), anybody)
 	if err != nil {
 		t.Fatal(err)
@@ -92,10 +92,10 @@ func TestHangupServesTheRenewedCertificate(t *testing.T) {
 	}
 
 	if _, err := before.Write([]byte("GET /healthz HTTP/1.0\r\n\r\n")); err != nil {
-		t.Error("an earlier connection has ended:", err)
+		t.Error("an earlier connection ended:", err)
 	}
 	if n, err := before.Read(make([]byte, 512)); n == 0 {
-		t.Error("an earlier connection has ended:", err)
+		t.Error("an earlier connection ended:", err)
 	}
 }
 

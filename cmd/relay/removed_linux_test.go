@@ -12,7 +12,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// A removed viewer loses its TURN allocation, and can no longer use a credential that it had not used before.
+// A removed viewer loses its TURN allocation, and cannot use a credential that it has left.
 func TestRemovedViewerKeepsNoPlaceAtTURN(t *testing.T) {
 	state := t.TempDir()
 	ticket := issueTicket(t, state)

@@ -26,7 +26,7 @@ import (
 type served struct {
 	url, certificate string
 	hangups          chan struct{}
-	stop             func() // may be called more than once; returns when run has returned
+	stop             func() // waits until run has returned; may be called more than once
 	log              *lockedBuffer
 }
 
@@ -121,7 +121,7 @@ func TestServersArePublic(t *testing.T) {
 	}
 
 	if len(said) != 1 || len(said["urls"]) < 3 || !strings.HasPrefix(said["urls"][0], "turn:127.0.0.1:") {
-		t.Errorf("said %q", said)
+		t.Errorf("the list says %q", said)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 	}
 }
 
-// The metrics count the messages that a device cannot open under the relay's own name.
+// The metrics count, under the relay's own name, the messages that devices could not open.
 func TestRejectionsAreInTheMetrics(t *testing.T) {
 	s := serveRelay(t, "-node", "east-1")
 	_, key, _ := ed25519.GenerateKey(rand.Reader)

@@ -26,7 +26,7 @@ const (
 	oneAddress = "10.66.0.1/32"
 	oneNetwork = "2001:db8:66::/48"
 
-	// siegeFiles is how many descriptors the relay may have: fewer than a stranger opens.
+	// siegeFiles is how many file descriptors the relay may have: fewer than a stranger opens.
 	siegeFiles = 2048
 )
 
@@ -53,7 +53,7 @@ func besieged(t testing.TB, flags ...string) *siege {
 	return s
 }
 
-// otherPorts is the distance between the ports of a second relay and those of the first.
+// otherPorts is added to the ports of the first relay for those of a second.
 const otherPorts = 10000
 
 // relayAt starts a relay at the usual ports plus an offset.
@@ -204,8 +204,8 @@ func (p *program) goAway() (refused int) {
 	return refused
 }
 
-// attacks lists what a stranger does, each with the ports where it may do harm. The benchmark repeats each at its own
-// rate; over UDP, one attempt is a hundred packets.
+// attacks lists what a stranger does, and at which ports that may do harm. The benchmark repeats each attack at its own
+// rate. Over UDP, one attempt is a hundred packets.
 var attacks = []struct {
 	name  string
 	ports []int
@@ -221,8 +221,8 @@ var attacks = []struct {
 	{"guesses", []int{3478}, 200},            // TURN over UDP, with a bad password
 }
 
-// A stranger with one address, or with a /48, does its worst against every port. Meanwhile households keep everything
-// that they have, and get everything that they ask for.
+// A stranger with one address, or with a /48, does its worst against every port. Meanwhile households keep all that
+// they have, and get all that they ask for.
 func TestHouseholdsLoseNothingBesideAStranger(t *testing.T) {
 	natlab.Need(t)
 	s := besieged(t)
@@ -240,7 +240,7 @@ func TestHouseholdsLoseNothingBesideAStranger(t *testing.T) {
 					}
 
 					if refused := stranger.goAway(); refused < siegeFiles {
-						t.Errorf("%d attempts were refused: too few, so the test proves nothing", refused)
+						t.Errorf("only %d attempts were refused, so the test proves nothing", refused)
 					}
 					stranger.leave()
 				})

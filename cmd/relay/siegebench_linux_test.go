@@ -12,7 +12,7 @@ import (
 	"github.com/peephole-cam/peephole/test/natlab"
 )
 
-// beside holds what was measured without a stranger and with one.
+// beside holds what was measured, without a stranger or with one.
 type beside struct {
 	took      map[string][]time.Duration // by the household's tasks
 	processor time.Duration              // time that the relay used

@@ -103,7 +103,7 @@ func (s *stranger) leave() {
 	s.refused = 0
 }
 
-// address returns a random address in the stranger's prefix. In a /48, it can be in any of the networks.
+// address returns a random address in the stranger's prefix. In a /48, it can be in any network.
 func (s *stranger) address() netip.Addr {
 	ip := s.from.Addr().AsSlice()
 	for bit := s.from.Bits(); bit < s.from.Addr().BitLen(); bit++ {
@@ -196,7 +196,7 @@ func (s *stranger) say(c net.Conn) bool {
 	return true
 }
 
-// hold keeps a connection open until the relay closes it. Where the attack needs it, hold sends more every second.
+// hold keeps a connection open until the relay closes it. If the attack needs it, hold sends more every second.
 func (s *stranger) hold(raw, over net.Conn) {
 	more := map[string]string{"slow": "X-Pad: x\r\n", "bindings": string(binding())}[s.attack]
 	if more != "" {

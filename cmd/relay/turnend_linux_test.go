@@ -90,8 +90,8 @@ func (e *turnEnd) bind(peer stun.XORMappedAddress) error {
 	return err
 }
 
-// pass sends a packet through the relay, and waits for its arrival. Over UDP it repeats the packet, since the kernel of
-// a busy machine may drop it.
+// pass sends a packet through the relay, and waits until it arrives. Over UDP it repeats the packet, since the kernel
+// of a busy machine may drop it.
 func pass(from, to *turnEnd, p []byte) error {
 	again, tries := from.patience()
 	for ; tries > 0; tries-- {
@@ -110,7 +110,7 @@ func pass(from, to *turnEnd, p []byte) error {
 		}
 	}
 
-	return errors.New("the packet does not arrive")
+	return errors.New("the packet did not arrive")
 }
 
 // patience returns how long to wait for the answer to a message, and how many times to send it.

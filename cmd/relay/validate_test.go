@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// If several settings cannot work, the error is always about the same one.
+// If several settings cannot work, the error always names the same one.
 func TestFirstErrorIsAlwaysTheSame(t *testing.T) {
 	wrong := []string{
 		"-listen=7880", "-turn=x", "-turn-public=relay.example", "-turn-tls=y", "-metrics=z", "-tls-cert=cert.pem",
@@ -28,7 +28,7 @@ func TestFirstErrorIsAlwaysTheSame(t *testing.T) {
 		"a file": {[]string{"-config", settings},
 			"read config file " + settings + `: setting "admission": want a string, true or false`},
 	} {
-		for range 50 { // a random order would not give the same error so often
+		for range 50 { // in a random order, another error would turn up
 			if _, err := parseConfig(tt.args, io.Discard); err == nil || err.Error() != tt.want {
 				t.Fatalf("%s: says %v\nwant %q", name, err, tt.want)
 			}

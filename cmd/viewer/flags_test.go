@@ -26,7 +26,7 @@ func TestSharedFlagsStandOnEitherSideOfTheCommand(t *testing.T) {
 	}
 }
 
-// A shared flag that is given before the command counts, whatever is given after it.
+// A shared flag before the command counts, whatever follows the command.
 func TestSharedFlagsAreNotReset(t *testing.T) {
 	state := paired(t, "porch")
 	damagePair(t, state)
@@ -41,7 +41,7 @@ func TestSharedFlagsAreNotReset(t *testing.T) {
 	}
 }
 
-// A mistake in a shared flag is refused on either side.
+// A mistake in a shared flag is refused on either side of the command.
 func TestSharedFlagsAreCheckedOnEitherSide(t *testing.T) {
 	for _, args := range [][]string{{"-log-level", "loud", "list"}, {"list", "-log-level", "loud"}} {
 		const want = `-log-level "loud": want debug, info, warn or error; see viewer`

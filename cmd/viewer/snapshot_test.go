@@ -13,7 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/session"
 )
 
-// A camera that refreshes its picture bit by bit has no complete one at first. The snapshot keeps waiting and says why,
+// A camera that refreshes its picture bit by bit has no complete one at first. The snapshot waits for it and says why,
 // instead of failing with the decoder's words.
 func TestSnapshotWaitsForACompletePicture(t *testing.T) {
 	film, err := os.ReadFile("../../media/testdata/refresh.h264")
@@ -30,7 +30,7 @@ func TestSnapshotWaitsForACompletePicture(t *testing.T) {
 	c := &command{stderr: io.Discard, log: slog.New(slog.DiscardHandler)}
 	s := c.newSnapshot(time.Minute)
 
-	// A clock that stands still: how long ffmpeg takes on a busy machine is another test's matter.
+	// The clock stands still: how long ffmpeg takes on a busy machine does not matter here.
 	still := clock.New(func() time.Duration { return 0 }, func() time.Time { return time.Unix(1e9, 0) })
 	live := session.Frame{Challenged: still.Now()}
 	picture, err := s.encode(t.Context(), bytes.Join(units[:5], nil), live)

@@ -49,7 +49,7 @@ func TestWaitLineIsPrintedWithinTwoSeconds(t *testing.T) {
 	})
 }
 
-// Every phase in which a person may have to wait has its line.
+// Every phase in which a person may have to wait has its own line.
 func TestEachPhaseIsExplained(t *testing.T) {
 	for _, phase := range []string{"", "reached", "answered", "checked", "connected"} {
 		if phases[phase] == "" {

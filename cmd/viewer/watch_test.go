@@ -9,7 +9,7 @@ import (
 	"github.com/peephole-cam/peephole/session"
 )
 
-// slowReader is a standard output whose reader takes its time.
+// slowReader is a standard output that is read slowly.
 type slowReader struct {
 	bytes.Buffer
 	takes time.Duration
@@ -21,7 +21,7 @@ func (r *slowReader) Write(p []byte) (int, error) {
 	return r.Buffer.Write(p)
 }
 
-// Whether a frame is live is decided once it has been written, and for the last frame when the report is printed.
+// Whether a frame is live is decided once it has been written, and for the last frame once the report is printed.
 func TestFrameIsJudgedOnceItIsWritten(t *testing.T) {
 	var boot time.Duration
 	machine := clock.New(func() time.Duration { return boot }, func() time.Time { return time.Unix(1e9, 0).Add(boot) })

@@ -41,7 +41,7 @@ func paired(t *testing.T, names ...string) (state string) {
 	return state
 }
 
-// viewerSays runs the command and returns everything it prints, and its error.
+// viewerSays runs the command, and returns what it prints and its error.
 func viewerSays(t *testing.T, args ...string) (said string, err error) {
 	var out bytes.Buffer
 	err = run(t.Context(), args, strings.NewReader(""), &out, &out)
@@ -112,7 +112,7 @@ func TestListSaysWhatIsPaired(t *testing.T) {
 	}
 }
 
-// damagePair adds the damaged file of another pair to a viewer's state.
+// damagePair adds another pair's file to a viewer's state, and damages it.
 func damagePair(t *testing.T, state string) {
 	t.Helper()
 	path := filepath.Join(state, "pairs", "AAAAAAAAAAAAAAAAAAAAAA.json")
@@ -121,7 +121,7 @@ func damagePair(t *testing.T, state string) {
 	}
 }
 
-// A camera whose file is damaged is reported, and does not hide the others.
+// A camera with a damaged file is reported, and does not hide the others.
 func TestDamagedCameraIsReported(t *testing.T) {
 	state := paired(t, "porch")
 	damagePair(t, state)
@@ -164,8 +164,8 @@ func TestCodeIsExplainedBeforeItIsUsed(t *testing.T) {
 	}
 }
 
-// At its end, watch says what came.
-func TestWatchSaysWhatCame(t *testing.T) {
+// When it ends, watch says what it received.
+func TestWatchSaysWhatItReceived(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		w    *watching

@@ -11,7 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 )
 
-// Scripts read the link and then its words. A viewer that has paired is named by words too.
+// Scripts can read the link and then its words. A viewer that has paired is also named by words.
 func TestScriptsReadTheLinkAndItsWords(t *testing.T) {
 	self, err := identity.Generate()
 	if err != nil {

@@ -19,12 +19,12 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 )
 
-// console is a pseudo-terminal that keeps what was written to it.
+// console is a pseudo-terminal that records what is written to it.
 type console struct {
 	*terminal.Output
 	columns, rows int
 	tty           *os.File
-	marks         int // how many marks screen has written
+	marks         int // how many marks screen wrote
 
 	mu      sync.Mutex
 	written []byte // guarded by mu
@@ -129,7 +129,7 @@ func (c *console) screen(t *testing.T) (written string, shown []string) {
 	return written, shown
 }
 
-// newCode returns a code of a relay.
+// newCode returns a code for a relay.
 func newCode(t *testing.T, relay string) pairing.Code {
 	t.Helper()
 	self, err := identity.Generate()
@@ -169,7 +169,7 @@ func seesQR(t *testing.T, shown []string, code pairing.Code, c *console) bool {
 	return false
 }
 
-// The code stays whatever is logged meanwhile, and the whole log follows once the code is gone.
+// The code stays on the terminal whatever is logged meanwhile. Once the code is gone, the whole log follows.
 func TestCodeStaysOnTheTerminal(t *testing.T) {
 	for _, relay := range []string{"https://relay.example", "https://a-relay-of-a-long-name.example.org:8443"} {
 		for _, name := range []string{"front door", strings.Repeat("\u53f0", 64), strings.Repeat("W", 64)} {
@@ -237,7 +237,7 @@ func TestWaitingLinesAreBounded(t *testing.T) {
 	}
 }
 
-// A terminal that cannot show the QR code shows the link, and what would help.
+// A terminal that cannot show the QR code shows the link, and says what would help.
 func TestTerminalWithoutRoomShowsTheLink(t *testing.T) {
 	for name, row := range map[string]struct {
 		columns, rows int
@@ -277,7 +277,7 @@ func TestTerminalWithoutRoomShowsTheLink(t *testing.T) {
 	}
 }
 
-// A log that goes elsewhere, or beside output that is no terminal, does not wait.
+// A log does not wait for the code if it goes elsewhere, or if the output is not a terminal.
 func TestLogElsewhereIsWrittenAtOnce(t *testing.T) {
 	code := newCode(t, "https://relay.example")
 	c := newConsole(t, 80, 24, "C.UTF-8", "xterm")

@@ -17,7 +17,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// awaited is a log that calls all once it contains everything in want.
+// awaited is a log that calls all as soon as it contains everything in want.
 type awaited struct {
 	mu   sync.Mutex
 	b    bytes.Buffer // guarded by mu
@@ -88,11 +88,11 @@ func TestLogSaysHowACameraDoes(t *testing.T) {
 		State:  state,
 		Source: source,
 	}}, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("it did not say all of %q: %v\n%s", log.want, err, &log.b)
+		t.Errorf("the log lacks some of %q: %v\n%s", log.want, err, &log.b)
 	}
 }
 
-// logFlags returns the flags of a command that was given none.
+// logFlags returns the defaults of a command's flags.
 func logFlags(t *testing.T) (f obs.LogFlags) {
 	t.Helper()
 	fs := flag.NewFlagSet("camera", flag.ContinueOnError)

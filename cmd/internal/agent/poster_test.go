@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The text beside the QR code says what to do with it, and whose it is unless the name could push the code off.
+// The text beside the QR code says what to do with it, and whose it is, unless the name is so wide that it could push
+// the code off the screen.
 func TestPosterSaysWhatToDo(t *testing.T) {
 	for name, who := range map[string]string{
 		"front door":   `"front door"`,
@@ -24,7 +25,7 @@ func TestPosterSaysWhatToDo(t *testing.T) {
 			}
 		}
 		if slices.ContainsFunc(lines, func(line string) bool { return len([]rune(line)) > 30 }) {
-			t.Errorf("%s: %q are wider than 30 columns", name, lines)
+			t.Errorf("%s: wider than 30 columns: %q", name, lines)
 		}
 	}
 }

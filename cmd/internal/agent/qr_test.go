@@ -12,7 +12,7 @@ const link = "https://relay.example/pair#AQGgRd_HKmDVClBueu0qpGpCMHZruFK3TwyD5je
 
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// cells reads a drawn line, and returns whether the upper and the lower half of each character are dark.
+// cells reads a drawn line, and reports for each character whether its upper and its lower half are dark.
 func cells(t *testing.T, line string) (halves [][2]bool) {
 	t.Helper()
 	dark := false
@@ -28,7 +28,7 @@ func cells(t *testing.T, line string) (halves [][2]bool) {
 		case strings.HasPrefix(line, "▄"):
 			halves, line = append(halves, [2]bool{dark, !dark}), line[len("▄"):]
 		default:
-			t.Fatalf("%q is drawn", line)
+			t.Fatalf("unexpected characters in %q", line)
 		}
 	}
 
@@ -71,7 +71,7 @@ func TestCodeIsDrawnModuleByModule(t *testing.T) {
 	}
 }
 
-// When room is short, the quiet zone shrinks before the code is left out.
+// If there is little room, the quiet zone shrinks before the code is left out.
 func TestQuietZoneShrinksToFit(t *testing.T) {
 	for _, tt := range []struct{ columns, rows, lines int }{
 		{80, 23, 21}, {41, 21, 21}, {40, 23, 20}, {80, 20, 20}, {38, 23, 0}, {80, 19, 0},

@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/nat/portmap"
 )
 
-// A report is bad if one finding is. Lines and JSON say the same.
+// A report is bad if any finding is. Lines and JSON agree.
 func TestReportIsBadIfOneFindingIs(t *testing.T) {
 	udp := Finding{
 		Check:   "udp",
@@ -56,7 +56,7 @@ func TestReportIsBadIfOneFindingIs(t *testing.T) {
 		t.Errorf("to a full disk: %v", err)
 	}
 	if r := newReport([]Finding{clock}, false); r.Findings[0].Addresses != nil {
-		t.Errorf("addresses that nobody asked for: %q", r.Findings[0].Addresses)
+		t.Errorf("addresses, although nobody asked for them: %q", r.Findings[0].Addresses)
 	}
 }
 
@@ -66,8 +66,8 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-// Every behaviour of a NAT, and every answer of a router, has its verdict.
-func TestBehaviourIsJudged(t *testing.T) {
+// Every behaviour of a NAT and every answer of a router gets its verdict.
+func TestBehaviourGetsItsVerdict(t *testing.T) {
 	for _, tt := range []struct {
 		mapping nat.Mapping
 		family  string
@@ -117,7 +117,7 @@ func TestBehaviourIsJudged(t *testing.T) {
 	}
 }
 
-func TestMachineIsJudged(t *testing.T) {
+func TestMachineGetsItsVerdict(t *testing.T) {
 	for size, want := range map[int]Verdict{1500: OK, 1280: OK, 1279: Bad, 576: Bad} {
 		if f := judgeMTU(Finding{}, size); f.Verdict != want {
 			t.Errorf("MTU %d: %+v", size, f)
@@ -147,7 +147,7 @@ func TestSecretsMustBePrivate(t *testing.T) {
 	}
 
 	for _, tt := range []struct {
-		mode os.FileMode // of other
+		mode os.FileMode // of the other file
 		want Verdict
 		text string
 	}{
@@ -168,7 +168,7 @@ func TestSecretsMustBePrivate(t *testing.T) {
 	}
 }
 
-// A relay chooses the names in its certificate: a report does not let them control the terminal.
+// A report removes terminal controls from the names in a certificate, which its relay has chosen.
 func TestReportRemovesTerminalControls(t *testing.T) {
 	const bad = "valid for \x1b[2J\u202egnp.relay"
 	r := newReport([]Finding{{

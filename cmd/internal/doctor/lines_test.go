@@ -27,7 +27,7 @@ import (
 	"github.com/peephole-cam/peephole/test/tcptest"
 )
 
-// line is a finding, and what a person should read there.
+// line is a finding, and the text that a person should read.
 type line struct {
 	name string
 	Finding
@@ -176,15 +176,15 @@ func TestLinesOfTCP(t *testing.T) {
 	}
 }
 
-// canceled returns a context that is over: nothing that is dialed with it can be reached, on any machine.
+// canceled returns a context that has ended: nothing can be reached with it, on any machine.
 func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
 }
 
-// servingTLS starts a server that speaks as much of TURN over TLS as the doctor needs: it passes the first 20 bytes of
-// each connection to answer and sends what that returns. It returns its port.
+// servingTLS starts a server that speaks as much TURN over TLS as the doctor needs, and returns its port. It passes the
+// first 20 bytes of each connection to answer, and sends what answer returns.
 func servingTLS(t *testing.T, certificate tls.Certificate, answer func(request []byte) []byte) uint16 {
 	t.Helper()
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{alpnTURN}}
@@ -366,7 +366,7 @@ func oldSTUN(t *testing.T) netip.AddrPort {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// Package http reads the proxy from the environment once in a process, so this test runs itself in another.
+// Package http reads the proxy from the environment only once in a process, so this test runs itself in another one.
 func TestLineOfTheProxy(t *testing.T) {
 	const proxy = "HTTPS_PROXY=http://127.0.0.1:9"
 	if os.Getenv("HTTPS_PROXY") != strings.TrimPrefix(proxy, "HTTPS_PROXY=") {

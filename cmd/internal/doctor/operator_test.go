@@ -29,7 +29,7 @@ func writeChain(t *testing.T, chain ...*x509.Certificate) (file string) {
 	return file
 }
 
-// The certificate in the file is checked, and must be the one that is served.
+// The certificate file is checked, and must hold the certificate that is served.
 func TestCertificateFileMustBeServed(t *testing.T) {
 	now := time.Now()
 	served := selfsigned.New(t, "127.0.0.1")

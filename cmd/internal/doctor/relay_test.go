@@ -40,15 +40,15 @@ func says(body string) http.HandlerFunc {
 
 const oneServer = `{"urls": ["turn:relay.example:5000?transport=udp"]}`
 
-// httpsResult is the result of testing a relay's HTTPS.
+// httpsResult is what testing a relay's HTTPS finds.
 type httpsResult struct {
 	https, certificate, clock Verdict
 	value, days, seconds      string
-	text                      string // part of the certificate's
+	text                      string // a part of the certificate's text
 	said                      bool
 }
 
-// check tests a relay and compares the result with what is wanted.
+// check tests a relay and compares the result with want.
 func (want httpsResult) check(t *testing.T, r Relay) {
 	t.Helper()
 	c := r.contact(t.Context(), "")
@@ -74,7 +74,7 @@ func (want httpsResult) check(t *testing.T, r Relay) {
 	}
 }
 
-// Faults of a relay's HTTPS are reported, and nothing that comes under an untrusted certificate is believed.
+// Faults of a relay's HTTPS are reported. Nothing that arrives under an untrusted certificate is believed.
 func TestFaultsOfHTTPSAreReported(t *testing.T) {
 	now := time.Now()
 	good := selfsigned.New(t, "127.0.0.1")
@@ -126,7 +126,7 @@ func TestFaultsOfHTTPSAreReported(t *testing.T) {
 	})
 }
 
-// dated answers with body and the time of a clock that is ahead of this machine's.
+// dated answers with body and with the time of a clock that is ahead of this machine's.
 func dated(ahead time.Duration, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))

@@ -8,7 +8,7 @@ import (
 	"github.com/peephole-cam/peephole/test/selfsigned"
 )
 
-// What a proxy does to WebSocket is reported without an address.
+// The report says what a proxy does to WebSocket, without an address.
 func TestProxyFaultsAreReported(t *testing.T) {
 	good := selfsigned.New(t, "127.0.0.1")
 	status := func(code int) http.HandlerFunc {

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience ends what hangs.
+// patience is how long a test waits for something before it fails.
 const patience = time.Minute
 
-// TestMain lets this program be the command that the tests send signals to.
+// TestMain lets the test binary also be the command that the tests send signals to.
 func TestMain(m *testing.M) {
 	if os.Getenv("HANGUP_COMMAND") == "" {
 		os.Exit(m.Run())
@@ -44,7 +44,7 @@ type command struct {
 	lines chan string
 }
 
-// start runs the command with a terminal, or without.
+// start runs the command, with a terminal or without.
 func start(t *testing.T, terminal *os.File) *command {
 	t.Helper()
 	out, in, err := os.Pipe()
@@ -80,7 +80,7 @@ func start(t *testing.T, terminal *os.File) *command {
 	return c
 }
 
-// says waits for the command's next line.
+// says waits for the command's next line, which must be want.
 func (c *command) says(t *testing.T, want string) {
 	t.Helper()
 	select {

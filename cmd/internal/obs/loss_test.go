@@ -21,7 +21,8 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	return d.Buffer.Write(p)
 }
 
-// Lines lost to a full disk are counted, and reported once there is room, whichever logger of a family writes first.
+// Lines lost to a full disk are counted, and reported once there is room, whichever of several related loggers writes
+// first.
 func TestLostLinesAreReported(t *testing.T) {
 	for _, format := range []Format{Text, JSON} {
 		var d fullDisk

@@ -44,7 +44,7 @@ func TestLoggerRedacts(t *testing.T) {
 	}
 }
 
-// Text that somebody else chose cannot control the terminal that shows the log, wherever it is in a line.
+// Text that somebody else chose cannot control the terminal that shows the log, wherever in a line it is.
 func TestLoggerRemovesTerminalControls(t *testing.T) {
 	const bad = "porch\x1b[2J\u202e"
 	for _, f := range []Format{Text, JSON} {

@@ -41,7 +41,7 @@ func TestTextIsSpelledInASCII(t *testing.T) {
 	}
 }
 
-// TestFileGetsEveryByte, whatever the locale: a file is no terminal.
+// TestFileGetsEveryByte: whatever the locale, a file gets every byte, since it is not a terminal.
 func TestFileGetsEveryByte(t *testing.T) {
 	t.Setenv("LC_ALL", "C")
 	path := filepath.Join(t.TempDir(), "out")

@@ -25,7 +25,7 @@ func TestRejectIsSentOncePerDelivery(t *testing.T) {
 			go func() {
 				select {
 				case <-lose:
-					ws.CloseNow() // to end ctx would not do: between two reads it has no effect
+					ws.CloseNow() // ending ctx would have no effect between two reads
 				case <-ended:
 				}
 			}()
@@ -63,7 +63,7 @@ func TestRejectIsSentOncePerDelivery(t *testing.T) {
 	wantFrame(t, said, Reject{name, 1})
 
 	Delivery{Body: []byte{1}}.Reject() // no relay delivered it, so nothing happens
-	c.Keep(testMailbox(3))()           // the next frames must belong to this mailbox
+	c.Keep(testMailbox(3))()           // so that the next frames must be about this mailbox
 	wantFrame(t, said, Close{testMailbox(3).Name()})
 }
 
@@ -71,7 +71,7 @@ func TestRejectIsSentOncePerDelivery(t *testing.T) {
 func TestRejectAfterTheConnectionIsLostDoesNothing(t *testing.T) {
 	l := newLink(nil, "", [32]byte{})
 	d := NewDelivery(nil, func() { l.send(Reject{}) })
-	l.waiting = nil // as close leaves it
+	l.waiting = nil // as after close
 	d.Reject()
 	if len(l.emptyQueue()) != 0 {
 		t.Error("a closed link has something to write")

@@ -38,7 +38,7 @@ func hostileRelay(t testing.TB, serve func(ctx context.Context, ws *websocket.Co
 		defer ws.CloseNow()
 
 		serve(r.Context(), ws)
-		for err == nil { // until the client has gone, because closing with unread bytes would discard what was sent
+		for err == nil { // until the client has left: to close with bytes unread would discard what was sent
 			_, _, err = ws.Read(r.Context())
 		}
 	}))
@@ -173,7 +173,7 @@ func TestAnswersOfAHostileRelayAreErrors(t *testing.T) {
 	}
 }
 
-// A relay that delivers without end and reads nothing makes the client wait, but the client's memory does not grow.
+// A relay that delivers without end and reads nothing can make the client wait, but cannot make its memory grow.
 func TestAcksAreBounded(t *testing.T) {
 	var delivered atomic.Int64
 	mb := testMailbox(1)
@@ -221,7 +221,7 @@ func TestAcksAreBounded(t *testing.T) {
 		t.Errorf("only %d deliveries", last)
 	}
 
-	// The lock is free, so the client accepts requests while the relay stalls.
+	// The lock is free: the client still accepts requests while the relay stalls.
 	c.Keep(testMailbox(3))()
 }
 
@@ -324,8 +324,8 @@ func TestBackoffGrowsWithJitter(t *testing.T) {
 	})
 }
 
-// FuzzRelay: nothing that a relay sends makes the client panic, wait for ever, or deliver from a mailbox that was not
-// opened.
+// FuzzRelay: nothing that a relay sends makes the client panic, wait for ever, or deliver from a mailbox that is not
+// open.
 func FuzzRelay(f *testing.F) {
 	mb := testMailbox(1)
 	f.Add(Append(nil, Deliver{Name: mb.Name(), Body: []byte{1}}), Append(nil, Refused{ID: 1, Text: "no"}))

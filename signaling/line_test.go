@@ -58,7 +58,7 @@ func (l *line) Write(b []byte) (int, error) {
 	}
 }
 
-// Close ends the connection. The other end notices that once it has read everything that was written before.
+// Close ends the connection. The other end notices once it has read everything that was written before.
 func (l *line) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *line) Close() error {
 	return l.Conn.SetReadDeadline(time.Now())
 }
 
-// cut breaks the connection; unread bytes are lost.
+// cut breaks the connection. Unread bytes are lost.
 func (l *line) cut() { l.Conn.Close(); l.Close() }
 
 func (l *line) RemoteAddr() net.Addr { return l.from }

@@ -15,12 +15,12 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// TestRelayModel lets real clients open, close, send to and read from mailboxes of a real relay, in random order, while
-// connections break, the relay restarts and forgets everything, time passes, and a stranger knocks without the keys.
-// After each step an oracle, which is a list of messages, says who must have got which messages. A reader gets the
-// messages that wait when it opens the mailbox and those that arrive while it is open, in order (except messages that
-// are not kept) and once for each opening, until they are acked or expire. Nobody else gets anything. Network and clock
-// are inside the test.
+// TestRelayModel lets real clients open, close, send to and read from mailboxes of a real relay, in random order.
+// Meanwhile connections break, the relay restarts and forgets everything, time passes, and a stranger knocks without
+// the keys. After each step an oracle, which is a list of messages, knows who must have got which. A reader gets the
+// messages that wait when it opens the mailbox and those that arrive while it is open, until they are acked or expire:
+// once for each opening, and in order, except for messages that are not kept. Nobody else gets anything. Network and
+// clock are inside the test.
 func TestRelayModel(t *testing.T) {
 	happened := make(map[string]int)
 	rapid.Check(t, func(t *rapid.T) {
@@ -37,7 +37,7 @@ func TestRelayModel(t *testing.T) {
 	t.Log(happened)
 	for _, event := range []string{"delivered", "waited", "came again", "acked", "expired", "forgotten", "knocked"} {
 		if happened[event] == 0 && happened["worlds"] >= 100 {
-			t.Errorf("no %q in %d worlds: the model does not test it", event, happened["worlds"])
+			t.Errorf("%q happened in none of %d worlds, so the model does not test it", event, happened["worlds"])
 		}
 	}
 }
@@ -58,7 +58,7 @@ type reading struct {
 // message is what the oracle knows about a message.
 type message struct {
 	mailbox int
-	life    int // the relay's life in which it was posted
+	life    int // which life of the relay it was posted in
 	kept    bool
 	expires time.Time
 	acked   bool
@@ -72,7 +72,7 @@ type relayWorld struct {
 	life  int
 	began time.Time // when this step began
 
-	// atOnce: in this step a message is sent while mailboxes are being opened, so older messages may arrive after it.
+	// atOnce: a message is sent in this step while mailboxes are being opened, so older messages may arrive after it.
 	atOnce bool
 
 	boxes    []signaling.Mailbox
@@ -112,7 +112,7 @@ func (w *relayWorld) step(t *rapid.T) {
 		w.send(t)
 	case "read":
 		w.read(t)
-	case "send at once": // before a mailbox that is being opened has delivered what it holds
+	case "send at once": // before a mailbox that is being opened has delivered what waits in it
 		w.atOnce = true
 		w.read(t)
 		w.send(t)
@@ -188,7 +188,7 @@ func (w *relayWorld) send(t *rapid.T) {
 	}
 }
 
-// hold keeps a mailbox open for writing for a while, like the sender of several messages.
+// hold keeps a mailbox open for writing for a while, as a sender of several messages does.
 func (w *relayWorld) hold(t *rapid.T, s *station, box int) {
 	release := s.client.Keep(w.boxes[box])
 	s.holds[box].Add(1)
@@ -253,7 +253,7 @@ func (w *relayWorld) reopen(s *station) {
 func (w *relayWorld) startAnew(t *rapid.T) {
 	old := w.drawStation(t)
 	old.stop()
-	synctest.Wait() // until the relay has noticed, because otherwise the station could count as a third reader
+	synctest.Wait() // until the relay has noticed; otherwise the station could count as a third reader
 	s := w.newStation(t, old.number)
 	w.stations[old.number-1] = s
 	for box := range w.boxes {
@@ -284,7 +284,7 @@ func (w *relayWorld) restartRelay(t *rapid.T) {
 	}
 }
 
-// waits reports whether a message is in a mailbox in the relay's present life.
+// waits reports whether a message is in a mailbox in the relay's current life.
 func (m *message) waits(life int, now time.Time) bool {
 	return m.kept && !m.acked && m.life == life && now.Before(m.expires)
 }
@@ -323,7 +323,7 @@ func (w *relayWorld) check(t *rapid.T) {
 	w.each(func(s *station, r *reading) { w.missing(t, s, r) })
 }
 
-// disorder reports whether a reading gets a message again, or after a later one.
+// disorder reports whether a reading gets a message twice, or after a later one.
 func (r *reading) disorder(n int, all []*message) bool {
 	return slices.Contains(r.got, n) || slices.ContainsFunc(r.got, func(o int) bool {
 		return o > n && all[o-1].kept && all[n-1].kept
@@ -341,7 +341,7 @@ func (w *relayWorld) note(m *message, r *reading) {
 	m.came = true
 }
 
-// missing fails if a reading has not got a message that waits for it since the mailbox was opened.
+// missing fails if a reading lacks a message that has been waiting since the mailbox was opened.
 func (w *relayWorld) missing(t *rapid.T, s *station, r *reading) {
 	for i, m := range w.messages {
 		came := slices.Contains(r.got, i+1)

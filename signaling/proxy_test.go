@@ -21,7 +21,7 @@ import (
 )
 
 // If two connections are cut after equal silences, there is a limit. The client then pings twice as often as the limit
-// demands.
+// requires.
 func TestTwoEqualSilencesAreALimit(t *testing.T) {
 	const s = time.Second
 	for _, tt := range []struct {
@@ -30,7 +30,7 @@ func TestTwoEqualSilencesAreALimit(t *testing.T) {
 		after    time.Duration // 0 means no limit
 		every    time.Duration
 	}{
-		{"one is a chance", []time.Duration{10 * s}, 0, pingInterval},
+		{"one may be chance", []time.Duration{10 * s}, 0, pingInterval},
 		{"two alike", []time.Duration{10 * s, 10*s + s/2}, 10*s + s/2, 5*s + s/4},
 		{"two unlike", []time.Duration{10 * s, 14 * s}, 0, pingInterval},
 		{"short ones", []time.Duration{s, s, s}, 0, pingInterval},
@@ -75,7 +75,7 @@ func proxied(t *testing.T, relay http.Handler) string {
 	return front.URL
 }
 
-// The error says what a proxy did to the connection, not how that looks from here.
+// The error says what a proxy did to the connection, and not how that looks from here.
 func TestProxyIsNamed(t *testing.T) {
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
@@ -109,7 +109,7 @@ func TestProxyIsNamed(t *testing.T) {
 	}
 }
 
-// A proxy whose TLS is too old is named too.
+// If a proxy's TLS is too old, the error says so, too.
 func TestOldTLSIsNamed(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
@@ -178,7 +178,7 @@ func TestIdleCutIsNamedAndOutlived(t *testing.T) {
 	for err := receive(t, states); ; {
 		connected := err == nil
 		select {
-		case err = <-states: // cut once more: the machine was too busy to ping
+		case err = <-states: // cut once more, because the machine was too busy to ping
 		case <-time.After(2 * idle):
 			if connected {
 				return

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Whatever keeps a relay out of reach, the error tells the person what it is.
+// Whatever keeps a relay out of reach, the error says what it is.
 func TestRelayOutOfReachIsExplained(t *testing.T) {
 	for err, want := range map[error]string{
 		statusError(429):       "it has too many connections from this network",

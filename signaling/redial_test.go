@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The other end of a session can cause a Probe by stalling. However often it does, the client dials few connections at
-// a time.
+// The other end of a session can cause a Probe by stalling. However often that happens, the client dials few
+// connections at a time.
 func TestProbesDialFewConnectionsAtATime(t *testing.T) {
 	c, err := NewClient(ClientConfig{URL: "http://127.0.0.1:1"})
 	if err != nil {
@@ -52,7 +52,7 @@ func TestProbesDialFewConnectionsAtATime(t *testing.T) {
 	}
 }
 
-// While somebody waits, the client dials a relay that is away every half second; after a minute, the backoff is back.
+// While somebody waits, the client dials a relay that is away every half second. After a minute it backs off again.
 func TestProbeRedialsEachHalfSecondForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := NewClient(ClientConfig{URL: "https://relay.example"})

@@ -9,7 +9,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A client reaches a relay that refuses everything on one connection over another one, even if the client only reads.
+// If a relay refuses everything on one connection, the client makes another, even if it only reads.
 func TestRefusedConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	opened := make(chan int, 8)
@@ -76,7 +76,7 @@ func TestRetryNeedsAReason(t *testing.T) {
 		}
 
 		if !l.beginRetry(&Error{Code: tt.code}) || l.beginRetry(&Error{Code: tt.code}) {
-			t.Errorf("%s: two retries pending, or none", tt.name)
+			t.Errorf("%s: want one pending retry", tt.name)
 		}
 		if got := c.wantsRetry(l); got != tt.want {
 			t.Errorf("%s: reconnects: %v, want %v", tt.name, got, tt.want)
@@ -87,7 +87,7 @@ func TestRetryNeedsAReason(t *testing.T) {
 	}
 }
 
-// Reconnects after refusals become rarer, up to a limit, and come soon again after a long peace.
+// Reconnects after refusals become rarer, up to a limit. After a long time without refusals, they are quick again.
 func TestRefusalBackoffGrowsToItsLimit(t *testing.T) {
 	var b refusalBackoff
 	now, last := time.Now(), time.Duration(0)
@@ -105,11 +105,11 @@ func TestRefusalBackoffGrowsToItsLimit(t *testing.T) {
 
 	now = now.Add(3 * maxRefusalBackoff)
 	if got := b.next(now); got != minRefusalBackoff {
-		t.Errorf("after a long peace %s, want %s", got, minRefusalBackoff)
+		t.Errorf("after a long time without refusals: %s, want %s", got, minRefusalBackoff)
 	}
 }
 
-// The client notices an Open that is never answered.
+// The client notices if an Open is never answered.
 func TestUnansweredOpenIsOverdue(t *testing.T) {
 	l := newLink(nil, "", [32]byte{})
 	l.openMailbox(testMailbox(1), Read)

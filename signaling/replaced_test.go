@@ -44,7 +44,7 @@ func TestReplacedReaderRests(t *testing.T) {
 			t.Fatalf("%d mailboxes were opened, want 2", n)
 		}
 
-		for range 3 { // even if the relay repeats itself, there is one rest
+		for range 3 { // one rest, even if the relay repeats itself
 			c.handleClosed(first, Closed{Name: mb.Name(), Code: CodeReplaced, Text: "others read this mailbox"})
 		}
 		var refusal *Error
@@ -83,7 +83,7 @@ func TestReplacedReaderThatStoppedStaysAway(t *testing.T) {
 		time.Sleep(2 * replacedRest)
 		synctest.Wait()
 		if n := opensOf(t, l); n != 0 {
-			t.Errorf("%d openings of a mailbox that nobody wants", n)
+			t.Errorf("%d openings of a mailbox that nobody wants any more", n)
 		}
 
 		if len(c.resting) != 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// slow is a relay that answers only when the test lets it.
+// slow is a relay that answers only when the test allows it.
 type slow struct {
 	posts  chan Post     // the posts that have arrived
 	answer chan struct{} // each token allows one answer
@@ -81,8 +81,8 @@ func outgoing(bodies ...string) chan Outgoing {
 	return queue
 }
 
-// The relay gets all messages before it has answered one. After a lost connection, it gets those that it has not
-// answered again, in the same order.
+// The relay gets all messages before it answers one. After a lost connection, it gets the unanswered ones again, in the
+// same order.
 func TestSendAllDoesNotWaitForAnswers(t *testing.T) {
 	s, c := newSlow(t)
 	queue := outgoing("a", "b", "c", "d")
@@ -112,7 +112,7 @@ func TestSendAllDoesNotWaitForAnswers(t *testing.T) {
 }
 
 // At most a window of messages waits for answers. SendAll reports a refusal and goes on with the rest. It does not send
-// a message that is too late or too long.
+// messages that are too late or too long.
 func TestSendAllIsBoundedByItsWindow(t *testing.T) {
 	s, c := newSlow(t)
 	s.refuse = "b"

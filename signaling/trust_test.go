@@ -48,8 +48,8 @@ func TestTrustFileTrustsItsCertificatesOnly(t *testing.T) {
 	}
 }
 
-// A certificate is judged by the device's own clock. What the error says about the time is true whether the clock or
-// the certificate is wrong.
+// A certificate is judged by the device's own clock. The error's words about the time are true whether the clock or the
+// certificate is wrong.
 func TestCertificateIsJudgedByTheDevicesClock(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)

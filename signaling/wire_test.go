@@ -55,7 +55,7 @@ func TestFramesRoundTrip(t *testing.T) {
 	}
 }
 
-// The bytes are the protocol. The ones here were written by hand from doc/protocol.md.
+// The bytes are the protocol's: these were written by hand from doc/protocol.md.
 func TestFrameBytesAreThoseOfTheProtocol(t *testing.T) {
 	name := Name(bytes.Repeat([]byte{0xaa}, 32))
 	as := strings.Repeat("aa", 32)
@@ -98,7 +98,7 @@ func TestParseRefusesWhatIsNoFrame(t *testing.T) {
 	for name, f := range testFrames() {
 		b := Append(nil, f)
 		if _, err := Parse(b[:1]); !errors.Is(err, ErrFrame) && name != "granted" {
-			t.Errorf("%s of a type alone: %v", name, err)
+			t.Errorf("%s with nothing but its type: %v", name, err)
 		}
 		switch name {
 		case "post", "deliver", "granted": // they end with a body of any length

@@ -8,7 +8,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// Somebody who guesses from one address has only a limited number of connections for it. Others are not disturbed.
+// Somebody who guesses from one address gets only a limited number of connections. Others are not disturbed.
 func TestConnectionsOfAnAddressAreLimited(t *testing.T) {
 	s, err := New(Config{PublicURL: "https://relay.example", Bus: bus.NewLocal(), Logger: quiet})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestReadersThatDoNotReadAreBounded posts 1 MB to each of many mailboxes that two readers at one address open but do
-// not read. What waits to be written to them stays below the address's share, and takes nothing from others.
+// not read. What waits to be written to them stays within the address's share, and takes nothing from others.
 func TestReadersThatDoNotReadAreBounded(t *testing.T) {
 	const memory = 512 << 20
 	s := newServer(t, Config{Memory: memory})
@@ -56,8 +56,8 @@ func TestReadersThatDoNotReadAreBounded(t *testing.T) {
 	}
 }
 
-// TestConnectionHasTwoMegabytesInHand: at most 2 MB wait to be written to a connection, however much its payer may
-// have.
+// TestConnectionHasTwoMegabytesInHand: at most 2 MB wait to be written to a connection, however large its payer's
+// share.
 func TestConnectionHasTwoMegabytesInHand(t *testing.T) {
 	c, queued := newServer(t, Config{LoopbackUnlimited: true}).visit(t, "127.0.0.1"), 0
 	for c.deliver(nameOf(1, queued/100_000), bus.Message{Body: make([]byte, 1000)}) {

@@ -48,9 +48,9 @@ func until(t *testing.T, what string, is func() bool) {
 	deadline := time.Now().Add(patience)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatal("this never became true: ", what)
+			t.Fatal("did not happen: ", what)
 		}
-		time.Sleep(time.Millisecond) // between looks
+		time.Sleep(time.Millisecond) // between two checks
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/peephole-cam/peephole/signaling/bus"
 )
 
-// taken calls make for n things, which make must keep, and returns how many bytes of heap and stacks one of them takes.
+// taken calls make n times, and returns how many bytes of heap and stack each call's result takes. make must keep its
+// results.
 func taken(n int, make func(i int)) int64 {
 	now := func() int64 {
 		var m runtime.MemStats
@@ -35,7 +36,7 @@ func taken(n int, make func(i int)) int64 {
 	return (now() - before) / int64(n)
 }
 
-// covers fails unless a thing takes at most as much as is charged for it, and at least a quarter of that.
+// covers fails unless a thing takes at most what is charged for it, and at least a quarter of that.
 func covers(t *testing.T, what string, took, charged int64) {
 	t.Helper()
 	t.Logf("%s: %d bytes taken, %d charged", what, took, charged)
@@ -141,7 +142,7 @@ func TestCostsCoverAMailboxOnAConnection(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// handshake makes a connection. This process keeps little more of it than the server's end.
+// handshake makes a connection. Little more than the server's end of it remains in this process.
 func handshake(t *testing.T, hs *httptest.Server) {
 	t.Helper()
 	raw, err := net.Dial("tcp", hs.Listener.Addr().String())
@@ -150,7 +151,7 @@ func handshake(t *testing.T, hs *httptest.Server) {
 	}
 	t.Cleanup(func() { raw.Close() })
 
-	secure := tls.Client(raw, &tls.Config{InsecureSkipVerify: true}) // nothing depends on whose it is
+	secure := tls.Client(raw, &tls.Config{InsecureSkipVerify: true}) // the certificate does not matter here
 	fmt.Fprintf(secure, "GET %s HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: %s\r\n"+
 		"\r\n", signaling.Path, signaling.Subprotocol)

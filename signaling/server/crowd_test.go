@@ -37,7 +37,7 @@ func TestFloodOfOneMailboxTakesNothingFromTheOthers(t *testing.T) {
 	}
 }
 
-// TestStoredMessagesHaveTheirTurnInAFlood opens a mailbox with a stored message during the flood of another mailbox.
+// TestStoredMessagesHaveTheirTurnInAFlood opens a mailbox with a stored message while another mailbox is flooded.
 func TestStoredMessagesHaveTheirTurnInAFlood(t *testing.T) {
 	o := newServer(t, Config{LoopbackUnlimited: true}).visit(t, "127.0.0.1").out
 	flood, stored := signaling.Name{1}, &reader{name: signaling.Name{2}}
@@ -46,7 +46,7 @@ func TestStoredMessagesHaveTheirTurnInAFlood(t *testing.T) {
 	push()
 	o.addReplay(stored)
 
-	for range 3 { // the two that were queued before it, and it
+	for range 3 { // the two queued before it, and the message itself
 		f, r, _ := o.front()
 		if r == stored {
 			return
@@ -54,11 +54,11 @@ func TestStoredMessagesHaveTheirTurnInAFlood(t *testing.T) {
 		o.popFrame(f)
 		push() // so that there is always another frame
 	}
-	t.Error("the stored message never has its turn")
+	t.Error("the stored message is never delivered")
 }
 
-// TestDeliveriesLeaveRoomForAnswers fills a connection's outbox through all mailboxes that one viewer has at a camera.
-// Meanwhile the camera sends requests, and is not cut off as if it did not read.
+// TestDeliveriesLeaveRoomForAnswers fills a camera's outbox through all mailboxes that one viewer has there. Meanwhile
+// the camera sends requests, and is not cut off as one that does not read.
 func TestDeliveriesLeaveRoomForAnswers(t *testing.T) {
 	s := newServer(t, Config{LoopbackUnlimited: true})
 	c := s.visit(t, "127.0.0.1")

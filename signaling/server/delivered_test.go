@@ -36,7 +36,7 @@ func (b *crossing) Publish(name [32]byte, m bus.Message) int {
 	return b.Local.Publish(name, m)
 }
 
-// counted returns the rejections so far by node, without zeros.
+// counted returns the rejections so far, by node, without zeros.
 func (e *endpoint) counted() map[string]int64 {
 	got := make(map[string]int64)
 	for node, n := range e.Stats.Rejected {
@@ -112,8 +112,8 @@ func TestRejectionsNameTheNodes(t *testing.T) {
 	east.wantCounted(t, map[string]int64{"west": 1, OtherNode: 1}, 3)
 }
 
-// The rejection of a message from the store counts like that of one that is delivered at once. If the message is
-// delivered again, it can be rejected again.
+// The rejection of a stored message counts like that of one that is delivered at once. If the message is delivered
+// again, it can be rejected again.
 func TestRejectionsOfStoredMessages(t *testing.T) {
 	e := start(t, Config{})
 	mb := newMailbox()
@@ -171,7 +171,7 @@ func TestDeliveredIsBounded(t *testing.T) {
 	}
 }
 
-// A client that lies can raise the counters only at a limited rate, and gains nothing by reconnecting.
+// A lying client can raise the counters only at a limited rate, and gains nothing by reconnecting.
 func TestRejectionsOfAnAddressAreLimited(t *testing.T) {
 	e := start(t, Config{})
 	now := time.Now()

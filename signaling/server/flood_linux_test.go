@@ -24,7 +24,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// flood is the worst that strangers can do from the addresses that from returns.
+// flood is the worst that strangers can do, from the addresses that from returns.
 type flood struct {
 	city *city
 	from func(i int) netip.Addr
@@ -34,7 +34,7 @@ type flood struct {
 	running        sync.WaitGroup
 }
 
-// crimes are what one connection can do to a relay. Each goes on until it is refused.
+// crimes are what one connection can do to harm a relay. Each goes on until it is refused.
 var crimes = map[string]func(ctx context.Context, w *city, c *citizen) error{
 	"mailboxes": func(ctx context.Context, w *city, c *citizen) error {
 		return c.open(ctx, w, newMailbox(), signaling.Read)
@@ -125,8 +125,8 @@ func (f *flood) start(each int) {
 	}
 }
 
-// commit lets one stranger try again and again, each time on a new connection. When refused, the stranger keeps what it
-// has for a while.
+// commit lets one stranger try again and again, each time on a new connection. When refused, the stranger keeps for a
+// while what it has.
 func (f *flood) commit(ctx context.Context, from netip.Addr, keep time.Duration,
 	crime func(context.Context, *city, *citizen) error) {
 	for ctx.Err() == nil {
@@ -161,8 +161,8 @@ var strangers = map[string]func(i int) netip.Addr{
 	"one IPv6 /48":     func(i int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("2001:db8:8007:%x::1", i)) },
 }
 
-// TestHonestClientsLoseNothingBesideAFlood: one address, or one /48, does its worst in every possible way at once. The
-// relay refuses nothing to clients that are already connected, or that connect meanwhile, and they miss nothing.
+// TestHonestClientsLoseNothingBesideAFlood: one address, or one /48, does its worst in every possible way at once.
+// Clients that are connected, or connect meanwhile, are refused nothing, and miss nothing.
 func TestHonestClientsLoseNothingBesideAFlood(t *testing.T) {
 	for name, from := range strangers {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,8 @@ func TestHonestClientsLoseNothingBesideAFlood(t *testing.T) {
 	}
 }
 
-// floodEnv makes this program a flood and nothing else. Its value names the relay, and the addresses of the flood.
+// floodEnv is the environment variable that makes this program a flood and nothing else. Its value names the relay, and
+// the addresses of the flood.
 const floodEnv = "SIGNALING_SERVER_FLOOD"
 
 func init() {
@@ -229,9 +230,8 @@ func floodProcess(said string) {
 	f.running.Wait()
 }
 
-// BenchmarkSessionBesideAFlood measures an honest session by turns with and without a flood. The flood is a process
-// that is stopped and continued. It runs at low priority, since in reality the strangers' machines would compute for
-// it.
+// BenchmarkSessionBesideAFlood measures honest sessions, alternately with and without a flood. The flood is a process
+// that is stopped and continued. It runs at low priority, since in reality it would compute on the strangers' machines.
 func BenchmarkSessionBesideAFlood(b *testing.B) {
 	for name := range strangers {
 		b.Run(name, func(b *testing.B) {
@@ -266,7 +266,7 @@ func BenchmarkSessionBesideAFlood(b *testing.B) {
 					if err := flood.Process.Signal(signal); err != nil {
 						b.Fatal(err)
 					}
-					time.Sleep(100 * time.Millisecond) // until what is under way has settled
+					time.Sleep(100 * time.Millisecond) // until what is under way has ended
 					for range 200 {
 						begun := time.Now()
 						if err := h.session(b.Context()); err != nil {

@@ -133,7 +133,7 @@ func TestSessionsEndWithTheAdmissionThatPaysForThem(t *testing.T) {
 
 			end(viewer, mb)
 			if ended := granted.ended(); len(ended) != 0 {
-				t.Error("the viewer has ended what the camera pays for")
+				t.Error("the viewer ended what the camera pays for")
 			}
 			want(t, "the camera ends it", end(camera, mb), 0)
 			if ended := granted.ended(); !slices.Equal(ended, []signaling.Name{mb.Name()}) {
@@ -143,7 +143,7 @@ func TestSessionsEndWithTheAdmissionThatPaysForThem(t *testing.T) {
 	}
 }
 
-// TestClosedMailboxKeepsTheOwnersWordAlone: if a camera ends a session, its last messages stay for two minutes. The
+// TestClosedMailboxKeepsTheOwnersWordAlone: if a camera ends a session, its own last messages stay for two minutes. The
 // viewer's messages are gone, and take up no mailbox that other viewers need.
 func TestClosedMailboxKeepsTheOwnersWordAlone(t *testing.T) {
 	e, issue := operator(t)
@@ -195,8 +195,7 @@ func TestOnlyTheOwnerClosesForAll(t *testing.T) {
 	want(t, "the viewer asks for a grant", viewer.grant(mb), 0)
 }
 
-// TestGrantsNeedWhoPaysForThem: while the camera is away, there is nobody with whom to have a session, and its ticket
-// pays for none.
+// TestGrantsNeedWhoPaysForThem: while the camera is away, no session is possible, and its ticket pays for none.
 func TestGrantsNeedWhoPaysForThem(t *testing.T) {
 	e, issue := operator(t)
 	mb := newMailbox()
@@ -215,7 +214,7 @@ func TestGrantsNeedWhoPaysForThem(t *testing.T) {
 	want(t, "the viewer asks for a grant", viewer.grant(mb), 0)
 }
 
-// TestRenewedTicketPaysOn: after a camera has come back with another ticket, the new ticket pays.
+// TestRenewedTicketPaysOn: once a camera has come back with another ticket, that one pays.
 func TestRenewedTicketPaysOn(t *testing.T) {
 	e, issue := operator(t)
 	mb := newMailbox()
@@ -271,7 +270,7 @@ func TestRemovedViewerPaysForItself(t *testing.T) {
 	}
 }
 
-// TestWhoStaysPaysForWhoCloses: at a relay that admits everyone, if its reader closes a mailbox, another holder pays
+// TestWhoStaysPaysForWhoCloses: at a relay that admits everyone, if a mailbox's reader closes it, another holder pays
 // for it.
 func TestWhoStaysPaysForWhoCloses(t *testing.T) {
 	e := start(t, Config{})

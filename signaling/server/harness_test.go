@@ -24,10 +24,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for something that must happen before it fails.
+// patience is how long a test waits for something before it fails.
 const patience = 2 * time.Minute
 
-// endpoint is a signaling server on a port of its own.
+// endpoint is a signaling server with its own port.
 type endpoint struct {
 	*Server
 	url  string
@@ -113,7 +113,7 @@ func runClient(t testing.TB, c *signaling.Client) (stop func()) {
 	return stop
 }
 
-// wire is a connection that sends exactly what a test wants.
+// wire is a connection that sends exactly the frames that a test wants.
 type wire struct {
 	t     *testing.T
 	ws    *websocket.Conn
@@ -121,7 +121,8 @@ type wire struct {
 	nonce [32]byte
 }
 
-// fromHeader names the address that a connection claims to come from. Only servers of this harness believe it.
+// fromHeader is the header that names the address from which a connection claims to come. Only this harness's servers
+// believe it.
 const fromHeader = "Test-From"
 
 func (e *endpoint) wire(t *testing.T) *wire { return e.wireFrom(t, "") }
@@ -129,7 +130,7 @@ func (e *endpoint) wire(t *testing.T) *wire { return e.wireFrom(t, "") }
 // wireFrom returns a connection from an address.
 func (e *endpoint) wireFrom(t *testing.T, from string) *wire { return e.dial(t, from, new(net.Dialer)) }
 
-// narrow returns a connection for which the kernel buffers little unread data.
+// narrow returns a connection for which the kernel buffers little data.
 func (e *endpoint) narrow(t *testing.T) *wire {
 	return e.dial(t, "", &net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		failed := raw.Control(func(fd uintptr) {
@@ -160,7 +161,7 @@ func (e *endpoint) dial(t *testing.T, from string, dialer *net.Dialer) *wire {
 	w := &wire{t: t, ws: ws, url: e.url}
 	c, ok := w.read().(signaling.Challenge)
 	if !ok {
-		t.Fatal("the first frame is no challenge")
+		t.Fatal("the first frame is not a challenge")
 	}
 
 	if d := time.Since(time.UnixMilli(int64(c.Time))); d < -time.Minute || d > time.Minute {

@@ -41,7 +41,7 @@ func (s *Server) visit(t testing.TB, addr string) *conn {
 	return c
 }
 
-// opens opens a mailbox on a connection without its keys. who admits it, or nobody if who is nil.
+// opens opens a mailbox on a connection, without its keys. who admits it; nil means nobody.
 func (c *conn) opens(name signaling.Name, access signaling.Access, who *account) *signaling.Error {
 	if c.boxes[name] == nil && c.mailboxes.Grow(openedCost) != nil {
 		return errQuota
@@ -139,7 +139,7 @@ func TestMailboxesOfAnAddressAreLimited(t *testing.T) {
 	}
 }
 
-// TestFramesOfAConnectionAreLimited counts frames in the bubble's time.
+// TestFramesOfAConnectionAreLimited measures by the bubble's clock how long a connection's frames take.
 func TestFramesOfAConnectionAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const frames = 8192 + 10*500
@@ -192,7 +192,7 @@ func TestFewBadSignaturesEndAConnection(t *testing.T) {
 }
 
 // TestForgedOpensWaitForTheirAddressesTime: an address forges Opens as fast as it can on many connections. It gets only
-// a small share of the processors' time, and another address does not wait.
+// a small share of processor time, and another address does not wait.
 func TestForgedOpensWaitForTheirAddressesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, Config{})
@@ -241,7 +241,7 @@ func TestForgedOpensWaitForTheirAddressesTime(t *testing.T) {
 			t.Errorf("%d forged opens in %d s: %.0f %% of the processors", checked.Load(), seconds, 100*used/processor)
 		}
 		if checked.Load() < 100 {
-			t.Errorf("only %d forged opens: the test proves nothing", checked.Load())
+			t.Errorf("only %d forged opens, so the test proves nothing", checked.Load())
 		}
 	})
 }
@@ -264,7 +264,7 @@ func TestHonestClientOpensManyMailboxesAtOnce(t *testing.T) {
 
 // TestDialingAgainAndAgainIsLimited: a connection costs processor time even if it ends at once.
 func TestDialingAgainAndAgainIsLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // so that no time passes
+	synctest.Test(t, func(t *testing.T) { // in which no time passes
 		s, entered := newServer(t, Config{}), 0
 		for ; entered < 100_000; entered++ {
 			lease, status := s.addConn(s.accountOf(netip.MustParseAddr("2001:db8::1")))
@@ -284,7 +284,8 @@ func TestDialingAgainAndAgainIsLimited(t *testing.T) {
 	})
 }
 
-// TestHalfAFrameIsPaidFor: the sender pays for a frame that has arrived in part, and the frame is not held for long.
+// TestHalfAFrameIsPaidFor: the sender pays for a frame that has arrived only in part, and the frame is not kept for
+// long.
 func TestHalfAFrameIsPaidFor(t *testing.T) {
 	e := start(t, Config{Memory: 32 << 20})
 	half := func(from string) *wire {
@@ -345,7 +346,7 @@ func TestEverythingIsGivenBack(t *testing.T) {
 	}
 
 	if e.tickets.class.brief.Used() == 0 || e.tickets.class.lasting.Used() == 0 || e.addresses.pairings.Used() == 0 {
-		t.Error("nothing is charged: the test proves nothing")
+		t.Error("nothing is charged, so the test proves nothing")
 	}
 
 	camera.ws.CloseNow()
@@ -375,8 +376,7 @@ func TestEverythingIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestLoopbackIsLimitedUnlessTheOperatorSaysElse: behind a proxy on this machine, everybody may have a loopback
-// address.
+// TestLoopbackIsLimitedUnlessTheOperatorSaysElse: behind a proxy on this machine, anybody may have a loopback address.
 func TestLoopbackIsLimitedUnlessTheOperatorSaysElse(t *testing.T) {
 	for _, free := range []bool{false, true} {
 		s := newServer(t, Config{Memory: 16 << 20, LoopbackUnlimited: free})

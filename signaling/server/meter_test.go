@@ -23,7 +23,7 @@ const (
 	ends     = "\x80\x80\x00\x00\x00\x00"
 	ping     = "\x89\x80\x00\x00\x00\x00"
 	pong     = "\x8a\x80\x00\x00\x00\x00"
-	nonsense = "\x82\x81\x00\x00\x00\x00\xff" // a whole message that is no frame of signaling
+	nonsense = "\x82\x81\x00\x00\x00\x00\xff" // a whole message that is not a signaling frame
 )
 
 // upgraded returns a connection from an address after its handshake, below the WebSocket.
@@ -49,7 +49,7 @@ func (e *endpoint) upgraded(t *testing.T, from string) (net.Conn, *bufio.Reader)
 }
 
 // TestFramesThatAreNoMessageCostToo floods a connection with frames that the WebSocket library handles itself. The
-// flooder has to wait for a share of the processor, so its last message is never answered.
+// sender has to wait for its share of the processor, so its last message is never answered.
 func TestFramesThatAreNoMessageCostToo(t *testing.T) {
 	const (
 		flood  = 100_000
@@ -88,7 +88,7 @@ func TestFramesThatAreNoMessageCostToo(t *testing.T) {
 	}
 }
 
-// TestClientOfAnotherProtocolIsNotListenedTo: the client learns why it is refused, and nothing that it sends is read.
+// TestClientOfAnotherProtocolIsNotListenedTo: the client learns why it is refused, and nothing it sends is read.
 func TestClientOfAnotherProtocolIsNotListenedTo(t *testing.T) {
 	e := start(t, Config{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))

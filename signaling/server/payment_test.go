@@ -35,7 +35,7 @@ func TestMailboxPaysForItsReserveOnce(t *testing.T) {
 	}
 }
 
-// TestMailboxThatCannotPayForItsReserveIsNotRead: a mailbox without its own reserve would take it from others' shares.
+// TestMailboxThatCannotPayForItsReserveIsNotRead: without a reserve of its own, a mailbox would use others' shares.
 func TestMailboxThatCannotPayForItsReserveIsNotRead(t *testing.T) {
 	s, class := newTestStore(), newClass(1<<30, openParts)
 	class.mailboxes = netlimit.NewPool(netlimit.Config{Size: boxCost,

@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// gate remembers the payers for whom it was called, and refuses everybody while it is shut.
+// gate records the payers for whom it was called, and refuses everybody while it is shut.
 type gate struct {
 	mu   sync.Mutex
 	shut bool
@@ -76,8 +76,8 @@ func TestConnectionWithoutAPlaceOpensNothing(t *testing.T) {
 	}
 }
 
-// TestConnectionShowsSixteenTickets: a connection may show sixteen tickets, because each costs a signature check and is
-// remembered.
+// TestConnectionShowsSixteenTickets: a connection may show only sixteen tickets, because each costs a signature check
+// and some memory.
 func TestConnectionShowsSixteenTickets(t *testing.T) {
 	operatorKey, operator, _ := ed25519.GenerateKey(rand.Reader)
 	until := time.Now().Add(time.Hour)

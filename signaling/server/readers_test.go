@@ -14,7 +14,7 @@ import (
 )
 
 // TestThirdReaderReplacesTheOldest: a third reader replaces the oldest, so that half-open connections and forgotten
-// tabs keep nobody from a mailbox.
+// tabs cannot keep anybody from a mailbox.
 func TestThirdReaderReplacesTheOldest(t *testing.T) {
 	e := start(t, Config{})
 	mb, writer := newMailbox(), e.wire(t)
@@ -75,7 +75,7 @@ func TestReaderThatBeginsAgainReplacesNobody(t *testing.T) {
 }
 
 // TestSlowReaderMissesNothingThatIsStored: a reader leaves more unread than its outbox holds. The rest waits in the
-// store, costs nothing twice, and comes in order.
+// store, is not charged twice, and comes in order.
 func TestSlowReaderMissesNothingThatIsStored(t *testing.T) {
 	const mailboxes, each = 14, 25 // 14 MB, of which the server's kernel buffers 4
 	e := start(t, Config{})
@@ -138,8 +138,8 @@ func TestMessageReadFromTheStoreIsNotDeliveredAgain(t *testing.T) {
 	}
 }
 
-// TestManyPostersOfOneMailboxAreOneOrder: all readers see the same order of many posters' messages, although no lock is
-// held while messages are published.
+// TestManyPostersOfOneMailboxAreOneOrder: all readers see the messages of many posters in the same order, although no
+// lock is held while messages are published.
 func TestManyPostersOfOneMailboxAreOneOrder(t *testing.T) {
 	const posters, each, readers = 8, 60, 2
 	e := start(t, Config{})
@@ -216,7 +216,7 @@ func (b *stuck) Publish(name [32]byte, m bus.Message) int {
 	return b.Local.Publish(name, m)
 }
 
-// TestSlowFanOutHoldsUpNoOtherMailbox: the store holds no lock while readers are served.
+// TestSlowFanOutHoldsUpNoOtherMailbox: the store holds no lock while it serves readers.
 func TestSlowFanOutHoldsUpNoOtherMailbox(t *testing.T) {
 	to := &stuck{
 		Local:   bus.NewLocal(),
@@ -232,7 +232,7 @@ func TestSlowFanOutHoldsUpNoOtherMailbox(t *testing.T) {
 	done := make(chan *signaling.Error)
 	go func() { done <- s.post(to.name, h, []byte{1}, time.Minute, begin) }()
 	<-to.reached
-	for range 2 { // also to the stuck mailbox itself, whose order a queue keeps
+	for range 2 { // the stuck mailbox accepts messages, too: a queue keeps their order
 		mustPost(t, s, other, ho, 1, time.Minute, begin)
 		mustPost(t, s, to.name, h, 1, time.Minute, begin)
 	}
@@ -247,7 +247,7 @@ func TestSlowFanOutHoldsUpNoOtherMailbox(t *testing.T) {
 	}
 }
 
-// TestUnpublishedMessagesAreBounded: a bus that hangs does not fill memory.
+// TestUnpublishedMessagesAreBounded: a bus that hangs does not fill the memory.
 func TestUnpublishedMessagesAreBounded(t *testing.T) {
 	to := &stuck{
 		Local:   bus.NewLocal(),
@@ -333,8 +333,8 @@ func TestOvertakenMessageIsDelivered(t *testing.T) {
 	}
 }
 
-// TestReadersThatEndedAreForgotten opens a mailbox for reading again and again, on a connection that always has a frame
-// to write first, so that stored messages never have their turn.
+// TestReadersThatEndedAreForgotten opens a mailbox for reading again and again, on a connection that always has another
+// frame to write first, so that stored messages are never delivered.
 func TestReadersThatEndedAreForgotten(t *testing.T) {
 	s := newServer(t, Config{LoopbackUnlimited: true})
 	c, mb := s.visit(t, "127.0.0.1"), newMailbox()

@@ -279,8 +279,8 @@ func TestBacklogIsDeliveredWhole(t *testing.T) {
 	}
 }
 
-// TestClientThatAsksAndDoesNotReadIsDropped: a client revokes again and again what it never opened, and reads no
-// answer.
+// TestClientThatAsksAndDoesNotReadIsDropped: a client revokes again and again what it never opened, and does not read
+// the answers.
 func TestClientThatAsksAndDoesNotReadIsDropped(t *testing.T) {
 	s := newServer(t, Config{LoopbackUnlimited: true})
 	c, ended := s.visit(t, "127.0.0.1"), false

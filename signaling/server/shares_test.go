@@ -11,7 +11,7 @@ import (
 // offerSize is the size of an offer's envelope.
 const offerSize = 9337
 
-// hoard stores as much as an account can in mailboxes of its own, until it is refused.
+// hoard stores as much as an account can, in its own mailboxes, until it is refused.
 func hoard(t *testing.T, s *store, who *account, kind byte, ttl time.Duration) (mailboxes int) {
 	t.Helper()
 	for i := 0; ; i++ {
@@ -88,7 +88,7 @@ func TestPairingsTakeNothingFromTickets(t *testing.T) {
 	}
 
 	if used, whole := visitors.pairings.Used(), int64(1<<30)/32*visitorParts.pairings; used < whole/2 {
-		t.Errorf("the strangers hold only %d of %d bytes: the test proves nothing", used, whole)
+		t.Errorf("the strangers hold only %d of %d bytes, so the test proves nothing", used, whole)
 	}
 
 	if err := store1(s, ticketed(holders, 1, 1, 1), nameOf(200, 0), time.Hour); err != nil {
@@ -137,7 +137,7 @@ func TestMailboxThatIsReadHoldsAnOfferWhateverOthersTake(t *testing.T) {
 		}
 	}
 
-	for _, ttl := range []time.Duration{briefTTL, time.Hour} { // the same address, too
+	for _, ttl := range []time.Duration{briefTTL, time.Hour} { // even from the same address
 		hoard(t, s, who, 100, ttl)
 	}
 
@@ -147,8 +147,8 @@ func TestMailboxThatIsReadHoldsAnOfferWhateverOthersTake(t *testing.T) {
 	}
 }
 
-// TestThousandHouseholdsBehindOneAddressLive: behind a carrier's IPv4 address are a thousand cameras, each with two
-// viewers' mailboxes, while somebody else takes as much as possible.
+// TestThousandHouseholdsBehindOneAddressLive: a thousand cameras share a carrier's IPv4 address, each with the
+// mailboxes of two viewers, while somebody else there takes as much as possible.
 func TestThousandHouseholdsBehindOneAddressLive(t *testing.T) {
 	const households, pairs, days = 1000, 2, 3
 	s := newServer(t, Config{})
@@ -170,7 +170,7 @@ func TestThousandHouseholdsBehindOneAddressLive(t *testing.T) {
 		}
 	}
 
-	hoard(t, s.store, household(s.addresses, "192.0.2.1"), 5, time.Minute) // and a neighbour
+	hoard(t, s.store, household(s.addresses, "192.0.2.1"), 5, time.Minute) // a neighbour
 	hoard(t, s.store, household(s.addresses, "192.0.2.1"), 6, time.Hour)
 	for i, c := range cameras {
 		name := nameOf(3, i*pairs*days)

@@ -36,7 +36,7 @@ type remote struct{ net.Conn }
 
 func (remote) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
 
-// A client that reads but sends nothing, not even a pong, loses its connection after a minute.
+// A client that reads but sends nothing, not even pongs, loses its connection after a minute.
 func TestSilenceEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := New(Config{PublicURL: "https://relay.example", Bus: discard{}, Logger: quiet})

@@ -84,8 +84,8 @@ func TestStoreForgetsInTime(t *testing.T) {
 	}
 }
 
-// TestAdmissionOutlivesItsPayerByItsAge: a mailbox that was open for an hour waits for an hour, and a session's mailbox
-// for a minute.
+// TestAdmissionOutlivesItsPayerByItsAge: a mailbox that was open for an hour waits for an hour, but a session's mailbox
+// only for a minute.
 func TestAdmissionOutlivesItsPayerByItsAge(t *testing.T) {
 	for _, tt := range []struct{ open, waits time.Duration }{
 		{time.Second, time.Minute},
@@ -130,7 +130,7 @@ func TestAdmissionIsAsOldAsItsPayersStay(t *testing.T) {
 		t.Error("the ticket stops paying too early")
 	}
 	if s.sweep(left.Add(minAbsence + 1)); s.box(name).payer != nil || class.mailboxes.Used() != 0 {
-		t.Error("the ticket pays for as long as the viewer was there")
+		t.Error("the ticket pays for all the time that the viewer was there")
 	}
 }
 
@@ -222,7 +222,7 @@ func TestTicketTakesOverFromRendezvous(t *testing.T) {
 	}
 
 	if s.waiting(name, begin) != 0 || who.ticket.bytes != 0 {
-		t.Error("the ticket pays for what the public left")
+		t.Error("the ticket pays for what strangers left")
 	}
 	if rendezvous(t, s, name, household(visitors, "192.0.2.1")); b.pairing || !b.payer.samePayer(who) {
 		t.Error("a visitor turned a mailbox into a rendezvous")

@@ -27,7 +27,7 @@ type town struct {
 	city
 }
 
-// city says where a relay can be reached, from inside its namespace or from outside.
+// city tells where a relay can be reached, from inside its namespace or from outside.
 type city struct {
 	url     string
 	at      map[int]string // where it listens, by IP version: 4 or 6

@@ -8,8 +8,8 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// TestViewerLeavesTheOthersTheirQuota: a viewer leaves a message for a day in the mailbox of every session that it can
-// begin, but the camera can still serve all other viewers.
+// TestViewerLeavesTheOthersTheirQuota: in the mailbox of every session that it can begin, a viewer leaves a message for
+// a day. The camera can still serve all other viewers.
 func TestViewerLeavesTheOthersTheirQuota(t *testing.T) {
 	const mailboxes = 16
 	e, issue := operator(t)
@@ -30,8 +30,8 @@ func TestViewerLeavesTheOthersTheirQuota(t *testing.T) {
 		signaling.CodeQuota)
 }
 
-// TestViewerLeavesTheOthersTheirBytes: whatever a viewer stores in the mailboxes whose keys it has, the mailboxes of
-// others hold as much as they need.
+// TestViewerLeavesTheOthersTheirBytes: whatever a viewer stores in the mailboxes whose keys it has, others' mailboxes
+// can hold as much as they need.
 func TestViewerLeavesTheOthersTheirBytes(t *testing.T) {
 	s, class := newTestStore(), newClass(1<<40, ticketParts)
 	who := ticketed(class, 1, 10_000, 1)
@@ -54,7 +54,7 @@ func TestViewerLeavesTheOthersTheirBytes(t *testing.T) {
 	}
 }
 
-// TestTicketHoldsNoMoreThanItsBytes: a ticket holds 64 MiB, in however many mailboxes.
+// TestTicketHoldsNoMoreThanItsBytes: a ticket can hold 64 MiB, in however many mailboxes.
 func TestTicketHoldsNoMoreThanItsBytes(t *testing.T) {
 	s, class := newTestStore(), newClass(1<<40, ticketParts)
 	who := ticketed(class, 1, 10_000, 1)

@@ -84,12 +84,12 @@ func TestOnlyASlowSubscriberLosesPictures(t *testing.T) {
 
 	for n := 1; n < len(got); n++ {
 		if got[n] != got[n-1]+1 && got[n]%20 != 0 {
-			t.Errorf("%d is followed by %d, which is no keyframe", got[n-1], got[n])
+			t.Errorf("%d is followed by %d, which is not a keyframe", got[n-1], got[n])
 		}
 	}
 }
 
-// A minute of small pictures waits for a subscriber that is busy sending a large keyframe.
+// A minute of small pictures can wait for a subscriber that is busy sending a large keyframe.
 func TestQueueIsBoundedByBytesNotByCount(t *testing.T) {
 	b := NewBroadcast()
 	slow := b.Subscribe()
@@ -154,7 +154,7 @@ func TestSkipDropsUpToTheNewestKeyframe(t *testing.T) {
 		t.Error("Skip dropped the keyframe at the front")
 	}
 	if _, err := s.Next(t.Context()); err != nil || skips() {
-		t.Errorf("Skip found a keyframe where there is none; %v", err)
+		t.Errorf("Skip found a keyframe, although there is none; %v", err)
 	}
 
 	for n := 9; n < 50; n++ {
@@ -255,7 +255,7 @@ func TestSubscriptionEnds(t *testing.T) {
 	})
 }
 
-// dying is a Source that dies again and again, each time after the next of the given numbers of pictures.
+// dying is a Source that dies again and again. Its numbers say after how many pictures each time.
 type dying struct {
 	clip     Clip
 	pictures []int
@@ -314,7 +314,7 @@ func TestFeedBackoff(t *testing.T) {
 			}
 		}
 
-		// 0.5+1+2+4+8+15+15+15+15 s, half of which is jitter, then from the start again, then 10 s of silence.
+		// 0.5+1+2+4+8+15+15+15+15 s, half of them jitter; then the same from the start; then 10 s of silence.
 		if s := states[len(states)-1]; s.Restarts != 12 {
 			t.Errorf("%d restarts", s.Restarts)
 		}

@@ -222,7 +222,7 @@ func TestAssemblerGivesUpAfterItsPatience(t *testing.T) {
 					continue // the end of one frame and all of another
 				}
 				if p.Marker {
-					time.Sleep(66 * time.Millisecond) // fake time: the frame interval
+					time.Sleep(66 * time.Millisecond) // the frame interval, by the bubble's clock
 				}
 				take(a.Push(p))
 			}
@@ -293,7 +293,7 @@ func TestRetransmittedPacketsLeaveNoGap(t *testing.T) {
 	})
 }
 
-// The packets behind a missing one are bounded, and a sender that skips many numbers is followed at once.
+// Few packets wait for a missing one, and a sender that skips many numbers is followed at once.
 func TestAssemblerBoundsItsMemory(t *testing.T) {
 	a := NewAssembler(VP8Carrier)
 	all := packets(VP8Carrier, 2*maxWaiting, 0)
@@ -333,8 +333,8 @@ func TestAssemblerFollowsARestartedSender(t *testing.T) {
 	}
 }
 
-// A number is late if it lies in the half of all numbers before the one that is due. Of 255 late packets in a row none
-// counts; the 256th begins the stream anew.
+// A packet is late if its number lies in the half of all numbers before the one that is due. 255 late packets in a row
+// are dropped; the 256th begins the stream anew.
 func TestLatePacketsAreDroppedUntilTheStreamBeginsAnew(t *testing.T) {
 	for _, tt := range []struct {
 		number uint16 // 101 is due

@@ -64,7 +64,7 @@ func TestClips(t *testing.T) {
 	}
 }
 
-// TestClipPictures decodes every clip. The corner has the colour of the background, and no two pictures are equal.
+// TestClipPictures decodes every clip: the corner has the background's colour, and no two pictures are equal.
 func TestClipPictures(t *testing.T) {
 	ffmpeg := need(t, "ffmpeg")
 	for _, clip := range clips(t) {
@@ -151,7 +151,7 @@ func TestMarkedClipDecodes(t *testing.T) {
 	}
 }
 
-// probe fails the test unless ffprobe decodes exactly that many pictures without complaint.
+// probe fails the test unless ffprobe decodes exactly the given number of pictures, without complaint.
 func probe(t *testing.T, ffprobe, file string, pictures int) {
 	t.Helper()
 	out, err := exec.Command(ffprobe, "-v", "warning", "-count_frames", "-show_entries", "stream=nb_read_frames",

@@ -9,7 +9,7 @@ import (
 	"github.com/peephole-cam/peephole/clock"
 )
 
-// twoClocks are the clocks of a machine that a test puts to sleep, and that it sets.
+// twoClocks are the clocks of a machine. A test sets them, and puts the machine to sleep.
 type twoClocks struct{ boot, wall time.Duration }
 
 func (c *twoClocks) now() clock.Moment {
@@ -21,7 +21,7 @@ func (c *twoClocks) now() clock.Moment {
 // runs makes time pass on both clocks.
 func (c *twoClocks) runs(d time.Duration) { c.boot, c.wall = c.boot+d, c.wall+d }
 
-// interruptions happen to a machine between two pictures, so that the first is out of date when the second arrives.
+// interruptions happen to a machine between two pictures, so the first is out of date when the second arrives.
 var interruptions = []struct {
 	name    string
 	happens func(*twoClocks)
@@ -45,7 +45,7 @@ func TestGroupFromBeforeASleepIsDropped(t *testing.T) {
 						PTS:      time.Duration(n),
 						Captured: machine.now(),
 					})
-					machine.runs(maxGroupAge) // not yet too long
+					machine.runs(maxGroupAge) // just short enough
 				}
 
 				send(0, true)
@@ -74,7 +74,7 @@ func TestGroupFromBeforeASleepIsDropped(t *testing.T) {
 	}
 }
 
-// held is a Source whose access units wait in a pipe while something happens, as ffmpeg's do.
+// held is a Source whose access units wait in a pipe while something happens, as those from ffmpeg do.
 type held struct {
 	clip    Clip
 	machine *twoClocks
@@ -100,7 +100,7 @@ func (h held) Run(ctx context.Context, sink func(AccessUnit)) error {
 	return context.Cause(ctx)
 }
 
-// Pictures that arrive after a long silence may have been delayed that long. They are not shown, and the input is
+// Pictures that arrive after a long silence may have been delayed for as long. They are not shown, and the input is
 // reopened.
 func TestPicturesDelayedInAPipeAreNotShown(t *testing.T) {
 	for _, tt := range interruptions {

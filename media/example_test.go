@@ -33,7 +33,7 @@ func ExampleOpen() {
 	// Output: keyframe: true
 }
 
-// What Open returns tells a typing error from a missing file and from a missing program.
+// The errors of Open tell a typing error from a missing file and a missing program.
 func ExampleOpen_errors() {
 	for _, name := range []string{"rtmp://192.0.2.10/stream", "nowhere.h264"} {
 		_, err := media.Open(context.Background(), name)

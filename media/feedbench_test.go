@@ -51,7 +51,7 @@ func grow(unit []byte, size int, random *rand.Rand) []byte {
 	return grown
 }
 
-// flvOf returns access units in the FLV that ffmpeg writes to a pipe.
+// flvOf returns access units as FLV, as ffmpeg writes it to a pipe.
 func flvOf(units [][]byte) []byte {
 	stream := append([]byte("FLV"), make([]byte, 6)...)
 	tag := func(kind byte, body []byte) {
@@ -101,7 +101,7 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// benchRTSP passes on n access units in the way of an RTSP camera.
+// benchRTSP passes on n access units as an RTSP camera's source does.
 type benchRTSP struct {
 	units [][]byte
 	n     int
@@ -114,7 +114,7 @@ func (s benchRTSP) Run(_ context.Context, sink func(AccessUnit)) error {
 	return nil
 }
 
-// benchFFmpeg reads n access units, by reading a stream of a given number again and again.
+// benchFFmpeg reads n access units by reading one stream again and again.
 type benchFFmpeg struct {
 	stream []byte
 	n, of  int

@@ -37,7 +37,8 @@ func TestOldFFmpegIsNamedWhenItFails(t *testing.T) {
 	}
 }
 
-// ffmpeg 6.1 and newer write H.265 into FLV by Enhanced RTMP. Some builds of older versions use an unofficial CodecID.
+// ffmpeg 6.1 and newer write H.265 into FLV as Enhanced RTMP does. Some builds of older versions use an unofficial
+// CodecID.
 func TestH265InAnyFLV(t *testing.T) {
 	header := "FLV\x01\x01\x00\x00\x00\x09\x00\x00\x00\x00\x09\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00"
 	for name, row := range map[string]struct{ tag, want string }{

@@ -7,7 +7,7 @@ import (
 	"github.com/pion/rtp"
 )
 
-// Every sealed frame survives its carrier unchanged, in packets that fit. After a lost packet, later frames do as well.
+// Every sealed frame survives its carrier unchanged, in packets that fit. So do the frames after a lost packet.
 func FuzzPacketize(f *testing.F) {
 	f.Add([]byte{1}, true, uint16(0), uint16(0))
 	f.Add([]byte{0x88, 0x84, 0, 0, 1}, false, uint16(2000), uint16(1))
@@ -43,7 +43,7 @@ func FuzzPacketize(f *testing.F) {
 				t.Fatalf("%s: %d bytes became %d frames", carrier, len(sealed), len(got))
 			}
 			frames := push(sealed, key, int(lost))
-			for range maxWaiting { // until the lost packet is given up
+			for range maxWaiting { // until the assembler gives up on the lost packet
 				frames = append(frames, push([]byte{7}, false, -1)...)
 			}
 

@@ -63,7 +63,7 @@ func TestParseInput(t *testing.T) {
 	}
 }
 
-// FuzzParseInput plants a secret between a colon and an @. No message about the input may contain a part of it.
+// FuzzParseInput plants a secret between a colon and an @. No message about the input may contain any part of it.
 func FuzzParseInput(f *testing.F) {
 	f.Add("rtsp://cam", "s3cret", "host/path")
 	f.Add("http://", "x", "@y")
@@ -71,7 +71,7 @@ func FuzzParseInput(f *testing.F) {
 	f.Add("admin", "a#b?c%41 d", "cam:554/live")
 
 	f.Fuzz(func(t *testing.T, before, middle, rest string) {
-		const head, tail = "ZQxj7k", "W9vKp2" // neither occurs by chance, so a part of the secret is noticed as well
+		const head, tail = "ZQxj7k", "W9vKp2" // neither occurs by chance, so even a part of the secret is noticed
 		prose := rest == "" || strings.ContainsAny(rest[:1], " \t\r\n,;)")
 		if prose || strings.Contains(before+middle+rest, head) || strings.Contains(before+middle+rest, tail) {
 			return
@@ -142,7 +142,7 @@ func TestFileBitExact(t *testing.T) {
 		for _, name := range []string{"main", "high-slices", "baseline-slices", "interlaced"} {
 			feed, units := playOnce(t, name)
 			if !bytes.Equal(join(units), readStream(t, name)) {
-				t.Errorf("%s: what came out is not the file", name)
+				t.Errorf("%s: the output is not the file", name)
 			}
 			if took := units[len(units)-1].Captured.Time().Sub(units[0].Captured.Time()); took !=
 				1900*time.Millisecond {
@@ -150,7 +150,7 @@ func TestFileBitExact(t *testing.T) {
 			}
 
 			if _, err := feed.Subscribe().Next(t.Context()); err == nil {
-				t.Errorf("%s: a subscription to a feed that has ended", name)
+				t.Errorf("%s: a subscription to an ended feed", name)
 			}
 		}
 	})

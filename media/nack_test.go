@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A missing packet is requested once it is unlikely to have been merely overtaken, again shortly after in case the
-// request is lost, and then once a round trip. A packet that has arrived is not requested again.
+// A missing packet is requested once it has probably not just been overtaken, again shortly after in case the request
+// is lost, and then once per round trip. A packet that has arrived is not requested again.
 func TestMissingPacketsAreRequested(t *testing.T) {
 	var l nackList
 	begin := time.Unix(1000, 0)
@@ -70,7 +70,7 @@ func TestNACKListLearnsTheRoundTrip(t *testing.T) {
 	}
 }
 
-// However much is missing, one request names no more than fits into a packet or two.
+// However much is missing, one request names no more packets than fit into a packet or two.
 func TestRequestsAreBounded(t *testing.T) {
 	var l nackList
 	now := time.Unix(1000, 0)

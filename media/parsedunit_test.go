@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// checkParsed checks that the NAL units passed on with an access unit are those in its bytes.
+// checkParsed checks that the NAL units passed on with an access unit are the ones in its bytes.
 func checkParsed(t *testing.T, unit parsedUnit) {
 	t.Helper()
 	if unit.nals != nil && !slices.Equal(unit.nals, parseUnit(unit.data).nals) {
@@ -62,7 +62,7 @@ func TestReplacedDataIsParsedAnew(t *testing.T) {
 
 	unit.Data = delta
 	if unit.Reference() {
-		t.Error("the NAL units of the old Data are used")
+		t.Error("the NAL units of the old Data are still used")
 	}
 	unit.Data = append(idr[:0:0], idr...)
 	unit.parsed = parseUnit(unit.Data)

@@ -21,7 +21,7 @@ import (
 	"github.com/peephole-cam/peephole/test/tcptest"
 )
 
-// TestMain only runs an input in the process that TestFFmpegDiesWithItsParent starts and kills.
+// TestMain runs only an input in the process that TestFFmpegDiesWithItsParent starts and kills.
 func TestMain(m *testing.M) {
 	if program := os.Getenv("MEDIA_TEST_FEED"); program != "" {
 		source, err := Opener{FFmpeg: program}.Open(context.Background(), "test")
@@ -61,11 +61,11 @@ func TestFFmpegDiesWithItsParent(t *testing.T) {
 	cmd.Wait()
 	ends := []unix.PollFd{{Fd: int32(alive), Events: unix.POLLIN}}
 	if n, err := unix.Poll(ends, 30_000); n != 1 || err != nil {
-		t.Errorf("the child has outlived its parent: %v", err)
+		t.Errorf("the child outlived its parent: %v", err)
 	}
 }
 
-// sleeperOf returns the child of a process that has become sleep, or -1.
+// sleeperOf returns that child of a process which runs sleep, or -1.
 func sleeperOf(parent int) int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, stat := range stats {
@@ -136,7 +136,7 @@ func TestFFmpegLogsItsProtectionsOnce(t *testing.T) {
 	}
 }
 
-// A file from a stranger can be a list of other files. Neither local ones nor those of other machines are opened.
+// A file from a stranger can be a list of other files. These are not opened, whether on this machine or another.
 func TestFFmpegOpensNothingThatAnInputRefersTo(t *testing.T) {
 	confined(t)
 	ffmpeg := need(t, "ffmpeg")
@@ -209,7 +209,7 @@ func TestFFmpegFollowsNoRedirectionToAnotherPort(t *testing.T) {
 		t.Error("there was a picture")
 	}
 	if len(asked) == 0 {
-		t.Error("the camera was not contacted: the test proves nothing")
+		t.Error("the camera was not contacted, so the test proves nothing")
 	}
 
 	if len(inner) > 0 {
@@ -247,7 +247,7 @@ func sequence(request string) string {
 	return "0"
 }
 
-// ffmpeg has only the rights that reading its input takes.
+// ffmpeg has only the rights that it needs to read its input.
 func TestFFmpegNeeds(t *testing.T) {
 	for name, want := range map[string]sandbox.Needs{
 		"test":                           {},

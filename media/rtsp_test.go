@@ -37,10 +37,10 @@ func startRTSP(t *testing.T, args ...string) *rtspServer {
 	}
 
 	cmd := exec.Command(python, append([]string{"testdata/rtsp_server.py"}, args...)...)
-	// in case it hangs; otherwise it ends with its standard input
+	// in case the server hangs; otherwise it ends with its standard input
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil { // closes when this process ends, which ends the server
+	if _, err := cmd.StdinPipe(); err != nil { // it closes with this process, which ends the server
 		t.Fatal(err)
 	}
 
@@ -107,7 +107,7 @@ func runSource(t *testing.T, source Source, o FeedOptions) runningFeed {
 	return runningFeed{feed, states}
 }
 
-// patience limits a test that hangs.
+// patience is how long a test waits for something before it fails.
 const patience = 2 * time.Minute
 
 // await returns the first state that want accepts.
@@ -170,7 +170,7 @@ func check(t *testing.T, units []AccessUnit) {
 
 	for n, unit := range units {
 		if n < len(split) && !bytes.Equal(split[n], unit.Data) {
-			t.Fatalf("access unit %d is not one", n)
+			t.Fatalf("access unit %d is not exactly one", n)
 		}
 		if unit.Keyframe && (!bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x67}) ||
 			!bytes.Contains(unit.Data, []byte{0, 0, 0, 1, 0x68})) {
@@ -183,7 +183,7 @@ func check(t *testing.T, units []AccessUnit) {
 	}
 
 	if !units[0].Keyframe {
-		t.Error("the first access unit is no keyframe")
+		t.Error("the first access unit is not a keyframe")
 	}
 }
 
@@ -308,7 +308,7 @@ func TestRTSPComesBack(t *testing.T) {
 	}
 }
 
-// patient is a Source that does not stall before its first picture, however long a busy machine takes for that.
+// patient is a Source that does not stall before its first picture, however long that takes on a busy machine.
 type patient struct{ Source }
 
 func (p patient) Run(ctx context.Context, sink func(AccessUnit)) error {
@@ -379,7 +379,7 @@ func TestInputErrors(t *testing.T) {
 	}
 }
 
-// A file that is gone may come back: a disk may be plugged in again.
+// A file that is gone may come back: somebody may plug its disk in again.
 func TestFeedWaitsForAFileThatIsGone(t *testing.T) {
 	for name, want := range map[string]string{
 		"film.mp4":  "no such file or device",

@@ -92,7 +92,8 @@ func go2rtcProcess(b *testing.B, url string) (*exec.Cmd, unitReader) {
 	}
 }
 
-// sentAt returns when the camera began to send an access unit, in Unix nanoseconds; 0 if the access unit does not say.
+// sentAt returns when the camera began to send an access unit, in Unix nanoseconds, or 0 if the access unit does not
+// say.
 func sentAt(unit []byte) int64 {
 	for _, mark := range Marks(unit[:min(len(unit), 8192)]) {
 		n, _ := strconv.ParseInt(mark, 10, 64)
@@ -164,8 +165,8 @@ func usageOf(pid int) (u usage) {
 	return u
 }
 
-// since returns the time to the access unit: from the request if the reader reports that, otherwise from the start of
-// the process.
+// since returns the time until the access unit came: from the request if the reader reports it, otherwise from the
+// start of the process.
 func since(u AccessUnit, start time.Time) time.Duration {
 	if u.PTS > 0 && u.Captured.IsZero() {
 		return u.PTS

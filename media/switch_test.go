@@ -46,6 +46,6 @@ func TestSwitchReadsItsCurrentSource(t *testing.T) {
 		t.Errorf("Run returned %v", err)
 	}
 
-	s.Replace(fileSource{}) // which takes no requests for keyframes
+	s.Replace(fileSource{}) // it takes no requests for keyframes
 	s.RequestKeyframe()
 }

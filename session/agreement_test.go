@@ -10,8 +10,7 @@ import (
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// offered makes a viewer's offer to its camera. It returns the viewer's end of the agreement, and what the camera
-// received.
+// offered makes a viewer's offer to its camera. It returns the viewer's end, and what the camera received.
 func offered(t testing.TB, camera, viewer *envelope.Pair, o handshake.Offer) (*handshake.Offerer, handshake.Received) {
 	t.Helper()
 	h, err := handshake.NewOfferer(viewer, nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// TestByeBeforeConnected: an end that leaves before the data channel opens says so through signaling, and the other end
-// does not wait until ICE gives up.
+// TestByeBeforeConnected: an end that leaves before the data channel opens says so through signaling, so that the other
+// end need not wait until ICE gives up.
 func TestByeBeforeConnected(t *testing.T) {
 	for _, leaves := range []string{"viewer", "camera"} {
 		t.Run(leaves, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestByeBeforeConnected(t *testing.T) {
 				atCamera, atViewer, _ := lineOf(ctx, roundTrip, &work)
 				relay := newMail(ctx, t, roundTrip/2, &work)
 				defer relay.close()
-				ended := make(chan error, 1) // how the end that stays has ended
+				ended := make(chan error, 1) // how the end that stays ended
 				going, leave := context.WithCancel(ctx)
 				cfg := answering(t, relay,
 					CameraConfig{Stream: broadcast{Broadcast: media.NewBroadcast()}, network: atCamera}, &work,

@@ -10,11 +10,11 @@ import (
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// The keyframe that follows an answer is never too old to be called live.
-func TestFirstPictureIsOfNow(t *testing.T) {
+// The keyframe that follows an answer is always young enough to be called live.
+func TestFirstPictureIsYoungEnoughToBeLive(t *testing.T) {
 	type moment struct {
 		name    string
-		old     time.Duration // the keyframe; the stream goes on
+		old     time.Duration // the keyframe's age; the stream goes on
 		happens func(*sessiontest.Machine)
 		want    bool
 	}

@@ -51,8 +51,8 @@ func TestRelayedCandidateDoesNotNameItsHost(t *testing.T) {
 	}
 }
 
-// Both ends get candidates in a description and in records. Of both together, an end uses no more of a kind than its
-// limit.
+// Both ends get candidates in a description and in records. Of these together, an end uses no more of each kind than
+// its limit.
 func TestCandidatesAreBounded(t *testing.T) {
 	const many = 400
 	for _, tt := range []struct {
@@ -62,7 +62,7 @@ func TestCandidatesAreBounded(t *testing.T) {
 		{"by records alone", 0, many, many - turnclient.MaxHosts},
 		{"by the description alone", many, 0, many - turnclient.MaxHosts},
 		{"by both", turnclient.MaxHosts / 2, turnclient.MaxHosts, turnclient.MaxHosts / 2},
-		{"as many as are taken", turnclient.MaxHosts / 2, turnclient.MaxHosts / 2, 0},
+		{"as many as are used", turnclient.MaxHosts / 2, turnclient.MaxHosts / 2, 0},
 	} {
 		for _, kind := range []webrtc.SDPType{webrtc.SDPTypeOffer, webrtc.SDPTypeAnswer} {
 			t.Run(tt.name+" of an "+kind.String(), func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCandidatesAreBounded(t *testing.T) {
 	}
 }
 
-// describedPeer returns one end, and the description that it gets from the other end in an offer or an answer.
+// describedPeer returns one end, and the description that it gets from the other end, in an offer or an answer.
 func describedPeer(t *testing.T, kind webrtc.SDPType) (*peer, string) {
 	t.Helper()
 	ends := [2]*peer{}
@@ -129,7 +129,7 @@ func describedPeer(t *testing.T, kind webrtc.SDPType) (*peer, string) {
 	return ends[0], answer.SDP
 }
 
-// numberedCandidate returns a candidate at which nobody answers (RFC 5737), a different one for each number.
+// numberedCandidate returns a candidate at which nobody answers (RFC 5737). It differs for each number.
 func numberedCandidate(n int) string {
 	return fmt.Sprintf("candidate:1 1 udp 1 192.0.2.1 %d typ host", 1024+n)
 }
@@ -141,7 +141,7 @@ func candidateLines(n int) (lines string) {
 	return lines
 }
 
-// A description may have two media sections at most: each costs this end a transceiver, and a session has no use for a
+// A description may have at most two media sections. Each costs this end a transceiver, and a session has no use for a
 // third.
 func TestMediaSectionsAreBounded(t *testing.T) {
 	p, offer := describedPeer(t, webrtc.SDPTypeOffer)

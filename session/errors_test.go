@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A session that never connected is not called lost, but is tried again like one that was lost.
+// A session that never connected is not called lost, but it is tried again as if it were.
 func TestNoWayIsNotCalledLost(t *testing.T) {
 	for to, want := range map[string]string{
 		"camera": "no way to the camera was found within 20s: run viewer doctor at both ends",

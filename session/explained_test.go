@@ -34,7 +34,7 @@ func startSTUN(t *testing.T) (urls []string) {
 
 var addressLike = regexp.MustCompile(`\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f]*:[0-9a-f]+|\.local`)
 
-// Both ends explain a session alike, each knows what the other says about its network, and an explanation holds no
+// Both ends explain a session alike, and each knows what the other says about its network. An explanation holds no
 // addresses unless the caller asks for them.
 func TestSessionIsExplained(t *testing.T) {
 	for _, addresses := range []bool{false, true} {

@@ -5,7 +5,7 @@ import "testing"
 func TestStalledSessionTakesAPairThatAnswers(t *testing.T) {
 	var s pairFailover
 	if s.shouldSelect(3) {
-		t.Error("a session that is not stalled changes its pair")
+		t.Error("a session that is not stalled changed its pair")
 	}
 	s.stalled.Store(true)
 	if s.shouldSelect(0) || !s.shouldSelect(1) {

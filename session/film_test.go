@@ -16,8 +16,8 @@ import (
 )
 
 // film is a camera's picture as an encoder makes it: groups of pictures at a fixed rate. A keyframe is six times as
-// large as the other pictures, and sizes vary by a fifth. Each access unit holds its number, so that screen can judge
-// what the viewer's end gets.
+// large as other pictures, and sizes vary by a fifth. Each access unit holds its number, so that screen can judge what
+// the viewer's end gets.
 type film struct {
 	*media.Broadcast
 	bitrate, perSecond, group int
@@ -48,7 +48,7 @@ func (f *film) play(ctx context.Context) {
 	}
 }
 
-// shoot makes one access unit, which holds its number and a mark.
+// shoot makes one access unit with its number and a mark.
 func (f *film) shoot(n int, random *rand.Rand, mark byte) {
 	delta := f.bitrate / 8 * f.group / f.perSecond / (f.group + 5)
 	key, size := n%f.group == 0, delta
@@ -70,7 +70,7 @@ func (f *film) shoot(n int, random *rand.Rand, mark byte) {
 }
 
 // screen judges what a decoder would show: a keyframe, and what follows it without a gap. It shows a picture once,
-// however often the picture arrives.
+// however often it arrives.
 type screen struct {
 	film *film
 
@@ -116,7 +116,7 @@ func (s *screen) frame(f handshake.Frame) {
 	}
 }
 
-// gaps returns how long each picture stayed until the next one, the last one until end.
+// gaps returns how long each picture stayed: until the next one came, and the last one until end.
 func (s *screen) gaps(end time.Time) (gaps []time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,8 +10,7 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// The first picture arrives by signaling, before the stream, and is live. The stream then begins with a keyframe of its
-// own.
+// The first picture arrives by signaling, before the stream, and is live. The stream then begins with its own keyframe.
 func TestFirstPicture(t *testing.T) {
 	var camera CameraConfig
 	h := newHouse(t, &camera, quiet())

@@ -24,7 +24,7 @@ const offeredSDP = "v=0\r\no=- 5409216797581331605 1795479604 IN IP4 0.0.0.0\r\n
 	"c=IN IP4 0.0.0.0\r\na=setup:actpass\r\na=mid:1\r\na=sendrecv\r\na=sctp-port:5000\r\na=ice-ufrag:uFrg\r\n" +
 	"a=ice-pwd:AunwLgNlzkJAwGWhhGElMEEsAHiGxPUx\r\n"
 
-// FuzzOfferSDP: whatever session description a paired viewer offers, the camera accepts or refuses it, and survives.
+// FuzzOfferSDP: whatever session description a paired viewer offers, the camera survives, and accepts or refuses it.
 func FuzzOfferSDP(f *testing.F) {
 	f.Add("", "", offeredSDP)
 	f.Add("a=setup:actpass", "a=setup:passive", "")

@@ -19,7 +19,7 @@ import (
 	"github.com/peephole-cam/peephole/turn"
 )
 
-// grantOf runs a TURN server for the test and returns the credentials of one session's two ends.
+// grantOf runs a TURN server for the test, and returns the credentials of both ends of a session.
 func grantOf(t *testing.T) (viewer, camera *handshake.TURN) {
 	t.Helper()
 	keys, err := turn.NewKeys(sessiontest.Random(turn.MinSecret), nil)
@@ -61,7 +61,7 @@ func grantOf(t *testing.T) (viewer, camera *handshake.TURN) {
 	return end(g.Viewer), end(g.Camera)
 }
 
-// heardOf returns the descriptions and candidates that someone with the session's keys can read in everything that went
+// heardOf returns the descriptions and candidates that somebody with the session's keys can read in all that went
 // through the relay.
 func heardOf(t *testing.T, h *house, v *Viewer, ours *envelope.Pair) (descriptions, candidates []string) {
 	t.Helper()
@@ -106,7 +106,7 @@ func heardOf(t *testing.T, h *house, v *Viewer, ours *envelope.Pair) (descriptio
 
 var related = regexp.MustCompile(` raddr (\S+) rport (\d+)`)
 
-// tells returns the lines and candidates that tell an address of either end.
+// tells returns the lines and candidates that reveal an address of either end.
 func tells(t *testing.T, descriptions, candidates []string) (addresses []string) {
 	t.Helper()
 	for _, d := range descriptions {
@@ -123,7 +123,7 @@ func tells(t *testing.T, descriptions, candidates []string) (addresses []string)
 	for _, c := range candidates {
 		fields := strings.Fields(c)
 		if len(fields) < 8 {
-			continue // the empty candidate that ends them
+			continue // the empty candidate at the end
 		}
 		if r := related.FindStringSubmatch(c); r != nil && (r[1] != "0.0.0.0" || r[2] != "9") {
 			addresses = append(addresses, c)
@@ -138,9 +138,9 @@ func tells(t *testing.T, descriptions, candidates []string) (addresses []string)
 	return addresses
 }
 
-// If either end asks to hide, neither tells the other an address of its own: a peer that opens everything finds only
-// relayed candidates, and no related address. If neither asks, the same check does find addresses.
-func TestHiddenTellNoAddress(t *testing.T) {
+// If either end asks to hide, neither tells the other its own addresses: in all that was sent there are only relayed
+// candidates, and no related address. If neither asks, the same check does find addresses.
+func TestHiddenEndsTellNoAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		viewer, camera bool

@@ -19,13 +19,13 @@ import (
 type quality struct {
 	delay  time.Duration // one way
 	jitter time.Duration // added delay of up to this much, drawn for each packet; the order stays
-	// in every napEvery, nothing is delivered for up to this long, as with a radio or a machine that has other work
+	// once in every napEvery nothing is delivered for up to this long, as by a radio, or a machine with other work
 	naps  time.Duration
-	loss  float64       // the chance of each packet to be lost
+	loss  float64       // the probability that a packet is lost
 	burst float64       // the same for a packet that follows a lost one; 0 means loss
 	rate  int           // bit/s; 0 means no limit
-	queue time.Duration // the longest wait for the rate; what would wait longer is dropped
-	// after this many packets, one more is sent, as large as the largest, that can replace any one; 0 means none
+	queue time.Duration // how long a packet may wait for the rate; it is dropped if it would wait longer
+	// after so many packets, one more is sent that can replace any of them and is as large as the largest; 0: none
 	parity int
 }
 
@@ -37,7 +37,7 @@ type line struct {
 	quality    quality      // guarded by mu
 	free       time.Time    // guarded by mu; when everything that waits for the rate has been sent
 	random     *rand.Rand   // guarded by mu
-	sent       int          // guarded by mu; bytes, headers included, lost ones too
+	sent       int          // guarded by mu; bytes with headers, including lost ones
 	overflowed int          // guarded by mu; packets
 	tap        func([]byte) // guarded by mu; sees each packet that is pushed; may be nil
 	last       time.Time    // guarded by mu; when the last packet is delivered
@@ -69,7 +69,7 @@ func (l *line) set(q quality) {
 }
 
 // counted returns how many bytes have been sent and how many packets have overflowed so far. It locks, because some of
-// pion's goroutines outlive a session by a moment.
+// pion's goroutines outlive a session for a moment.
 func (l *line) counted() (sent, overflowed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +96,7 @@ func (l *line) push(p parcel) {
 
 // protect sends a parity packet when it is time for one. mu must be held.
 func (l *line) protect(p parcel, arrives bool) {
-	const headers, more = 28, 12 // IPv4 and UDP; the list of the packets that it protects
+	const headers, more = 28, 12 // IPv4 and UDP; the list of protected packets
 	g := &l.group
 	if !arrives {
 		g.missing = append(g.missing, p)
@@ -137,10 +137,10 @@ func (l *line) carry(p *parcel, size int) bool {
 	case q.burst > 0 && l.losing:
 		chance = q.burst
 	case q.burst > 0:
-		chance *= (1 - q.burst) / (1 - q.loss) // so that the share lost in all stays q.loss
+		chance *= (1 - q.burst) / (1 - q.loss) // so that the total share of lost packets stays q.loss
 	}
 
-	if l.losing = l.random.Float64() < chance; l.losing { // after the queue, because a lost packet uses the rate too
+	if l.losing = l.random.Float64() < chance; l.losing { // after the queue, because a lost packet also uses the rate
 		return false
 	}
 	p.due = begin.Add(l.quality.delay)
@@ -155,7 +155,7 @@ func (l *line) carry(p *parcel, size int) bool {
 	return true
 }
 
-// arrive notes a packet that will arrive. mu must be held.
+// arrive records a packet that will arrive. mu must be held.
 func (l *line) arrive(p parcel) {
 	select {
 	case l.queue <- p:
@@ -164,7 +164,7 @@ func (l *line) arrive(p parcel) {
 	}
 }
 
-// nap returns for how long from a given time on nothing is delivered.
+// nap returns how long after a given time nothing is delivered.
 func (l *line) nap(at time.Time) time.Duration {
 	if l.quality.naps == 0 {
 		return 0
@@ -193,7 +193,7 @@ func (l *line) run(done <-chan struct{}, deliver func(parcel)) {
 	}
 }
 
-// host is a machine with one address at one end of two lines. It implements only what ICE's host candidates need.
+// host is a machine with one address, at one end of two lines. It implements only what ICE's host candidates need.
 type host struct {
 	transport.Net
 	address netip.Addr
@@ -246,7 +246,7 @@ func (h *host) ListenUDP(_ string, local *net.UDPAddr) (transport.UDPConn, error
 	return c, nil
 }
 
-// deliver hands a packet that came over the line to its socket, if there is one.
+// deliver passes a packet from the line to its socket, if there is one.
 func (h *host) deliver(p parcel) {
 	h.mu.Lock()
 	c := h.conns[p.to]
@@ -315,8 +315,8 @@ func (c *lineConn) Close() error {
 	return nil
 }
 
-// The line does what the tests over it assume: it has its delay, loses its share, carries its rate and no more, and
-// queues no more than its queue allows.
+// The line does what the tests that use it assume: it has its delay, loses its share, carries its rate and no more, and
+// queues no more than its queue holds.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1222 // 1250 with headers: 100 packets are a million bits

@@ -8,7 +8,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Silence is reported as a stall, once. If this end had no time to listen, it is reported only after it has had some.
+// Silence is reported once, as a stall. If this end had no time to listen, silence is reported only after it has had
+// some.
 func TestSilenceIsNoStallWhileNobodyListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []bool
@@ -28,7 +29,7 @@ func TestSilenceIsNoStallWhileNobodyListens(t *testing.T) {
 		says := func(when string, want ...bool) {
 			t.Helper()
 			if len(told) != len(want) || len(want) > 0 && told[len(told)-1] != want[len(want)-1] {
-				t.Errorf("%s: told %v, want %v", when, told, want)
+				t.Errorf("%s: OnStall got %v, want %v", when, told, want)
 			}
 			told = nil
 		}

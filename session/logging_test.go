@@ -9,7 +9,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// scopes is a log that notes which of pion's parts write to it.
+// scopes is a log that records which of pion's parts write to it.
 type scopes struct {
 	slog.Handler
 	mu   sync.Mutex
@@ -30,8 +30,8 @@ func (s *scopes) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return s
 }
 
-// TestEveryPartOfPionWritesToOurLog: a part that does not would write to standard output, into the middle of the
-// pairing code or the stream.
+// TestEveryPartOfPionWritesToOurLog: otherwise a part would write to standard output, into the middle of the pairing
+// code or the stream.
 func TestEveryPartOfPionWritesToOurLog(t *testing.T) {
 	log := &scopes{Handler: slog.DiscardHandler, seen: make(map[string]bool)}
 	p, err := newPeer(t.Context(), peerConfig{carriers: []media.Carrier{media.VP8Carrier}, log: slog.New(log)})

@@ -10,14 +10,14 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// parity adds forward error correction to the lines of TestLongLine, below RTP: one parity packet for this many
-// packets, used as well as possible.
+// parity adds forward error correction to the lines of TestLongLine, below RTP: one parity packet for so many packets,
+// used as well as possible.
 var parity = flag.Int("parity", 0, "packets to one of forward error correction")
 
 // The farther away the camera is, the later a retransmission arrives, and the more a second loss costs. A film of 1
-// Mbit/s runs over lines as long as a satellite's. The last two carry less than the film, and must not lose more to
-// copies, nor to a sender that learns of the loss too late. A bubble's goroutines take turns by chance, so the bounds
-// leave room for one bad minute; they are far better than the results before (doc/benchmarks.md).
+// Mbit/s runs over lines as long as a satellite's. The last two carry less than the film, and must not lose more
+// because of copies, or because the sender learns of the loss too late. A bubble's goroutines take turns by chance, so
+// the bounds leave room for one bad minute; they are far better than earlier results (doc/benchmarks.md).
 func TestLongLine(t *testing.T) {
 	if underRace {
 		t.Skip("takes a quarter of an hour in bubbles; TestThinLine covers the same code under the race detector")

@@ -9,8 +9,8 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// While the line does not carry the film, the viewer gets the lower film. Everything that is shown can be decoded, and
-// more is shown than without the lower film.
+// While the line cannot carry the film, the viewer gets the lower film. Everything shown can be decoded, and more is
+// shown than without the lower film.
 func TestLowerStreamOverALine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := both(2_000_000, 0.05, 50*ms).lasting(time.Minute)

@@ -10,7 +10,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// multicasts is a network that notes the addresses at which UDP sockets are opened.
+// multicasts is a network that records the addresses at which UDP sockets are opened.
 type multicasts struct {
 	transport.Net
 	at chan *net.UDPAddr

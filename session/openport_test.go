@@ -15,7 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// opening is a router that opens every port until ctx ends, at each of its outside addresses in turn. It refuses if it
+// opening is a router that opens any port until ctx ends, at each of its outside addresses in turn. It refuses if it
 // has none.
 type opening struct {
 	asked   []netip.AddrPort
@@ -83,8 +83,8 @@ func TestRoutersAreAskedOnlyForWhatTheyCanOpen(t *testing.T) {
 	}
 }
 
-// Each end keeps its port open while the session lasts, and tells the other end. It does not if it hides its address,
-// or if both ends are on one machine.
+// Each end keeps its port open while the session lasts, and tells the other end, unless it hides its address or both
+// ends are on one machine.
 func TestPortIsOpened(t *testing.T) {
 	first, second := netip.MustParseAddrPort("203.0.113.7:50001"), netip.MustParseAddrPort("203.0.113.8:50002")
 	for _, tt := range []struct {
@@ -161,7 +161,7 @@ func TestPortIsOpened(t *testing.T) {
 }
 
 // A port that was opened before the camera's answer is closed if the answer says that the camera hides.
-func TestPortIsClosedForOneThatHides(t *testing.T) {
+func TestPortIsClosedIfTheCameraHides(t *testing.T) {
 	router := &opening{outside: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.7:50001")}}
 	ports, closePorts := context.WithCancel(t.Context())
 	v := &Viewer{

@@ -8,7 +8,7 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// Whatever ICE servers a relay names, the session starts. The first of the unusable ones would make pion hang until
+// Whatever ICE servers a relay names, the session starts. With the first of the unusable ones, pion would hang until
 // memory runs out.
 func TestPeerSurvivesAnyICEServers(t *testing.T) {
 	usable := []string{"turn:192.0.2.1:7881?transport=udp", "turn:relay.example:7881?transport=tcp",

@@ -12,7 +12,8 @@ import (
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// post is a relay inside the test. It keeps messages until somebody receives them, and delivers each mailbox in order.
+// post is a relay inside the test. It keeps messages until somebody receives them, and delivers those of each mailbox
+// in order.
 type post struct {
 	mu       sync.Mutex
 	handlers map[signaling.Name]func(signaling.Delivery) bool // guarded by mu
@@ -93,7 +94,7 @@ func (p *post) Send(_ context.Context, mb signaling.Mailbox, body []byte, _ time
 	return p.refuse
 }
 
-// deliver starts to pass on the messages that wait, in one goroutine for each mailbox. mu must be held.
+// deliver starts to pass on waiting messages, in one goroutine for each mailbox. mu must be held.
 func (p *post) deliver(name signaling.Name) {
 	if p.handlers[name] == nil || p.busy[name] || p.closed {
 		return

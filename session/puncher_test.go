@@ -13,7 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// guesser is the puncher of either end, with what it tells the other end.
+// guesser is the puncher of one end, with what it tells the other end.
 type guesser struct {
 	*puncher
 	told []handshake.Message
@@ -30,7 +30,8 @@ func newGuesser(role string) *guesser {
 	return g
 }
 
-// situation is a path about which a puncher asks whether it is time to guess ports, and whether that is worth it.
+// situation answers a puncher's questions about the path: whether it is time to guess ports, and whether that is worth
+// it.
 type situation struct{ due, worth bool }
 
 func (s situation) PunchDue(time.Duration) bool { return s.due }
@@ -71,7 +72,7 @@ func TestViewersEndAsksToPunch(t *testing.T) {
 	}
 }
 
-// A message counts only at its step, and an end does not start guessing that cannot succeed.
+// A message counts only at its step, and an end does not start to guess if it cannot succeed.
 func TestPunchMessagesCountOnlyAtTheirStep(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // so that a run ends at once
@@ -85,11 +86,11 @@ func TestPunchMessagesCountOnlyAtTheirStep(t *testing.T) {
 	v := newGuesser("viewer")
 	v.heard(ctx, x, good)
 	if v.step != punchIdle || len(v.next) > 0 {
-		t.Error("a viewer's end that has not asked accepts an answer")
+		t.Error("a viewer's end accepts an answer although it has not asked")
 	}
 
 	if err := v.measured(ctx, punch.Way{}, errors.New("silent")); err != nil || v.step != punchOver || len(v.told) > 0 {
-		t.Errorf("%v: an end that knows nothing about its NAT asks", err)
+		t.Errorf("%v: an end asks although it knows nothing about its NAT", err)
 	}
 	v = newGuesser("viewer")
 	if err := v.measured(ctx, way("198.51.100.7:50000", punch.Steady),

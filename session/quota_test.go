@@ -14,8 +14,8 @@ import (
 	"github.com/peephole-cam/peephole/session/path"
 )
 
-// Whatever arrives first, and however many, some candidates of every kind are kept, above all a relayed one.
-func TestManyOfOneKindKeepNoOtherOut(t *testing.T) {
+// Whatever arrives first, and however much of it, some candidates of every kind are kept, above all a relayed one.
+func TestManyOfOneKindLeaveRoomForOthers(t *testing.T) {
 	lines := map[string]string{
 		"host4":     "candidate:1 1 udp 1 192.0.2.%d 5000 typ host",
 		"host6":     "candidate:1 1 udp 1 2001:db8::%d 5000 typ host",
@@ -88,7 +88,7 @@ func TestCandidateOfAnotherComponentIsNotUsed(t *testing.T) {
 	}
 }
 
-// An end offers no more candidates than the other end uses, and always says that they have ended.
+// An end offers no more candidates than the other end uses, and always says when there are no more.
 func TestOfferedCandidatesAreBounded(t *testing.T) {
 	p := &peer{offered: make(quota)}
 	offered := map[webrtc.ICECandidateType]int{}

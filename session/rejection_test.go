@@ -30,7 +30,7 @@ func TestRejectionTextIsTheProtocols(t *testing.T) {
 	}
 }
 
-// An honest relay delivers at least once, forgets waiting messages when it restarts, and carries the second answer of a
+// An honest relay may deliver twice, forgets waiting messages when it restarts, and carries the second answer of a
 // camera that restarted. The session goes on, no alarm is raised, and no rejection is reported to the relay.
 func TestHonestRelayRaisesNoAlarm(t *testing.T) {
 	for _, tt := range []struct {
@@ -129,7 +129,7 @@ func TestHonestRelayRaisesNoAlarm(t *testing.T) {
 				t.Errorf("%d rejections were reported to the relay", n)
 			}
 			if posted[true] < 2 || posted[false] < 1 {
-				t.Errorf("only %v messages were posted: the test proves nothing", posted)
+				t.Errorf("only %v messages were posted, so the test proves nothing", posted)
 			}
 		})
 	}
@@ -145,7 +145,7 @@ func (e *ear) delivery(body []byte) signaling.Delivery {
 }
 
 // What does not open is reported to the person and, unless it is late or the other end's own fault, to the relay.
-func TestRejectionsAreToldToTheRelay(t *testing.T) {
+func TestRejectionsAreReportedToTheRelay(t *testing.T) {
 	ours, theirs := sessiontest.Pair(t)
 	strangers, _ := sessiontest.Pair(t)
 	h, received := offered(t, ours, theirs, handshake.Offer{Still: true})

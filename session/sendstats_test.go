@@ -7,7 +7,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// The camera tells the viewer how it sends, and what it tells matches the line.
+// The camera tells the viewer how it sends, and that matches the line.
 func TestSendingIsTold(t *testing.T) {
 	for _, tt := range []struct {
 		name string

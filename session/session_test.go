@@ -246,7 +246,7 @@ func (s *silent) Send(ctx context.Context, mb signaling.Mailbox, _ []byte, _ tim
 
 // A relay that sends more than a session can hold before it accepts the offer blocks nothing: everything that it sends
 // is rejected and reported.
-func TestRelayFloodsBeforeItTakesTheOffer(t *testing.T) {
+func TestFloodBeforeTheOfferIsAcceptedBlocksNothing(t *testing.T) {
 	_, theirs := sessiontest.Pair(t)
 	relay := &silent{newPost(t), 1000}
 	box := theirs.Mailbox(envelope.ToCamera, 1)

@@ -20,7 +20,7 @@ import (
 // phases are the phases of a start, in the order in which they end.
 var phases = []string{"first picture", "answered", "checked", "connected", "stream"}
 
-// stopwatch notes when each phase first ended.
+// stopwatch records when each phase first ended.
 type stopwatch struct {
 	began time.Time
 	mu    sync.Mutex
@@ -46,7 +46,7 @@ func (s *stopwatch) has(phase string) bool {
 	return ended
 }
 
-// mail is signaling with a delay: messages arrive a while later, in order.
+// mail is signaling with a delay: messages arrive some time later, in order.
 type mail struct {
 	*post
 	queue chan func()
@@ -139,7 +139,7 @@ func startOurs(t *testing.T, roundTrip time.Duration) *stopwatch {
 	return watch
 }
 
-// await lets the bubble's time pass until the stream has begun, but a minute at most.
+// await lets the bubble's time pass until the stream has begun, but at most a minute.
 func await(watch *stopwatch) {
 	for range 6000 {
 		if watch.has("stream") {
@@ -149,8 +149,8 @@ func await(watch *stopwatch) {
 	}
 }
 
-// startPlain runs what pion does by itself between the same hosts: an offer with its candidates, an answer with its
-// own, and default settings.
+// startPlain runs what pion does by itself between the same hosts, with default settings and all candidates in the
+// offer and the answer.
 func startPlain(t *testing.T, roundTrip time.Duration) *stopwatch {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -236,7 +236,7 @@ func sendPlain(ctx context.Context, track *webrtc.TrackLocalStaticSample) {
 }
 
 // TestStart measures how many round trips each phase of a start takes, with our code and with plain pion. It measures
-// the bubble's time, in which computing takes none.
+// in the bubble's time, in which computing takes none.
 func TestStart(t *testing.T) {
 	for _, roundTrip := range []time.Duration{0, 50 * ms, 150 * ms} {
 		var rows []string

@@ -40,7 +40,7 @@ func gallery(t *testing.T, signal Signal, s stream.Stream) StillConfig {
 			Logger:    quiet(),
 		})
 		if err != nil {
-			t.Errorf("take offer: %v", err)
+			t.Errorf("accept offer: %v", err)
 			return true
 		}
 
@@ -60,10 +60,10 @@ func showing(picture []byte, captured clock.Moment) broadcast {
 	return s
 }
 
-// wholeChunk is how many bytes of a picture fill one chunk, behind the header of the frame.
+// wholeChunk is how many bytes of a picture fill one chunk, after the frame's header.
 const wholeChunk = 32_000 - 19
 
-// A still arrives bit for bit, however many messages it takes, and is live only if it was captured just now.
+// A still arrives bit for bit, however many messages it takes. It is live only if it was captured just now.
 func TestStill(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -128,7 +128,7 @@ func TestStillRefused(t *testing.T) {
 	}
 }
 
-// twisted changes what the camera posts while it is on its way.
+// twisted changes what the camera posts on its way to the viewer.
 type twisted struct {
 	*post
 	twist func(body []byte) [][]byte
@@ -148,7 +148,7 @@ func (p twisted) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan
 	return sendEach(ctx, queue, func(body []byte) error { return p.Send(ctx, mb, body, ttl) }, refused)
 }
 
-// What does not belong to this still is rejected and spoils nothing. A copy is no reason for alarm.
+// What does not belong to this still is rejected, and spoils nothing. A copy is no reason for alarm.
 func TestStillAmongOthers(t *testing.T) {
 	var strange [][]byte // the messages of another household's still with as many chunks
 	record := twisted{post: newPost(t), twist: func(b []byte) [][]byte {
@@ -179,7 +179,7 @@ func TestStillAmongOthers(t *testing.T) {
 			among := twisted{post: newPost(t), twist: func(b []byte) [][]byte {
 				n++
 				if n == 1 {
-					return [][]byte{b} // the offer, to the camera, which has tests of its own
+					return [][]byte{b} // the offer goes to the camera, which has its own tests
 				}
 				return tt.twist(n-1, b)
 			}}

@@ -10,7 +10,7 @@ import (
 )
 
 // What a camera says about itself is shown to a person, so it must not control the terminal.
-func TestCameraCannotPlayWithTheTerminal(t *testing.T) {
+func TestCameraCannotControlTheTerminal(t *testing.T) {
 	camera, viewer := agreedKeys(t)
 	const bad = "\x1b[2Jcamera"
 	var said []string

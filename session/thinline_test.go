@@ -17,7 +17,7 @@ import (
 	"github.com/peephole-cam/peephole/session/stream"
 )
 
-// screening is one session over a line, in the bubble's time.
+// screening is a session over a line, in the bubble's time.
 type screening struct {
 	up, down quality                                // from and to the camera
 	change   func(at time.Duration, up, down *line) // called every 100 ms
@@ -33,7 +33,7 @@ type shown struct {
 	*screen
 	film     *film
 	up, down *line
-	from, to time.Time // when the stream showed its first picture, and when the session ended
+	from, to time.Time // from the stream's first picture to the session's end
 	join     time.Duration
 }
 
@@ -117,7 +117,7 @@ func (s screening) run(t *testing.T) *shown {
 	out.to = time.Now()
 
 	// Cut the line, so that neither end hears that the other has left. If both end an association, pion waits for some
-	// time under a lock, and a bubble's time stands still while a goroutine wants that lock.
+	// time while it holds a lock, and a bubble's time stands still while a goroutine waits for that lock.
 	out.up.set(quality{loss: 1})
 	out.down.set(quality{loss: 1})
 	time.Sleep(500 * ms)
@@ -172,7 +172,7 @@ func (v *verdict) String() string {
 
 const ms = time.Millisecond
 
-// screenings is how many sessions TestThinLine runs over each line, with different packets lost in each. -v prints the
+// screenings is how many sessions TestThinLine runs over each line. Each loses different packets. -v prints the
 // results.
 var screenings = flag.Int("screenings", 1, "sessions over each line")
 
@@ -184,7 +184,7 @@ func both(rate int, loss float64, delay time.Duration) screening {
 
 func (s screening) lasting(d time.Duration) screening { s.length = d; return s }
 
-// turning returns a screening whose line changes its rate after ten seconds.
+// turning returns the screening with a line that changes its rate after ten seconds.
 func (s screening) turning(rate int) screening {
 	s.change = func(at time.Duration, up, down *line) {
 		if q := s.up; at == 10*time.Second {
@@ -211,9 +211,9 @@ func (s screening) darkening(d time.Duration) screening {
 
 func (s screening) of(bitrate, group int) screening { s.bitrate, s.group = bitrate, group; return s }
 
-// A person watches a film of 1 Mbit/s over lines that hardly carry it. Whatever is shown can be decoded, and no alarm
-// is raised. The picture freezes only when the line itself does, and is not far behind. If the network is too slow, the
-// person learns so.
+// A person watches a film of 1 Mbit/s over lines that can hardly carry it. Everything shown can be decoded, and no
+// alarm is raised. The picture freezes only when the line itself does, and is not far behind. If the network is too
+// slow, the person is told.
 func TestThinLine(t *testing.T) {
 	policed := both(800_000, 0, 50*ms)
 	policed.up.queue = 10 * ms
@@ -384,7 +384,7 @@ func TestWideLine(t *testing.T) {
 }
 
 // No two packets of a stream go out under the same number, whatever is lost. Under AES-GCM, a second packet with a
-// different header would give away the key that authenticates the first. Retransmissions have a stream of their own.
+// different header would reveal the key that authenticates the first. Retransmissions have their own stream.
 func TestNoPacketNumberTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := both(2_000_000, 0.1, 50*ms)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The time that this process waits for a processor does not count as silence of the other end.
+// Time that this process spends waiting for a processor does not count as silence of the other end.
 func TestTimeLimitCountsOnlyTimeWithAProcessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tt := range []struct{ starved, want time.Duration }{
@@ -37,7 +37,7 @@ func TestTimeLimitCountsOnlyTimeWithAProcessor(t *testing.T) {
 	})
 }
 
-// The camera's time to answer begins when the relay has the offer, and the time to find a path begins with the answer.
+// The camera's time to answer begins once the relay has the offer, and the time to find a path begins with the answer.
 // Time without a processor does not count.
 func TestViewerWaitsForTheAnswerAndThenForAPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestViewerWaitsForTheAnswerAndThenForAPath(t *testing.T) {
 }
 
 // An offer that the relay refuses is an error, unless the camera has answered it anyway.
-func TestAnsweredOfferIsPosted(t *testing.T) {
+func TestAnsweredOfferCountsAsPosted(t *testing.T) {
 	refused := errors.New("refused")
 	v := &Viewer{starved: new(starvation).since}
 	if err := v.offerPosted(refused); !errors.Is(err, refused) {
@@ -96,7 +96,7 @@ type starvation struct{ from, to time.Time }
 func (s *starvation) begin() { s.from = time.Now() }
 func (s *starvation) end()   { s.to = time.Now() }
 
-// since returns how much of the starvation was after then.
+// since returns how much of the starvation came after then.
 func (s *starvation) since(then time.Time) time.Duration {
 	from := s.from
 	if then.After(from) {

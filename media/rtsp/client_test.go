@@ -27,7 +27,7 @@ func clip(t testing.TB) [][][]byte {
 	return rtsptest.Split("H264", stream)
 }
 
-// inTime returns a context that ends with the test, or after a time that no correct run takes.
+// inTime returns a context that ends with the test, or after longer than any correct run takes.
 func inTime(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("the test takes too long"))
 	t.Cleanup(cancel)
@@ -36,7 +36,7 @@ func inTime(t testing.TB) context.Context {
 
 var errEnough = errors.New("enough")
 
-// readUnits runs a client until it has passed on that many access units with pictures.
+// readUnits runs a client until it has passed on the given number of access units with pictures.
 func readUnits(t *testing.T, c *Client, count int) (units []Unit) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(inTime(t))
@@ -179,8 +179,8 @@ func TestEveryAccessUnitArrivesFromTheFirstOn(t *testing.T) {
 	}
 }
 
-// A camera that sets the marker on every slice is found out at the second slice of its first picture, which is then
-// in pieces. From then on its markers are ignored.
+// A camera that sets the marker on every slice is recognized at the second slice of its first picture, which is then in
+// pieces. From then on its markers are ignored.
 func TestMarkersWithinPicturesAreIgnored(t *testing.T) {
 	units := clip(t)
 	mark := func(_ int, packets []rtsptest.Packet) []rtsptest.Packet {

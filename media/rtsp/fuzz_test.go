@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Whatever a server sends is read to its end, within limits, and no message breaks a rule.
+// Whatever a server sends is read to its end or to a limit, and no message breaks a rule.
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte("RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 4\r\n\r\nv=0\n" +
 		"$\x00\x00\x0c\x80\x60\x00\x01\x00\x00\x00\x00\x00\x00\x00\x2a"))
@@ -70,7 +70,7 @@ func FuzzChallenge(f *testing.F) {
 	f.Add(`Digest realm=a,nonce=b,algorithm="MD5"`)
 	f.Fuzz(func(t *testing.T, field string) {
 		if strings.ContainsAny(field, "\r\n") {
-			return // a header line contains none
+			return // a header line cannot contain it
 		}
 		a := authenticator{user: "admin", password: "correct horse", has: true}
 		if err := a.acceptChallenge(header{"www-authenticate": {field}}, false); err != nil {

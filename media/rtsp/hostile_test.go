@@ -38,7 +38,7 @@ func TestRunEndsWithHostileServers(t *testing.T) {
 		{"headers without end", repeat(ok, "X: y\r\n"), ErrMalformed},
 		{"folded headers without end", repeat(ok+"X: y\r\n", " "+strings.Repeat("z", 1000)+"\r\n"), ErrMalformed},
 		{"a body of a gigabyte", repeat(ok+"Content-Length: 1000000000\r\n\r\n", "x"), ErrMalformed},
-		{"a body of less than nothing", repeat(ok+"Content-Length: -1\r\n\r\n", "x"), ErrMalformed},
+		{"a body of negative length", repeat(ok+"Content-Length: -1\r\n\r\n", "x"), ErrMalformed},
 		{"a status of its own", repeat("RTSP/1.0 OK\r\n", "\r\n"), ErrMalformed},
 		{"noise without end", repeat("RTSP/1.0 100 Continue\r\n\r\n", "\x00\x01\x02 noise $"), ErrMalformed},
 		{"provisional answers without end", repeat("", "RTSP/1.0 100 Continue\r\nCSeq: 1\r\n\r\n"), ErrMalformed},
@@ -54,7 +54,7 @@ func TestRunEndsWithHostileServers(t *testing.T) {
 			}
 		}, ErrTimeout},
 		{"nothing", func(c net.Conn) { c.Read(make([]byte, 1000)); time.Sleep(time.Minute) }, ErrTimeout},
-		{"who does not read", func(c net.Conn) { time.Sleep(time.Minute) }, ErrTimeout},
+		{"a server that does not read", func(c net.Conn) { time.Sleep(time.Minute) }, ErrTimeout},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -85,9 +85,9 @@ func TestRunEndsWithHostileServers(t *testing.T) {
 				}
 
 				if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
-					t.Errorf("%d kB of memory", grown>>10)
+					t.Errorf("took %d kB of memory", grown>>10)
 				}
-				time.Sleep(2 * time.Minute) // until the server has noticed it
+				time.Sleep(2 * time.Minute) // until the server has noticed the end
 			})
 		})
 	}

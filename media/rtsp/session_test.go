@@ -26,8 +26,8 @@ func newPipe(t *testing.T, o rtsptest.Options, c Config) (*rtsptest.Camera, *Cli
 	return camera, newClient(t, c)
 }
 
-// watch runs a client for some time. It returns when units arrived, counted from the start, and the error if Run ended
-// earlier.
+// watch runs a client for some time. It returns when each unit arrived, counted from the start, and the error if Run
+// ended earlier.
 func watch(t *testing.T, c *Client, d time.Duration) (at []time.Duration, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), d, errEnough)
@@ -108,7 +108,7 @@ func TestReceiverReportsAreSent(t *testing.T) {
 	})
 }
 
-// Slow is not dead: each of these cameras is heard at least every 10 s, and its pictures arrive at once.
+// Slow is not dead: each of these cameras gives a sign of life at least every 10 s, and its pictures arrive at once.
 func TestSlowCamerasAreAlive(t *testing.T) {
 	units := clip(t)
 	rows := []struct {
@@ -175,7 +175,7 @@ func TestSilentCameraCountsAsAliveForALimitedTime(t *testing.T) {
 		}
 
 		if silent := time.Unix(0, last.Load()).Sub(begin); silent < 20*time.Second || silent > 32*time.Second {
-			t.Errorf("a camera that answers and sends no picture was said to be alive for %v", silent)
+			t.Errorf("a camera that answers but sends no picture counted as alive for %v", silent)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func TestFirstCertificateIsPinned(t *testing.T) {
 		URL:          strings.Replace(camera.URL(""), "rtsp:", "rtsps:", 1),
 		OnUnverified: func(c [sha256.Size]byte) { seen = append(seen, c) },
 	})
-	client.prefer(overUDP) // which must not be used: it would not be encrypted
+	client.prefer(overUDP) // must not be used: it would not be encrypted
 	for range 2 {
 		wantUnits(t, readUnits(t, client, 5), units)
 	}

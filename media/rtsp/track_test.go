@@ -81,7 +81,7 @@ func TestLostPacketsCostOnlyTheirAccessUnit(t *testing.T) {
 	units := clip(t)
 	all := packets(units, 0xfff0)
 	for _, way := range []transport{overTCP, overUDP} {
-		// the first two are complete parameter sets, which decoders may know already
+		// the first two are complete parameter sets, which decoders may already have
 		for lost := 2; lost < len(all); lost++ {
 			test := newTrackTest(way)
 			for i, p := range all {
@@ -160,7 +160,7 @@ func TestRestartedStreamsAreFollowed(t *testing.T) {
 
 	test := newTrackTest(overUDP)
 	for range 4 {
-		for _, p := range packets(units, 1) { // and again, which at first looks late
+		for _, p := range packets(units, 1) { // again, which at first looks late
 			test.push(p)
 			test.now = test.now.Add(time.Millisecond)
 		}
@@ -246,7 +246,7 @@ func TestReportCountsLostPackets(t *testing.T) {
 		t.Errorf("nothing was lost since: %+v", b)
 	}
 	if r.ended() {
-		t.Error("nobody said goodbye")
+		t.Error("a goodbye, although nobody said it")
 	}
 
 	if r.readRTCP([]byte{0x81, 203, 0, 1, 0, 0, 0, 42}, now); !r.ended() {

@@ -48,7 +48,7 @@ func TestTransportFallsBack(t *testing.T) {
 			before := camera.Asked("SETUP")
 			readUnits(t, client, 1)
 			if n := camera.Asked("SETUP") - before; n != 1 {
-				t.Errorf("the second time it took %d SETUP requests: what worked was forgotten", n)
+				t.Errorf("the second time took %d SETUP requests: the client forgot what works", n)
 			}
 		})
 	}

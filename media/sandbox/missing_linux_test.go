@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startInside runs in a process on a machine that lacks something. It starts a confined program and prints what held.
+// startInside runs in a process that seems to be on a machine that lacks something. It starts a confined program and
+// prints which protections held.
 func startInside(file string) {
 	process, err := Start(exec.Command("/bin/cat", file), Needs{Read: []string{file}})
 	if err == nil {
@@ -25,7 +26,7 @@ func startInside(file string) {
 	json.NewEncoder(os.Stdout).Encode(process.Held)
 }
 
-// lacking runs cmd on a machine that lacks a system call, or only one option of it if option is not 0.
+// lacking runs cmd as on a machine that lacks a system call, or only one option of it if option is not 0.
 func lacking(cmd *exec.Cmd, call uint32, option uint32, errno unix.Errno) error {
 	code := []unix.SockFilter{load(atCall), unlessEqual(call, 0, 3)}
 	if option != 0 {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain is also the program that the tests start. It tries what its arguments say and prints the results.
+// TestMain is also the program that the tests confine. It tries what its arguments say, and prints the results.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "probe" {
 		var p probe
@@ -158,13 +158,14 @@ func connect(network, address string) error {
 	}
 	defer c.Close()
 
-	if network == "udp" { // nothing was sent so far
+	if network == "udp" { // dialing has sent nothing yet
 		_, err = c.Write([]byte("x"))
 	}
 	return err
 }
 
-// device opens a device for reading and writing, and queries it. The answer that it is no terminal counts as success.
+// device opens a device for reading and writing, and queries it. The answer that it is not a terminal counts as
+// success.
 func device(path string) error {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -180,7 +181,7 @@ func device(path string) error {
 	return nil
 }
 
-// run starts the probe, unconfined if needs is nil, and returns the results and what held.
+// run starts the probe, unconfined if needs is nil, and returns its results and which protections held.
 func (p probe) run(t *testing.T, needs *Needs) (tried, Held) {
 	t.Helper()
 	text, err := json.Marshal(p)
@@ -198,7 +199,7 @@ func (p probe) run(t *testing.T, needs *Needs) (tried, Held) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	started.Close() // start sets the limits last, when the program runs already
+	started.Close() // start sets the limits last, when the program already runs
 
 	if err := process.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, complaint.Bytes())

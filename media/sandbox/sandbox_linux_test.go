@@ -14,11 +14,11 @@ import (
 	"github.com/peephole-cam/peephole/test/tcptest"
 )
 
-// target returns a probe whose aims are all within reach of a program that is not confined.
+// target returns a probe all of whose aims an unconfined program can reach.
 func target(t *testing.T) probe {
 	t.Helper()
 	dir := t.TempDir()
-	short, err := os.MkdirTemp("", "s") // without the test's name: a socket's path has 107 bytes at most
+	short, err := os.MkdirTemp("", "s") // not named after the test: a socket's path has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestProgramCanDoOnlyWhatItNeeds(t *testing.T) {
 	free, _ := target(t).run(t, nil)
 	for _, name := range unprivileged {
 		if free[name] != "" {
-			t.Errorf("an unconfined program cannot %q: %s; so the test proves nothing about it", name, free[name])
+			t.Errorf("an unconfined program cannot %q: %s; the test proves nothing about it", name, free[name])
 		}
 	}
 
@@ -193,7 +193,7 @@ func TestProgramEndsWithItsContext(t *testing.T) {
 	}
 	for name, needs := range map[string]*Needs{"confined": {}, "free": nil} {
 		t.Run(name, func(t *testing.T) {
-			alive, err := os.OpenFile(fifo, os.O_RDWR, 0) // so that the next does not wait for a writer
+			alive, err := os.OpenFile(fifo, os.O_RDWR, 0) // so that the next open does not wait for a writer
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func TestProgramEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A program that needs a forbidden file to start does not fit.
+// A program does not fit if it needs a forbidden file to start.
 func TestFits(t *testing.T) {
 	dir := t.TempDir()
 	other := filepath.Join(dir, "other")

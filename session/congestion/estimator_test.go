@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// route is a path for an estimator to judge. Packets of 1200 bytes go in, and come out in order, at a limited rate.
+// route is a path for an estimator to judge. Packets of 1200 bytes go in, and come out in order at a limited rate.
 type route struct {
 	e      estimator
 	rate   float64       // bit/s
@@ -32,7 +32,7 @@ func newRoute(rate float64) *route {
 	}
 }
 
-// burst sends packets at a pace in bit/s, and then lets time pass until lasting is over.
+// burst sends packets at a pace in bit/s, and then lets the rest of lasting pass.
 func (p *route) burst(packets int, pace float64, lasting time.Duration, limited bool) {
 	const size = 1200
 	end := p.now + lasting
@@ -60,7 +60,7 @@ func (p *route) burst(packets int, pace float64, lasting time.Duration, limited 
 	}
 }
 
-// tell reports the packets that have arrived, every 50 ms.
+// tell reports, every 50 ms, the packets that have arrived.
 func (p *route) tell(limited bool) {
 	n := 0
 	for n < len(p.acks) && p.acks[n].arrived-p.clock+p.delay <= p.now {
@@ -77,7 +77,7 @@ func (p *route) tell(limited bool) {
 	p.acks = p.acks[n:]
 }
 
-// film sends 1 Mbit/s for a time: again and again 24 packets, and then 4 every 40 ms for two seconds.
+// film sends 1 Mbit/s for a time, in groups of two seconds: 24 packets at once, and then 4 every 40 ms.
 func (p *route) film(length time.Duration, pace float64) {
 	for end := p.now + length; p.now < end; {
 		p.burst(24, pace, 40*time.Millisecond, false)
@@ -94,7 +94,7 @@ func (p *route) near(t *testing.T, want, by float64) {
 	}
 }
 
-// One keyframe that is sent too fast is enough to learn the path's rate, whatever the other end's clock says.
+// One keyframe that is sent too fast is enough to learn the path's rate, whatever the other end's clock shows.
 func TestEstimatorMeasures(t *testing.T) {
 	for _, rate := range []float64{0.3e6, 1e6, 2e6, 4e6} {
 		for _, clock := range []time.Duration{0, -time.Hour, 12 * time.Hour} {
@@ -108,7 +108,7 @@ func TestEstimatorMeasures(t *testing.T) {
 	}
 }
 
-// Neither jitter nor loss nor an outage makes a wide path look narrow.
+// Jitter, loss and outages do not make a wide path look narrow.
 func TestEstimatorIsNotMisled(t *testing.T) {
 	for name, change := range map[string]func(*route){
 		"nothing": func(*route) {},
@@ -133,7 +133,7 @@ func TestEstimatorIsNotMisled(t *testing.T) {
 	}
 }
 
-// The estimator assumes that a path which drops a third of the packets instead of queueing them carries the rest.
+// If a path drops a third of the packets instead of queueing them, the estimator assumes that it carries the rest.
 func TestEstimatorHeedsLossWithoutQueue(t *testing.T) {
 	p := newRoute(100e6)
 	p.loss = 0.35
@@ -142,8 +142,8 @@ func TestEstimatorHeedsLossWithoutQueue(t *testing.T) {
 	}
 }
 
-// The estimate follows within a second when a path becomes narrower. It follows within seconds when a path becomes
-// wider, if there is more to send than the estimate.
+// When a path becomes narrower, the estimate follows within a second. When it becomes wider, the estimate follows
+// within seconds, if there is more to send than the estimate allows.
 func TestEstimatorFollows(t *testing.T) {
 	p := newRoute(4e6)
 	p.burst(60, 10e6, time.Second, true)
@@ -177,7 +177,7 @@ func TestEstimatorGrowsOnlyAtTheLimit(t *testing.T) {
 }
 
 // Until a queue has been seen, a raise doubles the estimate; from then on it adds a tenth. In both cases the estimator
-// waits half a round trip for the effect of a raise before the next one. The round trip here is 80 ms.
+// waits half a round trip, here 40 ms, for the effect of a raise before the next one.
 func TestEstimatorGrowsCarefullyOnceAQueueWasSeen(t *testing.T) {
 	for _, tt := range []struct {
 		queued  bool
@@ -210,7 +210,7 @@ func TestEstimatorGrowsCarefullyOnceAQueueWasSeen(t *testing.T) {
 	}
 }
 
-// However many losses in a row an end reports, the estimator remembers a bounded number.
+// However many losses in a row are reported, the estimator remembers a bounded number.
 func TestEstimatorKeepsNoOutage(t *testing.T) {
 	e := newEstimator()
 	for i := range 100_000 {
@@ -228,8 +228,8 @@ func TestEstimatorKeepsNoOutage(t *testing.T) {
 	}
 }
 
-// If a receiver's socket has no room for a burst, packets are lost in a row, in less time than an outage takes. Such a
-// burst was too fast.
+// If a receiver's socket has no room for a burst, packets are lost in a row, in less time than an outage takes. Then
+// the burst was too fast.
 func TestEstimatorSlowsAfterALostBurst(t *testing.T) {
 	p := newRoute(500e6)
 	p.burst(4000, 200e6, 2*time.Second, true)
@@ -247,7 +247,7 @@ func TestEstimatorSlowsAfterALostBurst(t *testing.T) {
 	}
 }
 
-// A route that has become longer stops looking like a queue.
+// After a while, a route that has become longer no longer looks like a queue.
 func TestEstimatorForgetsAShorterRoute(t *testing.T) {
 	p := newRoute(50e6)
 	p.film(4*time.Second, 10e6)

@@ -10,7 +10,7 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// drive sends packets through a pacer for a time. It returns when each left, and its number.
+// drive sends packets through a pacer for a time. It returns when each of them left, and its number.
 func drive(p *Pacer, size int, lasting time.Duration) (left []time.Duration, numbers []uint16) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), lasting)
@@ -24,8 +24,8 @@ func drive(p *Pacer, size int, lasting time.Duration) (left []time.Duration, num
 	}
 }
 
-// feedbackOf returns a report about packets from a number on. at holds when each arrived by the other end's clock, or 0
-// if it did not arrive.
+// feedbackOf returns a report about packets from a number on. at holds when each arrived, by the other end's clock, or
+// 0 if it did not.
 func feedbackOf(first uint16, at ...time.Duration) *rtcp.TransportLayerCC {
 	r := &rtcp.TransportLayerCC{BaseSequenceNumber: first, PacketStatusCount: uint16(len(at))}
 	var symbols []uint16
@@ -49,8 +49,7 @@ func feedbackOf(first uint16, at ...time.Duration) *rtcp.TransportLayerCC {
 	return r
 }
 
-// Until the first report, no more than firstFlight leaves, at the pace for an unknown path, and after that nearly
-// nothing.
+// Until the first report, the pacer sends firstFlight at the pace for an unknown path, and then nearly nothing.
 func TestPacerBeforeTheFirstReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1024
@@ -89,8 +88,8 @@ func TestPacerGoesBlind(t *testing.T) {
 	})
 }
 
-// While nothing waits on the way, a report lets as much more leave as has arrived.
-func TestPacerGoesOnWithReports(t *testing.T) {
+// While nothing waits on the way, each report lets as many bytes leave as have arrived.
+func TestReportsLetPacketsLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		const size = 1024
@@ -112,7 +111,7 @@ func TestPacerGoesOnWithReports(t *testing.T) {
 	})
 }
 
-// When reports stop, a packet leaves only now and then, to find out whether they resume. When they do, the pacer starts
+// When reports stop, a packet leaves only now and then, to see whether they resume. When they do, the pacer starts
 // afresh.
 func TestPacerIsSilentInTheDark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +141,7 @@ func TestPacerIsSilentInTheDark(t *testing.T) {
 }
 
 // A packet is underway until a report says that it is lost, or until its report is overdue.
-func TestPacerKnowsWhatIsUnderway(t *testing.T) {
+func TestPacketIsUnderwayUntilItsReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		for range 4 {
@@ -169,8 +168,8 @@ func TestPacerKnowsWhatIsUnderway(t *testing.T) {
 	})
 }
 
-// However many packets have no report, the bytes in flight are those of the packets in the pacer's list.
-func TestFlightIsWhatHasNotLanded(t *testing.T) {
+// However many packets lack a report, the bytes in flight are those of the packets in the pacer's list.
+func TestFlightIsWhatLacksAReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		p.GoBlind()
@@ -197,7 +196,8 @@ func TestFlightIsWhatHasNotLanded(t *testing.T) {
 	})
 }
 
-// The longer the round trip, the more copies of a requested packet are sent. While it is unknown, one is sent.
+// The longer the round trip, the more copies of a requested packet are sent. While the round trip is unknown, it is
+// one.
 func TestPacerCopies(t *testing.T) {
 	for roundTrip, want := range map[time.Duration]int{100 * time.Millisecond: 1, 190 * time.Millisecond: 1,
 		210 * time.Millisecond: 2, 420 * time.Millisecond: 3,
@@ -234,7 +234,7 @@ func TestArrivalClockReadsFeedback(t *testing.T) {
 		t.Errorf("%v from one report to the next, want %v", got, want)
 	}
 	if again[0].at != first[0].at {
-		t.Errorf("the same report read again gives %v, before it gave %v", again[0].at, first[0].at)
+		t.Errorf("reading the same report again gives %v, and gave %v before", again[0].at, first[0].at)
 	}
 }
 

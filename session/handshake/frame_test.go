@@ -11,7 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// capturedAt returns a moment at which a camera's wall clock showed wall.
+// capturedAt returns the moment at which a camera's wall clock showed wall.
 func capturedAt(wall time.Time) clock.Moment {
 	return clock.New(func() time.Duration { return 0 }, func() time.Time { return wall }).Now()
 }
@@ -78,7 +78,7 @@ func FuzzParseFrame(f *testing.F) {
 	})
 }
 
-// opened is a FrameOpener with what it opened and what it refused.
+// opened is a FrameOpener, with what it opened and what it refused.
 type opened struct {
 	*FrameOpener
 	shown    []Frame
@@ -115,7 +115,7 @@ func TestFrameOpensOrIsRejected(t *testing.T) {
 	for n := range 4 {
 		plain := appendFrame(nil, media.AccessUnit{Data: []byte{byte(n)}}, Challenge{})
 		if n == 3 {
-			plain[0] = 9 // sealed by the camera, but not laid out as a frame
+			plain[0] = 9 // sealed by the camera, but not a frame
 		}
 		frame, err := sender.Seal(nil, s.binding(videoTrack), plain)
 		if err != nil {

@@ -31,7 +31,7 @@ func newSealedFrames(t *testing.T, first Challenge) *sealedFrames {
 	return &sealedFrames{sealer, receiver}
 }
 
-// answered seals a picture and returns the challenge that it carries.
+// answered seals a picture, and returns the challenge that it carries.
 func (f *sealedFrames) answered(t *testing.T, captured clock.Moment) Challenge {
 	t.Helper()
 	frames := f.Cut(media.AccessUnit{Data: []byte("unit"), Captured: captured})
@@ -72,8 +72,8 @@ func TestOldPicturesCarryNoChallenge(t *testing.T) {
 	}
 }
 
-// A picture from before a sleep, or from before the camera's clock was set, is not sent as a current one.
-func TestPictureOfBeforeASleepCarriesNoChallenge(t *testing.T) {
+// A picture from before a sleep, or from before the camera's clock was set, is not sent as current.
+func TestPictureFromBeforeASleepCarriesNoChallenge(t *testing.T) {
 	for _, tt := range sessiontest.Interruptions {
 		t.Run(tt.Name, func(t *testing.T) {
 			machine := &sessiontest.Machine{}
@@ -93,9 +93,9 @@ func TestPictureOfBeforeASleepCarriesNoChallenge(t *testing.T) {
 	}
 }
 
-// The machine may go to sleep just after it has found a picture young enough, and wake to a new challenge. The picture
-// must not carry that challenge.
-func TestChallengeOfAfterASleepIsNotForAPictureOfBefore(t *testing.T) {
+// The machine may go to sleep just after it has found a picture young enough, and wake up to a new challenge. The
+// picture must not carry that one.
+func TestPictureFromBeforeASleepCarriesNoLaterChallenge(t *testing.T) {
 	machine := &sessiontest.Machine{}
 	s := newSealedFrames(t, Challenge{1})
 	judged := false

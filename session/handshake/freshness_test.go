@@ -43,7 +43,7 @@ func TestUnknownChallengeIsNeverLive(t *testing.T) {
 	}
 }
 
-// A stream that is held back for a minute and then delivered at the pace of a live one is never live, however many
+// A stream that is held back for a minute, and then delivered at the pace of a live one, is never live, however many
 // challenges the viewer issues meanwhile.
 func TestStreamHeldBackIsNeverLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -63,9 +63,9 @@ func TestStreamHeldBackIsNeverLive(t *testing.T) {
 	})
 }
 
-// A frame that a relay kept while a laptop slept, or while its clock was set, is not live afterwards. A frame that
-// answers a later challenge is.
-func TestSleepIsNoTimeSaved(t *testing.T) {
+// A frame that a relay kept while a laptop slept, or while its clock was set, is not live afterwards. One that answers
+// a later challenge is.
+func TestSleepKeepsNothingLive(t *testing.T) {
 	for _, tt := range sessiontest.Interruptions {
 		t.Run(tt.Name, func(t *testing.T) {
 			machine := &sessiontest.Machine{}

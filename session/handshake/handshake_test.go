@@ -11,8 +11,8 @@ import (
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// Anyone who has seen one envelope to a viewer's session can copy its tag. The viewer tries to open envelopes with that
-// tag at a bounded rate, and still finds the answer later. Envelopes without the tag cost nothing.
+// Anyone who has seen an envelope to a viewer's session can copy its tag. The viewer tries to open envelopes with that
+// tag only at a bounded rate, and still finds the answer later. Envelopes without the tag cost nothing.
 func TestAnswersAreTriedAtABoundedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := sessiontest.Pair(t)
@@ -72,10 +72,10 @@ func TestAnswersAreTriedAtABoundedRate(t *testing.T) {
 	})
 }
 
-// A person can watch a camera whose clock is a day behind, because the answer is dated no earlier than the offer.
+// A camera whose clock is a day behind can be watched, because its answer is dated no earlier than the offer.
 func TestReplyIsDatedNoEarlierThanItsOffer(t *testing.T) {
 	ours, theirs := sessiontest.Pair(t)
-	sent := time.Now().Add(24 * time.Hour) // the viewer's time
+	sent := time.Now().Add(24 * time.Hour) // by the viewer's clock
 	id := envelope.SessionID(sessiontest.Random(16))
 	received := Received{Pair: ours, Opened: envelope.Opened{Message: envelope.Message{Session: id, Sent: sent}}}
 	wire, err := received.Refuse(Refusal{})

@@ -59,7 +59,7 @@ func TestJoinerPassesWholePicturesOnly(t *testing.T) {
 
 	large := media.AccessUnit{Data: pattern(2*MaxPiece + 1), Keyframe: true}
 	small := media.AccessUnit{Data: []byte("small")}
-	// large, small, large, a first piece that is no keyframe, a last piece that claims to be one
+	// large, small, large, a first piece that is not a keyframe, a last piece that claims to be one
 	var frames [][]byte
 	for _, unit := range []media.AccessUnit{large, small, large} {
 		for _, p := range cut(unit.Data) {

@@ -11,9 +11,9 @@ import (
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
-// A camera may draw the same random numbers again, like a machine that is rolled back together with its memory. Even
-// then it seals nothing under an earlier key, because the viewer's fresh keys and the time of the answer go into every
-// key. doc/threat-model.md says what does repeat.
+// A camera may draw the same random numbers again, as on a machine that is rolled back together with its memory. Even
+// then it seals nothing under an earlier key, because the viewer's fresh keys and the answer's time go into every key.
+// doc/threat-model.md says what does repeat.
 func TestIncidentCameraRolledBackWithItsRandomNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		camera, viewer := sessiontest.Pair(t)
@@ -57,7 +57,7 @@ func TestIncidentCameraRolledBackWithItsRandomNumbers(t *testing.T) {
 		for name, received := range map[string]Received{"another offer": second, "the same offer, replayed": first} {
 			otherWire, other, otherPieces := answers(received)
 			if !bytes.Equal(s.randomC, other.randomC) {
-				t.Fatalf("%s: the random numbers differ: the test proves nothing", name)
+				t.Fatalf("%s: the random numbers differ, so the test proves nothing", name)
 			}
 			if bytes.Equal(wire, otherWire) || bytes.Equal(s.key, other.key) ||
 				bytes.Equal(s.cameraBaseKey(stillTrack), other.cameraBaseKey(stillTrack)) {
@@ -71,7 +71,7 @@ func TestIncidentCameraRolledBackWithItsRandomNumbers(t *testing.T) {
 	})
 }
 
-// common counts the bytes in which two ciphertexts agree.
+// common counts the positions at which two ciphertexts agree.
 func common(a, b []byte) (n int) {
 	for i := range min(len(a), len(b)) {
 		if a[i] == b[i] {

@@ -74,7 +74,7 @@ func flipped(b []byte) []byte {
 }
 
 // A camera whose state was rolled back may answer one offer twice. The two answers never seal frames under the same
-// key, even if everything is the same except the camera's own random numbers for each answer.
+// key, even if only the camera's random numbers for each answer differ.
 func TestTwoAnswersToOneOfferHaveDifferentKeys(t *testing.T) {
 	camera, _ := sessiontest.Pair(t)
 	first := agreementOf(camera)
@@ -87,7 +87,7 @@ func TestTwoAnswersToOneOfferHaveDifferentKeys(t *testing.T) {
 	rolledBack := *first.secret()
 	rolledBack.randomC = sessiontest.Random(32)
 	if bytes.Equal(first.secret().cameraBaseKey(0), rolledBack.cameraBaseKey(0)) {
-		t.Error("one session secret seals frames under the same key for two randoms of the camera")
+		t.Error("one session secret seals frames under the same key, although the camera's random numbers differ")
 	}
 }
 

@@ -45,7 +45,7 @@ func (c explainCases) end(t *testing.T, text json.RawMessage) End {
 	return d
 }
 
-// Every record leads to its sentence and its reasons.
+// Every case leads to its sentence and its reasons.
 func TestExplanationsFollowTheVectors(t *testing.T) {
 	text, err := os.ReadFile("testdata/explain.json")
 	if err != nil {

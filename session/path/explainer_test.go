@@ -11,8 +11,8 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// This end uses only those values of the other end's Network that it knows.
-func TestOtherNetworkIsTakenAsFarAsItIsKnown(t *testing.T) {
+// This end uses only values of the other end's Network that it knows.
+func TestOnlyKnownValuesOfTheOtherNetworkCount(t *testing.T) {
 	for _, tt := range []struct{ said, want handshake.Network }{
 		{handshake.Network{}, handshake.Network{Mapping: nat.UnknownMapping, UDP: "unknown"}},
 		{handshake.Network{Mapping: nat.AddressDependent, UDP: "blocked", Relay: "tls"},
@@ -34,7 +34,7 @@ func TestOtherNetworkIsTakenAsFarAsItIsKnown(t *testing.T) {
 	}
 }
 
-// Statistics are summed up by kind, best type of path first, without pairs that cannot work.
+// Statistics are summed up by kind, without pairs that cannot work. The best type of path comes first.
 func TestChecksAreSummedUpByKind(t *testing.T) {
 	s := iceStats{
 		ours: map[string]Candidate{"a": at("host 192.168.1.2"), "b": at("srflx 203.0.113.1"), "c": at("relay tcp"),
@@ -128,7 +128,7 @@ func TestChecksAreSummedUpByKind(t *testing.T) {
 	}
 }
 
-// UDP counts as blocked only after everything that could contradict that has had its time.
+// UDP counts as blocked only once everything that could contradict that has had its time.
 func TestUDPIsBlockedOnlyIfNothingContradicts(t *testing.T) {
 	udp, tcp := iceStats{ours: map[string]Candidate{"a": at("relay udp")}},
 		iceStats{ours: map[string]Candidate{"a": at("relay tcp")}}
@@ -161,7 +161,7 @@ func TestUDPIsBlockedOnlyIfNothingContradicts(t *testing.T) {
 	}
 }
 
-// A device that had no processor while it asked the relay over UDP does not blame the silence on its network.
+// If a device had no processor while it asked the relay over UDP, it does not blame the silence on its network.
 func TestStarvedProbeBlamesNoNetwork(t *testing.T) {
 	tcp := iceStats{ours: map[string]Candidate{"a": at("relay tcp")}}
 	for _, tt := range []struct {
@@ -212,8 +212,8 @@ func TestTypesOfPathAreNoted(t *testing.T) {
 	}
 }
 
-// If either end hides its address, an end asks no STUN server, and waits for no answer.
-func TestWhoHidesAsksNobodyForItsAddress(t *testing.T) {
+// If either end hides its address, no end asks a STUN server, or waits for an answer.
+func TestHiddenEndAsksNoSTUNServer(t *testing.T) {
 	relay := []string{"stun:192.0.2.1:3478"}
 	for _, tt := range []struct {
 		name    string

@@ -6,7 +6,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// at returns the candidate that is described by a text such as "host 192.0.2.1" or "relay tcp".
+// at returns the candidate that a text such as "host 192.0.2.1" or "relay tcp" describes.
 func at(text string) Candidate {
 	var c Candidate
 	typ, where := text, ""
@@ -88,7 +88,7 @@ func TestTypeOfPair(t *testing.T) {
 	}
 }
 
-// A relayed type is the worse of the two ends' ways to the relay.
+// The type of a relayed path is that of the end with the worse way to the relay.
 func TestRelayedTypeIsTheWorseOfBothEnds(t *testing.T) {
 	for _, tt := range []struct {
 		r    Type

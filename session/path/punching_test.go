@@ -8,7 +8,7 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// relayedFor returns what is known about a session that two NATs keep on the relay.
+// relayedFor returns what is known about a session that two NATs keep on the relay, with the given mappings.
 func relayedFor(own, other nat.Mapping) Explain {
 	e := Explain{Role: "viewer", Selected: &Selected{Type: RelayUDP}}
 	e.Own, e.Other = End{Mapping: own, UDP: handshake.UDPOpen}, End{Mapping: other, UDP: handshake.UDPOpen}
@@ -46,7 +46,7 @@ func TestPunchingIsWorthItBehindSymmetricNATs(t *testing.T) {
 	}
 }
 
-// It is time to guess ports when the media has been on the relay for long enough, and the other end can guess too.
+// It is time to guess ports once the media has been on the relay for long enough, if the other end can guess, too.
 func TestPunchIsDueAfterAWhileOnTheRelay(t *testing.T) {
 	relayed := relayedFor(nat.EndpointIndependent, nat.AddressAndPortDependent)
 	for _, tt := range []struct {

@@ -75,9 +75,9 @@ func loopbackPeer(t *testing.T) *webrtc.PeerConnection {
 	return pc
 }
 
-// The candidate that wakes an agent is in no pair, and not in our statistics.
+// The candidate that wakes an agent is in no pair, and in none of our statistics.
 func TestTriggeringCandidateLeavesNoTrace(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // ends what hangs
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // in case the test hangs
 	defer cancel()
 	viewer, camera := loopbackPeer(t), loopbackPeer(t)
 	gathered := webrtc.GatheringCompletePromise(viewer)

@@ -20,14 +20,14 @@ func late(carried float64) leftOut {
 	return leftOut{late: time.Second, waited: 100 * time.Millisecond, carried: carried, wanted: 1_000_000}
 }
 
-// The warning begins when pictures are left out again and again, does not change with every measurement, and ends some
-// time after the last one.
+// The warning begins when pictures are left out again and again, and ends some time after the last one. It does not
+// change with every measurement.
 func TestWarningComesAndGoesWithPicturesLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l bandwidthWarning
 		said := make(map[string]bool)
 		for n := range 40 {
-			if text := l.String(); (n > 5) != (text != "") { // one is left out each second; the warning needs five
+			if text := l.String(); (n > 5) != (text != "") { // one is left out per second; the warning needs five
 				t.Fatalf("after %d seconds: %q", n, text)
 			} else if text != "" {
 				said[text] = true
@@ -91,8 +91,8 @@ func TestWarningWithoutARateNamesNone(t *testing.T) {
 	})
 }
 
-// If an end lacks processor time, the warning names that end and not the network. If the network is the bottleneck, the
-// warning names the network, even on busy machines.
+// If an end lacks processor time, the warning names that end, and not the network. If the network is the bottleneck,
+// the warning names it, even on busy machines.
 func TestWarningNamesTheBottleneck(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -128,7 +128,7 @@ func TestWarningNamesTheBottleneck(t *testing.T) {
 					}
 				}
 
-				for range 9 { // the warning does not turn to the network when the trouble is over
+				for range 9 { // the warning does not switch to the network once the trouble is over
 					l.report(time.Now(), 0)
 					if text := l.String(); text != tt.want {
 						t.Fatalf("afterwards: said %q, want %q", text, tt.want)
@@ -144,7 +144,7 @@ func TestWarningNamesTheBottleneck(t *testing.T) {
 	}
 }
 
-// The warning names what is short now, not what was short before.
+// The warning names the bottleneck of now, not an earlier one.
 func TestWarningFollowsTheBottleneck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l bandwidthWarning
@@ -167,7 +167,7 @@ func TestWarningFollowsTheBottleneck(t *testing.T) {
 	})
 }
 
-// A silent viewer gets no new warning, because its next report may name the cause.
+// A viewer that sends no reports gets no new warning, because its next report may show the cause.
 func TestWarningWaitsForTheViewersReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l bandwidthWarning

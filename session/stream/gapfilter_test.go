@@ -9,7 +9,7 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// Only pictures that can be decoded pass. While there is no keyframe, the viewer asks for one twice a second.
+// Only pictures that can be decoded pass. While it lacks a keyframe, the viewer asks for one twice a second.
 func TestGapFilterPassesWhatCanBeDecoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var passed []uint64

@@ -21,11 +21,11 @@ type fixedStream struct {
 func (s fixedStream) State() media.State { return s.state }
 
 // twoStreams is a selector for two streams of ten pictures a second. Each has a keyframe every second, half a second
-// after the other stream's. A picture of the main stream is "main", one of the lower stream "low".
+// after the other stream's. Pictures of the main stream are "main", those of the lower one "low".
 type twoStreams struct {
 	*Selector
 	low   *media.Broadcast
-	quiet atomic.Bool // the lower stream gives nothing
+	quiet atomic.Bool // the lower stream delivers nothing
 }
 
 func playTwo(ctx context.Context) *twoStreams {
@@ -92,9 +92,9 @@ func (s *twoStreams) takes(t *testing.T, lasting time.Duration, tight bool) (tur
 	}
 }
 
-// The viewer gets the lower stream when the path fails to carry the main one for some time, until the selector tries
-// the main one again and it holds. If it does not hold, it is tried less and less often; once it has held, it is next
-// tried as early as the first time.
+// If the path fails to carry the main stream for some time, the viewer gets the lower one, until the selector tries the
+// main one again and it holds. If it does not hold, it is tried less and less often. Once it has held, it is next tried
+// as early as the first time.
 func TestStreamSelectorTriesTheMainStreamAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -137,8 +137,8 @@ func TestStreamSelectorTriesTheMainStreamAgain(t *testing.T) {
 	})
 }
 
-// The selector leaves a lower stream that has died. It keeps one that does not fit the path either, because the main
-// one would fit even less.
+// The selector leaves a lower stream that has died. It keeps one that does not fit the path, because the main one would
+// fit even less.
 func TestStreamSelectorStaysWhereTheOtherStreamIsNoHelp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -181,7 +181,7 @@ func TestStreamSelectorStaysWhereTheOtherStreamIsNoHelp(t *testing.T) {
 	})
 }
 
-// The viewer does not miss the pictures that a subscription drops before its first one; those that it drops later
+// Pictures that a subscription drops before its first one do not count, since the viewer does not miss them. Later ones
 // count.
 func TestPicturesDroppedBeforeTheFirstDoNotCount(t *testing.T) {
 	b := media.NewBroadcast()

@@ -17,7 +17,7 @@ import (
 )
 
 // Frames that are sent at once must not share a timestamp, or a receiver would take them for one frame. All others
-// carry the time at which they are sent. That holds for all sequence numbers, and when the timestamp wraps.
+// carry the time at which they are sent. That holds for all sequence numbers, and where the timestamp wraps.
 func TestTimestampsOnlyRise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s Sender
@@ -78,7 +78,7 @@ func TestRestartOnlyWhereItHelps(t *testing.T) {
 			name   string
 			groups media.Groups
 			rate   float64
-			keyed  time.Duration // ago
+			keyed  time.Duration // how long ago a keyframe was sent
 			want   bool
 		}{
 			{"a wide line", half, 8e6, 10 * time.Second, true},
@@ -155,8 +155,8 @@ func stalled(t *testing.T, units []media.AccessUnit, every, still time.Duration)
 	return sent
 }
 
-// The sender leaves out what it cannot send in time, in an order that keeps the rest decodable: first pictures that no
-// other refers to, then the rest of a group of pictures. It goes on with a keyframe.
+// The sender leaves out what it cannot send in time, so that the rest can be decoded: first pictures to which no other
+// refers, then the rest of a group of pictures. It goes on with a keyframe.
 func TestSenderLeavesOut(t *testing.T) {
 	var units []media.AccessUnit
 	for n := range 60 {
@@ -200,7 +200,7 @@ func TestSenderLeavesOut(t *testing.T) {
 }
 
 // If the next keyframe is far away, the sender sends delayed pictures late instead of leaving them out, because a
-// minute without any is worse.
+// minute without pictures is worse.
 func TestSenderCatchesUpBetweenFarKeyframes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var units []media.AccessUnit
@@ -228,7 +228,7 @@ func TestSenderCatchesUpOnlyBeforeTheNextKeyframe(t *testing.T) {
 		}{
 			{"a wide line", short, 8e6, 250_000, true},
 			{"a keyframe that comes sooner", short, 8e6, 1_000_000, false},
-			{"the same, of far keyframes", long, 8e6, 1_000_000, true},
+			{"the same, with rare keyframes", long, 8e6, 1_000_000, true},
 			{"a line that carries less than the stream", long, 0.9e6, 100_000, false},
 			{"the first group", media.Groups{Began: begin}, 1e6, 1_000_000, true},
 			{"too much of the first group", media.Groups{Began: begin}, 1e6, 1_300_000, false},
@@ -272,8 +272,8 @@ func TestKeyframeUnderwayIsTold(t *testing.T) {
 	})
 }
 
-// On a long path, the sender sends a requested packet three times, with pauses, because whatever loses one often loses
-// its neighbour too.
+// On a long path, the sender sends a requested packet three times, with pauses, because what loses a packet often loses
+// its neighbours, too.
 func TestSenderSpreadsCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const roundTrip = 500 * time.Millisecond

@@ -14,7 +14,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// negotiated is the context that pion gives a track when there is an answer. It collects what the track then sends.
+// negotiated is the context that pion gives a track once there is an answer. It records what the track sends.
 type negotiated struct {
 	media, repair webrtc.SSRC
 	extension     int
@@ -71,7 +71,7 @@ func TestTrackRetransmits(t *testing.T) {
 	}
 
 	p, copies := track.again(65535, 1, func(uint16) bool {
-		t.Error("asked about a packet that was sent once")
+		t.Error("the pacer was asked about a packet that was sent only once")
 		return true
 	})
 	if copies != 1 {
@@ -107,7 +107,8 @@ func TestTrackRetransmits(t *testing.T) {
 	}
 }
 
-// A track keeps packets for a limited time, in no more room than they need, because each keeps a whole frame in memory.
+// A track keeps packets for a limited time, and no more of them than that takes, because each keeps a whole frame in
+// memory.
 func TestTrackForgetsWhatIsTooOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		track := bound(t, &negotiated{media: 7, repair: 8})

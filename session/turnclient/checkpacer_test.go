@@ -15,7 +15,7 @@ var (
 	startOfTest  = time.Unix(1e9, 0)
 )
 
-// leave returns how many checks leave if an agent makes one at each interval.
+// leave returns how many checks leave if an agent makes one per interval.
 func leave(p *checkPacer, from, to, every time.Duration) (n int) {
 	for at := from; at < to; at += every {
 		if p.due(remoteOfTest, startOfTest.Add(at)) {
@@ -140,8 +140,8 @@ func TestOnlyPlainChecksAreHeldBack(t *testing.T) {
 	}
 }
 
-// Once a session has answered checks from maxSources addresses, checks from other addresses do not reach ICE, but
-// everything else does. Addresses that were never answered, because they do not know the password, take nobody's place.
+// Once a session has answered checks from maxSources addresses, checks from others do not reach ICE, but everything
+// else does. Addresses that were not answered, because they lack the password, take nobody's place.
 func TestSourcesOfChecksAreBounded(t *testing.T) {
 	check, answer := bindingMessage(t, stun.BindingRequest), bindingMessage(t, stun.BindingSuccess)
 	at := func(port int) *net.UDPAddr { return &net.UDPAddr{IP: net.IPv4(203, 0, 113, 7), Port: port} }

@@ -115,13 +115,13 @@ func says(d *Dialer, address string) (string, error) {
 		return "", errors.New("the local address is not a TCP address, which pion wants")
 	}
 	if !d.secure[address] {
-		io.WriteString(c, "no handshake\n") // so that the server gives up
+		io.WriteString(c, "no handshake\n") // makes the server give up
 	}
 
 	return bufio.NewReader(c).ReadString('\n')
 }
 
-// The dialer reaches a relay over TLS if its URL says so, and then only if its certificate is trusted and names it.
+// The dialer reaches a relay over TLS if the URL says so, and only if the relay's certificate is trusted and names it.
 func TestTURNDialerTrusts(t *testing.T) {
 	address, trust := tlsServer(t)
 	_, port, _ := net.SplitHostPort(address)
@@ -153,7 +153,7 @@ func TestTURNDialerTrusts(t *testing.T) {
 	}
 }
 
-// The dialer recognizes servers over TLS by host and port, as pion spells them.
+// The dialer recognizes TLS servers by host and port, as pion spells them.
 func TestTURNDialerKnowsItsServers(t *testing.T) {
 	d := newDialer(t.Context(),
 		[]string{"turns:relay.example:443?transport=tcp", "turns:[2001:db8::1]:444", "turns:plain.example",
@@ -205,7 +205,7 @@ func TestTURNDialerThroughProxy(t *testing.T) {
 	}
 }
 
-// A session that ends does not wait for a server, however far its connection had come.
+// A session that ends does not wait for a server, whatever stage the connection has reached.
 func TestTURNDialerEnds(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// FuzzFutile: of everything that a TURN client writes, only requests for a permission that the relay refuses are held
-// back, and nothing is changed.
+// FuzzFutile: only requests for permissions that the relay would refuse are held back, whatever a TURN client writes,
+// and nothing is changed.
 func FuzzFutile(f *testing.F) {
 	permission := stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)
 	for _, peer := range []string{"198.18.0.1", "192.0.2.1", "2001:db8::1", "::ffff:198.18.0.1"} {
@@ -44,7 +44,7 @@ func outside(b []byte) bool {
 		}
 		value := bytes.Clone(a[4 : 4+size])
 		if kind == 0x0012 && size != 8 && size != 20 {
-			return true // the size of no address
+			return true // not the size of an address
 		}
 
 		if kind == 0x0012 {

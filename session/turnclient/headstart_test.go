@@ -13,10 +13,10 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// relayAt is the address to which the tests' messages go.
+// relayAt is where the tests' messages go.
 var relayAt = &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 3478}
 
-// askedBy is the transaction id of the tests' messages.
+// askedBy is the tests' transaction id.
 var askedBy = [stun.TransactionIDSize]byte{1, 2, 3}
 
 func allocated(t *testing.T, kind stun.MessageType) []byte {
@@ -28,7 +28,7 @@ func allocated(t *testing.T, kind stun.MessageType) []byte {
 	return m.Raw
 }
 
-// Only an allocation over UDP makes the other ways needless. Without one, a session waits no longer than the head
+// Only an allocation over UDP makes the other transports needless. Without one, a session waits no longer than the head
 // start.
 func TestAllocationOverUDPMakesOtherWaysNeedless(t *testing.T) {
 	granted := allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassSuccessResponse))
@@ -95,7 +95,7 @@ func TestAllocationOverUDPMakesOtherWaysNeedless(t *testing.T) {
 	})
 }
 
-// Once UDP has reached the relay, the dialer returns no connection over TCP, even if it is just making one.
+// Once UDP has reached the relay, the dialer returns no TCP connection, even if it is just making one.
 func TestTURNDialerAfterUDP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,7 +140,7 @@ func TestTURNDialerAfterUDP(t *testing.T) {
 	}
 }
 
-// The socket of a TURN client passes what it sends and receives to the head start.
+// A TURN client's socket shows the head start what it sends and receives.
 func TestHeadStartOfASocket(t *testing.T) {
 	relay, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

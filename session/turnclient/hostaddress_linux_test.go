@@ -21,7 +21,7 @@ func TestGatheringBeginsWithTheNetworkThatLeadsOut(t *testing.T) {
 		t.Run(a.Name, func(t *testing.T) {
 			host := lab.Behind(a.Name, natlab.DualStack)
 			host.Surround(30, a)
-			host.Move(lab.Network(natlab.DualStack)) // now the device that leads out is the last one
+			host.Move(lab.Network(natlab.DualStack)) // now the last device is the one that leads out
 			var devices []*transport.Interface
 			err := host.Do(func() (err error) {
 				devices, err = bestInterfaces()

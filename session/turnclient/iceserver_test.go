@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Of the URLs that a relay names, only those of ICE servers are used. The first of the others would hang the session
-// until memory runs out; see usableServers.
+// Of the URLs that a relay names, only those of ICE servers are used. With the first of the others, the session would
+// hang until memory runs out; see usableServers.
 func TestUsableServersAreICEServers(t *testing.T) {
 	good := []string{"turn:192.0.2.1:7881?transport=udp", "turn:relay.example:7881?transport=tcp",
 		"turns:[2001:db8::1]:443?transport=tcp", "turn:relay.example", "turn:[::1]", "stun:192.0.2.1:7882"}

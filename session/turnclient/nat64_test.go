@@ -31,7 +31,7 @@ func TestNAT64Prefix(t *testing.T) {
 	}
 }
 
-// talking is a socket that remembers to where it sends, and receives from a given address.
+// talking is a socket that remembers where it sends, and receives from a given address.
 type talking struct {
 	transport.UDPConn
 	from net.Addr

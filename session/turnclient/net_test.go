@@ -16,7 +16,7 @@ func (a peerAddress) AddTo(m *stun.Message) error {
 	return (&stun.XORMappedAddress{IP: net.ParseIP(string(a)), Port: 5000}).AddToAs(m, stun.AttrXORPeerAddress)
 }
 
-// A client does not request a permission that the relay refuses. Everything else passes.
+// A client does not request a permission that the relay would refuse. Everything else passes.
 func TestPermissionOutsideTheRelayIsRefused(t *testing.T) {
 	network, err := newAgentNet(credentials{}, nil, nil, nat64{})
 	if err != nil {
@@ -77,7 +77,7 @@ func TestPermissionOutsideTheRelayIsRefused(t *testing.T) {
 	}
 }
 
-// A host candidate's socket sends nothing to a relayed address: anyone who used that address in the world would see
+// A host candidate's socket sends nothing to a relayed address: whoever used that address on the internet would see
 // this network's address.
 func TestHostSendsNothingToRelayedAddresses(t *testing.T) {
 	network, err := newAgentNet(credentials{}, nil, nil, nat64{})
@@ -102,7 +102,7 @@ func TestHostSendsNothingToRelayedAddresses(t *testing.T) {
 	}
 }
 
-// counting counts the packets that it is to send, and sends nothing.
+// counting counts the packets that it should send, and sends nothing.
 type counting struct {
 	transport.UDPConn
 	sent int

@@ -13,7 +13,7 @@ var permissionRequest = stun.NewType(stun.MethodCreatePermission, stun.ClassRequ
 
 var relayOfTest = credentials{username: "user", password: "password"}
 
-// signed returns a message that a TURN client has signed with relayOfTest's credentials.
+// signed returns a TURN client's message, signed with relayOfTest's credentials.
 func signed(t *testing.T, kind stun.MessageType, peers ...string) []byte {
 	t.Helper()
 	setters := []stun.Setter{stun.TransactionID, kind}
@@ -29,7 +29,7 @@ func signed(t *testing.T, kind stun.MessageType, peers ...string) []byte {
 	return m.Raw
 }
 
-// decoded decodes a message, and reports whether it is signed with relayOfTest's credentials.
+// decoded decodes a message, and reports whether relayOfTest's credentials sign it.
 func decoded(t *testing.T, b []byte) (m stun.Message, ok bool) {
 	t.Helper()
 	if err := stun.Decode(b, &m); err != nil {
@@ -50,7 +50,7 @@ func answerTo(t *testing.T, request []byte, class stun.MessageClass, more ...stu
 }
 
 // pion does not wait until the relay grants a permission, because a dead relay would hold up the whole session.
-func TestPermissionIsNotWaitedFor(t *testing.T) {
+func TestPermissionIsGrantedAtOnce(t *testing.T) {
 	network, err := newAgentNet(relayOfTest, nil, nil, nat64{})
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestPermissionIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// A request without an answer is sent again together with later packets, but not for ever.
+// An unanswered request is sent again together with later packets, but not for ever.
 func TestPermissionIsAskedForAgain(t *testing.T) {
 	p, now := newPermissions(relayOfTest), time.Now()
 	request, other := signed(t, permissionRequest, "198.18.0.1"), []byte{0x40, 0, 0, 0}
@@ -133,7 +133,7 @@ func TestPermissionIsAskedForAgain(t *testing.T) {
 		now = now.Add(permissionAgain)
 		out, _, again := p.write(other, nil, now)
 		if times += len(again); !bytes.Equal(out, other) || len(again) > 0 && !bytes.Equal(again[0], request) {
-			t.Fatal("something else was sent")
+			t.Fatal("something other than the request was sent")
 		}
 	}
 
@@ -144,7 +144,7 @@ func TestPermissionIsAskedForAgain(t *testing.T) {
 	p.write(request, nil, now)
 	for range 2 { // the answer, and the answer to a repetition
 		if !p.hear(answerTo(t, request, stun.ClassSuccessResponse)) {
-			t.Error("the relay's answer reaches pion, which already has one")
+			t.Error("the relay's answer reaches pion, although it already has one")
 		}
 	}
 
@@ -153,8 +153,8 @@ func TestPermissionIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A permission that the relay has refused, because the address belongs to another relay, is not requested again. It
-// does not keep the others from being renewed.
+// If the relay has refused a permission, because the address belongs to another relay, it is not requested again.
+// Others are still renewed.
 func TestRefusedPermissionIsNotAskedForAgain(t *testing.T) {
 	p, now := newPermissions(relayOfTest), time.Now()
 	good, bad := signed(t, permissionRequest, "198.18.0.1"), signed(t, permissionRequest, "198.18.0.2")
@@ -185,7 +185,7 @@ func TestRefusedPermissionIsNotAskedForAgain(t *testing.T) {
 	out, _, _ := p.write(both, nil, now)
 	m, ok := decoded(t, out)
 	if asked, _ := decoded(t, both); !ok || m.TransactionID != asked.TransactionID {
-		t.Error("the rest of a renewal is not signed, or belongs to another transaction")
+		t.Error("what is left of a renewal is not signed, or belongs to another transaction")
 	}
 
 	if _, peers := peersOf(out); len(peers) != 1 || peers[0].String() != "198.18.0.1" {

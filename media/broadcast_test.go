@@ -291,7 +291,7 @@ func TestFeedBackoff(t *testing.T) {
 			}
 		}})
 
-		if first := feed.State(); first.String() != "no video yet: connecting to the input" {
+		if first := feed.State(); first.String() != "no video yet: connecting to the input, up to 10 s" {
 			t.Errorf("the first state is %q", first)
 		}
 		start := time.Now()

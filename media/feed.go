@@ -17,12 +17,14 @@ const (
 
 	minBackoff = 500 * time.Millisecond
 	maxBackoff = 15 * time.Second
+
+	// longestPeriod is the longest time between two keyframes that cameras are usually set to.
+	longestPeriod = time.Minute
 )
 
 var (
 	// ErrStalled is the State's error while an input is open and sends nothing.
 	ErrStalled = errors.New("the input has stalled: nothing arrives")
-	errNotYet  = errors.New("connecting to the input")
 )
 
 // State describes how a Feed is doing.
@@ -64,7 +66,8 @@ type Feed struct {
 
 	mu     sync.Mutex // guards all below
 	state  State
-	period time.Duration // between the last two keyframes; 0 if unknown
+	period time.Duration // between two keyframes; 0 if unknown
+	since  time.Time     // when the last keyframe came, or the first picture if none has come
 	idr    bool          // the current stream has IDR pictures
 	bad    bool          // the stream had B-frames when it was last read
 }
@@ -81,8 +84,13 @@ func NewFeed(source Source, o FeedOptions) *Feed {
 		Broadcast: NewBroadcast(),
 		source:    source,
 		options:   o,
-		state:     State{Err: errNotYet, Since: time.Now()},
+		state:     State{Err: connecting(o.Stall), Since: time.Now()},
 	}
+}
+
+// connecting returns the State's error until the input has sent something, or has sent nothing for limit.
+func connecting(limit time.Duration) error {
+	return fmt.Errorf("connecting to the input, up to %.0f s", limit.Seconds())
 }
 
 // State returns how the Feed is doing.
@@ -97,17 +105,21 @@ func (f *Feed) State() State {
 	}
 
 	if s.Live && !hasGroup {
-		s.Joining = "the picture starts with the camera's next keyframe" + f.keyframePeriod()
+		s.Joining = "the picture starts with the camera's next keyframe" + f.keyframeWait()
 	}
 	return s
 }
 
-// keyframePeriod returns the end of a sentence that says how long the next keyframe can take. mu must be held.
-func (f *Feed) keyframePeriod() string {
-	if f.period > 0 {
-		return fmt.Sprintf(", one comes every %.0f s", f.period.Seconds())
+// keyframeWait returns the end of a sentence that says how long the next keyframe can take. mu must be held.
+func (f *Feed) keyframeWait() string {
+	waited := time.Since(f.since)
+	switch {
+	case f.period > 0 && waited < 3*f.period: // the camera still does as it did; one keyframe may have been lost
+		return fmt.Sprintf(", one comes every %.0f s", max(f.period.Seconds(), 1))
+	case waited < longestPeriod:
+		return ", which can take 1 to 60 s: to shorten the wait, set its keyframe interval (GOP) to 2 s"
 	}
-	return ": if that takes long, set its keyframe interval (GOP) to 2 s"
+	return ", and none has come for a minute: set its keyframe interval (GOP) to 2 s"
 }
 
 // Run reads the source. It returns ctx's cause when ctx ends, or nil when the source has ended for good, and then ends

@@ -217,8 +217,8 @@ func TestStateSaysThatNewSubscribersMustWait(t *testing.T) {
 		}
 
 		time.Sleep(30 * time.Second)
-		const first = "the picture starts with the camera's next keyframe: " +
-			"if that takes long, set its keyframe interval (GOP) to 2 s"
+		const first = "the picture starts with the camera's next keyframe, which can take 1 to 60 s: " +
+			"to shorten the wait, set its keyframe interval (GOP) to 2 s"
 		if said := feed.State().Joining; said != first {
 			t.Errorf("the state says %q", said)
 		}
@@ -288,11 +288,13 @@ func TestStateSaysWhyThereIsNoPicture(t *testing.T) {
 		want    []string // successive states
 	}{
 		{"no keyframe for half a minute", rtsptest.Options{Units: seldom}, []string{
-			"2s no video yet: waiting for the camera's next keyframe: if that takes long, set",
+			"2s no video yet: waiting for the camera's next keyframe, which can take 1 to 60 s: to shorten the wait, set",
 			"30s live",
 		}},
 		{"no packet for 20 s", rtsptest.Options{Units: units, Delay: 20 * time.Second}, []string{
-			"2s no video yet: the camera is connected but has sent no picture yet", "20s live",
+			"2s no video yet: the camera is connected but has sent no picture yet, which can take 1 to 60 s: " +
+				"if it takes longer, restart the camera",
+			"20s live",
 		}},
 		{"no parameter sets", rtsptest.Options{Units: bare}, []string{
 			"2s no video yet: the camera's pictures lack their parameter sets",
@@ -336,6 +338,38 @@ func TestStateSaysWhyThereIsNoPicture(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The state says how long the wait for a keyframe can take as soon as two keyframes have come, and not before. A
+// keyframe that was requested, or that follows a gap, does not show how often they come.
+func TestPeriodIsMeasuredBetweenKeyframesThatCameByThemselves(t *testing.T) {
+	units := nals(t, "H264", "rtsp/testdata/slices.h264")
+	group := slices.Concat(units[:1], slices.Repeat(units[1:2], 15*10-1)) // ten seconds
+	synctest.Test(t, func(t *testing.T) {
+		lossy := func(n int, p []rtsptest.Packet) []rtsptest.Packet {
+			if n == 5*15 || n == 35*15 {
+				return p[1:]
+			}
+			return p
+		}
+		feed := feedCamera(t, rtsptest.Options{FPS: 15, Units: group, Mutate: lossy})
+
+		for _, tt := range []struct {
+			after time.Duration
+			want  string
+		}{
+			{8 * time.Second, "no video: packets from the camera were lost: waiting for its next keyframe, " +
+				"which can take 1 to 60 s: to shorten the wait, set"},
+			{18 * time.Second, "live"},
+			{38 * time.Second, "no video: packets from the camera were lost: waiting for its next keyframe, " +
+				"one comes every 10 s"},
+		} {
+			time.Sleep(tt.after - time.Since(feed.begun))
+			if said := feed.State().String(); !strings.Contains(said, tt.want) {
+				t.Errorf("after %v the state is %q, want %q", tt.after, said, tt.want)
+			}
+		}
+	})
 }
 
 // A silent camera is reopened: after half a minute if it answers requests, otherwise after ten seconds.

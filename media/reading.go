@@ -21,7 +21,8 @@ const (
 )
 
 var (
-	errNotSent    = errors.New("the camera is connected but has sent no picture yet")
+	errNotSent = errors.New("the camera is connected but has sent no picture yet, which can take 1 to 60 s: " +
+		"if it takes longer, restart the camera")
 	errNoKeyframe = errors.New("waiting for the camera's next keyframe")
 	errLost       = errors.New("packets from the camera were lost: waiting for its next keyframe")
 	errNoSets     = errors.New("the camera's pictures lack their parameter sets (SPS and PPS): " +
@@ -184,11 +185,12 @@ func (r *reading) broadcastHeld() {
 	r.held = nil
 }
 
-// keyframe notes that decoding can start here, and how long ago the previous keyframe was. mu must be held.
+// keyframe notes that decoding can start here. It also notes how long ago the previous keyframe was, unless one in
+// between may have been lost, or this one came because it was requested. mu must be held.
 func (r *reading) keyframe(captured clock.Moment) {
 	r.feed.mu.Lock()
-	r.feed.idr = r.inspector.idr
-	if !r.key.IsZero() {
+	r.feed.idr, r.feed.since = r.inspector.idr, time.Now()
+	if !r.key.IsZero() && !r.gap && r.dropped == 0 {
 		r.feed.period = captured.Sub(r.key)
 	}
 	r.feed.mu.Unlock()
@@ -209,7 +211,11 @@ func (r *reading) drop(key bool) {
 	r.bare = r.bare || key
 	r.feed.mu.Lock()
 	r.feed.state.Dropped++
+	if r.dropped == 0 && r.key.IsZero() {
+		r.feed.since = time.Now()
+	}
 	r.feed.mu.Unlock()
+
 	if r.dropped++; r.dropped == 1 {
 		r.requestKeyframe()
 		r.explainTimer.Reset(explainAfter)
@@ -253,5 +259,5 @@ func (r *reading) explain() {
 func (f *Feed) awaitKeyframe(why error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return fmt.Errorf("%w%s", why, f.keyframePeriod())
+	return fmt.Errorf("%w%s", why, f.keyframeWait())
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/clock"
@@ -148,20 +149,39 @@ func TestPartialConfinementIsLogged(t *testing.T) {
 	}
 }
 
-// While a keyframe is awaited, the message says how long that takes, if it is known.
+// While a keyframe is awaited, the message says how long that can take.
 func TestWaitForAKeyframeSaysHowLong(t *testing.T) {
-	f := NewFeed(held{}, FeedOptions{})
-	if got, want := f.awaitKeyframe(errNoKeyframe).Error(),
-		"waiting for the camera's next keyframe: "+
-			"if that takes long, set its keyframe interval (GOP) to 2 s"; got != want {
-		t.Errorf("says %q\nwant %q", got, want)
-	}
+	const (
+		unknown = "waiting for the camera's next keyframe, which can take 1 to 60 s: " +
+			"to shorten the wait, set its keyframe interval (GOP) to 2 s"
+		overdue = "waiting for the camera's next keyframe, and none has come for a minute: " +
+			"set its keyframe interval (GOP) to 2 s"
+	)
 
-	f.period = 20 * time.Second
-	if got, want := f.awaitKeyframe(errLost).Error(),
-		"packets from the camera were lost: waiting for its next keyframe, "+
-			"one comes every 20 s"; got != want {
-		t.Errorf("says %q\nwant %q", got, want)
+	for _, tt := range []struct {
+		name           string
+		period, waited time.Duration
+		want           string
+	}{
+		{"no period was seen", 0, 59 * time.Second, unknown},
+		{"no period was seen in a minute", 0, 61 * time.Second, overdue},
+		{"a period was seen", 20 * time.Second, 21 * time.Second,
+			"waiting for the camera's next keyframe, one comes every 20 s"},
+		{"every picture is a keyframe", 40 * time.Millisecond, 0,
+			"waiting for the camera's next keyframe, one comes every 1 s"},
+		{"the period is no longer true", 2 * time.Second, 7 * time.Second, unknown},
+		{"the period has not been true for a minute", 2 * time.Second, 61 * time.Second, overdue},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := NewFeed(held{}, FeedOptions{})
+				f.period, f.since = tt.period, time.Now()
+				time.Sleep(tt.waited)
+				if got := f.awaitKeyframe(errNoKeyframe).Error(); got != tt.want {
+					t.Errorf("says %q\nwant %q", got, tt.want)
+				}
+			})
+		})
 	}
 }
 

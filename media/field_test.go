@@ -288,16 +288,16 @@ func TestStateSaysWhyThereIsNoPicture(t *testing.T) {
 		want    []string // successive states
 	}{
 		{"no keyframe for half a minute", rtsptest.Options{Units: seldom}, []string{
-			"2s no video yet: waiting for the camera's next keyframe, which can take 1 to 60 s: to shorten the wait, set",
+			"1s no video yet: waiting for the camera's next keyframe, which can take 1 to 60 s: to shorten the wait, set",
 			"30s live",
 		}},
 		{"no packet for 20 s", rtsptest.Options{Units: units, Delay: 20 * time.Second}, []string{
-			"2s no video yet: the camera is connected but has sent no picture yet, which can take 1 to 60 s: " +
+			"1s no video yet: the camera is connected but has sent no picture yet, which can take 1 to 60 s: " +
 				"if it takes longer, restart the camera",
 			"20s live",
 		}},
 		{"no parameter sets", rtsptest.Options{Units: bare}, []string{
-			"2s no video yet: the camera's pictures lack their parameter sets",
+			"1s no video yet: the camera's pictures lack their parameter sets",
 		}},
 		{"H.265", rtsptest.Options{Units: units, Codec: "H265"}, []string{
 			"0s no video yet: read rtsp://camera/…: the camera sends H.265: " +
@@ -425,7 +425,7 @@ func TestLostPacketsWaitForAKeyframe(t *testing.T) {
 			t.Errorf("the camera was asked for a keyframe %d times", asked)
 		}
 		time.Sleep(2 * time.Second)
-		want := []string{"0s live", "3s no video: " + errLost.Error(), "11s live"}
+		want := []string{"0s live", "2s no video: " + errLost.Error(), "11s live"}
 		said := feed.sentences()
 		for n := range want {
 			if n >= len(said) || !strings.HasPrefix(said[n], want[n]) {

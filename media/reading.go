@@ -16,8 +16,11 @@ const (
 	probation = 17
 	// firstHold is how long the first picture is held back for the second, which shows whether B-frames are likely.
 	firstHold = 250 * time.Millisecond
-	// explainAfter is how long pictures may be missing before the State says why. A keyframe is requested as often.
-	explainAfter = 1500 * time.Millisecond
+	// explainAfter is how long pictures may be missing before the State says why. A session passes that on within a
+	// second, and the person should read it within two.
+	explainAfter = 900 * time.Millisecond
+	// explainEvery is how often the State says why again, and a keyframe is requested again.
+	explainEvery = 1500 * time.Millisecond
 )
 
 var (
@@ -252,7 +255,7 @@ func (r *reading) explain() {
 	if r.dropped > 0 {
 		r.requestKeyframe()
 	}
-	r.explainTimer.Reset(explainAfter)
+	r.explainTimer.Reset(explainEvery)
 }
 
 // awaitKeyframe adds how long the wait can take to why, an error that says that a keyframe is awaited.

@@ -288,7 +288,7 @@ func TestStateSaysWhyThereIsNoPicture(t *testing.T) {
 		want    []string // successive states
 	}{
 		{"no keyframe for half a minute", rtsptest.Options{Units: seldom}, []string{
-			"1s no video yet: waiting for the camera's next keyframe, which can take 1 to 60 s: to shorten the wait, set",
+			"1s no video yet: waiting for the camera's next keyframe, which can take 1 to 60 s: to shorten the wait,",
 			"30s live",
 		}},
 		{"no packet for 20 s", rtsptest.Options{Units: units, Delay: 20 * time.Second}, []string{

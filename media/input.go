@@ -49,8 +49,8 @@ func parseInput(name string) (input, error) {
 	case isURL && schemes[strings.ToLower(strings.TrimSpace(scheme))] != 0:
 		return parseURL(schemes[strings.ToLower(strings.TrimSpace(scheme))], name)
 	case isURL:
-		if url := suggest(name); url != "" {
-			return input{}, hint("did you mean " + url + "?")
+		if url, shown := suggest(name); url != "" {
+			return input{}, newGuess("parse input: did you mean "+shown+"?", ErrInput, url, shown)
 		}
 		return input{}, fmt.Errorf("parse input: scheme %q is not supported: %w", redact.Text(scheme), ErrInput)
 	case devicePath.MatchString(name):
@@ -70,8 +70,8 @@ var schemes = map[string]inputKind{"rtsp": inputRTSP, "rtsps": inputRTSP, "http"
 func parseTest(name string) (input, error) {
 	in := input{kind: inputTest, width: 640, height: 360, rate: 15}
 	m := testPattern.FindStringSubmatch(name)
-	if url := suggest(name); m == nil && strings.Contains(url, "@") {
-		return input{}, hint("did you mean " + url + "?")
+	if url, shown := suggest(name); m == nil && strings.Contains(shown, "@") {
+		return input{}, newGuess("parse input: did you mean "+shown+"?", ErrInput, url, shown)
 	}
 	if m == nil {
 		return input{}, fmt.Errorf("parse input: test pattern %q: %w", redact.Text(name), ErrInput)

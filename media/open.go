@@ -25,7 +25,8 @@ import (
 // switched off or a device that is unplugged, is therefore no error here. Pass the Source to [NewFeed], which keeps it
 // running and reopens it whenever it dies.
 //
-// Errors: [ErrInput] for a name that is none of these, [ErrNoFFmpeg] if the input needs ffmpeg and it is not installed,
+// Errors: [ErrInput] for a name that is none of these, a [*GuessError] if such a name, or that of a file that is not
+// there, was probably meant to be a URL, [ErrNoFFmpeg] if the input needs ffmpeg and it is not installed,
 // an error of io/fs such as [io/fs.ErrNotExist] for a file that is not there, and ctx's cause if ctx has ended. No
 // error contains a password.
 func Open(ctx context.Context, name string) (Source, error) {

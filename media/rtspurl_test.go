@@ -114,7 +114,7 @@ func TestMissingSchemeIsGuessed(t *testing.T) {
 		{"rtsp:/admin:hunter2@cam/live", "did you mean rtsp://admin:…@cam/…?"},
 		{"RTSPS:admin:hunter2@cam/live", "did you mean rtsps://admin:…@cam/…?"},
 		{`rtsp:\\cam\live`, "did you mean rtsp://cam/…?"},
-		{"rstp://admin:hunter2@cam/live", "did you mean rtsp://admin:…@cam/…?"},
+		{"rstp://admin:hunter2@cam/live", "parse input: did you mean rtsp://admin:…@cam/…?"},
 		{"nowhere.mp4", "open input nowhere.mp4: no such file or directory"},
 		{"nowhere/hunter.mp4", "open input nowhere/hunter.mp4: no such file or directory"},
 	} {
@@ -122,6 +122,37 @@ func TestMissingSchemeIsGuessed(t *testing.T) {
 		said := redact.Text(fmt.Sprint(err))
 		if !strings.Contains(said, row.says) || strings.Contains(said, "hunter2") {
 			t.Errorf("%s: %s; want %q", row.name, said, row.says)
+		}
+	}
+}
+
+// The error of a name that lacks its scheme brings the whole URL, which Open reads, and prints nothing of its secrets.
+func TestGuessBringsTheURL(t *testing.T) {
+	for name, want := range map[string]string{
+		"admin:hunter2@127.0.0.1/live":      "rtsp://admin:hunter2@127.0.0.1/live",
+		" admin:hun/ter2@cam:554/live":      "rtsp://admin:hun/ter2@cam:554/live",
+		`//admin:hunter2\@cam\live`:         `rtsp://admin:hunter2\@cam/live`,
+		"cam:8554/hunter2":                  "rtsp://cam:8554/hunter2",
+		"RTSPS:admin:hunter2@cam/live":      "rtsps://admin:hunter2@cam/live",
+		"rstp://admin:hunter2@cam/live":     "rtsp://admin:hunter2@cam/live",
+		"test:hunter2@cam/live":             "rtsp://test:hunter2@cam/live",
+		"[fe80::1%eth0]:554/hunter2?user=x": "rtsp://[fe80::1%eth0]:554/hunter2?user=x",
+	} {
+		_, err := Open(t.Context(), name)
+		var guess *GuessError
+		if !errors.As(err, &guess) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+
+		if guess.URL() != want || !strings.Contains(err.Error(), "did you mean "+guess.Shown+"?") {
+			t.Errorf("%s: guessed %s, shown as %s", name, guess.URL(), guess.Shown)
+		}
+		if _, err := Open(t.Context(), guess.URL()); err != nil {
+			t.Errorf("%s: what was guessed is refused: %v", name, err)
+		}
+		if said := fmt.Sprintf("%v %+v %#v", guess, *guess, *guess); strings.Contains(said, "hunter") {
+			t.Errorf("%s: printed as %s", name, said)
 		}
 	}
 }

@@ -10,6 +10,25 @@ import (
 	"strings"
 )
 
+// GuessError is the error of [Open] for a name that is no input as it stands, but was probably meant to be a URL.
+type GuessError struct {
+	Shown string // the URL without its password and path, for a person to confirm
+
+	text string
+	err  error
+	url  func() string // a function, so that nothing prints the password
+}
+
+func newGuess(text string, err error, url, shown string) *GuessError {
+	return &GuessError{Shown: shown, text: text, err: err, url: func() string { return url }}
+}
+
+func (e *GuessError) Error() string { return e.text }
+func (e *GuessError) Unwrap() error { return e.err }
+
+// URL returns the whole URL, for Open. It may contain a password.
+func (e *GuessError) URL() string { return e.url() }
+
 // findFile returns an error if an input's file does not exist. If the name looks like a URL, the error suggests that.
 func findFile(in input) error {
 	_, err := os.Stat(in.path)
@@ -21,8 +40,8 @@ func findFile(in input) error {
 		err = path.Err // the path may hold a password
 	}
 
-	if url := suggest(in.path); url != "" {
-		return fmt.Errorf("open input: %w: did you mean %s?", err, url)
+	if url, shown := suggest(in.path); url != "" {
+		return newGuess(fmt.Sprintf("open input: %v: did you mean %s?", err, shown), err, url, shown)
 	}
 	return fmt.Errorf("open input %s: %w", in, err)
 }
@@ -30,9 +49,9 @@ func findFile(in input) error {
 // halfScheme matches a scheme whose :// is incomplete.
 var halfScheme = regexp.MustCompile(`^(?i)(rtsps?|https?)[:/\\]+`)
 
-// suggest returns the URL that a name was probably meant to be, without its password and path; "" if it does not look
-// like a URL.
-func suggest(name string) string {
+// suggest returns the URL that a name was probably meant to be, and how to show it, without its password and path. Both
+// are empty if the name does not look like a URL.
+func suggest(name string) (url, shown string) {
 	name = strings.TrimSpace(name)
 	scheme, rest, isURL := strings.Cut(name, "://")
 	half := halfScheme.FindStringSubmatch(name)
@@ -45,28 +64,38 @@ func suggest(name string) string {
 		scheme, rest = "rtsp", strings.TrimLeft(name, `/\`)
 	}
 
-	found, err := readAuthority(strings.ReplaceAll(rest, `\`, "/"))
+	login := rest[:strings.LastIndexByte(rest, '@')+1] // a backslash may belong to the password
+	rest = login + strings.ReplaceAll(rest[len(login):], `\`, "/")
+	found, err := readAuthority(rest)
 	if scheme == "" || err != nil {
-		return ""
+		return "", ""
 	}
 	if !isURL && half == nil && found.login == "" && !isAddress(found.host) && !strings.Contains(found.host, ":") {
-		return "" // a file's name looks like this
+		return "", "" // a file's name looks like this
 	}
 
-	url := scheme + "://"
-	user, _, secret := strings.Cut(found.login, ":")
+	url = scheme + "://" + rest
+	if _, err := parseURL(schemes[scheme], url); err != nil {
+		return "", ""
+	}
+	return url, scheme + "://" + found.shown()
+}
+
+// shown returns an authority without its password and path.
+func (a authority) shown() (text string) {
+	user, _, secret := strings.Cut(a.login, ":")
 	switch {
 	case secret && plainUser.MatchString(user):
-		url += user + ":…@"
-	case found.login != "":
-		url += "…@"
+		text = user + ":…@"
+	case a.login != "":
+		text = "…@"
 	}
 
-	url += found.host
-	if strings.Trim(found.path, "/") != "" {
-		url += "/…"
+	text += a.host
+	if strings.Trim(a.path, "/") != "" {
+		text += "/…"
 	}
-	return url
+	return text
 }
 
 // plainUser matches a user name that can be shown.

@@ -22,13 +22,14 @@ type inputs struct {
 	flags    []string // as given: -input, and -input-low if there is one
 	list     list
 	opener   media.Opener
+	person   *person  // nil if there is nobody to ask
 	names    []string // what is being read
 	switches []*media.Switch
 }
 
 // openInputs opens the inputs that the flags name.
-func openInputs(ctx context.Context, flags []string, stdin *os.File, opener media.Opener) (*inputs, error) {
-	in := &inputs{flags: flags, list: newList(stdin), opener: opener}
+func openInputs(ctx context.Context, flags []string, stdin *os.File, p *person, opener media.Opener) (*inputs, error) {
+	in := &inputs{flags: flags, list: newList(stdin), opener: opener, person: p}
 	names, err := in.readNames(stdin)
 	if err != nil {
 		return nil, err
@@ -90,6 +91,9 @@ func (in *inputs) open(ctx context.Context, names []string) (sources []media.Sou
 			continue
 		}
 		source, err := openInput(ctx, in.opener, name)
+		if url := in.person.meant(ctx, err); url != "" {
+			source, err = openInput(ctx, in.opener, url)
+		}
 		if err != nil && i > 0 {
 			err = fmt.Errorf("-input-low: %w", err)
 		}

@@ -55,7 +55,7 @@ func TestReloadReplacesChangedInputsOnly(t *testing.T) {
 	}
 
 	defer stdin.Close()
-	in, err := openInputs(t.Context(), []string{"-", "-"}, stdin, media.Opener{})
+	in, err := openInputs(t.Context(), []string{"-", "-"}, stdin, nil, media.Opener{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestBadListLeavesTheInputsAlone(t *testing.T) {
 	}
 
 	defer stdin.Close()
-	in, err := openInputs(t.Context(), []string{"-"}, stdin, media.Opener{})
+	in, err := openInputs(t.Context(), []string{"-"}, stdin, nil, media.Opener{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestPipeIsNotReadAgain(t *testing.T) {
 	if _, err := typed.WriteString(clip("clip0.h264") + "\n"); err != nil {
 		t.Fatal(err)
 	}
-	in, err := openInputs(t.Context(), []string{"-"}, out, media.Opener{})
+	in, err := openInputs(t.Context(), []string{"-"}, out, nil, media.Opener{})
 	if err != nil {
 		t.Fatal(err)
 	}

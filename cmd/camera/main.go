@@ -75,7 +75,8 @@ func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, st
 	if *low != "" {
 		names = append(names, *low)
 	}
-	in, err := openInputs(ctx, names, os.Stdin, media.Opener{Transcode: *transcode, Log: a.Log})
+	opener := media.Opener{Transcode: *transcode, Log: a.Log}
+	in, err := openInputs(ctx, names, os.Stdin, newPerson(os.Stdin, stderr), opener)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/cmd/internal/terminal"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/printable"
 	"github.com/peephole-cam/peephole/viewer"
@@ -45,7 +46,7 @@ func (c *command) pair(ctx context.Context, args []string) error {
 
 	stdin := bufio.NewReader(io.LimitReader(c.stdin, 2*maxLine))
 	if text == "-" {
-		if text, err = readLine(ctx, stdin); err != nil {
+		if text, err = terminal.ReadLine(ctx, stdin); err != nil && err != io.EOF {
 			return fmt.Errorf("read code from standard input: %w", err)
 		}
 	}
@@ -75,19 +76,19 @@ func (c *command) pair(ctx context.Context, args []string) error {
 // standard input is not a terminal there is nobody to ask: running the command was the decision.
 func (c *command) confirm(ctx context.Context, code pairing.Code, yes bool, stdin *bufio.Reader) error {
 	c.describeCode(code)
-	terminal, ok := c.stdin.(*os.File)
-	if yes || !ok || !term.IsTerminal(int(terminal.Fd())) {
+	file, ok := c.stdin.(*os.File)
+	if yes || !ok || !term.IsTerminal(int(file.Fd())) {
 		return nil
 	}
 
-	if err := discardTypeahead(terminal); err != nil {
+	if err := terminal.DiscardTypeahead(file); err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
 	fmt.Fprint(c.stderr, "Your camera shows the same three words beside its code. Whoever owns that camera will see\n"+
 		"when you watch, and your IP address. If you did not expect this, say no.\n\nPair? [y/N] ")
-	answer, err := readLine(ctx, stdin)
+	answer, err := terminal.ReadLine(ctx, stdin)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, err == io.EOF:
 		return errDeclined
 	case err != nil:
 		return fmt.Errorf("read answer: %w", err)
@@ -108,29 +109,5 @@ func (c *command) describeCode(code pairing.Code) {
 
 	if time.Now().After(code.Expiry) {
 		fmt.Fprintln(c.stderr, "This code has expired by this machine's clock. If it does not work, show a new one.")
-	}
-}
-
-// readLine returns the next line without surrounding spaces, or what is left if the input ends. It also returns when
-// ctx ends, so that a person can interrupt the question; a line that comes later is lost.
-func readLine(ctx context.Context, from *bufio.Reader) (string, error) {
-	type result struct {
-		line string
-		err  error
-	}
-	read := make(chan result, 1)
-	go func() {
-		line, err := from.ReadString('\n')
-		read <- result{strings.TrimSpace(line), err}
-	}()
-
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case r := <-read:
-		if r.err != nil && r.err != io.EOF {
-			return "", r.err
-		}
-		return r.line, nil
 	}
 }

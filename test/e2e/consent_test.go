@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conversation is a viewer command with a person at its terminal.
+// conversation is a command with a person at its terminal.
 type conversation struct {
 	cmd      *exec.Cmd
 	terminal *os.File
@@ -25,9 +25,15 @@ type conversation struct {
 // converse runs a subcommand of the viewer at a terminal of its own.
 func (v terminal) converse(t *testing.T, args ...string) *conversation {
 	t.Helper()
+	return converse(t, "viewer", append(v.flags, args...)...)
+}
+
+// converse runs one of our commands at a terminal of its own.
+func converse(t *testing.T, name string, args ...string) *conversation {
+	t.Helper()
 	person, program := openTerminal(t)
 	defer program.Close()
-	cmd := exec.Command(filepath.Join(binaries(t), "viewer"), append(v.flags, args...)...)
+	cmd := exec.Command(filepath.Join(binaries(t), name), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
 	if err := forked(cmd.Start); err != nil {

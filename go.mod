@@ -74,5 +74,3 @@ tool (
 	gotest.tools/gotestsum
 	honnef.co/go/tools/cmd/staticcheck
 )
-
-replace github.com/wlynxg/anet => ./nat/anet

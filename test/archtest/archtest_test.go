@@ -188,6 +188,10 @@ func TestPlanted(t *testing.T) {
 			"belongs in test/model"},
 		{"long file", text("web/src/page.ts", slices.Repeat([]string{"x"}, 701)...), "a file is one noun",
 			"page.ts has 701 lines"},
+		{"a module that is replaced", text("go.mod", "module x", "", "replace y => ./y"), "go install works",
+			"go.mod:3 has the word replace"},
+		{"modules that are excluded", text("go.mod", "exclude ("), "go install works", "go.mod:1 has the word exclude"},
+		{"no module", func(t tree) { delete(t.text, "go.mod") }, "go install works", "go.mod does not exist"},
 		{"long document", text("doc/x.md", slices.Repeat([]string{"x"}, 701)...), "", ""},
 		{"wide code", text("media/nal.go", "", strings.Repeat("x", 121)), "lines fit",
 			"media/nal.go:2 has 121 columns"},
@@ -233,8 +237,11 @@ func TestPlanted(t *testing.T) {
 func sound() tree {
 	t := tree{
 		packages: map[string]*pkg{},
-		text:     map[string][]string{"media/doc.go": slices.Repeat([]string{"x"}, 700)},
-		bodies:   map[string][]body{},
+		text: map[string][]string{
+			"go.mod":       {"module " + module},
+			"media/doc.go": slices.Repeat([]string{"x"}, 700),
+		},
+		bodies: map[string][]body{},
 		builds: map[string]string{
 			"media/process_linux.go":   "//go:build linux",
 			"test/mixup/app_sealed.go": "//go:build !unsealed",

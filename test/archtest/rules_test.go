@@ -32,6 +32,7 @@ var rules = []struct {
 	{"lines fit", linesFit},
 	{"functions have paragraphs", functionsHaveParagraphs},
 	{"a fuzz target has a corpus", fuzzingHasCorpora},
+	{"go install works", nothingReplaced},
 }
 
 // relayIsBlind is promise 2: the operator's server does not even link the code that opens things. Without the server or
@@ -320,6 +321,22 @@ func eachImport(t tree, look func(dir, imp string, test bool) string) (out []str
 			if s := look(dir, imp, true); s != "" {
 				out = append(out, s)
 			}
+		}
+	}
+	return out
+}
+
+// nothingReplaced: go install refuses the path of a command whose go.mod replaces or excludes a module.
+func nothingReplaced(t tree) (out []string) {
+	lines := t.text["go.mod"]
+	if lines == nil {
+		return []string{"go.mod does not exist"}
+	}
+
+	for i, line := range lines {
+		if word, _, _ := strings.Cut(line, " "); word == "replace" || word == "exclude" {
+			out = append(out, fmt.Sprintf("go.mod:%d has the word %s: scripts/release.sh has another way", i+1,
+				word))
 		}
 	}
 	return out

@@ -17,10 +17,18 @@ export class Reach {
     this.#http = false;
   }
 
+  /** Reports whether a proxy does not carry WebSocket, so that trying again is of no use. */
+  get blocked(): boolean {
+    return this.#http;
+  }
+
   /** Notes that a WebSocket failed, and returns a sentence for the person. */
   failed(): string {
     if (this.#http) {
-      return `A proxy in front of the relay at ${this.#host} blocks WebSocket. Ask its operator to let it through.`;
+      return (
+        `A proxy in front of the relay at ${this.#host} blocks WebSocket: ` +
+        'ask its operator to pass the Upgrade and Connection headers on.'
+      );
     }
     void this.#ask();
     return `Cannot reach the relay at ${this.#host}. Trying again.`;

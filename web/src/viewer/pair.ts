@@ -6,6 +6,7 @@ import { pairingError, PairingError, rendezvousOf, Scanner, sentences, type Code
 import { printableName } from '../printable';
 import { Replies } from '../session/replies';
 import { RelayError, Signaling } from '../signaling/client';
+import { Reach } from '../signaling/reach';
 import type { Camera } from './store';
 import { afterOwnTime } from '../timelimit';
 
@@ -23,13 +24,21 @@ export const pairingName = (code: Code): string => `peephole pairing ${toHex(cod
  */
 export async function pairWith(self: Identity, code: Code, signal: AbortSignal, now = Date.now): Promise<Camera> {
   signal.throwIfAborted();
-  const signaling = new Signaling(code.relayURL);
   const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error));
   });
 
+  let block!: (e: Error) => void;
+  const blocked = new Promise<never>((_, reject) => (block = reject));
+  const reach = new Reach(code.relayURL);
+  const signaling = new Signaling(code.relayURL, (connected) => {
+    if (connected) return reach.connected();
+    const why = reach.failed();
+    if (reach.blocked) block(new PairingError(why));
+  });
+
   try {
-    return await Promise.race([aborted, new Attempt(self, code, signaling, now).run()]);
+    return await Promise.race([aborted, blocked, new Attempt(self, code, signaling, now).run()]);
   } finally {
     signaling.close();
   }

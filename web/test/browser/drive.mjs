@@ -434,7 +434,7 @@ async function newPage(browser, result) {
   const page = await browser.newPage();
   // Firefox reports its messages about ICE, WebSockets and policies as errors of the page. The steps judge whether a
   // session has failed.
-  const policy = /^(WebRTC: |The connection to wss?:|Content-Security-Policy: )/;
+  const policy = /^(WebRTC: |The connection to wss?:|Firefox can’t establish a connection|Content-Security-Policy: )/;
   const expected = want.steps.some((s) => s.forbidden) ? /./ : policy;
   page.on('pageerror', (e) => expected.test(e.message) || result.errors.push(e.message));
 

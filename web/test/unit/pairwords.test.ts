@@ -110,6 +110,27 @@ test('the dialog says what the camera calls this browser, and that its relay can
   assert.equal(error(), 'Cannot reach the relay at relay.example. Check your connection and try again.');
 });
 
+test('the dialog names a proxy that blocks WebSocket', async () => {
+  const self = await Identity.load(await Identity.generate());
+  hooks.identity = async () => self;
+  globalThis.fetch = async () => new Response('{}');
+  globalThis.WebSocket = class extends EventTarget {
+    onclose = (): void => undefined;
+    constructor() {
+      super();
+      setTimeout(() => this.onclose());
+    }
+    close(): void {}
+  } as unknown as typeof WebSocket; // closes at once, as if the relay had refused it
+  void dialog.resume(await formatCode(code()));
+
+  await comes(
+    error,
+    'A proxy in front of the relay at relay.example blocks WebSocket: ' +
+      'ask its operator to pass the Upgrade and Connection headers on.',
+  );
+});
+
 test('the dialog says why pairing failed', async () => {
   for (const [fault, want] of [
     ['expired', sentences.expired],

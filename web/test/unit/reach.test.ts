@@ -13,10 +13,13 @@ test('a proxy is named once WebSocket has failed again where HTTP gets through',
 
   assert.equal(
     reach.failed(),
-    'A proxy in front of the relay at relay.example blocks WebSocket. Ask its operator to let it through.',
+    'A proxy in front of the relay at relay.example blocks WebSocket: ' +
+      'ask its operator to pass the Upgrade and Connection headers on.',
   );
 
+  assert.ok(reach.blocked);
   reach.connected();
+  assert.ok(!reach.blocked);
   assert.match(reach.failed(), /Cannot reach/, 'it may only have been restarted');
 });
 

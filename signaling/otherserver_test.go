@@ -7,10 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +22,7 @@ import (
 // otherServer starts a server that is no relay, whose clients sign an origin.
 func otherServer(t *testing.T, origin string) *relay {
 	t.Helper()
-	r, err := newRelay(server.Config{Origin: func(*http.Request) string { return origin }})
+	r, err := newRelay(server.Config{PublicURL: origin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,11 +99,13 @@ func TestSignatureForOtherEndsIsRefused(t *testing.T) {
 	})
 }
 
-func TestConnectionWithoutOriginIsRefused(t *testing.T) {
+func TestOtherServerIsNamedInMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		states := make(chan error, 1)
 		runOther(t, signaling.ClientConfig{
-			Dial: otherServer(t, "").dialing(""),
+			Dial: func(context.Context) (net.Conn, string, error) {
+				return nil, "", syscall.EHOSTUNREACH
+			},
 			OnState: func(err error) {
 				select {
 				case states <- err:
@@ -112,7 +114,7 @@ func TestConnectionWithoutOriginIsRefused(t *testing.T) {
 			},
 		})
 
-		const want = "cannot reach the camera on this network: it answers HTTP 403: is it a Peephole relay?"
+		const want = "cannot reach the camera on this network: no network"
 		if err := <-states; err == nil || err.Error() != want {
 			t.Errorf("state %v, want %q", err, want)
 		}

@@ -52,6 +52,10 @@ type box struct {
 type holder struct {
 	account *account // can pay for the mailbox; nil if this holder does not
 	reader  *reader  // nil if it is not open for reading
+
+	standing *standing // nil unless the connection comes from outside to a private server
+	counted  bool      // the mailbox is admitted, and standing counts it
+	ending   bool      // the connection was ended in favour of another
 }
 
 // takesOver reports whether a holder becomes the payer. At a relay with tickets, a holder with a ticket does while no
@@ -77,6 +81,49 @@ func (b *box) payerReads() bool {
 	return slices.ContainsFunc(b.holders, func(h *holder) bool {
 		return h.reader != nil && h.account.samePayer(b.payer)
 	})
+}
+
+// admitted reports whether somebody pays for the mailbox and has not given it up.
+func (b *box) admitted() bool { return b.payer != nil && !b.closed }
+
+// updateStandings tells the connections from outside whether the mailbox is admitted.
+func (b *box) updateStandings() {
+	for _, h := range b.holders {
+		h.count(b.admitted())
+	}
+}
+
+// count makes the holder's connection, if it comes from outside, count the mailbox or count it no longer.
+func (h *holder) count(admitted bool) {
+	switch {
+	case h.standing == nil || h.counted == admitted:
+		return
+	case admitted:
+		h.standing.add()
+	default:
+		h.standing.remove()
+	}
+	h.counted = admitted
+}
+
+// makeRoomOutside ends the oldest of the connections from outside if a new one makes too many.
+func (b *box) makeRoomOutside(arriving *holder) {
+	if arriving.standing == nil {
+		return
+	}
+	from := func(h *holder) bool { return h.standing != nil && !h.ending }
+	count := 0
+	for _, h := range b.holders {
+		if from(h) {
+			count++
+		}
+	}
+
+	if count >= connsPerMailbox {
+		oldest := b.holders[slices.IndexFunc(b.holders, from)]
+		oldest.ending = true
+		oldest.standing.end()
+	}
 }
 
 // countPayers counts the payer's holders after one may have left at the time now.
@@ -251,6 +298,7 @@ func (b *box) addReader(h *holder, r *reader) (replaced *reader) {
 
 func (b *box) removeHolder(h *holder) {
 	b.removeReader(h)
+	h.count(false)
 	b.holders = slices.DeleteFunc(b.holders, func(o *holder) bool { return o == h })
 }
 

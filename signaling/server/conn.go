@@ -44,6 +44,8 @@ type conn struct {
 
 	stopping atomic.Bool // the relay is stopping
 
+	outsider *outsider // nil unless it comes from outside to a private server
+
 	// Who pays for the connection, which is its address or the first ticket that it showed, and what it has paid.
 	address, account               *account
 	connection, mailboxes, inbound *netlimit.Lease
@@ -91,14 +93,18 @@ func (c *conn) run(stop context.Context) {
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(stop))
 	defer c.cancel()
 	c.arriving.pay = func(frames int64) bool { return c.stopping.Load() || c.pay(ctx, frames*frameWork) }
-	c.send(signaling.Challenge{Nonce: c.nonce, Time: uint64(c.server.cfg.Now().UnixMilli())})
+	c.send(signaling.Challenge{Nonce: c.nonce, Time: c.server.timeForClients()})
 
 	var others sync.WaitGroup
 	others.Go(func() { c.writeLoop(ctx) })
-	others.Go(func() { c.pingLoop(ctx) })
+	if !c.inProcess() {
+		others.Go(func() { c.pingLoop(ctx) })
+	}
 	unregister := context.AfterFunc(stop, func() {
 		c.stopping.Store(true)
-		c.send(signaling.Refused{Code: signaling.CodeClosing, Text: "the relay is shutting down"})
+		if c.outsider == nil {
+			c.send(signaling.Refused{Code: signaling.CodeClosing, Text: "the relay is shutting down"})
+		}
 		c.finish()
 	})
 
@@ -287,7 +293,10 @@ func (c *conn) handleMessage(ctx context.Context, kind websocket.MessageType, b 
 
 	if err != nil || kind != websocket.MessageBinary || !c.handle(ctx, f) {
 		c.server.Stats.BadFrames.Add(1)
-		c.send(signaling.Refused{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 3"})
+		c.reply(0, &signaling.Error{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 3"})
+		return false
+	}
+	if c.unproven() && c.outsider.tries >= maxProofs {
 		return false
 	}
 

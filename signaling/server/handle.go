@@ -11,6 +11,11 @@ import (
 // handle handles one frame, and reports whether a client may send such a frame.
 func (c *conn) handle(ctx context.Context, f signaling.Frame) bool {
 	now := time.Now()
+	if c.unproven() {
+		c.prove(ctx, f, now)
+		return true
+	}
+
 	switch f := f.(type) {
 	case signaling.Open:
 		name := signaling.NameOf(f.ReadKey, f.WriteKey)
@@ -45,6 +50,7 @@ func (c *conn) handle(ctx context.Context, f signaling.Frame) bool {
 func (c *conn) reply(id uint32, err *signaling.Error) {
 	if err != nil {
 		c.server.Stats.Refused.Add(1)
+		err = c.refusalFor(err)
 		c.send(signaling.Refused{ID: id, Code: err.Code, Text: err.Text})
 		return
 	}
@@ -71,14 +77,18 @@ func (c *conn) openMailbox(ctx context.Context, name signaling.Name, f signaling
 	o := c.boxes[name]
 	first := o == nil
 	if first {
-		if len(c.boxes) >= mailboxesPerConn || c.mailboxes.Grow(openedCost) != nil {
+		if len(c.boxes) >= c.maxMailboxes() || c.mailboxes.Grow(openedCost) != nil {
 			c.server.Stats.RefusedMailboxes.Add(1)
 			return errQuota
 		}
 		o = &opened{}
+		if c.outsider != nil {
+			o.standing = &c.outsider.standing
+		}
 	}
 
-	if err := c.openInStore(name, o, opening{first: first, who: who, pairing: pairing}, f.Access, now); err != nil {
+	how := opening{first: first, who: who, pairing: pairing, proof: c.unproven()}
+	if err := c.openInStore(name, o, how, f.Access, now); err != nil {
 		c.server.Stats.RefusedMailboxes.Add(1)
 		if first {
 			c.mailboxes.Shrink(openedCost)
@@ -138,6 +148,7 @@ func (c *conn) post(f signaling.Post, now time.Time) *signaling.Error {
 	}
 
 	c.server.Stats.Posted.Add(1)
+	c.server.wakeSweeper()
 	return nil
 }
 

@@ -49,13 +49,16 @@ type Config struct {
 	Now       func() time.Time // sent to clients, and used to check tickets; nil means time.Now
 	Logger    *slog.Logger
 
+	// Private makes a server inside a camera (doc/protocol.md, section 5.5), for which PublicURL, TicketKey, Granter
+	// and Place must not be set, and Memory is 4 MiB by default. The camera's own client comes through Dial and has the
+	// only Ticket. Clients from outside come through Serve. Nothing is done for them before they have opened, for
+	// writing, a mailbox that the camera has admitted. They are gone once the camera has given up the last one that
+	// they have open.
+	Private bool
+
 	// LoopbackUnlimited exempts clients at loopback addresses from all limits by address. It is only for demonstrations
 	// and tests, because behind a proxy on this machine everybody may have such an address.
 	LoopbackUnlimited bool
-
-	// Origin returns what clients sign on the connection of a request, instead of PublicURL. If it returns "", the
-	// connection is refused. nil means PublicURL for all.
-	Origin func(*http.Request) string
 
 	// Place returns a function for the connection of a request. The server calls that function once the client has
 	// shown the key of a mailbox, with the payer of the connection: its address, or a ticket's id. It calls it again
@@ -93,6 +96,11 @@ type Server struct {
 	tickets   tickets
 	rejects   *netlimit.Rate
 
+	ticket    []byte        // a private server's only one
+	places    *places       // nil unless the server is private
+	inProcess *inProcess    // nil unless the server is private
+	woken     chan struct{} // holds one token when a private server may have something to sweep
+
 	mu       sync.Mutex
 	serving  bool // guarded by mu; Run has been called
 	stopping bool // guarded by mu; Run has ended
@@ -116,14 +124,14 @@ const (
 
 // New checks the configuration. Run serves.
 func New(cfg Config) (*Server, error) {
-	if cfg.PublicURL == "" && cfg.Origin == nil || cfg.Bus == nil || cfg.Logger == nil {
-		return nil, fmt.Errorf("make signaling server: public URL or origin, bus and logger are needed")
-	}
-	if cfg.Origin == nil {
-		cfg.Origin = func(*http.Request) string { return cfg.PublicURL }
+	if cfg.PublicURL == "" && !cfg.Private || cfg.Bus == nil || cfg.Logger == nil {
+		return nil, fmt.Errorf("make signaling server: public URL, bus and logger are needed")
 	}
 	if cfg.Memory == 0 {
 		cfg.Memory = defaultMemory
+		if cfg.Private {
+			cfg.Memory = privateMemory
+		}
 	}
 	if cfg.Node == "" {
 		cfg.Node = defaultNode
@@ -139,16 +147,27 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 
-	s := &Server{cfg: cfg, rejects: newRejects()}
+	s := &Server{cfg: cfg, rejects: newRejects(), woken: make(chan struct{}, 1)}
+	s.stop, s.cancel = context.WithCancel(context.Background())
+	if cfg.Private {
+		if err := s.setUpPrivate(); err != nil {
+			return nil, fmt.Errorf("make signaling server: %w", err)
+		}
+	}
 	s.divideMemory()
 	s.Stats.Rejected = newRejected(nodes...)
 	s.store = newStore(&s.Stats, cfg.Bus, cfg.Node)
-	s.stop, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
 // divideMemory divides memory among the kinds of payers.
 func (s *Server) divideMemory() {
+	if s.cfg.Private {
+		s.addresses = privateClass(s.cfg.Memory, privateParts)
+		s.tickets = tickets{class: privateClass(s.cfg.Memory, ownerParts), byID: make(map[[16]byte]*ticket)}
+		return
+	}
+
 	parts := openParts
 	if s.cfg.TicketKey != nil {
 		parts = visitorParts
@@ -167,21 +186,45 @@ func (s *Server) Run(ctx context.Context) error {
 	s.serving = true
 	s.mu.Unlock()
 
-	ticker := time.NewTicker(sweepInterval)
-	defer ticker.Stop()
+	if s.cfg.Private {
+		s.conns.Go(func() { _ = s.serve(s.inProcess) }) // ends with s.stop
+	}
+	s.sweepUntil(ctx)
+
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	s.cancel()
+	s.conns.Wait()
+	return nil
+}
+
+// sweepUntil removes what has expired until ctx ends. A private server sleeps while it has nothing that could expire.
+func (s *Server) sweepUntil(ctx context.Context) {
 	for {
-		select {
-		case <-ctx.Done():
-			s.mu.Lock()
-			s.stopping = true
-			s.mu.Unlock()
-			s.cancel()
-			s.conns.Wait()
-			return nil
-		case now := <-ticker.C:
-			s.store.sweep(now)
-			s.tickets.sweep(now)
+		if s.cfg.Private && s.places.empty() && s.Stats.StoredBytes.Load() == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.woken:
+				continue
+			}
 		}
+
+		if !pause(ctx, sweepInterval) {
+			return
+		}
+		now := time.Now()
+		s.store.sweep(now)
+		s.tickets.sweep(now)
+	}
+}
+
+// wakeSweeper tells a private server that it may have something to sweep.
+func (s *Server) wakeSweeper() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
 	}
 }
 
@@ -198,12 +241,11 @@ func (s *Server) Serving() error {
 // ServeHTTP serves one WebSocket connection. Any Origin may connect. Every right comes from a mailbox's keys and none
 // from a cookie, so another site's page can do no more than any program.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	origin := s.cfg.Origin(r)
+	origin, who, from := s.originOf(r)
 	if origin == "" {
 		http.Error(w, http.StatusText(http.StatusForbidden), http.StatusForbidden)
 		return
 	}
-	who := s.accountOf(source(r))
 	lease, status := s.addConn(who)
 	if status != http.StatusOK {
 		w.Header().Set("Retry-After", "30")
@@ -230,18 +272,37 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newConn(s, ws, who, lease)
 	c.origin = origin
 	c.arriving = arriving
+	ws.SetReadLimit(signaling.MaxFrame)
+	if from != nil {
+		c.comeFromOutside(from)
+	}
 	if s.cfg.Place != nil {
 		c.place = s.cfg.Place(r)
 	}
 
 	// The connection now belongs to this package. A new goroutine has a small stack, and keeps nothing of the request
 	// in memory.
-	ws.SetReadLimit(signaling.MaxFrame)
 	go func() {
 		defer s.removeConn(nil)
 		defer ws.CloseNow()
 		c.run(s.stop)
 	}()
+}
+
+// originOf returns what the client of a request signs, who pays for its connection, and its place if it comes from
+// outside to a private server. It returns "" for a connection that did not come to a private server through Dial or
+// Serve.
+func (s *Server) originOf(r *http.Request) (origin string, who *account, from *place) {
+	if !s.cfg.Private {
+		return s.cfg.PublicURL, s.accountOf(source(r)), nil
+	}
+	switch conn := r.Context().Value(connKey{}).(type) {
+	case *place:
+		return conn.origin, s.accountOf(source(r)), conn
+	case inProcessConn:
+		return inProcessOrigin, &account{class: s.tickets.class}, nil
+	}
+	return "", nil, nil
 }
 
 // accountOf returns the account of a source address.

@@ -24,6 +24,8 @@ type shownTicket struct {
 func (c *conn) payerFor(ctx context.Context, wire []byte,
 	now time.Time) (who *account, pairing bool, refused *signaling.Error) {
 	switch {
+	case c.server.cfg.Private && len(wire) > 0 && (c.outsider != nil || string(wire) == signaling.PairingTicket):
+		return nil, false, errNothing
 	case string(wire) == signaling.PairingTicket:
 		return c.address, true, nil
 	case c.server.cfg.TicketKey == nil:

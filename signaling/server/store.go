@@ -71,6 +71,7 @@ type opening struct {
 	first   bool     // the connection does not have it open yet
 	who     *account // who admits it; nil if nobody does
 	pairing bool     // it is a rendezvous mailbox
+	proof   bool     // it must be admitted already, because the connection is to prove itself
 	reader  *reader  // nil if it is opened for writing
 }
 
@@ -80,6 +81,9 @@ func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time
 	defer sh.mu.Unlock()
 
 	b := sh.boxes[name]
+	if o.proof && (b == nil || !b.admitted()) {
+		return nil, errNotAdmitted
+	}
 	if b != nil && o.pairing {
 		o.who, o.pairing = nil, false // the public must not change a mailbox that exists
 	}
@@ -109,6 +113,7 @@ func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time
 	}
 
 	if o.first {
+		b.makeRoomOutside(h)
 		b.holders = append(b.holders, h)
 	}
 	if o.who != nil {
@@ -120,6 +125,7 @@ func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time
 		replaced = b.addReader(h, o.reader)
 	}
 	b.countPayers(now)
+	b.updateStandings()
 	return replaced, nil
 }
 
@@ -139,6 +145,7 @@ func (s *store) closeBox(name signaling.Name, h *holder, gone bool, now time.Tim
 		ended = s.endAdmission(b, now)
 	}
 
+	b.updateStandings()
 	s.cleanUp(sh, b)
 	return ended
 }
@@ -190,6 +197,7 @@ func (s *store) revoke(name signaling.Name, h *holder, now time.Time) (ended *ac
 
 	h.account = nil
 	b.countPayers(now)
+	b.updateStandings()
 	s.cleanUp(sh, b)
 	return ended, nil
 }
@@ -366,4 +374,5 @@ func (s *store) expireBox(b *box, now time.Time) {
 		b.lapse()
 	}
 	b.countPayers(now)
+	b.updateStandings()
 }

@@ -16,6 +16,8 @@ type (
 	WatchID = handshake.WatchID
 	// Refusal is the reason why a camera does not start a session.
 	Refusal = handshake.Refusal
+	// HostList is what a viewer needs to find its camera without the operator's relay.
+	HostList = handshake.HostList
 	// SendStats describes how a camera's end of a session sends.
 	SendStats = handshake.SendStats
 	// Stream is a camera's picture.
@@ -33,7 +35,14 @@ const (
 	ClockRefusal = handshake.ClockRefusal
 	// NonceSize is the size of a refusal's nonce in bytes.
 	NonceSize = handshake.NonceSize
+	// HostListKeys is how many keys a host list has, one a day.
+	HostListKeys = handshake.HostListKeys
+	// HostVersionSize is the size of a host list's version in bytes.
+	HostVersionSize = handshake.HostVersionSize
 )
+
+// CheckCircuitRelays returns an error unless a host list can name these relays.
+func CheckCircuitRelays(relays []string) error { return handshake.CheckCircuitRelays(relays) }
 
 // NewWatchID makes an id at random.
 func NewWatchID() WatchID { return handshake.NewWatchID() }

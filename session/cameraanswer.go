@@ -22,6 +22,7 @@ func (c *Camera) answer() error {
 		Carrier:   c.carrier.String(),
 		Name:      c.cfg.Name,
 		RelayOnly: c.cfg.RelayOnly,
+		LAN:       c.hostList(),
 	})
 	if err != nil {
 		return err
@@ -38,4 +39,12 @@ func (c *Camera) answer() error {
 		return c.postFirst(secret)
 	}
 	return nil
+}
+
+// hostList returns the host list for the answer, or nil if the viewer did not ask or needs none.
+func (c *Camera) hostList() *HostList {
+	if len(c.offer.LAN) == 0 || c.cfg.HostList == nil {
+		return nil
+	}
+	return c.cfg.HostList(c.offer.LAN)
 }

@@ -35,6 +35,8 @@ type CameraConfig struct {
 	OnLive     func()           // called when the viewer is connected. May be nil
 	OnStall    func()           // called when nothing has arrived from the viewer for a while. May be nil
 	OnPath     func(path.Path)  // also called at the session's end. Like OnReject, it must not block and may be nil
+	// returns the host list for a viewer that holds one of this version, or nil if the viewer gets none. May be nil
+	HostList func(held []byte) *HostList
 	// called with what arrived and did not open, from the session's goroutines; it must not block. May be nil
 	OnReject func(Rejection)
 

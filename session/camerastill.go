@@ -45,7 +45,10 @@ func (c *Camera) sendStill(ctx context.Context) error {
 		return c.refuseStill(ctx, ErrStillSize)
 	}
 
-	wire, secret, err := c.cfg.received().Answer(c.offer, handshake.Answer{Name: c.cfg.Name})
+	wire, secret, err := c.cfg.received().Answer(c.offer, handshake.Answer{
+		Name: c.cfg.Name,
+		LAN:  c.hostList(),
+	})
 	if err != nil {
 		return err
 	}

@@ -55,8 +55,9 @@ type house struct {
 	onReject func(Rejection) // the camera's
 	onPath   func(path.Path) // the camera's
 	hides    bool            // the camera hides its address
-	camera   chan error      // how the camera's end ended
-	served   chan *Camera    // the camera's end
+	hosts    func(held []byte) *HostList
+	camera   chan error   // how the camera's end ended
+	served   chan *Camera // the camera's end
 	viewer   ViewerConfig
 }
 
@@ -92,6 +93,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 			OnReject:  h.onReject,
 			OnPath:    h.onPath,
 			RelayOnly: h.hides,
+			HostList:  h.hosts,
 		}
 
 		work.Go(func() {

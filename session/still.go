@@ -29,6 +29,9 @@ type StillConfig struct {
 	Clock    *clock.Clock     // measures the age of the picture; nil means this machine's
 	OnName   func(name string)
 	OnReject func(Rejection)
+
+	HostVersion []byte         // as in a ViewerConfig
+	OnHostList  func(HostList) // as in a ViewerConfig
 }
 
 // still is one request under way. The goroutine that called Still owns it.
@@ -54,6 +57,7 @@ func Still(ctx context.Context, cfg StillConfig) (handshake.Frame, error) {
 		Still:     true,
 		Challenge: first[:],
 		Nonce:     cfg.Nonce,
+		LAN:       cfg.HostVersion,
 		Agent:     cfg.Agent,
 	})
 	if err != nil {
@@ -138,6 +142,9 @@ func (s *still) openAnswer(d signaling.Delivery) (*handshake.Frame, error) {
 
 	if s.cfg.OnName != nil {
 		s.cfg.OnName(printable.Name(a.Name))
+	}
+	if a.LAN != nil && s.cfg.OnHostList != nil {
+		s.cfg.OnHostList(*a.LAN)
 	}
 	if s.assembly, err = secret.NewStillAssembly(handshake.MaxChunks); err != nil {
 		return nil, err

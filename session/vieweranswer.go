@@ -35,6 +35,7 @@ func (v *Viewer) makeOffer() (wire []byte, err error) {
 		TURN:      v.cfg.CameraTURN,
 		RelayOnly: v.cfg.RelayOnly,
 		Nonce:     v.cfg.Nonce,
+		LAN:       v.cfg.HostVersion,
 		Agent:     v.cfg.Agent,
 	}
 
@@ -180,6 +181,9 @@ func (v *Viewer) answered(ctx context.Context, a *handshake.Answer, secret *hand
 	v.phase("answered")
 	if v.cfg.OnName != nil {
 		v.cfg.OnName(printable.Name(a.Name))
+	}
+	if a.LAN != nil && v.cfg.OnHostList != nil {
+		v.cfg.OnHostList(*a.LAN)
 	}
 	if a.RelayOnly {
 		v.hideToo()

@@ -49,6 +49,11 @@ type ViewerConfig struct {
 	Now        func() time.Time // dates and judges envelopes; nil means time.Now
 	Logger     *slog.Logger
 
+	// HostVersion is the version of the camera's host list that the viewer holds, zeros if it holds none; nil asks for
+	// none. OnHostList is called with the list if the camera answers with one. May be nil
+	HostVersion []byte
+	OnHostList  func(HostList)
+
 	OnStall   func(stalled bool) // called when nothing has arrived from the camera for a while, and when it does again
 	OnFrame   func(handshake.Frame)
 	OnPath    func(path.Path)

@@ -140,6 +140,8 @@ func FuzzParseOffer(f *testing.F) {
 	o.KEM, o.Random, o.Challenge = make(Blob, kemPublicSize), make(Blob, 32), make(Blob, challengeSize)
 	whole := encoded(f, o)
 	f.Add("", "", []byte{})
+	f.Add(`{`, `{"lan":"AAAAAAAAAAA",`, []byte{})
+	f.Add(`{`, `{"lan":"AAAAAAAAAA",`, []byte{})
 	f.Add(`"carriers":["h264","vp8"]`, `"carriers":["a","b","c","d","e","f","g","h","i"]`, []byte{})
 	f.Add(`{`, `{"still":true,`, []byte{})
 	f.Add(`AAAA"`, `AAA"`, []byte{})
@@ -155,7 +157,8 @@ func FuzzParseOffer(f *testing.F) {
 		}
 
 		if len(o.KEM) != kemPublicSize || len(o.Random) != 32 || len(o.Challenge) != challengeSize ||
-			len(o.SDP) > maxSDP || len(o.Carriers) > 8 || o.Still == (o.SDP != "") {
+			len(o.SDP) > maxSDP || len(o.Carriers) > 8 || o.Still == (o.SDP != "") ||
+			len(o.LAN) != 0 && len(o.LAN) != 8 {
 			t.Errorf("%+v is accepted as an offer", o)
 		}
 		if again, err := ParseOffer(encoded(t, o)); err != nil || !reflect.DeepEqual(again, o) {
@@ -172,11 +175,19 @@ func FuzzParseAnswer(f *testing.F) {
 		Random:  make(Blob, 32),
 		Carrier: "vp8",
 		Name:    "front door",
+		LAN: &HostList{
+			Version: make(Blob, 8),
+			First:   20_779,
+			Keys:    make(Blob, 60*32),
+			Relays:  []string{"/ip4/192.0.2.1/udp/4001/quic-v1"},
+		},
 	})
 
 	f.Add("", "", []byte{}, false)
 	f.Add("", "", []byte{}, true)
 	f.Add(`"sdp":"v=0",`, ``, []byte{}, true)
+	f.Add(`"relays":["`, `"relays":["/a","/b","/c","/d","/e","/f","/g","/h","`, []byte{}, false)
+	f.Add(`"first":20779`, `"first":4294967295`, []byte{}, false)
 	f.Add(`AAAA"`, `AAA"`, []byte{}, false)
 	f.Add("", "", []byte(`{"sdp":"v=0"}`), false)
 	f.Fuzz(func(t *testing.T, old, changed string, body []byte, still bool) {
@@ -190,6 +201,10 @@ func FuzzParseAnswer(f *testing.F) {
 
 		if len(a.Enc) != kemEncSize || len(a.Random) != 32 || len(a.SDP) > maxSDP || still == (a.SDP != "") {
 			t.Errorf("%+v is accepted as an answer; a still: %t", a, still)
+		}
+		if l := a.LAN; l != nil && (len(l.Version) != 8 || len(l.PublicKeys()) != 60 || len(l.Keys) != 60*32 ||
+			len(l.Relays) > 8 || len(strings.Join(l.Relays, "")) > 8*256) {
+			t.Errorf("%+v is accepted as a host list", l)
 		}
 		if again, err := parseAnswer(encoded(t, a), still); err != nil || !reflect.DeepEqual(again, a) {
 			t.Errorf("wrote %+v, and read it back as %+v, %v", a, again, err)

@@ -79,7 +79,9 @@ type Offer struct {
 	RelayOnly bool     `json:"relay_only,omitempty"`
 	Watch     Blob     `json:"watch,omitempty"` // [16]; see WatchID
 	// [16], from the camera's refusal; it proves that this offer was made after it, whatever the clocks say
-	Nonce Blob   `json:"nonce,omitempty"`
+	Nonce Blob `json:"nonce,omitempty"`
+	// [8], the version of the camera's host list that the viewer holds, zeros if it holds none; absent if it wants none
+	LAN   Blob   `json:"lan,omitzero"`
 	Agent string `json:"agent,omitempty"`
 }
 
@@ -93,6 +95,8 @@ type Answer struct {
 
 	// the camera shows no address of its own, and wants no address of the viewer's
 	RelayOnly bool `json:"relay_only,omitempty"`
+
+	LAN *HostList `json:"lan,omitempty"` // only if the offer asks for it, and holds none that will do
 }
 
 // Refusal says why a camera does not start a session. It is the body of a refuse envelope.
@@ -139,7 +143,8 @@ func (o *Offer) hasKeys() bool {
 func (o *Offer) hasIDs() bool {
 	watch := len(o.Watch) == 0 || len(o.Watch) == len(WatchID{})
 	nonce := len(o.Nonce) == 0 || len(o.Nonce) == NonceSize
-	return watch && nonce
+	hosts := len(o.LAN) == 0 || len(o.LAN) == HostVersionSize
+	return watch && nonce && hosts
 }
 
 // asksForStill reports whether the offer holds nothing that belongs to a connection.
@@ -160,7 +165,8 @@ func parseAnswer(body []byte, still bool) (*Answer, error) {
 	if err := json.Unmarshal(body, &a); err != nil {
 		return nil, fmt.Errorf("parse answer: %w", errors.Join(ErrMalformed, err))
 	}
-	if still != (a.SDP == "") || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 {
+	if still != (a.SDP == "") || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 ||
+		a.LAN != nil && !a.LAN.Valid() {
 		return nil, fmt.Errorf("parse answer: %w", ErrMalformed)
 	}
 	return &a, nil

@@ -50,6 +50,7 @@ type Camera struct {
 
 	alarm       *alarm
 	clock       *expiry.Clock
+	hosts       *hostKeys                   // nil without Config.LAN
 	credentials atomic.Pointer[credentials] // for the relay
 
 	rosterErr error       // why part of the roster could not be read
@@ -118,6 +119,9 @@ func New(cfg Config) (*Camera, error) {
 	c.credentials.Store(&credentials{cfg.Ticket, trust})
 	c.feedSources()
 	c.loadRoster()
+	if err := c.loadHostKeys(); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -184,7 +188,7 @@ func (c *Camera) followNetwork(ctx context.Context) {
 	}
 }
 
-// keepClock keeps the clock's floor up to date.
+// keepClock keeps the clock's floor up to date, and the host keys, whose time it tells.
 func (c *Camera) keepClock(ctx context.Context) {
 	if c.clockErr != nil {
 		c.cfg.Logger.Warn("the clock's file cannot be read, and is made anew", "err", c.clockErr)
@@ -194,6 +198,10 @@ func (c *Camera) keepClock(ctx context.Context) {
 
 	for {
 		c.reportClock(c.clock.Keep())
+		if c.hosts != nil {
+			c.hosts.keep(c.clock.Now())
+		}
+
 		select {
 		case <-ctx.Done():
 			return

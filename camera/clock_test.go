@@ -32,6 +32,7 @@ type asked struct {
 	said   *bytes.Buffer // guarded by log
 	log    *locked
 	camera *Camera // the one started last
+	lan    bool    // it has host keys
 	stop   func()
 }
 
@@ -106,6 +107,7 @@ func (a *asked) start(now time.Time) {
 		Ticket:   a.ticket,
 		Stream:   picture(),
 		Clock:    clock,
+		LAN:      a.lan,
 		Logger:   slog.New(slog.NewTextHandler(a.log, nil)),
 	})
 	if err != nil {
@@ -134,28 +136,30 @@ func (a *asked) start(now time.Time) {
 
 // watch offers a session dated now. It reports whether the camera answered, and how the session ended.
 func (a *asked) watch(now time.Time, nonce []byte) (answered bool, err error) {
+	return a.watchWith(session.ViewerConfig{
+		Nonce: nonce,
+		Now:   func() time.Time { return now },
+	})
+}
+
+// watchWith is watch with a configuration of the caller's, which it completes.
+func (a *asked) watchWith(cfg session.ViewerConfig) (answered bool, err error) {
 	box := a.theirs.Mailbox(envelope.ToCamera, a.theirs.Day(time.Now()))
 	for {
 		ctx, cancel := context.WithCancel(a.t.Context())
-		v, err := session.NewViewer(session.ViewerConfig{
-			Pair:   a.theirs,
-			Signal: a.client,
-			Inbox:  signaling.Mailbox{Read: box.Read, Write: box.Write},
-			Box:    box,
-			// there is no relay: no path will be found
-			Carriers:  []media.Carrier{media.H264Carrier},
-			RelayOnly: true,
-			Nonce:     nonce,
-			Now:       func() time.Time { return now },
-			Logger:    slog.New(slog.DiscardHandler),
-			OnFrame:   func(session.Frame) {},
-			OnPhase: func(phase string) {
-				if phase == "answered" {
-					answered = true
-					cancel()
-				}
-			},
-		})
+		cfg.Pair, cfg.Signal, cfg.Box = a.theirs, a.client, box
+		cfg.Inbox = signaling.Mailbox{Read: box.Read, Write: box.Write}
+		// there is no relay: no path will be found
+		cfg.Carriers, cfg.RelayOnly = []media.Carrier{media.H264Carrier}, true
+		cfg.Logger, cfg.OnFrame = slog.New(slog.DiscardHandler), func(session.Frame) {}
+		cfg.OnPhase = func(phase string) {
+			if phase == "answered" {
+				answered = true
+				cancel()
+			}
+		}
+
+		v, err := session.NewViewer(cfg)
 		if err != nil {
 			a.t.Fatal(err)
 		}

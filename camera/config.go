@@ -85,6 +85,11 @@ type Config struct {
 	// PairMore opens the set-up window of a camera that has an owner, too.
 	PairMore bool
 
+	// LAN tells viewers the names by which to find the camera without the relay: on its own network, and at P2PRelays,
+	// which are multiaddresses of circuit relays, eight at most.
+	LAN       bool
+	P2PRelays []string
+
 	PortMapper PortMapper    // opens a port of the household's router for each session; nil opens none
 	Clock      *expiry.Clock // tells the time by which offers are judged; nil means one that is kept in State
 	Logger     *slog.Logger  // nil discards
@@ -136,6 +141,8 @@ func (c Config) complete() (Config, error) {
 		err = errors.New("camera Source: want this or Stream")
 	case c.LowSource != nil && c.Low != nil:
 		err = errors.New("camera LowSource: want this or Low, not both")
+	case session.CheckCircuitRelays(c.P2PRelays) != nil:
+		err = fmt.Errorf("camera P2PRelays: %w", session.CheckCircuitRelays(c.P2PRelays))
 	}
 
 	if err != nil {

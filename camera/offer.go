@@ -73,7 +73,7 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 	log := c.cfg.Logger.With("viewer", v.name())
 	said := make(map[string]bool) // there are few sentences, and a path that goes to and fro must not fill the log
 
-	return session.CameraConfig{
+	cfg := session.CameraConfig{
 		Pair:       v.record.Pair,
 		Signal:     c.client,
 		Ticket:     credentials.ticket,
@@ -97,6 +97,13 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 			said[p.Why] = true
 		},
 	}
+
+	if c.hosts != nil {
+		cfg.HostList = func(held []byte) *session.HostList {
+			return c.hosts.listFor(v.record.Pair.Peer.Fingerprint(), held, v.removed, c.clock.Now())
+		}
+	}
+	return cfg
 }
 
 // serve runs the session of an offer, or refuses it.

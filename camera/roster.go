@@ -62,6 +62,7 @@ func (c *Camera) Remove(viewer Fingerprint) error {
 	}
 
 	v.remove()
+	c.forgetHosts(viewer)
 	if err := c.store.Remove(viewer); err != nil {
 		return err
 	}
@@ -103,6 +104,7 @@ func (c *Camera) removeDeleted() {
 			continue
 		}
 		v.remove()
+		c.forgetHosts(fingerprint)
 		delete(c.viewers, fingerprint)
 		c.cfg.Logger.Info("viewer removed: its file is gone", "viewer", fingerprint.String())
 	}
@@ -133,4 +135,29 @@ func (c *Camera) enroll(ctx context.Context, r pairing.Record) (v, old *viewer, 
 
 	v.start(ctx)
 	return v, old, nil
+}
+
+// loadHostKeys reads the host keys, if viewers are to know them. Viewers whose files were deleted while the camera was
+// off count as removed now.
+func (c *Camera) loadHostKeys() (err error) {
+	if !c.cfg.LAN {
+		return nil
+	}
+	if c.hosts, err = openHostKeys(c.cfg, c.clock.Now()); err != nil {
+		return fmt.Errorf("load LAN keys: %w", err)
+	}
+
+	for _, viewer := range c.hosts.viewers() {
+		if !c.store.Kept(viewer) {
+			c.forgetHosts(viewer)
+		}
+	}
+	return nil
+}
+
+// forgetHosts handles the removal of a viewer that may know the camera's names on the LAN.
+func (c *Camera) forgetHosts(viewer Fingerprint) {
+	if c.hosts != nil {
+		c.hosts.forget(viewer, c.clock.Now())
+	}
 }

@@ -35,6 +35,7 @@ func (v *Viewer) loadCameras() {
 		records[i].Name = printable.Name(records[i].Name)
 	}
 	v.records = records
+	v.forgetStrayHostLists()
 
 	if err != nil {
 		v.camerasErr = fmt.Errorf("load cameras: %w", err)
@@ -70,13 +71,16 @@ func (v *Viewer) Paired(code Code) (Camera, bool) {
 }
 
 // Forget ends the pairing with a camera on this device; name is its name or ID. The camera still knows this viewer
-// until its owner removes it there. Forget returns an error that wraps ErrNoCamera or ErrAmbiguous, or says why the
-// camera's file could not be removed.
+// until its owner removes it there. Forget returns an error that wraps ErrNoCamera or ErrAmbiguous, or says why one of
+// the camera's files could not be removed.
 func (v *Viewer) Forget(name string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	r, err := v.findLocked(name)
 	if err != nil {
+		return err
+	}
+	if err := v.forgetHostList(r.Pair.Peer.Fingerprint()); err != nil {
 		return err
 	}
 	if err := v.store.Remove(r.Pair.Peer.Fingerprint()); err != nil {
@@ -116,13 +120,18 @@ func (v *Viewer) findLocked(name string) (pairing.Record, error) {
 	return pairing.Record{}, fmt.Errorf("find camera %q: %w", name, ErrAmbiguous)
 }
 
-// addCamera saves a new pair, in the place of an earlier one with the same camera.
+// addCamera saves a new pair, in the place of an earlier one with the same camera. What came by the earlier one goes
+// with it.
 func (v *Viewer) addCamera(pair *envelope.Pair, relayURL, name string) (Camera, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	others := v.without(pair)
 	record := pairing.Record{Pair: pair, RelayURL: relayURL, Name: uniqueName(name, others), PairedAt: time.Now()}
-	if err := v.store.Put(record); err != nil {
+	err := v.forgetHostList(pair.Peer.Fingerprint())
+	if err == nil {
+		err = v.store.Put(record)
+	}
+	if err != nil {
 		return Camera{}, err
 	}
 

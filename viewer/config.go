@@ -78,6 +78,10 @@ type Config struct {
 	State string      // directory of the identity and the paired cameras, made with mode 0700
 	TLS   *tls.Config // whom to trust for relays; nil means the system's roots
 
+	// LAN asks cameras for the names by which to find them without the relay: on the viewer's own network, and at
+	// circuit relays. They are kept in State.
+	LAN bool
+
 	PortMapper PortMapper    // opens a port of the router here for each session; nil opens none
 	Clock      *expiry.Clock // tells the time by which messages are judged; nil means one that is kept in State
 	Ages       *clock.Clock  // tells the age of pictures; nil means this machine's clock

@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -97,6 +98,8 @@ func (v *Viewer) offerSession(
 		return err
 	}
 
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
 	own, cameras := grant.Viewer, grant.Camera
 	cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}
 	cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: cameras.Username, Credential: cameras.Credential}
@@ -109,6 +112,10 @@ func (v *Viewer) offerSession(
 	cfg.Agent = agent
 	cfg.Clock = v.cfg.Ages
 	cfg.Now = v.clock.Now
+	cfg.HostVersion = v.hostVersion(record)
+	cfg.OnHostList = func(l session.HostList) { // a slow disk must not hold up the session
+		keeping.Go(func() { v.keepHostList(record, l) })
+	}
 	cfg.Logger = v.cfg.Logger
 
 	s, err := session.NewViewer(cfg)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -26,17 +27,35 @@ func (v *Viewer) Still(ctx context.Context, name string, onReject func(Rejection
 	}
 	defer relay.stop()
 
-	var frame Frame
-	err = v.eachDay(relay.Client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
+	frame, err := v.askStill(ctx, relay.Client, record, onReject)
+	if err != nil {
+		return Frame{}, fmt.Errorf("ask %q for a picture: %w", name, err)
+	}
+	if frame.Live() {
+		v.reportClock(v.clock.Confirm(frame.Captured))
+	}
+	return frame, nil
+}
+
+// askStill asks a camera for one picture.
+func (v *Viewer) askStill(
+	ctx context.Context,
+	client *signaling.Client,
+	record pairing.Record,
+	onReject func(Rejection),
+) (frame Frame, err error) {
+	err = v.eachDay(client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
 		cfg := session.StillConfig{
-			Pair:     record.Pair,
-			Signal:   relay.Client,
-			Inbox:    inbox,
-			Box:      box,
-			Agent:    agent,
-			Now:      v.clock.Now,
-			Clock:    v.cfg.Ages,
-			OnReject: onReject,
+			Pair:        record.Pair,
+			Signal:      client,
+			Inbox:       inbox,
+			Box:         box,
+			Agent:       agent,
+			Now:         v.clock.Now,
+			Clock:       v.cfg.Ages,
+			OnReject:    onReject,
+			HostVersion: v.hostVersion(record),
+			OnHostList:  func(l session.HostList) { v.keepHostList(record, l) },
 		}
 
 		frame, err = session.Still(ctx, cfg)
@@ -45,12 +64,6 @@ func (v *Viewer) Still(ctx context.Context, name string, onReject func(Rejection
 		}
 		return err
 	})
-	if err != nil {
-		return Frame{}, fmt.Errorf("ask %q for a picture: %w", name, err)
-	}
 
-	if frame.Live() {
-		v.reportClock(v.clock.Confirm(frame.Captured))
-	}
-	return frame, nil
+	return frame, err
 }

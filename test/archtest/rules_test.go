@@ -18,6 +18,7 @@ var rules = []struct {
 }{
 	{"the relay is blind", relayIsBlind},
 	{"signaling carries opaque bytes", signalingIsOpaque},
+	{"the way without the cloud is blind", p2pIsBlind},
 	{"sealing cannot be built away", sealingStays},
 	{"nothing imports a command", commandsAreLeaves},
 	{"rigs serve tests", rigsServeTests},
@@ -48,6 +49,13 @@ func relayIsBlind(t tree) []string {
 func signalingIsOpaque(t tree) []string {
 	return append(missing(t, "signaling", "signaling/server"),
 		reaches(t, "signaling", append([]string{"turn", "media", "camera", "viewer"}, opens...)...)...)
+}
+
+// p2pIsBlind: what a stranger on the LAN or a circuit relay can talk to knows nothing of what it carries, so that a
+// fault in its large vendor opens nothing.
+func p2pIsBlind(t tree) []string {
+	others := []string{"signaling", "turn", "relay", "media", "camera", "viewer"}
+	return append(missing(t, "p2p"), reaches(t, "p2p", append(others, opens...)...)...)
 }
 
 // sealingStays: what a file of the product does may depend on the platform that it is built for, and on nothing that
@@ -178,7 +186,8 @@ var vendors = []struct {
 	{"github.com/pion/rtp", []string{"session", "media"}},
 	{"github.com/pion/sdp", []string{"session", "media"}},
 	{"github.com/libp2p", []string{"p2p"}},
-	{"github.com/quic-go", []string{"fanout", "signaling/server"}}, // the HTTP/3 endpoint is signaling/server's
+	{"github.com/multiformats", []string{"p2p"}},
+	{"github.com/quic-go", []string{"fanout", "signaling/server", "p2p"}}, // the HTTP/3 endpoint is signaling/server's
 	{"github.com/nats-io", []string{"signaling/bus"}},
 	{"github.com/coder/websocket", []string{"signaling", "test/signalingproxy", "test/signalingtest"}},
 	{"github.com/cilium/ebpf", []string{"turn/xdp", "test/natlab"}},

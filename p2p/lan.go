@@ -1,0 +1,186 @@
+package p2p
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/peephole-cam/peephole/nat/netwatch"
+)
+
+const (
+	// The LAN is asked again after firstAsk, and then after twice as long each time, up to lastAsk (RFC 6762, section
+	// 5.2). Between questions, the announcement of a camera that has just been switched on is heard as well.
+	firstAsk, lastAsk = time.Second, time.Minute
+
+	// maxDials bounds the dials that run at a time, and maxDialsPerAddress those to one address: others may announce
+	// the camera's key too.
+	maxDials, maxDialsPerAddress = 16, 2
+
+	// dialPatience ends a dial on the LAN.
+	dialPatience = 5 * time.Second
+)
+
+// FindLAN looks for a camera on the LAN until it has a connection to it or ctx ends. keys are the host keys that the
+// camera may have. Only who announces one of them is dialed, where the announcement came from; whoever proves the key
+// first is the camera. The viewer's own host key is made for this call alone.
+func FindLAN(ctx context.Context, keys []ed25519.PublicKey) (*Conn, error) {
+	ids, err := peerIDs(keys)
+	if err != nil {
+		return nil, fmt.Errorf("find camera on the LAN: %w", err)
+	}
+	e, err := newCaller()
+	if err != nil {
+		return nil, fmt.Errorf("find camera on the LAN: %w", err)
+	}
+
+	s := &search{endpoint: e, wanted: make(map[string]peer.ID), dials: make(map[candidate]bool)}
+	for i, k := range keys {
+		s.wanted[labelOf(k)] = ids[i]
+	}
+	conn, err := s.run(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("find camera on the LAN: %w", err), e.close())
+	}
+	return conn, nil
+}
+
+// search is one call of FindLAN.
+type search struct {
+	endpoint *endpoint
+	wanted   map[string]peer.ID // by label
+
+	mu      sync.Mutex
+	dials   map[candidate]bool // guarded by mu; those that run
+	found   *Conn              // guarded by mu
+	ended   context.Context    // ends when a camera was found, or the caller wants none any more
+	end     context.CancelFunc
+	dialing sync.WaitGroup
+}
+
+// candidate is somebody who announces a key that is wanted.
+type candidate struct {
+	at netip.AddrPort
+	id peer.ID
+}
+
+func (s *search) run(ctx context.Context) (*Conn, error) {
+	s.ended, s.end = context.WithCancel(ctx)
+	defer s.end()
+	changes := netwatch.Changes(s.ended)
+	for s.ended.Err() == nil {
+		on, err := multicastLinks()
+		var m *multicast
+		if err == nil {
+			m, err = openMulticast(on)
+		}
+		if err != nil {
+			wait(s.ended, changes, lookAgainAlone)
+			continue
+		}
+
+		s.ask(m, changes)
+	}
+
+	s.dialing.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.found == nil {
+		return nil, context.Cause(ctx)
+	}
+	return s.found, nil
+}
+
+// ask asks on some links until they change or the search ends.
+func (s *search) ask(m *multicast, changes <-chan struct{}) {
+	defer m.close()
+	m.receive(s.heard)
+	message, err := question()
+	if err != nil {
+		return // it is always the same
+	}
+
+	for pause := firstAsk; s.ended.Err() == nil; pause = min(2*pause, lastAsk) {
+		for _, l := range m.links {
+			_ = m.send(l, message) // it may work on others, or next time
+		}
+		if wait(s.ended, changes, pause) {
+			return
+		}
+	}
+}
+
+// heard dials whoever announces a wanted key, unless too many are dialed already. Those are heard again at the next
+// question.
+func (s *search) heard(got received) {
+	for label, port := range announced(got.message) {
+		id, ok := s.wanted[label]
+		if ok {
+			s.try(candidate{netip.AddrPortFrom(got.from, port), id})
+		}
+	}
+}
+
+func (s *search) try(c candidate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := 0
+	for other := range s.dials {
+		if other.at.Addr() == c.at.Addr() {
+			same++
+		}
+	}
+	if s.ended.Err() != nil || s.dials[c] || len(s.dials) >= maxDials || same >= maxDialsPerAddress {
+		return
+	}
+
+	s.dials[c] = true
+	s.dialing.Go(func() { s.dial(c) })
+}
+
+// dial opens a connection to a candidate. The first one that works ends the search.
+func (s *search) dial(c candidate) {
+	ctx, cancel := context.WithTimeout(s.ended, dialPatience)
+	defer cancel()
+	conn, err := s.endpoint.dialLAN(ctx, c.at, c.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.dials, c)
+	switch {
+	case err != nil:
+	case s.found == nil && s.ended.Err() == nil:
+		s.found = conn
+		conn.free = func() { _ = s.endpoint.close() }
+		s.end()
+	default:
+		_ = conn.conn.Close()
+	}
+}
+
+// dialLAN opens a connection to a camera at an address, and its stream.
+func (e *endpoint) dialLAN(ctx context.Context, at netip.AddrPort, id peer.ID) (*Conn, error) {
+	c, err := e.dial(ctx, at, id)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := openStream(ctx, c, signalingProtocol)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return &Conn{
+		stream:  stream,
+		conn:    c,
+		remote:  addressOf(c.RemoteMultiaddr()),
+		carrier: CarrierLAN,
+		camera:  id,
+		caller:  e.id,
+		ended:   make(chan struct{}),
+	}, nil
+}

@@ -1,0 +1,205 @@
+package p2p
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/transport"
+)
+
+// Config configures a Listener.
+type Config struct {
+	// Key is the host key of the day.
+	Key ed25519.PrivateKey
+
+	// LAN listens on the LAN, on a random port, and lets Run announce it there.
+	LAN bool
+
+	// Relays are the circuit relays through which Run makes the camera reachable. CheckRelay says what one looks like.
+	Relays []string
+
+	Logger *slog.Logger // nil: nothing is logged
+}
+
+// Listener accepts the connections of viewers to one host key, on the LAN and through circuit relays. It is a
+// net.Listener, whose connections are of type *Conn.
+type Listener struct {
+	cfg       Config
+	relays    []relayAddress
+	admission *admission
+	lan       *endpoint // nil without LAN
+	listening []transport.Listener
+	port      uint16
+
+	conns   chan *Conn
+	open    context.Context // ends when the listener closes
+	end     context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// Listen opens a listener. On the LAN it can be reached from now on; Run must be running for it to be found, and to be
+// reached through relays. The caller must close it.
+func Listen(cfg Config) (*Listener, error) {
+	if len(cfg.Key) != ed25519.PrivateKeySize {
+		return nil, errors.New("open p2p listener: the host key is no Ed25519 key")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	relays, err := parseRelays(cfg.Relays)
+	if err != nil {
+		return nil, fmt.Errorf("open p2p listener: %w", err)
+	}
+
+	l := &Listener{
+		cfg:       cfg,
+		relays:    relays,
+		admission: newAdmission(),
+		conns:     make(chan *Conn),
+	}
+	l.open, l.end = context.WithCancel(context.Background())
+	if cfg.LAN {
+		if err := l.listenLAN(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open p2p listener: %w", err), l.Close())
+		}
+	}
+
+	return l, nil
+}
+
+// listenLAN listens by IPv4 and IPv6 on one random port, since an announcement has only one. It makes do with one of
+// them where there is only one.
+func (l *Listener) listenLAN() (err error) {
+	if l.lan, err = newEndpoint(l.cfg.Key, &linkGate{links{}, l.admission}); err != nil {
+		return err
+	}
+
+	var failed error
+	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		listening, err := l.lan.listen(family, l.port)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		l.listening = append(l.listening, listening)
+		l.port = uint16(listening.Addr().(*net.UDPAddr).Port)
+	}
+	if len(l.listening) == 0 {
+		return failed
+	}
+
+	for _, listening := range l.listening {
+		l.workers.Go(func() { l.acceptLAN(listening) })
+	}
+	return nil
+}
+
+// acceptLAN serves what comes on the LAN until the listener closes.
+func (l *Listener) acceptLAN(from transport.Listener) {
+	for {
+		c, err := from.Accept()
+		if err != nil {
+			return
+		}
+		s, ok := admittedAs(c).(*slot)
+		if !ok {
+			_ = c.Close()
+			continue
+		}
+		l.workers.Go(func() {
+			l.serve(l.open, &Conn{
+				conn:    c,
+				remote:  addressOf(c.RemoteMultiaddr()),
+				carrier: CarrierLAN,
+				slot:    s,
+				free:    s.release,
+			})
+		})
+	}
+}
+
+// serve waits for the one stream of a connection, and hands it to Accept. The slot's deadline ends it, wherever it is,
+// and so does ctx.
+func (l *Listener) serve(ctx context.Context, c *Conn) {
+	c.camera, c.caller, c.ended = c.conn.LocalPeer(), c.conn.RemotePeer(), make(chan struct{})
+	dropped := context.AfterFunc(c.slot.dropped, func() { _ = c.conn.Close() })
+	free := c.free
+	c.free = func() {
+		dropped()
+		free()
+	}
+
+	stream, err := acceptStream(c.conn, signalingProtocol)
+	if err != nil {
+		l.cfg.Logger.Debug("a connection spoke no signaling", "carrier", c.carrier, "error", err)
+		_ = c.conn.Close()
+		c.free()
+		return
+	}
+	c.stream = stream
+
+	select {
+	case l.conns <- c:
+	case <-c.slot.dropped.Done():
+		c.end()
+	case <-ctx.Done():
+		c.end()
+	}
+}
+
+// Accept returns the next connection, a *Conn. After Close it returns net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.open.Done():
+		return nil, fmt.Errorf("accept: %w", net.ErrClosed)
+	}
+}
+
+// Addr returns the address that the listener has on the LAN; its port is 0 without one.
+func (l *Listener) Addr() net.Addr { return &net.UDPAddr{IP: net.IPv4zero, Port: int(l.port)} }
+
+// Run announces the listener on the LAN and keeps it reachable through its relays, until ctx ends or the listener
+// closes.
+func (l *Listener) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.open, cancel)()
+	var running sync.WaitGroup
+	if l.lan != nil {
+		a := &announcer{labelOf(l.cfg.Key.Public().(ed25519.PublicKey)), l.port, l.cfg.Logger}
+		running.Go(func() { a.run(ctx) })
+	}
+	for _, r := range l.relays {
+		running.Go(func() { l.keepReservation(ctx, r) })
+	}
+
+	<-ctx.Done()
+	running.Wait()
+	if l.open.Err() != nil {
+		return fmt.Errorf("run p2p listener: %w", net.ErrClosed)
+	}
+	return context.Cause(ctx)
+}
+
+// Close ends the listener and its connections, and waits until it has.
+func (l *Listener) Close() error {
+	l.end()
+	l.admission.close()
+	var err error
+	for _, listening := range l.listening {
+		err = errors.Join(err, listening.Close())
+	}
+	l.workers.Wait()
+	if l.lan != nil {
+		err = errors.Join(err, l.lan.close())
+	}
+	return err
+}

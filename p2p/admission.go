@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"sync"
@@ -18,8 +19,8 @@ const (
 	// proofLife is how long a connection may take from its first packet to its proof.
 	proofLife = 10 * time.Second
 
-	// handshakes bounds the handshakes that are begun, weighed over handshakeWindow. One IPv4 address gets eleven, if
-	// others want none.
+	// handshakes bounds the handshakes that are begun, weighed over handshakeWindow. One IPv4 address, or one relay, gets
+	// ten if others want none.
 	handshakes, handshakeWindow = 64, 2 * time.Second
 
 	// pressure is how many unproven connections there are when strangers must prove their addresses.
@@ -72,14 +73,19 @@ func (a *admission) admitAddress(from netip.Addr) (*slot, error) {
 
 // admitCircuit admits a connection that a relay brings.
 func (a *admission) admitCircuit(relay string) (*slot, error) {
-	return a.admit(netlimit.Payer{}, &slot{relay: relay}, maxUnproven)
+	name := sha256.Sum256([]byte(relay))
+	return a.admit(netlimit.Named([16]byte(name[:16])), &slot{relay: relay}, maxUnproven)
 }
 
 func (a *admission) admit(payer netlimit.Payer, s *slot, most int) (*slot, error) {
 	if err := a.rate.Charge(payer, 1, time.Now()); err != nil {
 		return nil, err
 	}
+	return a.place(s, most)
+}
 
+// place gives a connection a place, of which those who are counted as the same may have some.
+func (a *admission) place(s *slot, most int) (*slot, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {

@@ -24,6 +24,9 @@ const (
 	// answerBurst is how many answers a link gets at once; after that, it gets one a second (RFC 6762, section 6). The
 	// burst is for viewers that come at the same time.
 	answerBurst = 8
+
+	// maxAnnounced bounds the addresses of one link that are announced, so that the message fits a packet.
+	maxAnnounced = 16
 )
 
 // announcer announces a host key on every link, and answers who asks.
@@ -37,23 +40,19 @@ type announcer struct {
 func (a *announcer) run(ctx context.Context) {
 	changes := netwatch.Changes(ctx)
 	for ctx.Err() == nil {
-		on, err := multicastLinks()
-		var m *multicast
+		m, err := openMulticast(ctx)
 		if err == nil {
-			m, err = openMulticast(on)
+			err = a.serve(ctx, m, changes)
 		}
 		if err != nil {
 			a.log.Debug("cannot announce on the LAN now", "error", err)
 			wait(ctx, changes, lookAgainAlone)
-			continue
 		}
-
-		a.serve(ctx, m, changes)
 	}
 }
 
-// serve announces on some links until they change or ctx ends.
-func (a *announcer) serve(ctx context.Context, m *multicast, changes <-chan struct{}) {
+// serve announces on some links until they change or ctx ends. It returns an error if something stopped working.
+func (a *announcer) serve(ctx context.Context, m *multicast, changes <-chan struct{}) error {
 	defer m.close()
 	r := newResponder(a, m)
 	defer r.stop()
@@ -63,13 +62,16 @@ func (a *announcer) serve(ctx context.Context, m *multicast, changes <-chan stru
 	defer again.Stop()
 
 	for {
-		changed := wait(ctx, changes, lookAgain)
+		changed := wait(m.works, changes, lookAgain)
 		if ctx.Err() != nil {
 			a.announce(m, 0)
-			return
+			return nil
+		}
+		if m.works.Err() != nil {
+			return errBroken
 		}
 		if now, err := multicastLinks(); changed || err != nil || !sameLinks(now, m.links) {
-			return
+			return err
 		}
 	}
 }
@@ -84,7 +86,8 @@ func (a *announcer) announce(m *multicast, life uint32) {
 }
 
 func (a *announcer) send(m *multicast, on link, life uint32) error {
-	message, err := announcement{a.label, a.port, on.addresses}.message(life)
+	addresses := on.addresses[:min(len(on.addresses), maxAnnounced)]
+	message, err := announcement{a.label, a.port, addresses}.message(life)
 	if err != nil {
 		return fmt.Errorf("announce on %s: %w", on.device.Name, err)
 	}

@@ -1,9 +1,11 @@
 package p2p
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -35,7 +37,7 @@ type Conn struct {
 	free    func() // frees what the connection alone uses; called once it has ended
 
 	writing sync.Mutex // held while writing
-	once    sync.Once
+	closed  atomic.Bool
 	ended   chan struct{} // closed when everything has ended
 }
 
@@ -55,29 +57,44 @@ func (c *Conn) Proven() {
 }
 
 // Read reads what the other end wrote.
-func (c *Conn) Read(b []byte) (int, error) { return c.stream.Read(b) }
+func (c *Conn) Read(b []byte) (n int, err error) {
+	n, err = c.stream.Read(b)
+	return n, c.explain(err)
+}
 
 // Write writes to the other end.
-func (c *Conn) Write(b []byte) (int, error) {
+func (c *Conn) Write(b []byte) (n int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	return c.stream.Write(b)
+	n, err = c.stream.Write(b)
+	return n, c.explain(err)
+}
+
+// explain makes an error of a connection that this end has closed unwrap to net.ErrClosed.
+func (c *Conn) explain(err error) error {
+	if err != nil && c.closed.Load() {
+		return fmt.Errorf("%w: %w", net.ErrClosed, err)
+	}
+	return err
 }
 
 // Close ends the connection. It does not wait: what was written still reaches an end that reads on, for a second.
+// Whoever reads or writes at this end gets an error by then.
 func (c *Conn) Close() error {
-	c.once.Do(func() {
-		if !c.writing.TryLock() { // a stream must not be closed while it is written to
-			c.end()
-			return
-		}
-		defer c.writing.Unlock()
-		if c.stream.CloseWrite() != nil {
-			c.end()
-			return
-		}
-		go c.drain()
-	})
+	if c.closed.Swap(true) {
+		return nil
+	}
+	if !c.writing.TryLock() { // a stream must not be closed while it is written to
+		c.end()
+		return nil
+	}
+	defer c.writing.Unlock()
+
+	if c.stream.CloseWrite() != nil {
+		c.end()
+		return nil
+	}
+	go c.drain()
 	return nil
 }
 

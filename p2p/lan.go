@@ -75,17 +75,13 @@ func (s *search) run(ctx context.Context) (*Conn, error) {
 	defer s.end()
 	changes := netwatch.Changes(s.ended)
 	for s.ended.Err() == nil {
-		on, err := multicastLinks()
-		var m *multicast
+		m, err := openMulticast(s.ended)
 		if err == nil {
-			m, err = openMulticast(on)
+			err = s.ask(m, changes)
 		}
 		if err != nil {
 			wait(s.ended, changes, lookAgainAlone)
-			continue
 		}
-
-		s.ask(m, changes)
 	}
 
 	s.dialing.Wait()
@@ -97,23 +93,27 @@ func (s *search) run(ctx context.Context) (*Conn, error) {
 	return s.found, nil
 }
 
-// ask asks on some links until they change or the search ends.
-func (s *search) ask(m *multicast, changes <-chan struct{}) {
+// ask asks on some links until they change or the search ends. It returns an error if something stopped working.
+func (s *search) ask(m *multicast, changes <-chan struct{}) error {
 	defer m.close()
 	m.receive(s.heard)
 	message, err := question()
 	if err != nil {
-		return // it is always the same
+		return err
 	}
 
 	for pause := firstAsk; s.ended.Err() == nil; pause = min(2*pause, lastAsk) {
 		for _, l := range m.links {
 			_ = m.send(l, message) // it may work on others, or next time
 		}
-		if wait(s.ended, changes, pause) {
-			return
+		if wait(m.works, changes, pause) {
+			return nil
+		}
+		if m.works.Err() != nil && s.ended.Err() == nil {
+			return errBroken
 		}
 	}
+	return nil
 }
 
 // heard dials whoever announces a wanted key, unless too many are dialed already. Those are heard again at the next

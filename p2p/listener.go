@@ -41,6 +41,10 @@ type Listener struct {
 	open    context.Context // ends when the listener closes
 	end     context.CancelFunc
 	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool           // guarded by mu; set before served is waited for
+	served sync.WaitGroup // connections that have not been closed
 }
 
 // Listen opens a listener. On the LAN it can be reached from now on; Run must be running for it to be found, and to be
@@ -128,11 +132,10 @@ func (l *Listener) acceptLAN(from transport.Listener) {
 // and so does ctx.
 func (l *Listener) serve(ctx context.Context, c *Conn) {
 	c.camera, c.caller, c.ended = c.conn.LocalPeer(), c.conn.RemotePeer(), make(chan struct{})
-	dropped := context.AfterFunc(c.slot.dropped, func() { _ = c.conn.Close() })
-	free := c.free
-	c.free = func() {
-		dropped()
-		free()
+	if !l.closeWhenDropped(c) {
+		_ = c.conn.Close()
+		c.free()
+		return
 	}
 
 	stream, err := acceptStream(c.conn, signalingProtocol)
@@ -151,6 +154,29 @@ func (l *Listener) serve(ctx context.Context, c *Conn) {
 	case <-ctx.Done():
 		c.end()
 	}
+}
+
+// closeWhenDropped closes a connection when it loses its slot, and reports whether the listener is open.
+func (l *Listener) closeWhenDropped(c *Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+
+	l.served.Add(1)
+	keep := context.AfterFunc(c.slot.dropped, func() {
+		defer l.served.Done()
+		_ = c.conn.Close()
+	})
+	free := c.free
+	c.free = func() {
+		if keep() {
+			l.served.Done()
+		}
+		free()
+	}
+	return true
 }
 
 // Accept returns the next connection, a *Conn. After Close it returns net.ErrClosed.
@@ -192,12 +218,16 @@ func (l *Listener) Run(ctx context.Context) error {
 // Close ends the listener and its connections, and waits until it has.
 func (l *Listener) Close() error {
 	l.end()
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.admission.close()
 	var err error
 	for _, listening := range l.listening {
 		err = errors.Join(err, listening.Close())
 	}
 	l.workers.Wait()
+	l.served.Wait()
 	if l.lan != nil {
 		err = errors.Join(err, l.lan.close())
 	}

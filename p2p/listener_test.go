@@ -9,9 +9,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/quic-go/quic-go"
 )
 
 // patience ends a test that hangs.
@@ -180,5 +184,104 @@ func TestCloseEndsEverything(t *testing.T) {
 	var timeout net.Error
 	if _, err := viewer.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("the viewer read on: %v", err)
+	}
+}
+
+// TestStrangerGetsTwoConnections: a third one from the same address is refused before its handshake, until one of the
+// others has proved to be somebody.
+func TestStrangerGetsTwoConnections(t *testing.T) {
+	key := testKey("today")
+	l := listenLAN(t, key)
+	var conns [2]*Conn
+	for i := range conns {
+		if _, err := dialLoopback(t, l, publicKey(key)); err != nil {
+			t.Fatal(err)
+		}
+		conns[i] = accept(t, l)
+		conns[i].slot.deadline.Stop()
+	}
+	_, err := dialLoopback(t, l, publicKey(key))
+	var refused *quic.TransportError
+	if !errors.As(err, &refused) || refused.ErrorCode != quic.ConnectionRefused {
+		t.Fatalf("a third one: %v", err)
+	}
+
+	conns[0].Proven()
+	if _, err := dialLoopback(t, l, publicKey(key)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSilentConnectionEnds: one that opens no stream, and one that agrees on no protocol, end with their slots, and wait
+// in nobody's way until then.
+func TestSilentConnectionEnds(t *testing.T) {
+	key := testKey("today")
+	for name, open := range map[string]func(context.Context, transport.CapableConn) error{
+		"no stream": func(context.Context, transport.CapableConn) error { return nil },
+		"no protocol": func(ctx context.Context, c transport.CapableConn) error {
+			s, err := c.OpenStream(ctx)
+			if err == nil {
+				_, err = s.Write([]byte("\x13/multistream/1.0.0\n"))
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := listenLAN(t, key)
+			silent, err := newCaller()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.close()
+			c, err := silent.dial(testContext(t), onLoopback(l), l.lan.id)
+			if err == nil {
+				err = open(testContext(t), c)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.admission.mu.Lock()
+			s := l.admission.unproven[0]
+			s.deadline.Stop()
+			l.admission.mu.Unlock()
+			if _, err := dialLoopback(t, l, publicKey(key)); err != nil {
+				t.Fatal(err)
+			}
+			accept(t, l)
+
+			s.drop()
+			if _, err := c.AcceptStream(); err == nil {
+				t.Error("the camera opened a stream")
+			}
+		})
+	}
+}
+
+// TestNothingIsLeft: no socket outlives its connection, at either end, on either way.
+func TestNothingIsLeft(t *testing.T) {
+	files := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skipf("cannot count open files: %v", err)
+		}
+		return len(all)
+	}
+	_, relay := startRelay(t)
+	before := files()
+	for range 3 {
+		t.Run("", func(t *testing.T) {
+			key := testKey("today")
+			l := listenCircuit(t, key, relay)
+			dialUntil(t, []string{relay}, publicKey(key))
+			accept(t, l)
+			lan := listenLAN(t, key)
+			if _, err := dialLoopback(t, lan, publicKey(key)); err != nil {
+				t.Fatal(err)
+			}
+			accept(t, lan)
+		})
+	}
+	if after := files(); after > before {
+		t.Errorf("%d files are open, and %d were", after, before)
 	}
 }

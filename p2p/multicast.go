@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,8 +18,14 @@ var (
 	group6 = &net.UDPAddr{IP: net.ParseIP("ff02::fb"), Port: 5353}
 )
 
+// maxFailures is how many times in a row a socket may fail to receive before it counts as broken.
+const maxFailures = 16
+
 // errNoLink is returned where there is no link to send on.
 var errNoLink = errors.New("no network that carries multicast")
+
+// errBroken is returned when a socket no longer receives.
+var errBroken = errors.New("mDNS no longer works")
 
 // multicast sends to and receives from the groups of mDNS on some links. It has one socket for each version of IP,
 // since each socket wakes for every message on every link.
@@ -30,6 +37,9 @@ type multicast struct {
 	sending sync.Mutex // held from choosing the link to having sent
 	conns   []*net.UDPConn
 	readers sync.WaitGroup
+
+	works context.Context // ends when a socket no longer works
+	fail  context.CancelFunc
 }
 
 // received is a message and where it came from: an address on one of the links.
@@ -39,9 +49,15 @@ type received struct {
 	message []byte
 }
 
-// openMulticast joins the groups on all links. It fails if it can on none.
-func openMulticast(on []link) (*multicast, error) {
+// openMulticast joins the groups on all links that make sense. It fails if it can on none.
+func openMulticast(ctx context.Context) (*multicast, error) {
+	on, err := multicastLinks()
+	if err != nil {
+		return nil, err
+	}
+
 	m := &multicast{links: on}
+	m.works, m.fail = context.WithCancel(ctx)
 	var failed error
 	for i := range on {
 		device := &on[i].device
@@ -54,6 +70,7 @@ func openMulticast(on []link) (*multicast, error) {
 	if len(m.conns) > 0 {
 		return m, nil
 	}
+	m.fail()
 	return nil, errors.Join(errNoLink, failed)
 }
 
@@ -134,13 +151,16 @@ func (m *multicast) receive(got func(received)) {
 
 func (m *multicast) read(conn *net.UDPConn, got func(received)) {
 	buffer := make([]byte, maxMessage+1)
-	for {
+	for failures := 0; ; {
 		n, from, err := conn.ReadFromUDPAddrPort(buffer)
-		if errors.Is(err, net.ErrClosed) {
+		if err == nil {
+			failures = 0
+		} else if failures++; failures > maxFailures || errors.Is(err, net.ErrClosed) {
+			m.fail()
 			return
 		}
 		if err != nil || n > maxMessage {
-			continue // a device went away, or the message is longer than ours get (then Windows returns an error)
+			continue // for a message that is longer than ours get, Windows returns an error
 		}
 		for _, l := range m.links {
 			if a := from.Addr().Unmap(); l.holds(a) {
@@ -152,6 +172,7 @@ func (m *multicast) read(conn *net.UDPConn, got func(received)) {
 
 // close leaves the groups and waits until nothing is received any more.
 func (m *multicast) close() {
+	m.fail()
 	for _, c := range m.conns {
 		_ = c.Close()
 	}

@@ -1,0 +1,163 @@
+package p2p
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"io"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	pb "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
+)
+
+// rawCircuit opens a circuit to a listener and leaves what is inside to the caller.
+func rawCircuit(t *testing.T, r *Relay, address string) (near network.MuxedStream, err error) {
+	t.Helper()
+	relays, err := parseRelays([]string{address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newCaller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.close() })
+	c, err := e.dialRelay(testContext(t), relays[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	to := &pb.Peer{Id: []byte(onlyReserved(t, r).conn.RemotePeer())}
+	near, _, err = ask(testContext(t), c, &pb.HopMessage{Type: pb.HopMessage_CONNECT.Enum(), Peer: to})
+	return near, err
+}
+
+// onlyReserved returns the only connection with a reservation.
+func onlyReserved(t *testing.T, r *Relay) *relayed {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.reserved {
+		return c
+	}
+	t.Fatal("nobody has a reservation")
+	return nil
+}
+
+// reservedListener opens a listener and waits until the relay knows it.
+func reservedListener(t *testing.T, address string) {
+	t.Helper()
+	key := testKey("today")
+	l := listenCircuit(t, key, address)
+	dialUntil(t, []string{address}, publicKey(key))
+	accept(t, l).Proven()
+}
+
+// TestCircuitHasItsShare: a circuit ends when it has carried what it may, so that nobody sends pictures through a relay.
+func TestCircuitHasItsShare(t *testing.T) {
+	_, address := startRelay(t)
+	key := testKey("today")
+	l := listenCircuit(t, key, address)
+	viewer := dialUntil(t, []string{address}, publicKey(key))
+	camera := accept(t, l)
+	camera.Proven()
+
+	read := make(chan int64)
+	go func() {
+		n, _ := io.Copy(io.Discard, camera)
+		read <- n
+	}()
+	var err error
+	for chunk := make([]byte, 64<<10); err == nil; {
+		_, err = viewer.Write(chunk)
+	}
+	if n := <-read; n < circuitBytes/2 || n > circuitBytes {
+		t.Errorf("%d bytes arrived, want a little less than %d", n, circuitBytes)
+	}
+}
+
+// TestCircuitsAreBounded: a camera has as many circuits as may be, and then others are refused.
+func TestCircuitsAreBounded(t *testing.T) {
+	r, address := startRelay(t)
+	reservedListener(t, address)
+	c := onlyReserved(t, r)
+	for c.occupy(0, 1) {
+	}
+	if _, err := rawCircuit(t, r, address); err == nil {
+		t.Error("one more circuit than there may be")
+	}
+
+	c.occupy(0, -1)
+	near, err := rawCircuit(t, r, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = near.Reset()
+}
+
+// TestStrangerInCircuitGetsNothing: one who does not prove a host key gets no answer but the end.
+func TestStrangerInCircuitGetsNothing(t *testing.T) {
+	r, address := startRelay(t)
+	reservedListener(t, address)
+	near, err := rawCircuit(t, r, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := near.Write(bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 16)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(io.LimitReader(near, 1<<10)); err == nil {
+		t.Error("the circuit goes on")
+	}
+}
+
+// TestRelayAnswersNothingElse: what is no request of the circuit protocol is refused, and the next request is answered.
+func TestRelayAnswersNothingElse(t *testing.T) {
+	_, address := startRelay(t)
+	relays, err := parseRelays([]string{address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newCaller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	c, err := e.dialRelay(testContext(t), relays[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	if _, err := openStream(testContext(t), c, "/ipfs/id/1.0.0"); err == nil {
+		t.Error("the relay says who it is")
+	}
+	for _, request := range []*pb.HopMessage{
+		{Type: pb.HopMessage_STATUS.Enum()},
+		{Type: pb.HopMessage_CONNECT.Enum(), Peer: &pb.Peer{Id: []byte("nobody")}},
+		{Type: pb.HopMessage_CONNECT.Enum()},
+	} {
+		if _, _, err := ask(testContext(t), c, request); err == nil {
+			t.Errorf("%v was granted", request)
+		}
+	}
+	if _, err := reserve(testContext(t), c); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRelayWantsAKey: without one, its address would change whenever it starts.
+func TestRelayWantsAKey(t *testing.T) {
+	if _, err := ListenRelay(RelayConfig{}); err == nil {
+		t.Error("a relay without a key")
+	}
+	if _, err := Listen(Config{}); err == nil {
+		t.Error("a listener without a key")
+	}
+	if _, err := DialCircuit(t.Context(), nil, []ed25519.PublicKey{publicKey(testKey("today"))}); err == nil {
+		t.Error("dialed without a relay")
+	}
+	if _, err := FindLAN(t.Context(), nil); err == nil {
+		t.Error("looked for nobody")
+	}
+}

@@ -17,7 +17,7 @@ const (
 // TooOftenText is what the log says when a viewer exceeds its allowance.
 const TooOftenText = "this viewer offers sessions faster than the camera takes them; the others were not looked at"
 
-// allowance bounds how many envelopes of a viewer are opened. One goroutine uses it.
+// allowance bounds how many envelopes of a viewer are opened. One goroutine uses it at a time.
 type allowance struct {
 	limiter *rate.Limiter
 	refused int // since the start

@@ -27,43 +27,59 @@ type serving struct {
 }
 
 // deliver opens an envelope and starts the session that it asks for. An envelope that does not open is counted,
-// reported and dropped.
+// reported and dropped. Several carriers may deliver at once, and copies of one envelope: they start nothing.
 func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.Delivery) {
-	log, now := v.camera.cfg.Logger, v.camera.clock.Now()
-	err := v.record.Pair.Addressed(box, d.Body)
-	if err == nil && !v.allowance.spend(log, v.name()) {
-		return
-	}
-
-	var opened envelope.Opened
-	var expired *envelope.ExpiredError
-	if err == nil {
-		opened, err = v.record.Pair.Open(box, d.Body, now)
-	}
-
-	if errors.As(err, &expired) {
-		opened, err = expired.Opened, nil
-	}
-	if err == nil {
-		err = v.replays.Accept(opened, now)
-	}
-
+	opened, o, err := v.openOffer(box, d.Body)
 	switch {
 	case envelope.Foreign(err): // a replay is not foreign: it opens, and is the viewer's own
 		d.Reject()
 		v.camera.alarm.raise(Rejection{What: "envelope", Err: err})
 		return
 	case err != nil:
-		log.Debug("envelope rejected", "err", err)
+		v.camera.cfg.Logger.Debug("envelope rejected", "err", err)
 		return
 	case opened.Type != envelope.TypeOffer:
 		return
 	}
 
-	v.offers++
-	o := offer{place: v.offers, sent: opened.Sent, dated: expired == nil && v.camera.clock.Agrees(opened.Sent)}
 	cfg := v.sessionConfig(opened, d.Body)
 	v.camera.work.Go(func() { v.serve(ctx, cfg, o) })
+}
+
+// openOffer opens an envelope, each once. o counts only if it is an offer.
+func (v *viewer) openOffer(box envelope.Mailbox, wire []byte) (opened envelope.Opened, o offer, err error) {
+	if err := v.record.Pair.Addressed(box, wire); err != nil {
+		return opened, o, err
+	}
+
+	v.arriving.Lock()
+	defer v.arriving.Unlock()
+	if v.copies.has(wire) {
+		return opened, o, envelope.ErrReplayed
+	}
+	if !v.allowance.spend(v.camera.cfg.Logger, v.name()) {
+		return opened, o, envelope.ErrTooMany
+	}
+
+	now := v.camera.clock.Now()
+	opened, err = v.record.Pair.Open(box, wire, now)
+	var expired *envelope.ExpiredError
+	if errors.As(err, &expired) {
+		opened, err = expired.Opened, nil
+	}
+	if err != nil {
+		return envelope.Opened{}, o, err
+	}
+
+	if err := v.replays.Accept(opened, now); err != nil {
+		return envelope.Opened{}, o, err
+	}
+	v.copies.add(wire)
+	if opened.Type == envelope.TypeOffer {
+		v.offers++
+	}
+	dated := expired == nil && v.camera.clock.Agrees(opened.Sent)
+	return opened, offer{place: v.offers, sent: opened.Sent, dated: dated}, nil
 }
 
 // sessionConfig returns what the session of an offer needs. wire is the offer as it arrived.

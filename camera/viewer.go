@@ -20,15 +20,18 @@ const sessionsPerViewer = 8
 type viewer struct {
 	camera       *Camera
 	record       pairing.Record
-	allowance    allowance
 	replays      envelope.Replays
 	questions    questions
 	clockWarning warning
-	offers       uint64 // how many have arrived; owned by the delivering goroutine
 	cancel       context.CancelFunc
 	removed      chan struct{} // closed by markRemoved
 	markRemoved  func()        // the viewer is off the roster for good; may be called again
 	sessions     chan struct{} // holds a token for each session under way
+
+	arriving  sync.Mutex // held while an envelope is opened
+	allowance allowance  // guarded by arriving
+	copies    copies     // guarded by arriving
+	offers    uint64     // guarded by arriving; how many have arrived
 
 	mu      sync.Mutex
 	watches map[session.WatchID][]*serving // guarded by mu; the sessions of each watching
@@ -141,7 +144,7 @@ func (v *viewer) turnDays(ctx context.Context, open map[uint32]func()) {
 // the viewer.
 func (v *viewer) openDay(ctx context.Context, day uint32) (stop func()) {
 	box := v.record.Pair.Mailbox(envelope.ToCamera, day)
-	stopReading := v.camera.client.Receive(v.admitted(box), func(d signaling.Delivery) bool {
+	stopReading := v.camera.signal.Receive(v.admitted(box), func(d signaling.Delivery) bool {
 		v.deliver(ctx, box, d)
 		return true
 	})

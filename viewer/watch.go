@@ -45,7 +45,11 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	if err != nil {
 		return err
 	}
-	relay, err := v.connect(ctx, record.RelayURL)
+	connect := v.connectCamera
+	if w.RelayOnly {
+		connect = v.connectRelay
+	}
+	link, err := connect(ctx, record)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,6 @@ type Camera struct {
 	explainer *path.Explainer
 	puncher   *puncher
 	records   *handshake.RecordKeys // nil until there is a secret
-	inbox     handshake.Inbox
 	greeted   bool
 	told      string // the last trouble that we told the viewer
 	live      bool

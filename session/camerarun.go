@@ -183,9 +183,6 @@ func (c *Camera) readRTCP(ctx context.Context, rtp *webrtc.RTPSender) {
 }
 
 func (c *Camera) deliver(d signaling.Delivery) error {
-	if c.inbox.OpenedBefore(d) {
-		return nil
-	}
 	m, err := c.records.Signaling.Open(d.Body)
 	if err != nil {
 		if c.reject(err) {
@@ -194,7 +191,6 @@ func (c *Camera) deliver(d signaling.Delivery) error {
 		return nil
 	}
 
-	c.inbox.NoteOpened(d)
 	switch m.Type {
 	case "candidate":
 		c.peer.addCandidate(m, c.cfg.Logger)

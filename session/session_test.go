@@ -51,6 +51,7 @@ func (s broadcast) play(ctx context.Context) {
 // house is a camera that answers the first offer, and a viewer's configuration for it.
 type house struct {
 	*post
+	ways     Signal // what the camera's end uses
 	inbox    signaling.Name
 	onReject func(Rejection) // the camera's
 	onPath   func(path.Path) // the camera's
@@ -65,6 +66,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	h := &house{post: newPost(t), camera: make(chan error, 1), served: make(chan *Camera, 1)}
+	h.ways = h.post
 	var work sync.WaitGroup
 	t.Cleanup(func() { cancel(); h.close(); work.Wait() })
 	ours, theirs := sessiontest.Pair(t)
@@ -83,7 +85,7 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 
 		*camera = CameraConfig{
 			Pair:      ours,
-			Signal:    h,
+			Signal:    h.ways,
 			Offer:     opened,
 			OfferWire: wire,
 			Name:      "front door",

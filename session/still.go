@@ -43,6 +43,10 @@ type still struct {
 	assembly *handshake.StillAssembly // nil until the answer has opened
 }
 
+// maxStillWaiting bounds the messages that wait while the offer is posted: an answer and its chunks, four times, since
+// each of several carriers may bring a copy.
+const maxStillWaiting = 4 * (1 + handshake.MaxChunks)
+
 // Still asks a camera for one picture and waits for at most ten seconds. If something arrives that does not open, it
 // calls OnReject and goes on waiting. Errors: ErrNoAnswer, ErrSilent, *Refusal, ctx's own.
 func Still(ctx context.Context, cfg StillConfig) (handshake.Frame, error) {
@@ -66,12 +70,12 @@ func Still(ctx context.Context, cfg StillConfig) (handshake.Frame, error) {
 
 	waiting, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	arrived := make(chan signaling.Delivery, handshake.MaxChunks+4)
+	arrived := make(chan signaling.Delivery, maxStillWaiting)
 	defer cfg.Signal.Receive(mailbox(h.InMailbox()), func(d signaling.Delivery) bool {
 		select {
 		case arrived <- d:
 			return true
-		default: // more messages than a still has: this one will come again, or is not ours
+		default: // more messages than a still can have: this one will come again, or is not ours
 			return false
 		}
 	})()
@@ -117,7 +121,7 @@ func (s *still) deliver(d signaling.Delivery) (*handshake.Frame, error) {
 
 	plaintext, err := s.assembly.AddChunk(d.Body)
 	if err != nil {
-		if !s.offerer.IsReply(d.Body) {
+		if !s.inbox.IsReply(s.offerer, d) {
 			s.reject(d, "frame", err)
 		}
 		return nil, nil

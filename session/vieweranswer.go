@@ -80,17 +80,16 @@ func (v *Viewer) deliver(ctx context.Context, d signaling.Delivery) error {
 	}
 
 	m, err := v.records.Signaling.Open(d.Body)
-	if errors.Is(err, handshake.ErrTooFast) {
+	if handshake.IsHarmless(err) {
 		return nil
 	}
 	if err != nil {
-		if !v.offerer.IsReply(d.Body) {
+		if !v.inbox.IsReply(v.offerer, d) {
 			v.rejectDelivery(d, "record", err)
 		}
 		return nil
 	}
 
-	v.inbox.NoteOpened(d)
 	switch m.Type {
 	case "candidate":
 		v.peer.addCandidate(m, v.cfg.Logger)
@@ -106,9 +105,7 @@ func (v *Viewer) deliver(ctx context.Context, d signaling.Delivery) error {
 func (v *Viewer) addFirst(d signaling.Delivery) error {
 	plaintext, err := v.first.AddChunk(d.Body)
 	if err != nil {
-		if !v.offerer.IsReply(d.Body) {
-			v.rejectDelivery(d, "frame", err)
-		}
+		v.rejectDelivery(d, "frame", err)
 		return nil
 	}
 

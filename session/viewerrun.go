@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -221,7 +220,7 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 		return nil
 	}
 	m, err := v.records.Data.Open(wire)
-	if errors.Is(err, handshake.ErrTooFast) {
+	if handshake.IsHarmless(err) {
 		return nil
 	}
 	if err != nil {

@@ -240,7 +240,7 @@ func (p *Pair) addressed(box Mailbox, wire []byte) (context []byte, err error) {
 	if wire[0] != version {
 		return nil, ErrVersion
 	}
-	if !HasSize(len(wire)) {
+	if !hasSize(len(wire)) {
 		return nil, ErrNotForUs
 	}
 
@@ -258,8 +258,8 @@ func (m Message) livesTooLong() bool { return m.Expiry.After(m.Sent.Add(MaxLife)
 // other end sealed anything else that Open refuses, for this mailbox: it came too late, or that end made a mistake.
 func Foreign(err error) bool { return errors.Is(err, ErrNotForUs) || errors.Is(err, ErrVersion) }
 
-// HasSize reports whether an envelope can have n bytes. That tells envelopes from anything else that a mailbox carries.
-func HasSize(n int) bool { return slices.Contains(buckets[:], n-headerSize-aeadOverhead) }
+// hasSize reports whether an envelope can have n bytes.
+func hasSize(n int) bool { return slices.Contains(buckets[:], n-headerSize-aeadOverhead) }
 
 // pad encodes m and pads it to the next bucket.
 func (m Message) pad() ([]byte, error) {

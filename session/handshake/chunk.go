@@ -14,7 +14,7 @@ import (
 // chunks (doc/protocol.md, section 6.1).
 
 const (
-	chunkType  = 2 // records begin with recordVersion
+	chunkType  = 2 // envelopes begin with 1, records with recordVersion
 	chunkBytes = 32000
 	maxChunk   = 1 + 2 + chunkBytes + sframe.MaxOverhead // with type and number of chunks
 

@@ -23,3 +23,9 @@ func IsForeign(err error) bool {
 
 	return false
 }
+
+// IsHarmless reports whether an error means that a record is the other end's, but came again, late or too fast. It is
+// not obeyed, and that is no reason for alarm: carriers deliver at least once, and overtake each other.
+func IsHarmless(err error) bool {
+	return errors.Is(err, ErrRecordCopy) || errors.Is(err, ErrRecordLate) || errors.Is(err, ErrTooFast)
+}

@@ -23,9 +23,32 @@ func TestOnlyTheRelaysDoingIsForeign(t *testing.T) {
 		{ErrMalformed, false},
 		{ErrFrame, false},
 		{ErrTooFast, false},
+		{ErrRecordCopy, false},
+		{ErrRecordLate, false},
 		{sframe.ErrReplayed, false},
 	} {
 		if got := IsForeign(fmt.Errorf("open: %w", tt.err)); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
+// What the other end sealed is harmless if it only comes again, late or too fast. Nothing else is.
+func TestOnlyAuthenticRecordsAreHarmless(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{ErrTooFast, true},
+		{ErrRecordCopy, true},
+		{ErrRecordLate, true},
+		{ErrRecord, false},
+		{ErrMalformed, false},
+		{ErrStill, false},
+		{sframe.ErrReplayed, false}, // it has not been opened
+		{nil, false},
+	} {
+		if got := IsHarmless(tt.err); got != tt.want {
 			t.Errorf("%v: %v, want %v", tt.err, got, tt.want)
 		}
 	}

@@ -147,9 +147,9 @@ func (h *Offerer) readReply(wire []byte) (*Answer, error) {
 	return parseAnswer(opened.Body, h.still)
 }
 
-// IsReply reports whether a message is a reply of the camera to this offer. There may be several: a camera that
+// isReply reports whether a message is a reply of the camera to this offer. There may be several: a camera that
 // restarts answers again.
-func (h *Offerer) IsReply(wire []byte) bool {
+func (h *Offerer) isReply(wire []byte) bool {
 	_, err := h.readReply(wire)
 	return !errors.As(err, new(NotReplyError))
 }

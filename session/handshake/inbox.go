@@ -1,26 +1,28 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
+	"slices"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
 const (
-	maxSeen  = 256 // more than a session has messages
-	maxEarly = 64  // as many as a camera's outbox holds
+	maxSeen  = 64 // more than a session has replies, and chunks of a picture
+	maxEarly = 64 // as many as a camera's outbox holds
 )
 
 // Inbox sorts the messages of a session's own mailbox, so that an honest relay causes no alarm. Mailboxes deliver at
-// least once. A relay that restarts forgets what waited in it, so messages that follow an answer can arrive without it.
-// A camera that restarts may answer again. One goroutine uses an Inbox. The zero Inbox is for an end that waits for no
-// answer.
+// least once, and several carriers may each bring a copy. A relay that restarts forgets what waited in it, so messages
+// that follow an answer can arrive without it. A camera that restarts may answer again. One goroutine uses an Inbox.
+//
+// Records need no Inbox to recognize copies, because their counters do.
 type Inbox struct {
 	follows func(body []byte) bool // reports whether a message may follow the answer
-	seen    map[[32]byte]bool      // hashes of messages that have opened
-	early   []signaling.Delivery   // messages that arrived before the answer, and may follow it
+	seen    map[[32]byte]bool      // hashes of replies and chunks that have opened
+	early   []signaling.Delivery   // messages that arrived before the answer, and may follow it; no two are the same
 }
 
 // NewInbox returns the inbox of a viewer's session. Records, and chunks of the first picture, follow the answer.
@@ -31,10 +33,10 @@ func NewInbox() *Inbox {
 // NewStillInbox returns the inbox of a viewer that has asked for a still. Only chunks follow its answer.
 func NewStillInbox() *Inbox { return &Inbox{follows: MayBeChunk} }
 
-// OpenedBefore reports whether a copy of this message has opened.
+// OpenedBefore reports whether a copy of this reply or chunk has opened.
 func (in *Inbox) OpenedBefore(d signaling.Delivery) bool { return in.seen[sha256.Sum256(d.Body)] }
 
-// NoteOpened remembers a message that has opened, to recognize copies of it.
+// NoteOpened remembers a reply or chunk that has opened, to recognize copies of it.
 func (in *Inbox) NoteOpened(d signaling.Delivery) {
 	if in.seen == nil {
 		in.seen = make(map[[32]byte]bool)
@@ -58,9 +60,21 @@ func (in *Inbox) OpenReply(h *Offerer, d signaling.Delivery) (*Answer, *Secret, 
 	return a, s, err
 }
 
+// IsReply reports whether a message that arrived after the answer is another reply to the same offer.
+func (in *Inbox) IsReply(h *Offerer, d signaling.Delivery) bool {
+	if !h.isReply(d.Body) {
+		return false
+	}
+	in.NoteOpened(d) // each try to open a copy would cost an operation with a private key
+	return true
+}
+
 // hold keeps a message that arrived before the answer until there are keys, and reports whether it did so. It does not
-// keep messages that cannot follow an answer, or more than maxEarly.
+// keep messages that cannot follow an answer, or more than maxEarly. Of copies it keeps one.
 func (in *Inbox) hold(d signaling.Delivery) bool {
+	if slices.ContainsFunc(in.early, func(held signaling.Delivery) bool { return bytes.Equal(held.Body, d.Body) }) {
+		return true
+	}
 	if len(in.early) >= maxEarly || !in.follows(d.Body) {
 		return false
 	}
@@ -75,13 +89,12 @@ func (in *Inbox) Release() []signaling.Delivery {
 	return held
 }
 
-// mayBeRecord reports whether a message may be a record, and not an envelope. It looks only at the outside.
+// mayBeRecord reports whether a message may be a record. It looks only at the outside.
 func mayBeRecord(body []byte) bool {
-	return len(body) >= minRecord && len(body) <= maxRecord && body[0] == recordVersion &&
-		!envelope.HasSize(len(body))
+	return len(body) >= minRecord && len(body) <= maxRecord && body[0] == recordVersion
 }
 
-// MayBeChunk reports whether a message may be a chunk of a still, and not an envelope. It looks only at the outside.
+// MayBeChunk reports whether a message may be a chunk of a still. It looks only at the outside.
 func MayBeChunk(body []byte) bool {
 	return len(body) > 1 && len(body) <= maxChunk && body[0] == chunkType
 }

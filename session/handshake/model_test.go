@@ -36,8 +36,9 @@ func TestSessionModel(t *testing.T) {
 	})
 
 	t.Log(happened)
-	for _, event := range []string{"answered", "refused", "record opened", "record refused", "frame live",
-		"frame delayed", "frame refused", "still whole", "chunk refused", "answered twice"} {
+	for _, event := range []string{"answered", "refused", "record obeyed", "record copy", "record late",
+		"record foreign", "frame live", "frame delayed", "frame refused", "still whole", "chunk refused",
+		"answered twice"} {
 		if happened[event] == 0 && happened["worlds"] >= 100 {
 			t.Errorf("no %q in %d worlds: the model does not test it", event, happened["worlds"])
 		}

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -78,51 +79,59 @@ func (w *modelWorld) deliverRecord(t *rapid.T) {
 			if c.known.number != c.known.secret {
 				continue // a copy has the keys of its original
 			}
-			may := genuine && r.T.opens(c.known.secret, true, ch, c.known.records[ch])
-			if m, ok := w.openRecord(t, c.records, ch, wire, r.T, may); ok {
-				c.known.records[ch] = r.T.counter + 1
-				if m.Type == "challenge" && ch == dataChannel {
-					c.sealer.AnswerChallenge(m.Challenge)
-					c.known.challenge = r.T.challenge
-				}
+			opens := genuine && r.T.opens(c.known.secret, true, ch)
+			m, ok := w.openRecord(t, c.records, ch, wire, r.T, &c.known.records[ch], opens)
+			if ok && m.Type == "challenge" && ch == dataChannel {
+				c.sealer.AnswerChallenge(m.Challenge)
+				c.known.challenge = r.T.challenge
 			}
 		}
+
 		for _, v := range w.viewers {
 			if v.known.serving == 0 {
 				continue
 			}
-			may := genuine && r.T.opens(v.known.serving, false, ch, v.known.records[ch])
-			if _, ok := w.openRecord(t, v.records, ch, wire, r.T, may); ok {
-				v.known.records[ch] = r.T.counter + 1
-			}
+			opens := genuine && r.T.opens(v.known.serving, false, ch)
+			w.openRecord(t, v.records, ch, wire, r.T, &v.known.records[ch], opens)
 		}
 	}
 }
 
 func (w *modelWorld) openRecord(t *rapid.T, keys *RecordKeys, ch channel, wire []byte, r modelRecord,
-	may bool) (Message, bool) {
+	heard *modelHeard, opens bool) (Message, bool) {
 	in := keys.Signaling.in
 	if ch == dataChannel {
 		in = keys.Data.in
 	}
-	m, err := in.open(wire)
-	if (err == nil) != may {
-		t.Fatalf("record %+v on channel %d: opens %t (%v), the oracle says %t", r, ch, err == nil, err, may)
+	verdict := modelForeign
+	if opens {
+		verdict = heard.judge(r)
 	}
 
-	if !may {
-		w.happened["record refused"]++
+	m, err := in.open(wire)
+	if want := modelErrors[verdict]; !errors.Is(err, want) {
+		t.Fatalf("record %+v on channel %d: %v, the oracle says %s", r, ch, err, verdict)
+	}
+	w.happened["record "+string(verdict)]++
+	if verdict != modelObeyed {
 		if m.Type != "" || m.Text != "" {
-			t.Fatalf("record %+v does not open, but part of it is returned", r)
+			t.Fatalf("record %+v is %s, but part of it is returned", r, verdict)
 		}
 		return m, false
 	}
 
-	w.happened["record opened"]++
 	if m.Text != r.text || (len(m.Challenge) > 0) != (r.challenge > 0) {
 		t.Fatalf("record %+v opens as %+v", r, m)
 	}
 	return m, true
+}
+
+// modelErrors is how the code under test says what becomes of a record.
+var modelErrors = map[modelVerdict]error{
+	modelForeign: ErrRecord,
+	modelCopy:    ErrRecordCopy,
+	modelLate:    ErrRecordLate,
+	modelObeyed:  nil,
 }
 
 // sealFrame makes a camera's end seal a frame that it captured some time ago.

@@ -13,8 +13,8 @@ type modelAsking struct {
 	over         bool      // it has an answer or a refusal
 	serving      int       // the serving whose answer it accepted; 0 if none yet
 	challenges   []time.Time
-	records      [3]uint64 // by channel, the lowest counter that it still accepts
-	frame        uint64    // the lowest counter of a frame that it still accepts
+	records      [3]modelHeard // by channel
+	frame        uint64        // the lowest counter of a frame that it still accepts
 	chunks       map[int]bool
 }
 
@@ -26,7 +26,7 @@ type modelServing struct {
 	challenge      int // the number of the last challenge that it received from its asking; 0 if none
 	frames         uint64
 	sealedStill    bool
-	records        [3]uint64
+	records        [3]modelHeard
 }
 
 // modelReply is an answer, or a refusal if serving is 0.
@@ -52,11 +52,56 @@ type modelRecord struct {
 	text      string
 }
 
-// opens reports whether a record opens on channel c for an end that has a serving's secret. next is the lowest counter
-// that the end still accepts.
-func (r modelRecord) opens(secret int, atCamera bool, c channel, next uint64) bool {
-	return secret != 0 && r.secret == secret && r.toCamera == atCamera && r.channel == c && r.counter >= next
+// opens reports whether a record opens on channel c for an end that has a serving's secret.
+func (r modelRecord) opens(secret int, atCamera bool, c channel) bool {
+	return secret != 0 && r.secret == secret && r.toCamera == atCamera && r.channel == c
 }
+
+// modelHeard holds the records that have opened for an end on one channel.
+type modelHeard struct {
+	counters map[uint64]bool
+	kinds    map[string]uint64 // the newest counter of each type
+}
+
+// judge returns what an end does with a record that opens, and notes it.
+func (h *modelHeard) judge(r modelRecord) modelVerdict {
+	if h.counters == nil {
+		h.counters, h.kinds = make(map[uint64]bool), make(map[string]uint64)
+	}
+	for counter := range h.counters {
+		if counter >= r.counter+64 {
+			return modelLate
+		}
+	}
+
+	if h.counters[r.counter] {
+		return modelCopy
+	}
+	h.counters[r.counter] = true
+	if newest, ok := h.kinds[r.kind()]; ok && r.counter < newest {
+		return modelLate
+	}
+	h.kinds[r.kind()] = r.counter
+	return modelObeyed
+}
+
+// kind returns a record's type. The model seals two, of which only the newest counts.
+func (r modelRecord) kind() string {
+	if r.challenge > 0 {
+		return "challenge"
+	}
+	return "status"
+}
+
+// modelVerdict is what becomes of a record.
+type modelVerdict string
+
+const (
+	modelForeign modelVerdict = "foreign"
+	modelCopy    modelVerdict = "copy"
+	modelLate    modelVerdict = "late"
+	modelObeyed  modelVerdict = "obeyed"
+)
 
 // modelFrame is a sealed frame, or a chunk of a still.
 type modelFrame struct {

@@ -27,7 +27,7 @@ const (
 	recordsPerSecond = 16
 )
 
-// ErrRecord is returned for a record that does not open, or whose counter is not above that of the last record.
+// ErrRecord is returned for a record that does not open.
 var ErrRecord = errors.New("record does not open")
 
 // channel is where a record travels.
@@ -39,7 +39,9 @@ const (
 )
 
 const (
-	recordVersion = 1
+	// recordVersion differs from the first byte of an envelope and from that of a chunk, which come through the same
+	// mailbox. Version 1 had counters that must rise.
+	recordVersion = 3
 	recordHeader  = 9
 	minRecord     = recordHeader + 16 // an empty record, with AES-GCM's tag
 	// maxRecord bounds a record in bytes, both when sealing and when opening. The longest status or candidate is far
@@ -113,7 +115,7 @@ type SendStats struct {
 }
 
 // recordKey is the key of one direction of one channel. The nonce is iv XOR counter (TLS 1.3, RFC 8446 section 5.3).
-// The key belongs only to this session, channel and direction, and the counter only rises, so no nonce is used twice.
+// The key belongs only to this session, channel and direction, and its sender counts up, so no nonce is used twice.
 type recordKey struct {
 	aead cipher.AEAD
 	iv   [12]byte
@@ -157,11 +159,12 @@ func (s *recordSender) seal(m Message) ([]byte, error) {
 	return sealed, nil
 }
 
-// recordReceiver opens the records of one direction, in order. One goroutine uses it.
+// recordReceiver opens the records of one direction, in any order, each once. One goroutine uses it.
 type recordReceiver struct {
 	key       recordKey
-	next      uint64        // the lowest counter that is still accepted
-	allowance *rate.Limiter // shared by both channels
+	window    recordWindow
+	newest    map[string]uint64 // the counter of the newest record of each type of which only the newest counts
+	allowance *rate.Limiter     // shared by both channels
 }
 
 func (r *recordReceiver) open(wire []byte) (Message, error) {
@@ -169,15 +172,15 @@ func (r *recordReceiver) open(wire []byte) (Message, error) {
 		return Message{}, ErrRecord
 	}
 	counter := binary.BigEndian.Uint64(wire[1:])
-	if counter < r.next || counter == ^uint64(0) {
-		return Message{}, ErrRecord
-	}
-
 	plaintext, err := r.key.aead.Open(nil, r.key.nonce(counter), wire[recordHeader:], wire[:recordHeader])
 	if err != nil {
 		return Message{}, ErrRecord
 	}
-	r.next = counter + 1
+
+	// Copies are not charged to the allowance: a way that repeats records must not silence the other ways.
+	if err := r.window.accept(counter); err != nil {
+		return Message{}, err
+	}
 	if !r.allowance.Allow() {
 		return Message{}, ErrTooFast
 	}
@@ -186,7 +189,29 @@ func (r *recordReceiver) open(wire []byte) (Message, error) {
 	if err := json.Unmarshal(plaintext, &m); err != nil {
 		return Message{}, fmt.Errorf("parse record: %w", errors.Join(ErrMalformed, err))
 	}
+	if r.replaced(m.Type, counter) {
+		return Message{}, ErrRecordLate
+	}
 	return m, nil
+}
+
+// replaced reports whether a record with a newer state of the same kind has opened already. It notes the counter if
+// not. Records of the other types add to each other or end the session, so that their order does not matter.
+func (r *recordReceiver) replaced(kind string, counter uint64) bool {
+	switch kind {
+	case "challenge", "status", "sending", "network":
+	default:
+		return false
+	}
+
+	if newest, ok := r.newest[kind]; ok && counter < newest {
+		return true
+	}
+	if r.newest == nil {
+		r.newest = make(map[string]uint64)
+	}
+	r.newest[kind] = counter
+	return false
 }
 
 // RecordChannel seals and opens the records of one channel at one end.

@@ -126,8 +126,8 @@ func askStill(t *testing.T, v watcher, camera *household) []byte {
 	return frame.AccessUnit
 }
 
-// isRecord tells a session's record (doc/protocol.md, section 6) from an envelope (section 4) by its size.
-func isRecord(p evilcloud.Posted) bool { return p.Body[0] == 1 && !isEnvelope(p) }
+// isRecord tells a session's record (doc/protocol.md, section 6) from an envelope (section 4) by its first byte.
+func isRecord(p evilcloud.Posted) bool { return p.Body[0] == 3 }
 
 func isEnvelope(p evilcloud.Posted) bool {
 	const header, tag = 1129, 16

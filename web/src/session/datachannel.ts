@@ -1,5 +1,5 @@
 import type { Bytes } from '../bytes';
-import { TooFast, type RecordKey, type RecordMessage } from './record';
+import { HarmlessRecord, type RecordKey, type RecordMessage } from './record';
 
 const maxWaiting = 256; // messages in the queue to be opened
 
@@ -56,9 +56,7 @@ export class DataChannel {
     this.events.greeted();
   }
 
-  /**
-   * Sends a record if the channel is open. In order, because the camera takes no counter that is not above the last.
-   */
+  /** Sends a record if the channel is open. In order, because the hello must be the first. */
   send(m: RecordMessage): Promise<void> {
     const key = this.#sendKey;
     if (key === undefined || !this.isOpen) return Promise.resolve();
@@ -82,7 +80,7 @@ export class DataChannel {
       if (this.#openKey === undefined) throw new Error('open record: no key yet');
       m = await this.#openKey.open(wire);
     } catch (e) {
-      if (!(e instanceof TooFast)) this.events.rejected();
+      if (!(e instanceof HarmlessRecord)) this.events.rejected();
       return;
     }
 

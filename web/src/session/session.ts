@@ -21,7 +21,7 @@ import { Inbox, type Message } from './inbox';
 import { offerLife, sealOffer } from './offer';
 import type { SessionOptions } from './options';
 import { Outbox } from './outbox';
-import { TooFast, type RecordKey, type RecordMessage } from './record';
+import { HarmlessRecord, type RecordKey, type RecordMessage } from './record';
 import { Replies } from './replies';
 import { firstPieces, mayBePiece, Still } from './still';
 
@@ -225,6 +225,7 @@ export class Session {
     if (first) for (const held of this.#inbox.release()) await this.#receive(held);
   }
 
+  /** Reports whether to remember the message, to recognize copies of it. */
   #receiveLater(m: Message): Promise<boolean> {
     return mayBePiece(m.body) ? this.#receivePiece(m) : this.#receiveRecord(m);
   }
@@ -293,14 +294,14 @@ export class Session {
     for (const c of this.#pending.splice(0)) this.#sendCandidate(outbox, c);
   }
 
-  /** Reports whether the message is a record of this session. */
+  /** Reports whether the message is another answer: a record recognizes copies of itself by its counter. */
   async #receiveRecord({ body, reject }: Message): Promise<boolean> {
     let m: RecordMessage;
     try {
       m = await this.#signalKey.open(body);
     } catch (e) {
-      if (e instanceof TooFast) return true;
-      if (await this.#isAnotherAnswer(body)) return false;
+      if (e instanceof HarmlessRecord) return false;
+      if (await this.#isAnotherAnswer(body)) return true;
       reject();
       this.events.rejected('record');
       return false;
@@ -308,7 +309,7 @@ export class Session {
 
     if (m.type === 'bye') this.#end(new SessionError(sentences.ended));
     if (m.type === 'candidate') await this.#addCandidate(m);
-    return true;
+    return false;
   }
 
   async #addCandidate(m: RecordMessage): Promise<void> {

@@ -9,7 +9,7 @@ import { FrameError, FrameKey, type FrameSecret } from '../crypto/sframe';
 //	| u8 = 2 | SFrame ciphertext of u16 pieces ‖ piece      |     CTR = the piece's place, from 0
 //	+--------+----------------------------------------------+
 
-const pieceType = 2; // a record begins with 1
+const pieceType = 2; // an envelope begins with 1, a record with recordVersion
 const pieceBytes = 32_000;
 /** The longest body: type, longest SFrame header, number of pieces, piece and tag. */
 export const maxPiece = 1 + 17 + 2 + pieceBytes + 16;

@@ -101,6 +101,17 @@ test('a data channel reports what does not open', async () => {
   await until(told, ['arrived', 'rejected', 'arrived', 'rejected']);
 });
 
+test('a data channel ignores copies and what comes late, and obeys the newest state', async () => {
+  const { channel, fake, told } = openChannel();
+  channel.setKeys(await keyTo(toCamera), await keyTo(toViewer));
+  const camera = await keyTo(toViewer);
+  const wires: Bytes[] = [];
+  for (const type of ['hello', 'status', 'status', 'keyframe']) wires.push(await camera.seal({ type }));
+
+  for (const n of [0, 2, 1, 3, 2, 0]) fake.onmessage({ data: wires[n]!.buffer });
+  await until(told, [...new Array<string>(6).fill('arrived'), 'hello', 'status', 'keyframe']);
+});
+
 test('a data channel drops what comes faster than it can open', async () => {
   const { channel, fake, told } = openChannel();
   channel.setKeys(await keyTo(toCamera), await keyTo(toViewer));

@@ -30,6 +30,7 @@ import { camera, viewer } from '../../src/crypto/identity';
 import { pairMailbox, rendezvous, sessionMailbox, toCamera, toViewer } from '../../src/crypto/mailbox';
 import { formatCode, isRelayURL, PairingError, parseCode, Scanner } from '../../src/crypto/pairing';
 import { onData, RecordKey } from '../../src/session/record';
+import { RecordWindow } from '../../src/session/recordwindow';
 import { Playout } from '../../src/media/playout';
 import { Reorder, type Ordered } from '../../src/media/reorder';
 import { decodeHeader, encodeHeader, FrameError, FrameKey, ReplayWindow } from '../../src/crypto/sframe';
@@ -227,6 +228,26 @@ fuzz('frames are put in order, each once, and few wait', rounds, (dice) => {
       assert.ok(f.ctr > last, `${f.ctr} after ${last}`);
       last = f.ctr;
     }
+  }
+});
+
+fuzz('a record’s counter is new once, and late from 64 behind the newest', rounds, (dice) => {
+  const [window, seen, last] = [new RecordWindow(), new Set<bigint>(), 2n ** 64n - 1n];
+  let newest = 0n;
+  let counter = dice.below(2) === 0 ? BigInt(dice.below(200)) : last - BigInt(dice.below(200));
+
+  for (let n = 0; n < 60; n++) {
+    const late = seen.size > 0 && counter + 64n <= newest;
+    const want = late ? 'late' : seen.has(counter) ? 'copy' : 'new';
+    assert.equal(window.accept(counter), want, `${counter} of ${newest}`);
+    if (want === 'new') {
+      seen.add(counter);
+      if (counter > newest) newest = counter;
+    }
+
+    const far = dice.below(8) === 0 ? 1n << BigInt(dice.below(64)) : 0n;
+    counter = newest + far + BigInt(dice.below(200) - 100);
+    counter = counter < 0n ? 0n : counter > last ? last : counter;
   }
 });
 

@@ -120,7 +120,7 @@ func TestRosterBeyondItsBoundIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := c.RosterError(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "it has 66") {
+	if err := c.RosterError(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "; it has 66") {
 		t.Errorf("a roster of %d: %v", MaxViewers+2, err)
 	}
 	if len(c.viewers) != MaxViewers || !c.isFull() || !c.Owned() {

@@ -15,6 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -89,8 +90,46 @@ func TestSessionThatCannotStartIsTold(t *testing.T) {
 	}
 }
 
-// Deleting a viewer's file cuts the viewer off, and the log says so. A viewer that is not on the roster cannot be
-// removed.
+// A viewer whose offer opens, but cannot be answered, is told.
+func TestOfferThatCannotBeUnderstoodIsTold(t *testing.T) {
+	a := newAsked(t)
+	a.start(time.Now())
+	a.answered(time.Now(), nil)
+
+	h, err := handshake.NewOfferer(a.theirs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := a.theirs.Mailbox(envelope.ToCamera, a.theirs.Day(time.Now()))
+	wire, err := h.SealOffer(box, handshake.Offer{
+		SDP:       "v=0",
+		Challenge: make([]byte, 8),
+		Carriers:  []string{media.H264Carrier.String()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	replies := make(chan error, 8)
+	in, inbox := h.InMailbox(), handshake.NewInbox()
+	defer a.client.Receive(signaling.Mailbox{Read: in.Read, Write: in.Write}, func(d signaling.Delivery) bool {
+		_, _, err := inbox.OpenReply(h, d)
+		replies <- err
+		return true
+	})()
+	to := signaling.Mailbox{Read: box.Read, Write: box.Write}
+	if err := a.client.Send(t.Context(), to, wire, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+
+	var refusal *session.Refusal
+	if err := await(t, replies, "refusal"); !errors.As(err, &refusal) ||
+		refusal.Text != "The camera could not understand this viewer. Update both." {
+		t.Errorf("the viewer hears %v", err)
+	}
+}
+
+// Deleting a viewer's file cuts it off, as the log says. A viewer that is not on the roster cannot be removed.
 func TestRemovedFileIsInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -35,7 +35,7 @@ func parseURL(kind inputKind, name string) (input, error) {
 	}
 	whole += encodeZone(found.host) + encodePath(found.path)
 	if u, err := url.Parse(whole); err != nil || u.Hostname() == "" {
-		return input{}, hint("the URL cannot be read: want rtsp://USER:PASSWORD@HOST/…")
+		return input{}, fmt.Errorf("parse input: %w", ErrInput) // a safeguard: whole is well-formed
 	}
 	return input{kind: kind, url: whole, doubtful: escaped.MatchString(found.login)}, nil
 }
@@ -96,7 +96,7 @@ func endOfHost(s string) int {
 var (
 	// bracketed matches an IPv6 address with a zone as people type it, or with its % written as %25 (RFC 6874).
 	bracketed = regexp.MustCompile(`^\[([0-9A-Fa-f:.]+)(?:%(?:25)?([0-9A-Za-z._~-]+))?\](?::([0-9]*))?$`)
-	hostname  = regexp.MustCompile(`^[\pL\pM\pN._-]+$`)
+	hostRune  = regexp.MustCompile(`^[\pL\pM\pN._-]$`)
 	escaped   = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 )
 
@@ -114,21 +114,18 @@ func checkHost(host string) string {
 	}
 
 	name, port, _ := strings.Cut(host, ":")
-	switch {
-	case name == "":
+	if name == "" {
 		return "the URL names no host: want rtsp://USER:PASSWORD@HOST/…"
-	case hostname.MatchString(name):
-		return checkPort(port)
 	}
 
-	for _, c := range name {
-		if !hostname.MatchString(string(c)) {
+	for _, c := range name { // what is not UTF-8 is U+FFFD, which is no letter
+		if !hostRune.MatchString(string(c)) {
 			return fmt.Sprintf("there is a %q where the host should be: "+
 				"if it belongs to the password, an @ is missing between password and host", c)
 		}
 	}
 
-	return "the host's name is not UTF-8"
+	return checkPort(port)
 }
 
 func checkPort(port string) string {

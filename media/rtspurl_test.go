@@ -1,9 +1,13 @@
 package media
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -12,6 +16,7 @@ import (
 
 	"github.com/peephole-cam/peephole/media/rtsp/rtsptest"
 	"github.com/peephole-cam/peephole/redact"
+	"github.com/peephole-cam/peephole/test/selfsigned"
 )
 
 // Passwords with any visible character work, encoded or not.
@@ -87,6 +92,7 @@ func TestHintNamesOnlyTheAmbiguousCharacter(t *testing.T) {
 		{"rtsp://[::g]/x", "there is a '[' where"},
 		{"rtsp://[1::2::3]/x", "no IPv6 address"},
 		{"rtsp://cam:0/x", "the port after the : is not a number from 1 to 65535"},
+		{"rtsp://cam\xff/x", "there is a '\ufffd' where the host should be"},
 		{"rtsp://cam:65536/x", "the port after the : is not a number from 1 to 65535"},
 		{"rtsp://admin:secret/x", "if it is a password, the @ and the host are missing"},
 		{"rtsp://u:secret@/x", "names no host"},
@@ -184,6 +190,40 @@ func TestUnknownHostHintsAtASlashInThePassword(t *testing.T) {
 	if !strings.HasSuffix(err.Error(),
 		"the camera's host name is not known: if the password contains a /, write %2F instead") {
 		t.Error(err)
+	}
+}
+
+// The log says that the certificate of an rtsps:// camera is trusted unseen, and has its hash but no password.
+func TestUnverifiedCertificateIsLogged(t *testing.T) {
+	certificate := selfsigned.New(t, "camera")
+	camera := rtsptest.New(t, rtsptest.Options{
+		FPS:   15,
+		Units: nals(t, "H264", "rtsp/testdata/slices.h264"),
+		TLS:   &tls.Config{Certificates: []tls.Certificate{certificate}},
+	})
+
+	var log bytes.Buffer
+	opener := Opener{Log: slog.New(slog.NewTextHandler(&log, nil))}
+	source, err := opener.Open(t.Context(), strings.Replace(camera.URL("admin:hunter2@"), "rtsp:", "rtsps:", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := source.Run(ctx, func(u AccessUnit) {
+		if len(u.Data) > 0 {
+			cancel()
+		}
+	}); ctx.Err() == nil {
+		t.Fatal(err)
+	}
+
+	const want = "the camera's certificate cannot be verified: trusting it until this program ends"
+	hash := fmt.Sprintf("sha256=%x", sha256.Sum256(certificate.Certificate[0]))
+	if said := log.String(); strings.Count(said, want) != 1 || !strings.Contains(said, hash) ||
+		strings.Contains(said, "hunter2") {
+		t.Errorf("logged %s", said)
 	}
 }
 

@@ -44,6 +44,19 @@ func TestFailedPartIsNamed(t *testing.T) {
 	}
 }
 
+func TestFailedTURNIsNamed(t *testing.T) {
+	r := newRelay(t)
+	other, stop := context.WithCancel(t.Context())
+	stop()
+	if err := r.turn.server.Run(other); err != nil { // its ports are closed now
+		t.Fatal(err)
+	}
+
+	if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "serve turn udp: ") {
+		t.Errorf("says %v", err)
+	}
+}
+
 // refusing is a listener that fails until it is closed.
 type refusing struct {
 	pipes

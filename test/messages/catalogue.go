@@ -16,7 +16,6 @@ type entry struct {
 	when string
 	do   string // empty: the sentence says it
 	test string // empty: any that quotes the sentence
-	none string // why there can be no test
 	why  string // why nobody is shown it; only in unshown.txt
 }
 
@@ -51,8 +50,7 @@ func readEntries(folder string) (all []*entry, err error) {
 //		do: nothing; the program tries again by itself
 //		test: signaling TestUnreachableRelayIsExplained
 //
-// If no test can bring the sentence about on the machines that run tests, untested gives the reason in place of test. A
-// line that begins with # is a comment.
+// A line that begins with # is a comment.
 func parseEntries(file, text string) (all []*entry, err error) {
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
@@ -75,9 +73,9 @@ func parseEntries(file, text string) (all []*entry, err error) {
 
 func (e *entry) set(line string) error {
 	name, value, _ := strings.Cut(line, ": ")
-	field := map[string]*string{"when": &e.when, "do": &e.do, "test": &e.test, "untested": &e.none, "why": &e.why}[name]
+	field := map[string]*string{"when": &e.when, "do": &e.do, "test": &e.test, "why": &e.why}[name]
 	if field == nil || value == "" {
-		return fmt.Errorf("%q: want when, do, test, untested or why, a colon and words", line)
+		return fmt.Errorf("%q: want when, do, test or why, a colon and words", line)
 	}
 	if *field != "" {
 		return fmt.Errorf("%q: said twice", name)

@@ -56,9 +56,6 @@ func judge(all []*sentence, entries []*entry, tests []trial) (rows []row, wrong 
 			}
 		}
 
-		if r.test == "" && e.none != "" {
-			r.test = "none: " + e.none
-		}
 		if r.test == "" && !s.standing() {
 			wrong = append(wrong,
 				fmt.Sprintf("%s: no test brings %q about: write one that quotes it, or name one with test:", at,

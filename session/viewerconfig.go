@@ -16,7 +16,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// Signal is what a session needs of signaling. *signaling.Client implements it.
+// Signal is what a session needs of signaling. *signaling.Client and *signaling.Carriers implement it.
 type Signal interface {
 	Receive(mb signaling.Mailbox, handle func(signaling.Delivery) (done bool)) (stop func())
 	Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error

@@ -4,13 +4,14 @@ import "sync"
 
 // Delivery is one message that a relay delivered.
 type Delivery struct {
-	Body   []byte
-	reject func()
+	Body    []byte
+	Carrier string // the name of the Carrier that brought it; "" if there is only one
+	reject  func()
 }
 
 // NewDelivery returns a Delivery whose first Reject calls reject. Stand-ins for a Client use it.
 func NewDelivery(body []byte, reject func()) Delivery {
-	return Delivery{body, sync.OnceFunc(reject)}
+	return Delivery{Body: body, reject: sync.OnceFunc(reject)}
 }
 
 // Reject tells the relay that the message does not belong in this mailbox, because no key of the mailbox opens it. The

@@ -15,7 +15,22 @@ const sendWindow = 32
 type Outgoing struct {
 	Body  []byte
 	Until time.Time // it is dropped if it has not been sent by then; zero means never
+
+	answered func(error) // called once it is sent, refused or dropped; nil if nobody asks
 }
+
+// errDropped is why a message was not sent that has waited for too long.
+var errDropped = errors.New("waited too long")
+
+// answer tells who asks how it went.
+func (o Outgoing) answer(err error) {
+	if o.answered != nil {
+		o.answered(err)
+	}
+}
+
+// late reports whether the message must be dropped.
+func (o Outgoing) late() bool { return !o.Until.IsZero() && !time.Now().Before(o.Until) }
 
 // postedMessage is a message that the relay has not answered yet.
 type postedMessage struct {
@@ -84,21 +99,31 @@ func (s *sendAll) sendOver(ctx context.Context, l *link) error {
 			if errors.Is(a.err, errLinkLost) {
 				return errLinkLost
 			}
-			s.waiting = s.waiting[1:]
-			if a.err != nil {
-				s.refused(fmt.Errorf("send message: %w", l.rootCause(s.to, a.err)))
-			}
+			s.resolve(l, a)
 		}
 	}
 	return nil
 }
 
+// resolve notes the answer to the oldest message.
+func (s *sendAll) resolve(l *link, a answer) {
+	oldest := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	if a.err != nil {
+		a.err = fmt.Errorf("send message: %w", l.rootCause(s.to, a.err))
+		s.refused(a.err)
+	}
+	oldest.answer(a.err)
+}
+
 func (s *sendAll) post(l *link, o Outgoing) {
 	if err := checkBody(o.Body); err != nil {
 		s.refused(err)
+		o.answer(err)
 		return
 	}
-	if !o.Until.IsZero() && !time.Now().Before(o.Until) {
+	if o.late() {
+		o.answer(errDropped)
 		return
 	}
 

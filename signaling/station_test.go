@@ -49,6 +49,11 @@ func startRelay(t *rapid.T) *relay {
 	return r
 }
 
+// newPrivate returns a camera's own server.
+func newPrivate() (*server.Server, error) {
+	return server.New(server.Config{Private: true, Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler)})
+}
+
 func newRelay(cfg server.Config) (*relay, error) {
 	cfg.Bus, cfg.Logger = bus.NewLocal(), slog.New(slog.DiscardHandler)
 	s, err := server.New(cfg)

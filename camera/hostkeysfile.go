@@ -151,10 +151,8 @@ func parseViewers(texts []string) ([]Fingerprint, error) {
 	viewers := make([]Fingerprint, 0, len(texts))
 	for _, text := range texts {
 		var v Fingerprint
-		if b, err := hex.DecodeString(text); err == nil && len(b) == len(v) {
-			copy(v[:], b)
-		}
-		if v.String() != text {
+		b, _ := hex.DecodeString(text)
+		if copy(v[:], b); v.String() != text { // also where it did not decode, or is of another length
 			return nil, errHostsFile
 		}
 		viewers = append(viewers, v)

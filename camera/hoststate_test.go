@@ -34,6 +34,46 @@ func TestHostStateComesBackAsItWas(t *testing.T) {
 	}
 }
 
+// A file that differs from what a camera writes is damaged: no key is made of half a seed.
+func TestDamagedHostStateIsRefused(t *testing.T) {
+	whole, err := aHostState().encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string][2]string{
+		"no version":                 {`"version": 1`, `"x": 1`},
+		"a seed cut":                 {`"seed": "AQAAAA`, `"seed": "AQAA`},
+		"a seed too long":            {`"seed": "AQAAAA`, `"seed": "AQAAAAAAAA`},
+		"an earlier seed cut":        {`"seed": "AgAAAA`, `"seed": "AgAA`},
+		"a holder cut":               {`"0100`, `"01`},
+		"a holder too long":          {`"0100`, `"010000`},
+		"a holder that is no hex":    {`"0100`, `"zz00`},
+		"a waiting viewer cut":       {`"0300`, `"03`},
+		"an end that no file spells": {`"2027-03-14T13:00:00Z"`, `"9999-12-31T23:59:59-23:59"`},
+		"four earlier seeds":         {`"earlier": [`, `"earlier": [{},{},`},
+	} {
+		body := bytes.Replace(whole, []byte(change[0]), []byte(change[1]), 1)
+		if _, err := parseHostState(body); bytes.Equal(body, whole) || !errors.Is(err, errHostsFile) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A file may name twice as many viewers as a roster has.
+func TestHoldersAreBounded(t *testing.T) {
+	for count, ok := range map[int]bool{128: true, 129: false} {
+		s := aHostState()
+		s.holders = make([]Fingerprint, count)
+		b, err := s.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseHostState(b); (err == nil) != ok {
+			t.Errorf("%d holders: %v", count, err)
+		}
+	}
+}
+
 // FuzzHostState: a file that is accepted is within its bounds, and is written as it was read.
 func FuzzHostState(f *testing.F) {
 	whole, err := aHostState().encode()

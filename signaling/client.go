@@ -167,6 +167,9 @@ func (c *Client) connect(ctx context.Context) (held time.Duration, err error) {
 	c.dropLink(l)
 	cancel()
 	writers.Wait()
+	if c.cfg.Dial != nil && l.hasRefusals() {
+		return 0, err // a camera is not to be asked again and again for what it has refused
+	}
 	return time.Since(l.since), err
 }
 

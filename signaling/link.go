@@ -124,6 +124,13 @@ func (l *link) openMailbox(mb Mailbox, a Access) {
 	l.enqueue(f)
 }
 
+// hasRefusals reports whether a mailbox that is still wanted was refused.
+func (l *link) hasRefusals() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.refused) > 0
+}
+
 func (l *link) forgetRefusal(name Name) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

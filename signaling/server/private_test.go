@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -445,6 +446,26 @@ func TestRemovedViewerIsGoneAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A removed viewer that is still there comes back ever more seldom.
+func TestRemovedViewerAsksSeldom(t *testing.T) {
+	inHome(t, func(t *testing.T, h *house) {
+		var dials atomic.Int32
+		c, err := signaling.NewClient(signaling.ClientConfig{Dial: func(context.Context) (net.Conn, string, error) {
+			dials.Add(1)
+			return h.arrive("192.0.2.1:1"), visitorOrigin, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runClient(t, c)
+		defer c.Keep(newMailbox())()
+		time.Sleep(time.Hour) // of the bubble
+		if n := dials.Load(); n < 60 || n > 360 {
+			t.Errorf("%d connections in an hour", n)
+		}
+	})
 }
 
 // A camera whose own client is gone serves nobody, although its server may still run.

@@ -339,3 +339,18 @@ func TestSessionsAndStillsBringTheHostList(t *testing.T) {
 		}
 	}
 }
+
+// A camera whose files cannot all be removed is not forgotten, so that a person can try again.
+func TestCameraIsForgottenWholeOrNotAtAll(t *testing.T) {
+	for _, folder := range []string{"hosts", "pairs"} {
+		v, r := withCamera(t, Config{State: t.TempDir(), LAN: true})
+		v.keepHostList(r, aHostList())
+		file := filepath.Join(v.cfg.State, folder, r.Pair.Peer.Fingerprint().String()+".json")
+		if err := errors.Join(os.Remove(file), os.MkdirAll(filepath.Join(file, "x"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Forget("door"); err == nil || len(v.Cameras()) != 1 {
+			t.Errorf("the file in %s stays: %v, %d cameras", folder, err, len(v.Cameras()))
+		}
+	}
+}

@@ -19,8 +19,8 @@ const (
 	// proofLife is how long a connection may take from its first packet to its proof.
 	proofLife = 10 * time.Second
 
-	// handshakes bounds the handshakes that are begun, weighed over handshakeWindow. One IPv4 address, or one relay, gets
-	// ten if others want none.
+	// handshakes bounds the handshakes that are begun, weighed over handshakeWindow. One IPv4 address, one IPv6
+	// /64 or one relay gets ten if others want none.
 	handshakes, handshakeWindow = 64, 2 * time.Second
 
 	// pressure is how many unproven connections there are when strangers must prove their addresses.
@@ -59,8 +59,17 @@ type slot struct {
 }
 
 func newAdmission() *admission {
+	share := netlimit.Share{Free: 0.25} // on a LAN, one IPv6 /64 is everybody
+	rate := netlimit.Config{
+		Size:    handshakes,
+		IPv4:    share,
+		Host:    share,
+		Site:    share,
+		Network: share,
+		Named:   share,
+	}
 	return &admission{
-		rate:   netlimit.NewRate(netlimit.Config{Size: handshakes}, handshakeWindow),
+		rate:   netlimit.NewRate(rate, handshakeWindow),
 		proven: make(map[*slot]struct{}),
 	}
 }

@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -79,19 +78,20 @@ func (a *announcer) serve(ctx context.Context, m *multicast, changes <-chan stru
 // announce sends the announcement on all links.
 func (a *announcer) announce(m *multicast, life uint32) {
 	for _, l := range m.links {
-		if err := a.send(m, l, life); err != nil {
+		message, err := a.message(l, life)
+		if err == nil {
+			err = m.sendAll(l, message)
+		}
+		if err != nil {
 			a.log.Debug("cannot announce on the LAN", "error", err)
 		}
 	}
 }
 
-func (a *announcer) send(m *multicast, on link, life uint32) error {
+// message returns the announcement for a link.
+func (a *announcer) message(on link, life uint32) ([]byte, error) {
 	addresses := on.addresses[:min(len(on.addresses), maxAnnounced)]
-	message, err := announcement{a.label, a.port, addresses}.message(life)
-	if err != nil {
-		return fmt.Errorf("announce on %s: %w", on.device.Name, err)
-	}
-	return m.send(on, message)
+	return announcement{a.label, a.port, addresses}.message(life)
 }
 
 // wait waits for a change, for some time or for the end of ctx, and reports whether it was a change.
@@ -113,29 +113,31 @@ func sameLinks(a, b []link) bool {
 	})
 }
 
-// responder answers questions, as often as each link allows. A question that must wait is answered once, with all
-// others that wait.
+// responder answers questions by the version of IP that they came by, as often as each link allows. A question that
+// must wait is answered once, with all others that wait.
 type responder struct {
 	announcer *announcer
 	multicast *multicast
 
 	mu      sync.Mutex
-	ended   bool                  // guarded by mu
-	rates   map[int]*rate.Limiter // by the interface's index; never changes
-	waiting map[int]*time.Timer   // guarded by mu
+	ended   bool                    // guarded by mu
+	rates   map[place]*rate.Limiter // guarded by mu
+	waiting map[place]*time.Timer   // guarded by mu
+}
+
+// place is where answers are counted: an interface, by its index, and a version of IP.
+type place struct {
+	device int
+	family string
 }
 
 func newResponder(a *announcer, m *multicast) *responder {
-	r := &responder{
+	return &responder{
 		announcer: a,
 		multicast: m,
-		rates:     make(map[int]*rate.Limiter),
-		waiting:   make(map[int]*time.Timer),
+		rates:     make(map[place]*rate.Limiter),
+		waiting:   make(map[place]*time.Timer),
 	}
-	for _, l := range m.links {
-		r.rates[l.device.Index] = rate.NewLimiter(1, answerBurst)
-	}
-	return r
 }
 
 // question answers a message that asks for the camera.
@@ -146,22 +148,32 @@ func (r *responder) question(got received) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	on := got.link.device.Index
+	on := place{got.link.device.Index, got.family()}
 	if r.ended || r.waiting[on] != nil {
 		return
+	}
+	if r.rates[on] == nil {
+		r.rates[on] = rate.NewLimiter(1, answerBurst)
 	}
 	r.waiting[on] = time.AfterFunc(r.rates[on].Reserve().Delay(), func() {
 		r.mu.Lock()
 		delete(r.waiting, on)
 		ended := r.ended
 		r.mu.Unlock()
-		if ended {
-			return
-		}
-		if err := r.announcer.send(r.multicast, got.link, recordLife); err != nil {
-			r.announcer.log.Debug("cannot answer on the LAN", "error", err)
+		if !ended {
+			r.answer(got.link, on.family)
 		}
 	})
+}
+
+func (r *responder) answer(on link, family string) {
+	message, err := r.announcer.message(on, recordLife)
+	if err == nil {
+		err = r.multicast.send(on, family, message)
+	}
+	if err != nil {
+		r.announcer.log.Debug("cannot answer on the LAN", "error", err)
+	}
 }
 
 func (r *responder) stop() {

@@ -86,18 +86,26 @@ func (d *device) look() {
 
 func (d *device) found() (at netip.AddrPort, took time.Duration) {
 	d.t.Helper()
-	words := strings.Fields(d.line())
-	if len(words) != 4 || words[0] != "found" {
-		d.t.Fatalf("%s: %s", d.role, words)
-	}
-	at, err := netip.ParseAddrPort(words[2])
-	if err == nil {
-		took, err = time.ParseDuration(words[3])
-	}
+	where, took := d.foundAnywhere()
+	at, err := netip.ParseAddrPort(where)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return at, took
+}
+
+// foundAnywhere returns where a camera was found, on the LAN or through a relay.
+func (d *device) foundAnywhere() (where string, took time.Duration) {
+	d.t.Helper()
+	words := strings.Fields(d.line())
+	if len(words) != 4 || words[0] != "found" {
+		d.t.Fatalf("%s: %s", d.role, words)
+	}
+	took, err := time.ParseDuration(words[3])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return words[2], took
 }
 
 // stop ends the device and waits for it.
@@ -170,6 +178,30 @@ func TestCameraIsFoundAfterItMoved(t *testing.T) {
 
 	host.Move(after)
 	startDevice(t, after.Host("second viewer"), "viewer today").find()
+}
+
+// TestRelayReachesBehindRouters: a camera and a viewer behind routers that let nobody in meet at a relay, also after the
+// camera has moved to another network.
+func TestRelayReachesBehindRouters(t *testing.T) {
+	t.Parallel()
+	natlab.Need(t)
+	lab := natlab.New(t)
+	public := lab.Public("relay")
+	relay := startDevice(t, public, "relay "+netip.AddrPortFrom(public.IPv4(), 4001).String())
+	address := fmt.Sprintf("/dns/relay.lab/udp/4001/quic-v1/p2p/%s", relay.line())
+	host := lab.Behind("camera", natlab.PortRestricted)
+	startDevice(t, host, "far-camera today "+address).port()
+	viewer := startDevice(t, lab.Behind("viewer", natlab.SymmetricRandom), "far-viewer today "+address)
+	for range 2 {
+		viewer.look()
+		where, took := viewer.foundAnywhere()
+		t.Logf("found: %s, in %v", where, took)
+	}
+
+	host.Move(lab.Network(natlab.CarrierGrade))
+	viewer.look()
+	_, took := viewer.foundAnywhere()
+	t.Logf("found after the camera moved, in %v", took)
 }
 
 // TestCameraListensToItsLinksOnly: nobody beyond a router gets further than a refusal, even where the camera's address

@@ -104,7 +104,7 @@ func (s *search) ask(m *multicast, changes <-chan struct{}) error {
 
 	for pause := firstAsk; s.ended.Err() == nil; pause = min(2*pause, lastAsk) {
 		for _, l := range m.links {
-			_ = m.send(l, message) // it may work on others, or next time
+			_ = m.sendAll(l, message) // it may work on others, or next time
 		}
 		if wait(m.works, changes, pause) {
 			return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -25,8 +26,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// play plays a role until standard input ends: "camera DAY"; "impostor DAY", who announces the day's key and has
-// another; or "viewer DAY...", who looks for a camera once for every line of its input. It prints what happens.
+// play plays a role until standard input ends, and prints what happens:
+//
+//	camera DAY            on the LAN
+//	impostor DAY          announces the day's key, and has another
+//	viewer DAY...         looks for a camera on the LAN, once for every line of input
+//	relay ADDRESS         a circuit relay
+//	far-camera DAY RELAY  reachable through a relay alone
+//	far-viewer DAY RELAY  looks for a camera through the relay, once for every line
 func play(role string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	words := strings.Fields(role)
@@ -34,17 +41,25 @@ func play(role string) int {
 	var err error
 	switch words[0] {
 	case "camera":
-		err = playCamera(ctx, cancel, testKey(words[1]), testKey(words[1]))
+		err = playCamera(ctx, Config{Key: testKey(words[1]), LAN: true}, testKey(words[1]))
 	case "impostor":
-		err = playCamera(ctx, cancel, testKey("impostor"), testKey(words[1]))
+		err = playCamera(ctx, Config{Key: testKey("impostor"), LAN: true}, testKey(words[1]))
+	case "far-camera":
+		err = playCamera(ctx, Config{Key: testKey(words[1]), Relays: words[2:]}, testKey(words[1]))
+	case "relay":
+		err = playRelay(ctx, words[1])
 	case "viewer":
 		var keys []ed25519.PublicKey
 		for _, day := range words[1:] {
 			keys = append(keys, publicKey(testKey(day)))
 		}
-		err = playViewer(ctx, keys)
+		err = playViewer(func() (*Conn, error) { return FindLAN(ctx, keys) })
+	case "far-viewer":
+		keys := []ed25519.PublicKey{publicKey(testKey(words[1]))}
+		err = playViewer(func() (*Conn, error) { return DialCircuit(ctx, words[2:], keys) })
 	}
 	cancel()
+
 	if err != nil {
 		fmt.Println("failed:", err)
 		return 1
@@ -52,13 +67,36 @@ func play(role string) int {
 	return 0
 }
 
+// untilInputEnds returns a context that ends with standard input.
+func untilInputEnds(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return ctx
+}
+
+// playRelay is a circuit relay.
+func playRelay(ctx context.Context, address string) error {
+	r, err := ListenRelay(RelayConfig{Address: netip.MustParseAddrPort(address), Key: testKey("relay")})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	fmt.Println(r.PeerID())
+	r.Run(untilInputEnds(ctx))
+	return nil
+}
+
 // playCamera announces a key and answers everybody with what they send.
-func playCamera(ctx context.Context, cancel context.CancelFunc, key, announced ed25519.PrivateKey) error {
-	l, err := Listen(Config{Key: key, LAN: true})
+func playCamera(ctx context.Context, cfg Config, announced ed25519.PrivateKey) error {
+	l, err := Listen(cfg)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+
 	l.cfg.Key = announced
 	go func() {
 		for {
@@ -73,22 +111,21 @@ func playCamera(ctx context.Context, cancel context.CancelFunc, key, announced e
 			}()
 		}
 	}()
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
 
 	fmt.Println("port", l.port)
-	l.Run(ctx)
+	l.Run(untilInputEnds(ctx))
 	return nil
 }
 
-func playViewer(ctx context.Context, keys []ed25519.PublicKey) error {
+// playViewer looks for a camera once for every line of input, until it is found.
+func playViewer(look func() (*Conn, error)) error {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		began := time.Now()
-		conn, err := FindLAN(ctx, keys)
-		if err != nil {
-			return err
+		conn, err := look()
+		for ; err != nil; conn, err = look() {
+			if time.Since(began) > patience {
+				return err
+			}
 		}
 		if _, err := conn.Write([]byte("hello")); err != nil {
 			return err
@@ -97,7 +134,8 @@ func playViewer(ctx context.Context, keys []ed25519.PublicKey) error {
 		if _, err := io.ReadFull(conn, back); err != nil || string(back) != "hello" {
 			return fmt.Errorf("heard %q: %w", back, err)
 		}
-		fmt.Println("found", conn.Origin(), conn.RemoteAddr(), time.Since(began))
+		where := strings.ReplaceAll(conn.RemoteAddr().String(), " ", "-")
+		fmt.Println("found", conn.Origin(), where, time.Since(began))
 		conn.Close()
 		<-conn.ended
 	}

@@ -49,6 +49,14 @@ type received struct {
 	message []byte
 }
 
+// family returns the version of IP that a message came by.
+func (r received) family() string {
+	if r.from.Is4() {
+		return "udp4"
+	}
+	return "udp6"
+}
+
 // openMulticast joins the groups on all links that make sense. It fails if it can on none.
 func openMulticast(ctx context.Context) (*multicast, error) {
 	on, err := multicastLinks()
@@ -116,29 +124,33 @@ func (m *multicast) join(device *net.Interface, family string) error {
 	return errors.Join(m.six.SetMulticastLoopback(true), m.six.SetMulticastHopLimit(255))
 }
 
-// send sends a message to everybody on a link, by both versions of IP if it has both.
-func (m *multicast) send(on link, message []byte) error {
-	m.sending.Lock()
-	defer m.sending.Unlock()
-
-	var failed error
+// sendAll sends a message to everybody on a link, by both versions of IP if it has both.
+func (m *multicast) sendAll(on link, message []byte) (failed error) {
 	for _, family := range families(on) {
-		var err error
-		switch {
-		case family == "udp4" && m.four != nil:
-			if err = m.four.SetMulticastInterface(&on.device); err == nil {
-				_, err = m.four.WriteTo(message, nil, group4)
-			}
-		case family == "udp6" && m.six != nil:
-			if err = m.six.SetMulticastInterface(&on.device); err == nil {
-				_, err = m.six.WriteTo(message, nil, group6)
-			}
-		}
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("send mDNS on %s: %w", on.device.Name, err))
-		}
+		failed = errors.Join(failed, m.send(on, family, message))
 	}
 	return failed
+}
+
+// send sends a message to everybody on a link, by one version of IP.
+func (m *multicast) send(on link, family string, message []byte) (err error) {
+	m.sending.Lock()
+	defer m.sending.Unlock()
+	switch {
+	case family == "udp4" && m.four != nil:
+		if err = m.four.SetMulticastInterface(&on.device); err == nil {
+			_, err = m.four.WriteTo(message, nil, group4)
+		}
+	case family == "udp6" && m.six != nil:
+		if err = m.six.SetMulticastInterface(&on.device); err == nil {
+			_, err = m.six.WriteTo(message, nil, group6)
+		}
+	}
+
+	if err != nil {
+		return fmt.Errorf("send mDNS on %s: %w", on.device.Name, err)
+	}
+	return nil
 }
 
 // receive calls got for every message from an address on a link, one at a time for each version of IP, until close.

@@ -180,8 +180,8 @@ func TestCameraIsFoundAfterItMoved(t *testing.T) {
 	startDevice(t, after.Host("second viewer"), "viewer today").find()
 }
 
-// TestRelayReachesBehindRouters: a camera and a viewer behind routers that let nobody in meet at a relay, also after the
-// camera has moved to another network.
+// TestRelayReachesBehindRouters: a camera and a viewer behind routers that let nobody in meet at a relay, also after
+// the camera has moved to another network.
 func TestRelayReachesBehindRouters(t *testing.T) {
 	t.Parallel()
 	natlab.Need(t)

@@ -212,7 +212,7 @@ func TestStrangerGetsTwoConnections(t *testing.T) {
 	}
 }
 
-// TestSilentConnectionEnds: one that opens no stream, and one that agrees on no protocol, end with their slots, and wait
+// TestSilentConnectionEnds: one that opens no stream, and one that agrees on no protocol, end with their slots and are
 // in nobody's way until then.
 func TestSilentConnectionEnds(t *testing.T) {
 	key := testKey("today")
@@ -267,6 +267,7 @@ func TestNothingIsLeft(t *testing.T) {
 		return len(all)
 	}
 	_, relay := startRelay(t)
+
 	before := files()
 	for range 3 {
 		t.Run("", func(t *testing.T) {

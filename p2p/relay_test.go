@@ -53,7 +53,7 @@ func reservedListener(t *testing.T, address string) {
 	accept(t, l).Proven()
 }
 
-// TestCircuitHasItsShare: a circuit ends when it has carried what it may, so that nobody sends pictures through a relay.
+// TestCircuitHasItsShare: a circuit ends when it has carried what it may, so that nobody sends pictures by a relay.
 func TestCircuitHasItsShare(t *testing.T) {
 	_, address := startRelay(t)
 	key := testKey("today")

@@ -199,6 +199,8 @@ func TestPlanted(t *testing.T) {
 			"go.mod:3 has the word replace"},
 		{"modules that are excluded", text("go.mod", "exclude ("), "go install works", "go.mod:1 has the word exclude"},
 		{"no module", func(t tree) { delete(t.text, "go.mod") }, "go install works", "go.mod does not exist"},
+		{"long README", text("README.md", slices.Repeat([]string{"x"}, 101)...), "a file is one noun",
+			"README.md has 101 lines, more than 100"},
 		{"long document", text("doc/x.md", slices.Repeat([]string{"x"}, 701)...), "", ""},
 		{"wide code", text("media/nal.go", "", strings.Repeat("x", 121)), "lines fit",
 			"media/nal.go:2 has 121 columns"},

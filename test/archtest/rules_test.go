@@ -258,7 +258,11 @@ func insideSaysSo(t tree) (out []string) {
 }
 
 func filesAreShort(t tree) (out []string) {
-	const limit = 700
+	const limit, readme = 700, 100
+	if n := len(t.text["README.md"]); n > readme {
+		out = append(out, fmt.Sprintf("README.md has %d lines, more than %d: move something to doc/", n, readme))
+	}
+
 	for file, lines := range t.text {
 		if len(lines) > limit && path.Ext(file) != ".md" {
 			out = append(out, fmt.Sprintf("%s has %d lines; past %d it is two files", file, len(lines), limit))

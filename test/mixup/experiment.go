@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	streets  = 2
+	shards   = 2
 	nodes    = 4
 	downFor  = 5 * time.Second  // how long the restarting cloud is away
 	faultFor = 30 * time.Second // the least time for which it confuses what it delivers
@@ -37,7 +37,7 @@ type Phase struct {
 	From, To float64 // seconds since the first
 }
 
-// Tick is the state of all streets together at a time.
+// Tick is the state of all shards together at a time.
 type Tick struct {
 	At      float64 // seconds since the first phase
 	Counts  counts
@@ -71,28 +71,28 @@ func (r *Result) write(file string) error {
 
 type experiment struct {
 	Result
-	state   string
-	live    time.Duration // for how long the cloud crosses live video
-	down    time.Duration // for how long it is away then
-	fault   time.Duration // for how long at least it then crosses what it delivers
-	streets []*resident
-	cloud   *evilcloud.Cloud
-	began   time.Time
+	state  string
+	live   time.Duration // for how long the cloud crosses live video
+	down   time.Duration // for how long it is away then
+	fault  time.Duration // for how long at least it then crosses what it delivers
+	shards []*resident
+	cloud  *evilcloud.Cloud
+	began  time.Time
 
 	mu     sync.Mutex
-	latest [streets]counts // guarded by mu
+	latest [shards]counts // guarded by mu
 }
 
 func (e *experiment) check() error {
-	if e.Households < 2*streets || e.Sample > e.Households || e.Sample < 0 {
-		return fmt.Errorf("at least %d households, and no more in the sample than there are", 2*streets)
+	if e.Households < 2*shards || e.Sample > e.Households || e.Sample < 0 {
+		return fmt.Errorf("at least %d households, and no more in the sample than there are", 2*shards)
 	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read limit of open files: %w", err)
 	}
 
-	asking := min(streets*stormAtOnce, e.Households)
+	asking := min(shards*stormAtOnce, e.Households)
 	if need := uint64(e.Households + asking + 20*e.Sample + 200); limit.Max < need {
 		enough := max(0, int(limit.Max)-asking-20*e.Sample-200)
 		return fmt.Errorf("%d open files are allowed and %d are needed: raise the limit (ulimit -Hn), or say "+
@@ -118,7 +118,7 @@ func (e *experiment) run(ctx context.Context) error {
 	defer work.Wait()
 
 	defer cancel()
-	failed := make(chan error, 1+streets)
+	failed := make(chan error, 1+shards)
 	work.Go(func() {
 		if err := e.cloud.Run(ctx); err != nil && ctx.Err() == nil {
 			failed <- err
@@ -246,42 +246,42 @@ func (e *experiment) sum() (c counts) {
 	return c
 }
 
-// resident is a street's process.
+// resident is a shard's process.
 type resident struct {
 	cmd    *exec.Cmd
 	orders io.WriteCloser
 	done   chan word
 }
 
-// settle starts the streets.
+// settle starts the shards.
 func (e *experiment) settle(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	for i := range streets {
-		first, end := i*e.Households/streets, (i+1)*e.Households/streets
-		size := (i+1)*e.Sample/streets - i*e.Sample/streets
+	for i := range shards {
+		first, end := i*e.Households/shards, (i+1)*e.Households/shards
+		size := (i+1)*e.Sample/shards - i*e.Sample/shards
 		r := &resident{done: make(chan word, 1)}
-		r.cmd = exec.CommandContext(ctx, self, "street", "-first", strconv.Itoa(first), "-n", strconv.Itoa(end-first),
+		r.cmd = exec.CommandContext(ctx, self, "shard", "-first", strconv.Itoa(first), "-n", strconv.Itoa(end-first),
 			"-sample", strconv.Itoa(size),
 			"-state", e.state, "-relays", strings.Join(e.cloud.URLs(), ","))
 		r.cmd.Stderr = os.Stderr
 		stdout, err1 := r.cmd.StdoutPipe()
 		orders, err2 := r.cmd.StdinPipe()
 		if err := errors.Join(err1, err2, r.cmd.Start()); err != nil {
-			return fmt.Errorf("start street: %w", err)
+			return fmt.Errorf("start shard: %w", err)
 		}
 
 		r.orders = orders
 		go e.listen(i, r, stdout)
-		e.streets = append(e.streets, r)
+		e.shards = append(e.shards, r)
 	}
 
 	return nil
 }
 
-// listen reads what a street says until it ends.
+// listen reads what a shard says until it ends.
 func (e *experiment) listen(i int, r *resident, stdout io.Reader) {
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, 1<<22)
@@ -306,22 +306,22 @@ func (e *experiment) listen(i int, r *resident, stdout io.Reader) {
 	close(r.done)
 }
 
-var errGone = errors.New("a street's process has ended: see above why")
+var errGone = errors.New("a shard's process has ended: see above why")
 
-// all gives every street an order and waits until they have obeyed.
+// all gives every shard an order and waits until they have obeyed.
 func (e *experiment) all(ctx context.Context, o order) error {
 	line, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("encode order: %w", err)
 	}
 	var failed error
-	for _, r := range e.streets {
+	for _, r := range e.shards {
 		if _, err := r.orders.Write(append(line, '\n')); err != nil {
 			return fmt.Errorf("give order: %w", err)
 		}
 	}
 
-	for _, r := range e.streets {
+	for _, r := range e.shards {
 		select {
 		case w, ok := <-r.done:
 			if !ok {
@@ -339,9 +339,9 @@ func (e *experiment) all(ctx context.Context, o order) error {
 	return failed
 }
 
-// leave ends the streets.
+// leave ends the shards.
 func (e *experiment) leave() {
-	for _, r := range e.streets {
+	for _, r := range e.shards {
 		_ = r.orders.Close() // which makes it end
 		late := time.AfterFunc(time.Minute, func() { _ = r.cmd.Process.Kill() })
 		_ = r.cmd.Wait() // it has printed its errors

@@ -41,8 +41,8 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "run":
 		return runCommand(ctx, args[1:])
-	case "street":
-		return streetCommand(ctx, args[1:])
+	case "shard":
+		return shardCommand(ctx, args[1:])
 	case "report":
 		return reportCommand(args[1:])
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// A street is a process with some of the households in it: one process has too few file descriptors for all. It obeys
+// A shard is a process with some of the households in it: one process has too few file descriptors for all. It obeys
 // one line of JSON at a time on its standard input and reports its state on its standard output.
 type (
 	order struct {
@@ -34,13 +34,13 @@ type (
 
 const (
 	tickEvery   = 500 * time.Millisecond
-	pairAtOnce  = 16              // households that pair at the same time, in one street
+	pairAtOnce  = 16              // households that pair at the same time, in one shard
 	askAtOnce   = 32              // households that ask at the same time on an ordinary day
 	stormAtOnce = 1200            // the same in the storm: most of them wait
 	askEvery    = 5 * time.Second // how soon a person asks again, at most
 )
 
-type street struct {
+type shard struct {
 	homes  []*household
 	tally  *tally
 	sample *sample
@@ -53,8 +53,8 @@ type street struct {
 	storm   sync.WaitGroup
 }
 
-func streetCommand(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("street", flag.ContinueOnError)
+func shardCommand(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("shard", flag.ContinueOnError)
 	first := fs.Int("first", 0, "number of the first household")
 	n := fs.Int("n", 1, "how many")
 	size := fs.Int("sample", 0, "how many of them watch all the time")
@@ -68,7 +68,7 @@ func streetCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &street{tally: &tally{}, size: *size, out: json.NewEncoder(os.Stdout)}
+	s := &shard{tally: &tally{}, size: *size, out: json.NewEncoder(os.Stdout)}
 	s.sample = newSample(s.tally)
 	nodes := strings.Split(*relays, ",")
 	for i := range *n {
@@ -80,7 +80,7 @@ func streetCommand(ctx context.Context, args []string) error {
 }
 
 // run obeys orders until there are no more; then everybody goes to bed.
-func (s *street) run(ctx context.Context, orders io.Reader) error {
+func (s *shard) run(ctx context.Context, orders io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var telling sync.WaitGroup
 	telling.Go(func() { s.tell(ctx) })
@@ -112,14 +112,14 @@ func (s *street) run(ctx context.Context, orders io.Reader) error {
 	return lines.Err()
 }
 
-func (s *street) say(w word) {
+func (s *shard) say(w word) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.out.Encode(w) // a conductor who has gone hears nothing
 }
 
 // tell reports the state every half second.
-func (s *street) tell(ctx context.Context) {
+func (s *shard) tell(ctx context.Context) {
 	every := time.NewTicker(tickEvery)
 	defer every.Stop()
 	for {
@@ -133,8 +133,8 @@ func (s *street) tell(ctx context.Context) {
 	}
 }
 
-// stands returns the state of the street.
-func (s *street) stands(now time.Time) counts {
+// stands returns the state of the shard.
+func (s *shard) stands(now time.Time) counts {
 	c := s.tally.now()
 	c.LiveNow = s.sample.live(now)
 	for _, h := range s.homes {
@@ -149,7 +149,7 @@ func (s *street) stands(now time.Time) counts {
 	return c
 }
 
-func (s *street) obey(ctx context.Context, o order, w *word) error {
+func (s *shard) obey(ctx context.Context, o order, w *word) error {
 	within, cancel := context.WithTimeout(ctx, o.Within)
 	defer cancel()
 	switch o.Do {
@@ -186,7 +186,7 @@ func (s *street) obey(ctx context.Context, o order, w *word) error {
 var errLate = errors.New("not all were done in time")
 
 // await waits until is returns true.
-func (s *street) await(ctx context.Context, is func() bool) error {
+func (s *shard) await(ctx context.Context, is func() bool) error {
 	look := time.NewTicker(tickEvery / 5)
 	defer look.Stop()
 	for !is() {
@@ -200,7 +200,7 @@ func (s *street) await(ctx context.Context, is func() bool) error {
 	return nil
 }
 
-func (s *street) all(is func(*household) bool) bool {
+func (s *shard) all(is func(*household) bool) bool {
 	for _, h := range s.homes {
 		if !is(h) {
 			return false
@@ -210,7 +210,7 @@ func (s *street) all(is func(*household) bool) bool {
 }
 
 // each does something in every household, n at a time.
-func (s *street) each(n int, do func(*household)) {
+func (s *shard) each(n int, do func(*household)) {
 	var work sync.WaitGroup
 	queue := make(chan *household)
 	for range n {
@@ -228,7 +228,7 @@ func (s *street) each(n int, do func(*household)) {
 	work.Wait()
 }
 
-func (s *street) pair(ctx context.Context) error {
+func (s *shard) pair(ctx context.Context) error {
 	var failed error
 	var mu sync.Mutex
 	s.each(pairAtOnce, func(h *household) {
@@ -248,7 +248,7 @@ func (s *street) pair(ctx context.Context) error {
 	return failed
 }
 
-func (s *street) serve(ctx context.Context) {
+func (s *shard) serve(ctx context.Context) {
 	for _, h := range s.homes {
 		s.serving.Go(func() {
 			if err := h.app.serve(ctx, h); err != nil && ctx.Err() == nil {
@@ -259,7 +259,7 @@ func (s *street) serve(ctx context.Context) {
 }
 
 // returnHome makes everybody ask for a picture, over and over, until they have one of their own after the fault.
-func (s *street) returnHome(ctx context.Context) {
+func (s *shard) returnHome(ctx context.Context) {
 	waiting := make(chan *household, len(s.homes))
 	for _, h := range s.homes {
 		waiting <- h
@@ -283,7 +283,7 @@ func (s *street) returnHome(ctx context.Context) {
 }
 
 // healed starts to measure how long it takes until everybody has the right picture again.
-func (s *street) healed(ctx context.Context, w *word) error {
+func (s *shard) healed(ctx context.Context, w *word) error {
 	now := time.Now()
 	for _, h := range s.homes {
 		h.heal(now)

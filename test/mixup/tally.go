@@ -47,7 +47,7 @@ func (c *counts) plus(o counts) {
 	c.LiveBack += o.LiveBack
 }
 
-// tally counts for one street.
+// tally counts for one shard.
 type tally struct {
 	mu     sync.Mutex
 	counts counts // guarded by mu

@@ -75,7 +75,7 @@ func TestRestart(t *testing.T) {
 
 // A restart loses what waited in a mailbox, and clients come back by themselves.
 func TestRestartLosesAll(t *testing.T) {
-	c, a, _ := street(t)
+	c, a, _ := startWithTwoDevices(t)
 	waiting := newMailbox(t)
 	if err := a.Send(t.Context(), waiting, []byte("before"), time.Minute); err != nil {
 		t.Fatal(err)

@@ -112,9 +112,9 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// street is a cloud with a proxy in the middle, and two devices that have each posted to themselves and been granted
-// ICE servers.
-func street(t *testing.T) (c *Cloud, a, b *device) {
+// startWithTwoDevices starts a cloud with a proxy in the middle, and two devices that have each posted to themselves
+// and been granted ICE servers.
+func startWithTwoDevices(t *testing.T) (c *Cloud, a, b *device) {
 	t.Helper()
 	c = start(t, Config{
 		Signaling: []string{"127.0.0.1:0", "127.0.0.1:0"},
@@ -194,7 +194,7 @@ func TestFrames(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c, a, b := street(t)
+			c, a, b := startWithTwoDevices(t)
 			c.SetFrames(tt.frames)
 			eventually(t, "the fault acts", func() bool { return tt.wrong(t, c, a, b) && c.Counts().Frames > 0 })
 			c.Heal()
@@ -273,7 +273,7 @@ func TestFields(t *testing.T) {
 
 // A rewritten field reaches the client.
 func TestRewriteActs(t *testing.T) {
-	c, a, _ := street(t)
+	c, a, _ := startWithTwoDevices(t)
 	for _, r := range Fields() {
 		if r.Name == "refused.code 429" {
 			c.SetFrames(r.Frames)
@@ -292,7 +292,7 @@ func TestRewriteActs(t *testing.T) {
 
 // What a fault did not deliver does not reach its mailbox from the store either, until the fault is over.
 func TestWithheld(t *testing.T) {
-	c, a, b := street(t)
+	c, a, b := startWithTwoDevices(t)
 	c.SetDelivery(CrossAll)
 	if err := a.postWithin(t, a.box, "posted under the fault", patience); err != nil {
 		t.Fatal(err)

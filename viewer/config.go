@@ -26,8 +26,8 @@ type (
 	Path = session.Path
 	// Status is what a camera says about its picture; its Text is empty when all is well.
 	Status = session.Status
-	// Sending is how the camera sends.
-	Sending = session.SendStats
+	// SendStats tells how the camera sends.
+	SendStats = session.SendStats
 	// Rejection describes something that arrived and did not open. Nothing of it was shown.
 	Rejection = session.Rejection
 	// Refusal is the error of a camera that starts no session, with its reason in words for a person.

@@ -25,7 +25,7 @@ type Watch struct {
 
 	OnPath    func(Path)      // the path, or what is known of it, has changed; also at the end of a session
 	OnStatus  func(Status)    // what the camera says about its picture
-	OnSending func(Sending)   // how the camera sends, every two seconds
+	OnSending func(SendStats) // how the camera sends, every two seconds
 	OnReject  func(Rejection) // something arrived and did not open
 	OnPhase   func(string)    // "reached", the relay; then "answered", "checked" and "connected" of each session
 	OnRetry   func(err error) // the session broke or stalled, and the next is on its way

@@ -209,7 +209,7 @@ func TestWatchNeedsNoFunctions(t *testing.T) {
 	hooks := w.hooks(t.Context(), w.current)
 	hooks.OnPath(Path{})
 	hooks.OnStatus(Status{})
-	hooks.OnSending(Sending{})
+	hooks.OnSending(SendStats{})
 	hooks.OnPhase("")
 	hooks.OnReject(Rejection{})
 	hooks.OnFrame(session.Frame{CTR: 2, Still: true})

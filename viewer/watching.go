@@ -260,7 +260,7 @@ func (w *watching) hooks(ctx context.Context, a *attempt) session.ViewerConfig {
 			}
 		},
 		OnStatus:  func(s Status) { callIfHeard(w, a, w.cfg.OnStatus, s) },
-		OnSending: func(s Sending) { callIfHeard(w, a, w.cfg.OnSending, s) },
+		OnSending: func(s SendStats) { callIfHeard(w, a, w.cfg.OnSending, s) },
 		OnPhase:   func(phase string) { callIfHeard(w, a, w.cfg.OnPhase, phase) },
 		OnReject: func(r Rejection) {
 			w.mu.Lock()

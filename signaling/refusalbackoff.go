@@ -34,7 +34,7 @@ func (b *refusalBackoff) next(now time.Time) time.Duration {
 
 // retryRefused handles the relay's refusal to open a mailbox on l. A refusal may be temporary, if a quota is used up,
 // or concern only this connection, if somebody has altered its nonce. So the client reconnects with backoff while it
-// wants a refused mailbox; a device that accepted a refusal for good would stay deaf.
+// wants a refused mailbox.
 func (c *Client) retryRefused(l *link, refusal *Error) {
 	if !l.beginRetry(refusal) {
 		return

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCompare(t *testing.T) {
+func TestMappingFollowsFromTheAnswers(t *testing.T) {
 	const (
 		a1, a2 = "192.0.2.1:1", "192.0.2.1:2" // two ports of one server, and of another
 		b1, b2 = "192.0.2.2:1", "192.0.2.2:2"
@@ -55,7 +55,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestMapping(t *testing.T) {
+func TestOnlyKnownMappingsAreKnown(t *testing.T) {
 	for m, want := range map[Mapping][2]bool{ // known, symmetric
 		UnknownMapping:          {true, false},
 		NoMapping:               {true, false},

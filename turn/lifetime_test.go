@@ -199,9 +199,9 @@ func TestPermissionExpires(t *testing.T) {
 	})
 }
 
-// TestChannelRebind: a channel lasts ten minutes (RFC 8656, section 12) from when it was last bound. It has one peer,
-// and the peer has one channel, until it ends; then both can be bound differently.
-func TestChannelRebind(t *testing.T) {
+// TestChannelAndPeerAreBoundToEachOther: a channel lasts ten minutes (RFC 8656, section 12) from when it was last
+// bound. It has one peer, and the peer has one channel, until it ends; then both can be bound differently.
+func TestChannelAndPeerAreBoundToEachOther(t *testing.T) {
 	inBubble(t, func(t *testing.T, cam, view *client) {
 		cam.mustAllocate()
 		view.mustAllocate()
@@ -257,9 +257,9 @@ func (c *client) keep() {
 	}
 }
 
-// TestAllocationRefresh: an allocation lasts ten minutes by default, or up to an hour if the client asks for it, and
-// ends unless it is refreshed (RFC 8656, sections 7.2 and 8.2).
-func TestAllocationRefresh(t *testing.T) {
+// TestAllocationEndsUnlessRefreshed: an allocation lasts ten minutes by default, or up to an hour if the client asks
+// for it, and ends unless it is refreshed (RFC 8656, sections 7.2 and 8.2).
+func TestAllocationEndsUnlessRefreshed(t *testing.T) {
 	inBubble(t, func(t *testing.T, cam, view *client) {
 		alive := func(when string, want bool) {
 			t.Helper()

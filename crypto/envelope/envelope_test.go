@@ -143,8 +143,8 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
-// TestSizes: the length of a wire reveals its bucket and nothing else.
-func TestSizes(t *testing.T) {
+// TestLengthRevealsOnlyTheBucket: the length of a wire reveals its bucket and nothing else.
+func TestLengthRevealsOnlyTheBucket(t *testing.T) {
 	camera, viewer := newPair(t)
 	box := viewer.Mailbox(ToCamera, 1)
 	for _, row := range []struct{ body, bucket int }{
@@ -164,8 +164,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestFresh: two wires of the same message share only version and tag.
-func TestFresh(t *testing.T) {
+// TestEnvelopesOfOneMessageDiffer: two wires of the same message share only version and tag.
+func TestEnvelopesOfOneMessageDiffer(t *testing.T) {
 	_, viewer := newPair(t)
 	box := viewer.Mailbox(ToCamera, 1)
 	a, b := seal(t, viewer, box, offer()), seal(t, viewer, box, offer())
@@ -176,7 +176,7 @@ func TestFresh(t *testing.T) {
 	}
 }
 
-func TestExpiry(t *testing.T) {
+func TestEnvelopeOpensUntilItExpires(t *testing.T) {
 	camera, viewer := newPair(t)
 	box := viewer.Mailbox(ToCamera, 1)
 	wire := seal(t, viewer, box, offer()).Wire
@@ -241,7 +241,7 @@ func TestNothingIsGoodForLongerThanTenMinutes(t *testing.T) {
 }
 
 // Addressed refuses, without the private key, what Open would refuse for its outside.
-func TestAddressed(t *testing.T) {
+func TestAddressedRefusesWhatOpenWould(t *testing.T) {
 	camera, viewer := newPair(t)
 	other, _ := newPair(t)
 	box := viewer.Mailbox(ToCamera, 1)
@@ -274,8 +274,8 @@ func TestAddressed(t *testing.T) {
 	}
 }
 
-// TestChanged flips one bit in each of many places.
-func TestChanged(t *testing.T) {
+// TestEveryBitOfAnEnvelopeCounts flips one bit in each of many places.
+func TestEveryBitOfAnEnvelopeCounts(t *testing.T) {
 	camera, viewer := newPair(t)
 	box := viewer.Mailbox(ToCamera, 1)
 	wire := seal(t, viewer, box, offer()).Wire
@@ -373,7 +373,7 @@ func TestStolenKey(t *testing.T) {
 	}
 }
 
-func TestDay(t *testing.T) {
+func TestDayTurnsOnceADay(t *testing.T) {
 	p, _ := newPair(t)
 	first := p.Day(now)
 	turns := 0
@@ -395,7 +395,7 @@ func TestDay(t *testing.T) {
 	}
 }
 
-func TestReplays(t *testing.T) {
+func TestReplayIsRefusedWhileItWouldOpen(t *testing.T) {
 	camera, viewer := newPair(t)
 	box := viewer.Mailbox(ToCamera, 1)
 	open := func(at time.Time, wire []byte) Opened {
@@ -435,8 +435,8 @@ func TestReplays(t *testing.T) {
 	}
 }
 
-// TestReplaysFull: no mark is forgotten too early; the new envelope is refused instead.
-func TestReplaysFull(t *testing.T) {
+// TestFullReplaysForgetNoMarkTooEarly: no mark is forgotten too early; the new envelope is refused instead.
+func TestFullReplaysForgetNoMarkTooEarly(t *testing.T) {
 	var r Replays
 	o := Opened{Message: Message{Expiry: now.Add(time.Minute)}}
 	for i := range maxMarks {
@@ -511,7 +511,7 @@ func TestReplaysAtOnce(t *testing.T) {
 	})
 }
 
-func TestSecret(t *testing.T) {
+func TestSecretHasOneSpelling(t *testing.T) {
 	s := Secret(random(32))
 	if got, err := DecodeSecret(s.Encode()); err != nil || !got.Equal(s) || got.Equal(Secret{}) {
 		t.Errorf("%v", err)

@@ -291,7 +291,7 @@ func TestStateThatIsGoneIsNotMadeAnew(t *testing.T) {
 }
 
 // The machine keeps counting while it sleeps, and between two processes.
-func TestBoot(t *testing.T) {
+func TestBootClockCountsSleep(t *testing.T) {
 	for name, boot := range map[string]func() Boot{"the machine": boot, "the process in its place": sinceStart} {
 		first := boot()
 		second := boot()

@@ -52,8 +52,8 @@ func TestDeviceThatCannotKeepItsKeyHasNone(t *testing.T) {
 	}
 }
 
-// TestCreateOnce starts many at once: all must end up with the identity on disk.
-func TestCreateOnce(t *testing.T) {
+// TestManyStartsMakeOneIdentity starts many at once: all must end up with the identity on disk.
+func TestManyStartsMakeOneIdentity(t *testing.T) {
 	dir := t.TempDir()
 	var made [8]*Private
 	var wg sync.WaitGroup

@@ -24,7 +24,7 @@ func generate(t testing.TB) *Private {
 	return p
 }
 
-func TestBundle(t *testing.T) {
+func TestBundleReadsAsItWasWritten(t *testing.T) {
 	p := generate(t)
 	b := p.Bundle()
 	got, err := ParseBundle(b.Bytes())
@@ -72,8 +72,8 @@ func TestParseBundleRefuses(t *testing.T) {
 	}
 }
 
-// TestXWing passes the vectors of draft-ietf-hpke-pq for KEM 0x647a through an identity's key.
-func TestXWing(t *testing.T) {
+// TestIdentityPassesTheXWingVectors passes the vectors of draft-ietf-hpke-pq for KEM 0x647a through an identity's key.
+func TestIdentityPassesTheXWingVectors(t *testing.T) {
 	text, err := os.ReadFile("testdata/hpke-xwing.json")
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestRolesHaveTheirNumbers(t *testing.T) {
 	}
 }
 
-func TestRole(t *testing.T) {
+func TestRolesAreTwo(t *testing.T) {
 	if Camera.Other() != Viewer || Viewer.Other() != Camera || !Camera.Valid() || !Viewer.Valid() || Role(0).Valid() ||
 		Role(3).Valid() {
 		t.Error("roles")

@@ -142,8 +142,8 @@ func TestWycheproofEd25519(t *testing.T) {
 	}
 }
 
-// TestSpelling holds each function to the formula of doc/protocol.md, section 1.
-func TestSpelling(t *testing.T) {
+// TestFunctionsFollowTheProtocol holds each function to the formula of doc/protocol.md, section 1.
+func TestFunctionsFollowTheProtocol(t *testing.T) {
 	info := []byte("peephole v1 envelope\x00context")
 	want, err := derive([]byte("salt"), []byte("ikm"), info, 44)
 	if got := KDF([]byte("salt"), []byte("ikm"), Envelope, []byte("context"), 44); err != nil ||
@@ -181,8 +181,8 @@ func TestSpelling(t *testing.T) {
 	}
 }
 
-// TestLabels reads the constants from the source: all differ, and none contains a zero byte, which ends a label.
-func TestLabels(t *testing.T) {
+// TestLabelsDiffer reads the constants from the source: all differ, and none contains a zero byte, which ends a label.
+func TestLabelsDiffer(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "label.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/peephole-cam/peephole/crypto/label"
 )
 
-// TestOtherCode: no message for one code is valid for another, even of the same displayer.
-func TestOtherCode(t *testing.T) {
+// TestMessageIsValidForItsCodeOnly: no message for one code is valid for another, even of the same displayer.
+func TestMessageIsValidForItsCodeOnly(t *testing.T) {
 	self := generate(t)
 	var one, two ends
 	for _, e := range []*ends{&one, &two} {
@@ -41,8 +41,9 @@ func TestOtherCode(t *testing.T) {
 	}
 }
 
-// TestImpostor: knowing the code is not enough to display it without the keys behind its fingerprint.
-func TestImpostor(t *testing.T) {
+// TestImpostorCannotDisplayAKnownCode: knowing the code is not enough to display it without the keys behind its
+// fingerprint.
+func TestImpostorCannotDisplayAKnownCode(t *testing.T) {
 	e := begin(t, identity.Camera)
 	impostor := newDisplayer(generate(t), e.displayer.Code(), time.Now().Add(time.Minute))
 	if _, err := e.scanner.Handle(impostor.Hello()); !errors.Is(err, ErrInvalid) {
@@ -62,8 +63,8 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
-// TestUnproven: opening M2 is not enough to finish without the signing key of the scanner's bundle.
-func TestUnproven(t *testing.T) {
+// TestScannerNeedsItsSigningKey: opening M2 is not enough to finish without the signing key of the scanner's bundle.
+func TestScannerNeedsItsSigningKey(t *testing.T) {
 	e := begin(t, identity.Camera)
 	kem := [32]byte{2}
 	self, err1 := identity.FromSeeds([32]byte{1}, kem)
@@ -78,8 +79,8 @@ func TestUnproven(t *testing.T) {
 	e.refused(e.say(m2), ErrInvalid)
 }
 
-// TestOtherView: a scanner that sees another role or relay than the displayer's does not pair.
-func TestOtherView(t *testing.T) {
+// TestEndsWithDifferentViewsDoNotPair: a scanner that sees another role or relay than the displayer's does not pair.
+func TestEndsWithDifferentViewsDoNotPair(t *testing.T) {
 	for name, change := range map[string]func(c *Code){
 		"role":  func(c *Code) { c.Role = identity.Viewer },
 		"relay": func(c *Code) { c.RelayURL = "https://relax.example" },
@@ -96,8 +97,8 @@ func TestOtherView(t *testing.T) {
 	}
 }
 
-// TestProofs leaves out each proof of M2 and M3 in turn: all of them are needed.
-func TestProofs(t *testing.T) {
+// TestEveryProofIsNeeded leaves out each proof of M2 and M3 in turn: all of them are needed.
+func TestEveryProofIsNeeded(t *testing.T) {
 	for name, change := range map[string]func(nonceS, mac []byte){
 		"another nonce": func(nonceS, _ []byte) { nonceS[0] ^= 1 },
 		"another MAC":   func(_, mac []byte) { mac[0] ^= 1 },
@@ -197,8 +198,8 @@ func TestSecondAnswerChangesNoPair(t *testing.T) {
 	}
 }
 
-// TestItself: a device does not pair with itself, whichever end looks.
-func TestItself(t *testing.T) {
+// TestDeviceDoesNotPairWithItself: a device does not pair with itself, whichever end looks.
+func TestDeviceDoesNotPairWithItself(t *testing.T) {
 	e := begin(t, identity.Camera)
 	self := e.displayer.self
 	if _, err := NewScanner(self, e.displayer.Code()).Handle(e.displayer.Hello()); !errors.Is(err, ErrInvalid) {
@@ -213,8 +214,8 @@ func TestItself(t *testing.T) {
 	e.refused(append([]byte{typeM1}, sealed...), ErrInvalid)
 }
 
-// TestForgotten: once S is wiped to zeros, an M1 made under zeros must be refused.
-func TestForgotten(t *testing.T) {
+// TestWipedSecretPairsNobody: once S is wiped to zeros, an M1 made under zeros must be refused.
+func TestWipedSecretPairsNobody(t *testing.T) {
 	e := begin(t, identity.Camera)
 	code := e.displayer.Code()
 	e.displayer.Forget()

@@ -12,7 +12,7 @@ import (
 
 // What Parse must read and refuse is in testdata/vectors.json.
 
-func TestNewCode(t *testing.T) {
+func TestNewCodeReadsAsItWasWritten(t *testing.T) {
 	b := generate(t).Bundle()
 	c, err := NewCode("https://Relay.example:443/", identity.Camera, b, time.Now())
 	if err != nil || c.RelayURL != relay {

@@ -79,7 +79,7 @@ func (e ends) refused(message []byte, want error) []byte {
 	return o.Reply
 }
 
-func TestPairing(t *testing.T) {
+func TestBothEndsGetTheSamePair(t *testing.T) {
 	for _, role := range []identity.Role{identity.Camera, identity.Viewer} {
 		t.Run(role.String()+" displays", func(t *testing.T) {
 			e := begin(t, role)
@@ -146,8 +146,8 @@ func checkPair(t *testing.T, displayer, scanner *envelope.Pair, role identity.Ro
 	}
 }
 
-// TestCopies: mailboxes deliver at least once, so every message may come again and changes nothing.
-func TestCopies(t *testing.T) {
+// TestCopiesChangeNothing: mailboxes deliver at least once, so every message may come again and changes nothing.
+func TestCopiesChangeNothing(t *testing.T) {
 	e := begin(t, identity.Camera)
 	hello := e.displayer.Hello()
 	m1 := e.say(hello)
@@ -179,8 +179,9 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// TestBound: the first scanner binds the code. Another is refused and hears why, and the first still pairs.
-func TestBound(t *testing.T) {
+// TestFirstScannerBindsTheCode: the first scanner binds the code. Another is refused and hears why, and the first still
+// pairs.
+func TestFirstScannerBindsTheCode(t *testing.T) {
 	e := begin(t, identity.Camera)
 	late := ends{t, e.displayer, scan(t, e.displayer)}
 	m2 := e.answer(e.say(e.displayer.Hello()))
@@ -202,8 +203,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestExpiry: the displayer's own timer decides, whatever the code says.
-func TestExpiry(t *testing.T) {
+// TestDisplayersTimerEndsTheCode: the displayer's own timer decides, whatever the code says.
+func TestDisplayersTimerEndsTheCode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := begin(t, identity.Camera)
 		m1 := e.say(e.displayer.Hello())
@@ -235,9 +236,9 @@ func TestCodeExpiresWhileTheMachineSleeps(t *testing.T) {
 	}
 }
 
-// TestChanged flips bits of every message, truncates and extends it, and changes its type: all of that is refused, and
-// the genuine message is still accepted afterwards.
-func TestChanged(t *testing.T) {
+// TestChangedMessageIsRefused flips bits of every message, truncates and extends it, and changes its type: all of that
+// is refused, and the genuine message is still accepted afterwards.
+func TestChangedMessageIsRefused(t *testing.T) {
 	e := begin(t, identity.Camera)
 	hello := e.displayer.Hello()
 	for name, bad := range changes(hello) {
@@ -312,7 +313,7 @@ func TestNoPrintableForm(t *testing.T) {
 
 // A message that nobody with the code has sent is distinguished from one that the other end sent, to us or to somebody
 // else: only the first is the relay's doing. A person sees the same words for both.
-func TestStrange(t *testing.T) {
+func TestStrangersMessagesAreDistinguished(t *testing.T) {
 	e, other := begin(t, identity.Camera), begin(t, identity.Camera)
 	second := scan(t, e.displayer)
 	m1 := e.say(e.displayer.Hello())

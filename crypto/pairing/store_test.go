@@ -40,7 +40,7 @@ func stored(t *testing.T, n int) (*Store, []Record) {
 	return s, records
 }
 
-func TestStore(t *testing.T) {
+func TestStoredPairsComeBack(t *testing.T) {
 	s, records := stored(t, 3)
 	got, err := s.Load()
 	if err != nil || len(got) != 3 {

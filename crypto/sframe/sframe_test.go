@@ -176,8 +176,8 @@ func TestSuiteOfAnUnknownSizeGivesNoKey(t *testing.T) {
 	}
 }
 
-// TestRefused: each fault has its error, nothing is returned, and the genuine frame opens afterwards.
-func TestRefused(t *testing.T) {
+// TestEachFaultHasItsError: each fault has its error, nothing is returned, and the genuine frame opens afterwards.
+func TestEachFaultHasItsError(t *testing.T) {
 	s, r := ends(t, 1)
 	frame := seal(t, s, "picture")
 	other, _ := NewReceiver(bytes.Repeat([]byte{2}, 64), 1)
@@ -223,8 +223,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestReordered: frames may arrive in any order within the window, each once. Older ones are refused.
-func TestReordered(t *testing.T) {
+// TestFramesMayArriveInAnyOrder: frames may arrive in any order within the window, each once. Older ones are refused.
+func TestFramesMayArriveInAnyOrder(t *testing.T) {
 	s, r := ends(t, 0)
 	frames := make([][]byte, 3*windowSize)
 	for i := range frames {
@@ -250,7 +250,7 @@ func TestReordered(t *testing.T) {
 	}
 }
 
-func TestExhausted(t *testing.T) {
+func TestLastCounterIsUsedOnce(t *testing.T) {
 	s, r := ends(t, math.MaxUint64)
 	s.next = math.MaxUint64
 	last := seal(t, s, "last")
@@ -272,8 +272,9 @@ func TestExhausted(t *testing.T) {
 	}
 }
 
-// TestWindow compares the window with a map, for counters that wander and jump between the first and the last of all.
-func TestWindow(t *testing.T) {
+// TestWindowAgreesWithAMap compares the window with a map, for counters that wander and jump between the first and the
+// last of all.
+func TestWindowAgreesWithAMap(t *testing.T) {
 	const steps = 5000
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 0))

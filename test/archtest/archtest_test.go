@@ -21,8 +21,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestPlanted plants each fault in a sound tree, and only its rule may see it.
-func TestPlanted(t *testing.T) {
+// TestOnlyItsRuleSeesAPlantedFault plants each fault in a sound tree, and only its rule may see it.
+func TestOnlyItsRuleSeesAPlantedFault(t *testing.T) {
 	imports := func(dir string, imps ...string) func(tree) {
 		return func(t tree) { t.packages[dir].imports = append(t.packages[dir].imports, imps...) }
 	}

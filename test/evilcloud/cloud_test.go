@@ -49,7 +49,7 @@ func page(url string) bool {
 }
 
 // A restarted cloud is at its old address, with other keys.
-func TestRestart(t *testing.T) {
+func TestRestartedCloudHasOtherKeys(t *testing.T) {
 	c := start(t, Config{Signaling: []string{"127.0.0.1:0", "127.0.0.2:0"},
 		TURN: []string{"127.0.0.1:0", "127.0.0.2:0"}})
 	before, err := c.nodes[0].Grant("", signaling.Name{}, time.Now())
@@ -114,7 +114,7 @@ func (p *tape) has(text string) bool {
 }
 
 // The tape has both directions of signaling and of the page, in the clear as the relay sees them, and the log.
-func TestTape(t *testing.T) {
+func TestTapeHoldsBothDirections(t *testing.T) {
 	p := &tape{}
 	c := start(t, Config{Tape: p})
 	d := newDevice(t, c.URLs()[0])

@@ -92,7 +92,7 @@ func TestCrossAnswersReachesViewers(t *testing.T) {
 	}
 }
 
-func TestShelf(t *testing.T) {
+func TestShelfFindsAnotherName(t *testing.T) {
 	s := newShelf()
 	for i := range byte(50) {
 		s.put([32]byte{i})
@@ -137,7 +137,7 @@ func reading(t *testing.T, d *delivery, name byte, node string) *inbox {
 
 // Each fault brings a message to the wrong place, at the wrong time, or as something else, and leaves what was posted
 // unchanged.
-func TestDeliveries(t *testing.T) {
+func TestFaultsOfDeliveryLeaveThePostUnchanged(t *testing.T) {
 	cloud := &Cloud{delivery: newDelivery(8)}
 	cloud.delivery.Publish([32]byte{1}, bus.Message{Body: []byte("old")})
 	for _, tt := range []struct {
@@ -211,7 +211,7 @@ func TestMailboxReadTwice(t *testing.T) {
 }
 
 // The memory of posted messages is bounded.
-func TestRemember(t *testing.T) {
+func TestMemoryOfMessagesIsBounded(t *testing.T) {
 	d := newDelivery(3)
 	for i := range byte(10) {
 		d.Publish([32]byte{i}, bus.Message{Body: []byte{i}})

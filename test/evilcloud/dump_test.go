@@ -13,7 +13,7 @@ import (
 
 // A dump holds what was posted, the logs and the keys, with which one can make a credential and a ticket of the
 // cloud's.
-func TestDump(t *testing.T) {
+func TestDumpHoldsMessagesLogsAndKeys(t *testing.T) {
 	c, a, _ := startWithTwoDevices(t)
 	if err := errors.Join(a.postWithin(t, a.box, "a secret", patience),
 		a.postWithin(t, a.box, "reject this", patience)); err != nil {

@@ -135,7 +135,7 @@ func startWithTwoDevices(t *testing.T) (c *Cloud, a, b *device) {
 }
 
 // Each fault of frames takes bytes to the wrong place, and everything is right again after it.
-func TestFrames(t *testing.T) {
+func TestFaultsOfFramesEnd(t *testing.T) {
 	grant := func(t *testing.T, d *device) string {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
@@ -209,7 +209,7 @@ func TestFrames(t *testing.T) {
 }
 
 // Every field that exists can be rewritten, and nothing else is.
-func TestFields(t *testing.T) {
+func TestEveryFieldCanBeRewritten(t *testing.T) {
 	name := signaling.Name{1}
 	grant, err := json.Marshal(signaling.Grant{URLs: []string{"turn:x"}})
 	if err != nil {
@@ -291,7 +291,7 @@ func TestRewriteActs(t *testing.T) {
 }
 
 // What a fault did not deliver does not reach its mailbox from the store either, until the fault is over.
-func TestWithheld(t *testing.T) {
+func TestWithheldMessageWaitsForTheFaultsEnd(t *testing.T) {
 	c, a, b := startWithTwoDevices(t)
 	c.SetDelivery(CrossAll)
 	if err := a.postWithin(t, a.box, "posted under the fault", patience); err != nil {

@@ -101,7 +101,7 @@ func homes(t *testing.T, n int) (c *Cloud, all []household, say func(i int, pack
 
 // Media of one household reaches another's socket, and looks like its own there. It never just goes back to the
 // household's other end.
-func TestCrossMedia(t *testing.T) {
+func TestMediaReachesAnotherHousehold(t *testing.T) {
 	c, all, say := homes(t, 3)
 	peers := []string{"198.18.0.1:1000", "198.18.0.2:2000", "198.18.0.3:3000"}
 	// The third is the first's peer: it has that relayed address.
@@ -152,7 +152,7 @@ func (a relayedAddress) AddTo(m *stun.Message) error {
 }
 
 // The answer to one client's request reaches another that has sent a similar one, as the answer to that.
-func TestCrossReplies(t *testing.T) {
+func TestAnswerReachesAnotherClient(t *testing.T) {
 	c, all, say := homes(t, 2)
 	var asked []*stun.Message
 	for _, h := range all {
@@ -186,7 +186,7 @@ func TestCrossReplies(t *testing.T) {
 }
 
 // Media is delayed, and nothing else.
-func TestHold(t *testing.T) {
+func TestHeldMediaIsOnlyDelayed(t *testing.T) {
 	t.Parallel()
 	c, all, say := homes(t, 1)
 	c.SetTraffic(Hold)

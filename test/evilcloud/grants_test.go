@@ -8,7 +8,7 @@ import (
 )
 
 // Each fault of granting hands out something of another session's.
-func TestGrants(t *testing.T) {
+func TestFaultsOfGrantsMixSessions(t *testing.T) {
 	c, a, b := startWithTwoDevices(t)
 	ask := func(d *device) signaling.Grant {
 		g, err := d.Grant(t.Context(), d.box)

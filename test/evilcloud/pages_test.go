@@ -9,7 +9,7 @@ import (
 )
 
 // A broken cache serves what somebody else has asked for, or the right thing as something else.
-func TestPages(t *testing.T) {
+func TestBrokenCacheServesOthersAnswers(t *testing.T) {
 	c := start(t, Config{})
 	get := func(path string) (body string, h http.Header) {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}

@@ -99,7 +99,7 @@ func TestMixup(t *testing.T) {
 }
 
 // Each way in which the numbers would not carry the claim is an error.
-func TestVerdict(t *testing.T) {
+func TestNumbersThatProveNothingAreErrors(t *testing.T) {
 	good := func() *pairOfResults {
 		return &pairOfResults{
 			Sealed: &Result{

@@ -46,7 +46,7 @@ func TestCableHoldsIPv6(t *testing.T) {
 }
 
 // A cable carries packets between all addresses of its ends, and each end receives in its own kernel thread.
-func TestCable(t *testing.T) {
+func TestCableCarriesPacketsBothWays(t *testing.T) {
 	left, right := Cable(t)
 	if err := left.Hold(netip.MustParsePrefix("10.64.0.0/16"), right); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func hears(t *testing.T, r *reflector, h *Host) bool {
 }
 
 // After a rebinding the old mapping is dead, the new one has another port, and the router behaves as before.
-func TestRebind(t *testing.T) {
+func TestRebindingKillsTheOldMapping(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	r := newReflector(t, lab, "udp4")
@@ -80,7 +80,7 @@ func TestFirewallForgets(t *testing.T) {
 }
 
 // While a router reboots its hosts' cables are dead. Afterwards everything works, except for the old mappings.
-func TestReboot(t *testing.T) {
+func TestRebootLosesTheMappings(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	r := newReflector(t, lab, "udp4")
@@ -109,7 +109,7 @@ func TestReboot(t *testing.T) {
 }
 
 // A host that moves has another address, device and network, and nothing of the old ones.
-func TestMove(t *testing.T) {
+func TestHostThatMovesKeepsNothingOld(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	r, r6 := newReflector(t, lab, "udp4"), newReflector(t, lab, "udp6")
@@ -148,7 +148,7 @@ func TestMove(t *testing.T) {
 }
 
 // A program finds a public host by its name; without IPv4, by an address that leads there.
-func TestNames(t *testing.T) {
+func TestPublicHostIsFoundByItsName(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	readers := map[string]*Host{"dual stack": lab.Behind("dual", DualStack), "NAT64": lab.Behind("phone", NAT64)}
@@ -183,7 +183,7 @@ func TestNames(t *testing.T) {
 }
 
 // A large transfer over TCP arrives whole through every router, over a line that loses packets.
-func TestTransfer(t *testing.T) {
+func TestTransferArrivesWholeThroughEveryRouter(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	server := lab.Public("server")

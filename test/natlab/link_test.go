@@ -13,7 +13,7 @@ import (
 )
 
 // A line has the delay that was asked for, in both directions together, and it can be changed at any time.
-func TestDelay(t *testing.T) {
+func TestLineHasItsDelay(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	r := newReflector(t, lab, "udp4")
@@ -98,7 +98,7 @@ func room(t *testing.T, conn net.PacketConn) {
 }
 
 // A line loses the share that was asked for and keeps the order, and counts everything that it drops.
-func TestLoss(t *testing.T) {
+func TestLineLosesItsShare(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	a, b := lab.Public("a"), lab.Public("b")
@@ -123,7 +123,7 @@ func TestLoss(t *testing.T) {
 }
 
 // A line carries its rate and no more; what would wait too long is dropped.
-func TestRate(t *testing.T) {
+func TestLineCarriesItsRate(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	a, b := lab.Public("a"), lab.Public("b")
@@ -148,7 +148,7 @@ func TestRate(t *testing.T) {
 }
 
 // A line that is down loses everything, and is as before when it is up again.
-func TestDown(t *testing.T) {
+func TestLineThatIsDownLosesEverything(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	a, b := lab.Public("a"), lab.Public("b")

@@ -22,7 +22,7 @@ func carrying(packets []Packet, text string) (out []Packet) {
 
 // A packet is recorded where it passed, with the addresses that it had there, and nowhere else; on the line it is
 // recorded even if it was lost.
-func TestRecordings(t *testing.T) {
+func TestPacketIsRecordedWhereItPassed(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	public, h := lab.Public("public"), lab.Behind("host", CarrierGrade)

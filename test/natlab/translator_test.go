@@ -12,7 +12,7 @@ import (
 )
 
 // Measures every mapping with every filter, from both sides.
-func TestTranslated(t *testing.T) {
+func TestTranslatorsFollowTheirKind(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	r := newReflector(t, lab, "udp4")

@@ -94,7 +94,7 @@ func punch(t *testing.T, a, b puncher, limit time.Duration) (family string) {
 }
 
 // A hole can be punched between two kinds exactly where theory says so.
-func TestTraversable(t *testing.T) {
+func TestHolesOpenWhereTheorySaysSo(t *testing.T) {
 	t.Parallel()
 	lab := New(t)
 	r, r6 := newReflector(t, lab, "udp4"), newReflector(t, lab, "udp6")

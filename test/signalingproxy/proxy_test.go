@@ -34,7 +34,7 @@ func (h turning) FromClient(c *signalingproxy.Conn, message []byte) {
 func (h turning) FromRelay(c *signalingproxy.Conn, message []byte) { c.ToClient(message) }
 
 // Messages of either side are forwarded as they are, or as the handler wants. When one half ends, so does the other.
-func TestServe(t *testing.T) {
+func TestMessagesAreForwardedOrReplaced(t *testing.T) {
 	heard := make(chan signaling.Frame, 4)
 	relayEnded := make(chan struct{})
 	relayURL := signalingtest.Serve(t, func(c signalingtest.Conn) {

@@ -85,15 +85,7 @@ func (m mail) SendAll(ctx context.Context, mb signaling.Mailbox, queue <-chan si
 
 // lineOf makes two hosts that are connected until ctx ends, with a round trip between them. cut disconnects them.
 func lineOf(ctx context.Context, roundTrip time.Duration, work *sync.WaitGroup) (camera, viewer *host, cut func()) {
-	up, down := newLine(quality{delay: roundTrip / 2}, 1), newLine(quality{delay: roundTrip / 2}, 2)
-	camera, viewer = newHost("192.0.2.1", up), newHost("192.0.2.2", down)
-	work.Go(func() { up.run(ctx.Done(), viewer.deliver) })
-	work.Go(func() { down.run(ctx.Done(), camera.deliver) })
-	return camera, viewer, func() {
-		up.set(quality{loss: 1})
-		down.set(quality{loss: 1})
-		time.Sleep(500 * ms)
-	}
+	return quality{delay: roundTrip / 2}.hosts(ctx, work)
 }
 
 // startOurs runs one of our sessions from the offer to the first frame of the stream.

@@ -11,22 +11,10 @@ all=(
 GOTOOLCHAIN=$(scripts/toolchain.sh)
 export GOTOOLCHAIN CGO_ENABLED=0
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-# for_target TARGET COMMAND... runs a go command for a target. Small routers have no floating point unit. On Android,
-# nat/anet stands in for a module that does not link there. go.mod must not say so: nobody could run go install with the
-# path of a command whose go.mod replaces anything.
+# for_target TARGET COMMAND... runs a go command for a target. Small routers have no floating point unit.
 for_target() {
 	local os=${1%/*} arch=${1#*/}
 	shift
-	if [ "$os" = android ]; then
-		cp go.mod "$work/android.mod"
-		cp go.sum "$work/android.sum"
-		go mod edit -replace github.com/wlynxg/anet=./nat/anet "$work/android.mod"
-		local -x GOFLAGS="-modfile=$work/android.mod"
-	fi
-
 	case $arch in
 	armv6) env GOOS="$os" GOARCH=arm GOARM=6 "$@" ;;
 	armv7) env GOOS="$os" GOARCH=arm GOARM=7 "$@" ;;
@@ -72,6 +60,8 @@ if [ "${1:-}" = -turn ]; then
 fi
 version=$(git describe --tags --always --dirty)
 epoch=$(git log -1 --format=%ct)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 [ $# -gt 0 ] || set -- "${all[@]}"
 for target; do
 	[[ " ${all[*]} " == *" $target "* ]] || { echo "release: no target $target; there are ${all[*]}" >&2; exit 1; }

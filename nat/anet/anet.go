@@ -1,7 +1,6 @@
 // Package anet lists this machine's interfaces and their addresses, also where an Android app may not ask as
-// [net.Interfaces] does. It stands in for github.com/wlynxg/anet, which pion imports, where that does not
-// link: on Android, since it reaches into package net (scripts/release.sh replaces it in a build for Android). It must
-// do nothing else than what pion calls.
+// [net.Interfaces] does. It stands in for github.com/wlynxg/anet (go.work says so), which pion imports and which does
+// not link for Android: it reaches into package net. It must do nothing else than what pion calls.
 package anet
 
 import (

@@ -198,6 +198,8 @@ func TestOnlyItsRuleSeesAPlantedFault(t *testing.T) {
 		{"a module that is replaced", text("go.mod", "module x", "", "replace y => ./y"), "go install works",
 			"go.mod:3 has the word replace"},
 		{"modules that are excluded", text("go.mod", "exclude ("), "go install works", "go.mod:1 has the word exclude"},
+		{"a workspace with another Go", text("go.work", "go 1.25"), "go install works",
+			`lacks go.mod's line "go 1.26"`},
 		{"no module", func(t tree) { delete(t.text, "go.mod") }, "go install works", "go.mod does not exist"},
 		{"long README", text("README.md", slices.Repeat([]string{"x"}, 101)...), "a file is one noun",
 			"README.md has 101 lines, more than 100"},
@@ -247,7 +249,8 @@ func sound() tree {
 	t := tree{
 		packages: map[string]*pkg{},
 		text: map[string][]string{
-			"go.mod":       {"module " + module},
+			"go.mod":       {"module " + module, "go 1.26"},
+			"go.work":      {"go 1.26"},
 			"media/doc.go": slices.Repeat([]string{"x"}, 700),
 		},
 		bodies: map[string][]body{},

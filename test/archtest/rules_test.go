@@ -339,7 +339,8 @@ func eachImport(t tree, look func(dir, imp string, test bool) string) (out []str
 	return out
 }
 
-// nothingReplaced: go install refuses the path of a command whose go.mod replaces or excludes a module.
+// nothingReplaced: go install refuses the path of a command whose go.mod replaces or excludes a module. go.work may
+// name another one, and must name the same Go.
 func nothingReplaced(t tree) (out []string) {
 	lines := t.text["go.mod"]
 	if lines == nil {
@@ -347,10 +348,16 @@ func nothingReplaced(t tree) (out []string) {
 	}
 
 	for i, line := range lines {
-		if word, _, _ := strings.Cut(line, " "); word == "replace" || word == "exclude" {
-			out = append(out, fmt.Sprintf("go.mod:%d has the word %s: scripts/release.sh has another way", i+1,
-				word))
+		word, _, _ := strings.Cut(line, " ")
+		switch word {
+		case "replace", "exclude":
+			out = append(out, fmt.Sprintf("go.mod:%d has the word %s: use the module in go.work instead", i+1, word))
+		case "go", "toolchain":
+			if !slices.Contains(t.text["go.work"], line) {
+				out = append(out, fmt.Sprintf("go.work lacks go.mod's line %q", line))
+			}
 		}
 	}
+
 	return out
 }

@@ -22,7 +22,7 @@ const module = "github.com/peephole-cam/peephole"
 // tree is what the rules look at.
 type tree struct {
 	packages map[string]*pkg     // by folder, relative to the module's root
-	text     map[string][]string // lines of go.mod, and every source file and document written by hand, by path
+	text     map[string][]string // lines of every source file and document written by hand, go.mod and go.work, by path
 	bodies   map[string][]body   // of the functions of every Go file written by hand, by path
 	builds   map[string]string   // build constraints ("//go:build …"), by path of the Go file that has one
 }
@@ -123,7 +123,7 @@ func enterFolder(file, rel, name string) error {
 
 func (t tree) addFile(file, rel string) error {
 	ext := path.Ext(rel)
-	if ext != ".go" && ext != ".ts" && ext != ".md" && rel != "go.mod" {
+	if ext != ".go" && ext != ".ts" && ext != ".md" && rel != "go.mod" && rel != "go.work" {
 		return nil
 	}
 	src, err := os.ReadFile(file)

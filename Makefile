@@ -5,6 +5,9 @@ BIN      := bin
 COMMANDS := relay camera camera-sim viewer
 NODE     := web/node_modules/.package-lock.json
 
+# Build, check and test what others get, without go.work; only scripts/release.sh uses it.
+export GOWORK := off
+
 # How long each fuzz target runs, and how long all of them together may take.
 FUZZTIME   ?= 8s
 FUZZBUDGET ?= 300
@@ -60,7 +63,7 @@ check: $(NODE) ## format, vet, staticcheck, import and layout rules, go.mod, typ
 	go vet -tags unsealed ./test/mixup
 	go vet -tags natmatrix ./test/e2e
 	cd nat/anet && go vet ./... && go test -count=1 ./...
-	cd test/embed && GOWORK=off go vet ./... && GOWORK=off go test -count=1 ./...
+	cd test/embed && go vet ./... && go test -count=1 ./...
 	go tool staticcheck ./...
 	go test -count=1 ./test/archtest ./test/messages
 	go mod tidy -diff

@@ -9,7 +9,8 @@ all=(
 	darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 android/arm64
 )
 GOTOOLCHAIN=$(scripts/toolchain.sh)
-export GOTOOLCHAIN CGO_ENABLED=0
+GOWORK=$PWD/go.work # for Android
+export GOTOOLCHAIN GOWORK CGO_ENABLED=0
 
 # for_target TARGET COMMAND... runs a go command for a target. Small routers have no floating point unit.
 for_target() {

@@ -36,6 +36,7 @@ type Conn struct {
 	slot    *slot  // nil at a viewer
 	free    func() // frees what the connection alone uses; called once it has ended
 
+	reading sync.Mutex // held while reading: two readers of a stream would miss each other's news
 	writing sync.Mutex // held while writing
 	closed  atomic.Bool
 	ended   chan struct{} // closed when everything has ended
@@ -58,6 +59,11 @@ func (c *Conn) Proven() {
 
 // Read reads what the other end wrote.
 func (c *Conn) Read(b []byte) (n int, err error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
 	n, err = c.stream.Read(b)
 	return n, c.explain(err)
 }
@@ -79,7 +85,7 @@ func (c *Conn) explain(err error) error {
 }
 
 // Close ends the connection. It does not wait: what was written still reaches an end that reads on, for a second.
-// Whoever reads or writes at this end gets an error by then.
+// Whoever reads or writes at this end gets an error.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
@@ -90,7 +96,7 @@ func (c *Conn) Close() error {
 	}
 	defer c.writing.Unlock()
 
-	if c.stream.CloseWrite() != nil {
+	if c.stream.CloseWrite() != nil || c.stream.SetReadDeadline(time.Now()) != nil { // which ends a Read that waits
 		c.end()
 		return nil
 	}
@@ -101,6 +107,8 @@ func (c *Conn) Close() error {
 // drain waits until the other end has read everything and closed too.
 func (c *Conn) drain() {
 	defer c.end()
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	if c.stream.SetReadDeadline(time.Now().Add(linger)) != nil {
 		return
 	}

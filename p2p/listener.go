@@ -41,6 +41,7 @@ type Listener struct {
 	open    context.Context // ends when the listener closes
 	end     context.CancelFunc
 	workers sync.WaitGroup
+	closing func() error // closes everything
 
 	mu     sync.Mutex
 	closed bool           // guarded by mu; set before served is waited for
@@ -68,6 +69,7 @@ func Listen(cfg Config) (*Listener, error) {
 		conns:     make(chan *Conn),
 	}
 	l.open, l.end = context.WithCancel(context.Background())
+	l.closing = sync.OnceValue(l.close)
 	if cfg.LAN {
 		if err := l.listenLAN(); err != nil {
 			return nil, errors.Join(fmt.Errorf("open p2p listener: %w", err), l.Close())
@@ -215,8 +217,10 @@ func (l *Listener) Run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// Close ends the listener and its connections, and waits until it has.
-func (l *Listener) Close() error {
+// Close ends the listener and its connections, and waits until it has. It may be called again.
+func (l *Listener) Close() error { return l.closing() }
+
+func (l *Listener) close() error {
 	l.end()
 	l.mu.Lock()
 	l.closed = true

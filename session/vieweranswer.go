@@ -145,6 +145,9 @@ func (v *Viewer) openAnswer(ctx context.Context, d signaling.Delivery) error {
 		return err
 	}
 
+	if v.cfg.OnCarrier != nil {
+		v.cfg.OnCarrier(d.Carrier)
+	}
 	if err := v.answered(ctx, a, secret); err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ type ViewerConfig struct {
 	OnStatus  func(Status)
 	OnSending func(handshake.SendStats) // may be nil
 	OnReject  func(Rejection)
+	OnCarrier func(name string)  // called with the carrier of the camera's answer; may be nil
 	OnPhase   func(phase string) // called when "answered", "checked" (by ICE) or "connected" is reached, for measuring
 
 	network transport.Net // nil except in tests

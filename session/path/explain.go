@@ -21,6 +21,9 @@ type Explain struct {
 
 	CameraRelayOnly bool `json:"camera_relay_only"` // the camera asked to hide its address
 
+	// the relay could not be reached, and the session was agreed on without it
+	NoRelay bool `json:"no_relay,omitempty"`
+
 	Addresses *Addresses `json:"addresses,omitempty"`
 }
 

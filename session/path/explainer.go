@@ -72,6 +72,7 @@ func NewExplainer(cfg ExplainerConfig) *Explainer {
 			Role:            cfg.Role,
 			RelayOnly:       cfg.Hides.Viewer,
 			CameraRelayOnly: cfg.Hides.Camera,
+			NoRelay:         len(cfg.Servers) == 0,
 			Own:             unknown,
 			Other:           unknown,
 			Checks:          []Checks{},

@@ -111,6 +111,8 @@ func (e *Explain) unconnected(there string) string {
 		return "this device has no network"
 	case len(other.Candidates) == 0:
 		return "nothing was heard of " + there
+	case e.NoRelay:
+		return "the relay is gone, and no direct way to " + there + " has been found"
 	case !own.reaches(RelayTLS):
 		return "the relay's TURN server does not answer this device"
 	case !other.reaches(RelayTLS):

@@ -58,6 +58,7 @@ export interface Explain {
   why_not: { rung: PathType; reason: Reason }[];
   /** The camera asked to hide its address. */
   camera_relay_only: boolean;
+  no_relay?: boolean; // the session was agreed on without the relay
   /** Left out unless the person at this device asks for them. */
   addresses?: { own: string[]; other: string[]; path: string[] };
 }

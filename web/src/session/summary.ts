@@ -98,6 +98,7 @@ function unconnected(e: Explain, there: string): string {
   if (!own.complete) return 'no way has been found so far';
   if (none(own.candidates)) return 'this device has no network';
   if (none(other.candidates)) return `nothing was heard of ${there}`;
+  if (e.no_relay) return `the relay is gone, and no direct way to ${there} has been found`;
   if (!reaches(own, 'relay-tls')) return "the relay's TURN server does not answer this device";
   if (!reaches(other, 'relay-tls')) return `the relay's TURN server does not answer the ${otherRole(e)}`;
   return 'no way between the two networks has been found';

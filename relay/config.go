@@ -65,6 +65,11 @@ type Config struct {
 	// MaxAlsoTURN at most, each with its port and transport, as in turn:relay.example:3478?transport=udp.
 	AlsoTURN []string
 
+	// P2P is the HOST:PORT, UDP, of a circuit relay (libp2p) through which viewers and cameras exchange sealed messages
+	// while signaling is away; "" means none. P2PKey returns its key, by which devices know it.
+	P2P    string
+	P2PKey func() (ed25519.PrivateKey, error)
+
 	Drain   time.Duration    // how long TURN keeps its clients after Run's context has ended
 	DrainTo []netip.AddrPort // TURN servers to which it meanwhile redirects new clients
 

@@ -29,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/signaling/bus"
 	"github.com/peephole-cam/peephole/signaling/server"
 	"github.com/peephole-cam/peephole/web"
@@ -74,6 +75,7 @@ type Relay struct {
 	turn      *turnService
 	signaling *server.Server
 	pages     *pages
+	circuits  *p2p.Relay // nil if there is none
 
 	certificate servedCertificate
 }
@@ -107,6 +109,10 @@ func (r *Relay) start() error {
 		return err
 	}
 	if r.pages, err = newPages(web.Files(), r.url, r.places.chargeClient); err != nil {
+		return err
+	}
+
+	if err = r.openCircuits(); err != nil {
 		return err
 	}
 
@@ -235,6 +241,9 @@ func (r *Relay) Close() error {
 	if r.turn != nil {
 		errs = append(errs, r.turn.server.Close())
 	}
+	if r.circuits != nil {
+		errs = append(errs, r.circuits.Close())
+	}
 
 	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, net.ErrClosed) })
 	return errors.Join(errs...)
@@ -259,6 +268,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		"listen": r.main.Run,
 	}
 
+	if r.circuits != nil {
+		parts["circuits"] = r.runCircuits
+	}
 	for _, d := range r.turnDoors {
 		parts[d.name] = func(context.Context) error { return d.Run(drained) }
 	}

@@ -72,7 +72,7 @@ func TestSecretFilesThatCannotBeUsedAreAdvised(t *testing.T) {
 		return func() error { _, err := operatorKey(folder); return err }
 	}
 	open, short := write("open", strings.Repeat("x", turn.MinSecret), 0o644), write("short", "x", 0o600)
-	torn := write(operatorFile, "nonsense", 0o600)
+	torn, tornHost := write(operatorKeyFile.file, "nonsense", 0o600), write(hostKeyFile.file, "nonsense", 0o600)
 	for _, tt := range []struct {
 		read func() error
 		want string
@@ -83,6 +83,8 @@ func TestSecretFilesThatCannotBeUsedAreAdvised(t *testing.T) {
 		{secret(short), fmt.Sprintf("-turn-secret %s has 1 bytes: want %d to %d random ones", short, turn.MinSecret,
 			maxSecret)},
 		{key(dir), "damaged operator key " + torn + ": restore it from a backup; removing it makes every ticket void"},
+		{func() error { _, err := hostKey(dir); return err }, "damaged p2p key " + tornHost + ": restore it from a " +
+			"backup; removing it changes the relay's -p2p multiaddress, which cameras must be told again"},
 		{key("/proc/peephole"), // where no folder can be made
 			"; give another folder with -state"},
 	} {

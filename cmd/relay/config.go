@@ -51,6 +51,7 @@ type config struct {
 	turnAlso        string
 	drain           time.Duration
 	drainTo         string
+	p2p             string
 
 	state             string
 	admission         string

@@ -61,7 +61,9 @@ func (c *config) operator() (doctor.Operator, error) {
 		o.URL = c.derivedURL(at)
 	}
 
-	o.Secrets = []string{filepath.Join(c.state, operatorFile), filepath.Join(c.state, certificateFile)}
+	for _, file := range []string{operatorKeyFile.file, hostKeyFile.file, certificateFile} {
+		o.Secrets = append(o.Secrets, filepath.Join(c.state, file))
+	}
 	if c.tlsKey != "" {
 		o.Secrets = append(o.Secrets, c.tlsKey)
 	}

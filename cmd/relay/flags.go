@@ -79,6 +79,8 @@ func (c *config) turnFlags(set *flag.FlagSet) {
 		"read again every hour; anyone who has it can use them all. Default: a secret of this process alone")
 	set.StringVar(&c.turnAlso, "turn-also", "", "TURN `URLs` of another relay with the same -turn-secret; "+
 		"separated by commas; sessions allocate on both relays and survive losing one")
+	set.StringVar(&c.p2p, "p2p", "", "UDP `address` of a libp2p circuit relay, through which cameras that name it are "+
+		"found while signaling is away; its multiaddress is printed at the start. Default: none")
 	cli.DurationVar(set, &c.drain, "drain", 0, 0, 24*time.Hour,
 		"`time` for which TURN keeps its clients after SIGTERM; meanwhile signaling and new clients "+
 			"go elsewhere, and the -listen port is free; 0: not at all")

@@ -53,7 +53,7 @@ func TestLongFilesAreRefused(t *testing.T) {
 			return err
 		},
 		"operator key": func() error {
-			writeLong(t, dir, operatorFile, operatorPrefix)
+			writeLong(t, dir, operatorKeyFile.file, operatorKeyFile.prefix)
 			_, err := operatorKey(dir)
 			return err
 		},
@@ -90,8 +90,8 @@ func TestSecretsThatOthersCanReadAreRefused(t *testing.T) {
 	}
 
 	for name, read := range map[string]func(path string) error{
-		operatorFile: func(string) error { _, err := operatorKey(dir); return err },
-		"secret":     func(path string) error { _, err := readSecret(path); return err },
+		operatorKeyFile.file: func(string) error { _, err := operatorKey(dir); return err },
+		"secret":             func(path string) error { _, err := readSecret(path); return err },
 		certificateFile: func(path string) error {
 			_, err := selfSigned(path, "relay.example", time.Now())
 			return err

@@ -1,64 +1,18 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/peephole-cam/peephole/cmd/internal/cli"
-	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/signaling"
 )
-
-const (
-	operatorFile   = "operator.key"
-	operatorPrefix = "peephole-operator-1 "
-)
-
-// operatorKey reads the key that signs tickets, or makes one.
-func operatorKey(dir string) (ed25519.PrivateKey, error) {
-	path := filepath.Join(dir, operatorFile)
-	text, err := identity.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		seed := make([]byte, ed25519.SeedSize)
-		rand.Read(seed)
-		text = []byte(operatorPrefix + base64.RawURLEncoding.EncodeToString(seed) + "\n")
-		if err := identity.WriteFile(path, text); err != nil {
-			return nil, fmt.Errorf("write operator key: %w; give another folder with -state", err)
-		}
-		return ed25519.NewKeyFromSeed(seed), nil
-	}
-
-	if err != nil {
-		return nil, fmt.Errorf("read operator key: %w", err)
-	}
-	key, ok := parseOperatorKey(string(text))
-	if !ok {
-		return nil, fmt.Errorf("damaged operator key %s: restore it from a backup; removing it makes every ticket void",
-			path)
-	}
-	return key, nil
-}
-
-// parseOperatorKey parses a key file, which is one line. Its line feed may be missing.
-func parseOperatorKey(text string) (ed25519.PrivateKey, bool) {
-	line := strings.TrimSuffix(text, "\n")
-	seed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(line, operatorPrefix))
-	if err != nil || len(seed) != ed25519.SeedSize ||
-		line != operatorPrefix+base64.RawURLEncoding.EncodeToString(seed) {
-		return nil, false // cut short, or not the canonical spelling
-	}
-	return ed25519.NewKeyFromSeed(seed), true
-}
 
 var ticketHelp = cli.Help{
 	Name: "relay ticket",

@@ -67,6 +67,9 @@ func (c *config) newRelay(log *slog.Logger, stdout io.Writer) (*relay.Relay, err
 		if c.tlsSelfSigned {
 			fmt.Fprintln(stdout, "certificate sha256", relay.Fingerprint(r.Certificate()))
 		}
+		if at := r.P2PAddress(); at != "" {
+			fmt.Fprintln(stdout, "p2p", at)
+		}
 		if _, err := fmt.Fprintln(stdout, "ready", r.URL()); err != nil {
 			log.Warn("ready, but standard output did not accept the line that says so", "err", err)
 		}
@@ -91,6 +94,8 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 		Mbit:              c.turnMbit,
 		Allocations:       c.turnAllocations,
 		AlsoTURN:          also,
+		P2P:               c.p2p,
+		P2PKey:            func() (ed25519.PrivateKey, error) { return hostKey(c.state) },
 		Drain:             c.drain,
 		DrainTo:           drainTo,
 		Memory:            int64(c.memory) << 20,

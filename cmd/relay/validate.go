@@ -43,6 +43,7 @@ func (c *config) validateAddresses() error {
 		{"turn-public", c.turnPublic, true, given},
 		{"turn-tls", c.turnTLS, true, free},
 		{"metrics", c.metrics, true, free},
+		{"p2p", c.p2p, true, free},
 	} {
 		if a.optional && a.value == "" || a.flag == "turn-tls" && a.value == relay.NoTURNTLS {
 			continue

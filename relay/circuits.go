@@ -1,0 +1,65 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/peephole-cam/peephole/p2p"
+)
+
+// openCircuits opens the circuit relay, if the Config asks for one.
+func (r *Relay) openCircuits() error {
+	c := &r.cfg
+	if c.P2P == "" {
+		return nil
+	}
+	at, err := net.ResolveUDPAddr("udp", c.P2P)
+	if err != nil {
+		return &ListenError{Field: "P2P", Address: c.P2P, Err: err}
+	}
+	key, err := c.P2PKey()
+	if err != nil {
+		return err
+	}
+
+	listen := at.AddrPort()
+	if !listen.Addr().IsValid() { // :PORT
+		listen = netip.AddrPortFrom(netip.IPv6Unspecified(), listen.Port())
+	}
+	r.circuits, err = p2p.ListenRelay(p2p.RelayConfig{
+		Address: listen,
+		Key:     key,
+		Logger:  r.log.With("part", "circuits"),
+	})
+	if err != nil {
+		return &ListenError{Field: "P2P", Address: c.P2P, Err: err}
+	}
+	return nil
+}
+
+// runCircuits serves circuits until ctx ends.
+func (r *Relay) runCircuits(ctx context.Context) error {
+	if err := r.circuits.Run(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// P2PAddress returns the multiaddress of the relay's circuit relay, as cameras want it: at PublicURL's host. It returns
+// "" if there is none.
+func (r *Relay) P2PAddress() string {
+	if r.circuits == nil {
+		return ""
+	}
+
+	host, kind := hostname(r.url), "dns"
+	if ip, err := netip.ParseAddr(host); err == nil {
+		kind = "ip4"
+		if ip.Is6() {
+			kind = "ip6"
+		}
+	}
+	return fmt.Sprintf("/%s/%s/udp/%d/quic-v1/p2p/%s", kind, host, r.circuits.Addr().Port(), r.circuits.PeerID())
+}

@@ -45,8 +45,11 @@ type Camera struct {
 	cfg    Config
 	self   *identity.Private
 	store  *pairing.Store
-	client *signaling.Client
-	feeds  []*media.Feed // the Config's sources, which Run reads
+	client *signaling.Client   // of the relay
+	signal *signaling.Carriers // all at once
+	// serves viewers that come without the relay; nil without Config.LAN
+	without *withoutRelay
+	feeds   []*media.Feed // the Config's sources, which Run reads
 
 	alarm       *alarm
 	clock       *expiry.Clock
@@ -122,7 +125,7 @@ func New(cfg Config) (*Camera, error) {
 	if err := c.loadHostKeys(); err != nil {
 		return nil, err
 	}
-	return c, nil
+	return c, c.joinCarriers()
 }
 
 // feedSources makes streams of the Config's sources.
@@ -151,12 +154,16 @@ func (c *Camera) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	// The relay stays connected until the sessions, which end with ctx, have said goodbye.
+	// The carriers stay connected until the sessions, which end with ctx, have said goodbye.
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
-	var relay sync.WaitGroup
-	defer relay.Wait()
+	var carriers sync.WaitGroup
+	defer carriers.Wait()
 	defer disconnect()
-	relay.Go(func() { _ = c.client.Run(connected) }) // returns connected's error and no other
+	defer c.signal.Close()
+	carriers.Go(func() { _ = c.client.Run(connected) }) // returns connected's error and no other
+	if c.without != nil {
+		carriers.Go(func() { c.without.run(connected) })
+	}
 
 	c.startViewers(ctx)
 	for _, feed := range c.feeds {

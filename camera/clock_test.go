@@ -16,6 +16,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -108,6 +109,7 @@ func (a *asked) start(now time.Time) {
 		Stream:   picture(),
 		Clock:    clock,
 		LAN:      a.lan,
+		listen:   unannounced,
 		Logger:   slog.New(slog.NewTextHandler(a.log, nil)),
 	})
 	if err != nil {
@@ -133,6 +135,9 @@ func (a *asked) start(now time.Time) {
 		}
 	})
 }
+
+// unannounced listens where nobody on this machine's networks hears of it.
+func unannounced(cfg p2p.Config) (*p2p.Listener, error) { return p2p.Listen(p2p.Config{Key: cfg.Key}) }
 
 // watch offers a session dated now. It reports whether the camera answered, and how the session ended.
 func (a *asked) watch(now time.Time, nonce []byte) (answered bool, err error) {

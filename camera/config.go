@@ -12,6 +12,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/printable"
 	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/session"
@@ -102,6 +103,8 @@ type Config struct {
 	OnRefuse func(err error)          // somebody tried to pair and was refused: tell the person
 	OnRelay  func(err error)          // nil: the relay was reached; else why it was not
 	OnReject func(Rejection)          // a message that is not from a viewer arrived, and was not used
+
+	listen func(p2p.Config) (*p2p.Listener, error) // p2p.Listen, except in tests
 }
 
 // CheckName returns nil for a name that every viewer shows as it is.
@@ -141,8 +144,8 @@ func (c Config) complete() (Config, error) {
 		err = errors.New("camera Source: want this or Stream")
 	case c.LowSource != nil && c.Low != nil:
 		err = errors.New("camera LowSource: want this or Low, not both")
-	case session.CheckCircuitRelays(c.P2PRelays) != nil:
-		err = fmt.Errorf("camera P2PRelays: %w", session.CheckCircuitRelays(c.P2PRelays))
+	default:
+		err = checkRelays(c.P2PRelays)
 	}
 
 	if err != nil {
@@ -150,6 +153,9 @@ func (c Config) complete() (Config, error) {
 	}
 
 	c.RelayURL = relayURL
+	if c.listen == nil {
+		c.listen = p2p.Listen
+	}
 	setDefault(&c.OnPaired)
 	setDefault(&c.OnRefuse)
 	setDefault(&c.OnReject)
@@ -158,6 +164,20 @@ func (c Config) complete() (Config, error) {
 	}
 
 	return c, nil
+}
+
+// checkRelays returns nil for circuit relays that a camera can use and its viewers can be told of.
+func checkRelays(relays []string) error {
+	err := session.CheckCircuitRelays(relays)
+	for _, relay := range relays {
+		if err == nil {
+			err = p2p.CheckRelay(relay)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("camera P2PRelays: %w", err)
+	}
+	return nil
 }
 
 // setDefault replaces a nil function by one that does nothing.

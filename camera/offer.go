@@ -91,7 +91,7 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 
 	cfg := session.CameraConfig{
 		Pair:       v.record.Pair,
-		Signal:     c.client,
+		Signal:     c.signal,
 		Ticket:     credentials.ticket,
 		Offer:      o,
 		OfferWire:  wire,

@@ -76,7 +76,7 @@ func (v *viewer) remove() {
 func (v *viewer) revoke(ctx context.Context, days []uint32) {
 	for _, day := range days {
 		for _, direction := range []envelope.Direction{envelope.ToCamera, envelope.ToViewer} {
-			err := v.camera.client.Revoke(ctx, v.admitted(v.record.Pair.Mailbox(direction, day)))
+			err := v.camera.signal.Revoke(ctx, v.admitted(v.record.Pair.Mailbox(direction, day)))
 			if err != nil {
 				v.camera.cfg.Logger.Debug("revoke mailbox", "err", err)
 			}
@@ -97,8 +97,9 @@ func (v *viewer) days() map[uint32]struct{} {
 	return days
 }
 
-// run keeps the mailboxes of days open, as the days turn, and returns those that were open at its end. Until it reaches
-// the relay for the first time, nobody knows the day for certain.
+// run keeps the mailboxes of days open, as the days turn, and returns those that were open at its end. Until the relay
+// is reached for the first time, nobody knows the day for certain: a camera that can be reached without the relay goes
+// by its own clock until then, and any other waits.
 func (v *viewer) run(ctx context.Context) (days []uint32) {
 	open := make(map[uint32]func())
 	defer func() {
@@ -107,17 +108,26 @@ func (v *viewer) run(ctx context.Context) (days []uint32) {
 		}
 	}()
 
-	if v.camera.client.Connect(ctx) != nil {
-		return nil
+	dated := make(chan struct{})
+	v.camera.work.Go(func() {
+		defer close(dated)
+		_ = v.camera.client.Connect(ctx) // fails with ctx alone
+	})
+	if v.camera.without == nil {
+		<-dated
 	}
 
 	ticker := time.NewTicker(rolloverEvery)
 	defer ticker.Stop()
 	for {
+		if ctx.Err() != nil {
+			return slices.Collect(maps.Keys(open))
+		}
 		v.turnDays(ctx, open)
 		select {
 		case <-ctx.Done():
-			return slices.Collect(maps.Keys(open))
+		case <-dated:
+			dated = nil
 		case <-ticker.C:
 		}
 	}
@@ -148,7 +158,7 @@ func (v *viewer) openDay(ctx context.Context, day uint32) (stop func()) {
 		v.deliver(ctx, box, d)
 		return true
 	})
-	stopKeeping := v.camera.client.Keep(v.admitted(v.record.Pair.Mailbox(envelope.ToViewer, day)))
+	stopKeeping := v.camera.signal.Keep(v.admitted(v.record.Pair.Mailbox(envelope.ToViewer, day)))
 	return func() { stopReading(); stopKeeping() }
 }
 
@@ -173,5 +183,5 @@ func (v *viewer) welcome(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return v.camera.client.Send(ctx, v.admitted(box), sealed.Wire, codeLife)
+	return v.camera.client.Send(ctx, v.admitted(box), sealed.Wire, codeLife) // the viewer scans at the relay
 }

@@ -282,6 +282,12 @@ func serveCamera(t *testing.T, client *signaling.Client, pair *envelope.Pair, li
 	return held
 }
 
+// linkOver returns a link by one relay alone, whose client somebody else runs.
+func linkOver(client *signaling.Client) *link {
+	carrier := signaling.Carrier{Name: CarrierRelay, Client: client}
+	return &link{relay: client, signal: signaling.Together(carrier)}
+}
+
 // Sessions and stills say which list the viewer holds, and what comes with the answer is kept.
 func TestSessionsAndStillsBringTheHostList(t *testing.T) {
 	url, want := startRelay(t), aHostList()
@@ -298,18 +304,18 @@ func TestSessionsAndStillsBringTheHostList(t *testing.T) {
 	r := v.records[1]
 
 	held := serveCamera(t, startClient(t, url), theirs, want)
-	client := startClient(t, url)
+	l := linkOver(startClient(t, url))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	still := func() error {
-		_, err := v.askStill(ctx, client, r, nil)
+		_, err := v.askStill(ctx, l, r, nil)
 		return err
 	}
 
 	watch := func() error {
 		watching, stop := context.WithCancel(ctx)
 		defer stop()
-		return v.runSession(watching, client, r, false, session.ViewerConfig{
+		return v.runSession(watching, l, r, false, session.ViewerConfig{
 			OnFrame:  func(session.Frame) { stop() },
 			OnPath:   func(session.Path) {},
 			OnStatus: func(session.Status) {},

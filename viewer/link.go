@@ -2,9 +2,14 @@ package viewer
 
 import (
 	"context"
+	"crypto/ed25519"
+	"net"
 	"sync"
 	"time"
 
+	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -16,19 +21,39 @@ const (
 	// relayTries is how often a relay may refuse before a person hears of it: about a second, enough for one that
 	// restarts.
 	relayTries = 4
+
+	// searchWait is how long a camera is looked for without the relay before a person hears that the relay cannot be
+	// reached.
+	searchWait = 3 * time.Second
+
+	// circuitDelay is how long the relay must be away before circuit relays, which are others' machines, are asked.
+	circuitDelay = 500 * time.Millisecond
 )
 
-// link is a running client of one relay.
-type link struct {
-	*signaling.Client
-	stop func()
+// The carriers of signaling, as Watch.OnCarrier names them.
+const (
+	CarrierRelay   = "relay"
+	CarrierLAN     = p2p.CarrierLAN
+	CarrierCircuit = p2p.CarrierCircuit
+)
 
-	refused context.Context // ends with the last of relayTries
+// link is a viewer's signaling with one camera: a running client of its relay, and of the camera's own server where
+// that is found without the relay.
+type link struct {
+	relay   *signaling.Client
+	without []*signaling.Client // on this network, and through circuit relays; empty without a host list
+	signal  *signaling.Carriers // all at once
+	stop    func()
+
+	began   time.Time
+	refused context.Context // ends with the last of relayTries, but not before searchWait
 	refuse  context.CancelFunc
 
 	mu       sync.Mutex
-	last     error // guarded by mu; why it is not connected
-	failures int   // guarded by mu
+	last     error         // guarded by mu; why the relay is not connected
+	failures int           // guarded by mu
+	changed  chan struct{} // guarded by mu; closed when the relay is reached or lost
+	isUp     bool          // guarded by mu; the relay is connected
 }
 
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in
@@ -108,7 +133,7 @@ func dial(find func(context.Context) (*p2p.Conn, error)) func(context.Context) (
 func (v *Viewer) newLink(ctx context.Context, relayURL string) (*link, error) {
 	l := &link{changed: make(chan struct{})}
 	var err error
-	l.Client, err = signaling.NewClient(signaling.ClientConfig{
+	l.relay, err = signaling.NewClient(signaling.ClientConfig{
 		URL:     relayURL,
 		TLS:     v.cfg.TLS,
 		OnState: l.observe,
@@ -118,37 +143,67 @@ func (v *Viewer) newLink(ctx context.Context, relayURL string) (*link, error) {
 		return nil, err
 	}
 
+	l.signal = signaling.Together(signaling.Carrier{Name: CarrierRelay, Client: l.relay})
 	l.refused, l.refuse = context.WithCancel(ctx)
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx still says goodbye
-	var work sync.WaitGroup
-	work.Go(func() { _ = l.Run(running) }) // returns running's error and no other
-	l.stop = func() { cancel(); work.Wait() }
-
-	if err := l.reach(ctx); err != nil {
-		l.stop()
-		return nil, err
-	}
 	return l, nil
 }
 
-// observe counts failures to connect.
+// start runs the clients until stop is called, and waits until one is connected.
+func (l *link) start(ctx context.Context) error {
+	l.began = time.Now()
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx still says goodbye
+	var work sync.WaitGroup
+	for _, client := range append(l.without, l.relay) {
+		work.Go(func() { _ = client.Run(running) }) // returns running's error and no other
+	}
+	l.stop = func() { l.signal.Close(); cancel(); work.Wait() }
+
+	if err := l.reach(ctx); err != nil {
+		l.stop()
+		return err
+	}
+	return nil
+}
+
+// observe follows the state of the relay's connection, and counts failures to connect.
 func (l *link) observe(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.isUp != (err == nil) {
+		l.isUp = err == nil
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
+
 	if l.last = err; err == nil {
 		return
 	}
-	if l.failures++; l.failures >= relayTries {
-		l.refuse()
+	if l.failures++; l.failures < relayTries {
+		return
 	}
+	if len(l.without) == 0 {
+		l.refuse()
+		return
+	}
+	time.AfterFunc(time.Until(l.began.Add(searchWait)), l.refuse)
 }
 
-// reach waits until the relay is connected.
+// reach waits until a carrier is connected. Its error is the relay's.
 func (l *link) reach(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
 	defer context.AfterFunc(l.refused, cancel)()
-	err := l.Connect(waiting)
+
+	reached := make(chan error, 1+len(l.without))
+	for _, client := range l.without {
+		go func() {
+			if client.Connect(waiting) == nil {
+				reached <- nil
+			}
+		}()
+	}
+	go func() { reached <- l.relay.Connect(waiting) }()
+	err := <-reached
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,4 +211,67 @@ func (l *link) reach(ctx context.Context) error {
 		return l.last
 	}
 	return err
+}
+
+// reachedWithout reports whether the camera has been reached without the relay.
+func (l *link) reachedWithout() bool {
+	for _, client := range l.without {
+		if client.Connected() {
+			return true
+		}
+	}
+	return false
+}
+
+// reachesWithout is reachedWithout, but waits a little for a search that is under way.
+func (l *link) reachesWithout(ctx context.Context) bool {
+	waiting, cancel := context.WithTimeout(ctx, relayGrace)
+	defer cancel()
+	reached := make(chan bool, len(l.without))
+	for _, client := range l.without {
+		go func() { reached <- client.Connect(waiting) == nil }()
+	}
+
+	for range l.without {
+		if <-reached {
+			return true
+		}
+	}
+	return false
+}
+
+// redial connects anew after this device has moved to another network.
+func (l *link) redial() {
+	for _, client := range append(l.without, l.relay) {
+		client.Redial()
+	}
+}
+
+// findByCircuit connects through a circuit relay once the relay has been away for circuitDelay.
+func (l *link) findByCircuit(ctx context.Context, relays []string, keys []ed25519.PublicKey) (*p2p.Conn, error) {
+	for {
+		l.mu.Lock()
+		isUp, changed := l.isUp, l.changed
+		l.mu.Unlock()
+
+		away := time.NewTimer(circuitDelay)
+		select {
+		case <-ctx.Done():
+			away.Stop()
+			return nil, ctx.Err()
+		case <-changed:
+			away.Stop()
+			continue
+		case <-away.C:
+		}
+		if !isUp {
+			return p2p.DialCircuit(ctx, relays, keys)
+		}
+
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-changed:
+		}
+	}
 }

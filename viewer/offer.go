@@ -17,35 +17,50 @@ import (
 // agent is how this viewer names itself to cameras.
 const agent = "peephole viewer"
 
-// askGrant asks for the session's ICE servers. It gives up on a relay that is there and says nothing.
-func askGrant(ctx context.Context, client *signaling.Client, inbox signaling.Mailbox) (signaling.Grant, error) {
-	asking, cancel := context.WithTimeout(ctx, relayWait)
-	defer cancel()
-	grant, err := client.Grant(asking, inbox)
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		err = session.ErrSilent
+// relayGrace is how much longer the relay has to grant ICE servers once the camera was reached without it. On one
+// network the picture needs none.
+const relayGrace = 150 * time.Millisecond
+
+// askGrant asks for the session's ICE servers. It gives up on a relay that is there and says nothing. Without the
+// relay, a camera that was reached otherwise is watched without ICE servers.
+func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signaling.Grant, error) {
+	wait := relayWait
+	if l.reachedWithout() {
+		wait = relayGrace
 	}
-	return grant, err
+	asking, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	grant, err := l.relay.Grant(asking, inbox)
+
+	switch {
+	case err == nil:
+		return &grant, nil
+	case l.reachesWithout(ctx):
+		return nil, nil
+	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return nil, session.ErrSilent
+	}
+	return nil, err
 }
 
 // mailboxDays returns the days whose mailbox the camera may have open: today by the relay's clock, and by this device's
 // own if that is another day. Either clock may be wrong.
-func mailboxDays(client *signaling.Client, record pairing.Record, now time.Time) []uint32 {
-	relay, _ := client.ServerTime()
-	today, own := record.Pair.Day(relay), record.Pair.Day(now)
-	if today == own {
-		return []uint32{today}
+func (l *link) mailboxDays(record pairing.Record, now time.Time) []uint32 {
+	own := record.Pair.Day(now)
+	relay, known := l.relay.ServerTime()
+	if !known || record.Pair.Day(relay) == own {
+		return []uint32{own}
 	}
-	return []uint32{today, own}
+	return []uint32{record.Pair.Day(relay), own}
 }
 
 // eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered.
 func (v *Viewer) eachDay(
-	client *signaling.Client,
+	l *link,
 	record pairing.Record,
 	try func(inbox signaling.Mailbox, box envelope.Mailbox) error,
 ) (err error) {
-	for _, day := range mailboxDays(client, record, v.clock.Now()) {
+	for _, day := range l.mailboxDays(record, v.clock.Now()) {
 		box := record.Pair.Mailbox(envelope.ToCamera, day)
 		err = try(signaling.Mailbox{Read: box.Read, Write: box.Write}, box)
 
@@ -73,38 +88,41 @@ func askedNonce(err error) []byte {
 // runSession runs one session. cfg holds the functions that it calls, and the ID of its watching.
 func (v *Viewer) runSession(
 	ctx context.Context,
-	client *signaling.Client,
+	l *link,
 	record pairing.Record,
 	relayOnly bool,
 	cfg session.ViewerConfig,
 ) error {
-	return v.eachDay(client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
+	return v.eachDay(l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
 		cfg.Inbox, cfg.Box = inbox, box
 		cfg.RelayOnly = relayOnly
-		return v.offerSession(ctx, client, record, cfg)
+		return v.offerSession(ctx, l, record, cfg)
 	})
 }
 
 // offerSession runs one session, which it offers through cfg's mailbox.
 func (v *Viewer) offerSession(
 	ctx context.Context,
-	client *signaling.Client,
+	l *link,
 	record pairing.Record,
 	cfg session.ViewerConfig,
 ) error {
-	defer client.Keep(cfg.Inbox)()
-	grant, err := askGrant(ctx, client, cfg.Inbox)
+	defer l.signal.Keep(cfg.Inbox)()
+	grant, err := l.askGrant(ctx, cfg.Inbox)
 	if err != nil {
 		return err
 	}
 
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
-	own, cameras := grant.Viewer, grant.Camera
-	cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}
-	cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: cameras.Username, Credential: cameras.Credential}
+	if grant != nil {
+		own, cameras := grant.Viewer, grant.Camera
+		cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}
+		cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: cameras.Username, Credential: cameras.Credential}
+	}
+
 	cfg.Pair = record.Pair
-	cfg.Signal = client
+	cfg.Signal = l.signal
 	cfg.Loopback = relayurl.Loopback(record.RelayURL)
 	cfg.TLS = v.cfg.TLS
 	cfg.PortMapper = v.cfg.PortMapper

@@ -32,13 +32,13 @@ func (v *Viewer) Pair(ctx context.Context, code Code) (Camera, error) {
 		return Camera{}, err
 	}
 
-	relay, err := v.connect(ctx, code.RelayURL)
+	link, err := v.connect(ctx, code.RelayURL)
 	if err != nil {
 		return Camera{}, err
 	}
-	defer relay.stop()
+	defer link.stop()
 
-	pair, hello, err := scan(ctx, relay.Client, pairing.NewScanner(v.self, code), code)
+	pair, hello, err := scan(ctx, link.relay, pairing.NewScanner(v.self, code), code)
 	if err != nil {
 		return Camera{}, err
 	}

@@ -21,13 +21,13 @@ func (v *Viewer) Still(ctx context.Context, name string, onReject func(Rejection
 	if err != nil {
 		return Frame{}, err
 	}
-	relay, err := v.connect(ctx, record.RelayURL)
+	link, err := v.connectCamera(ctx, record)
 	if err != nil {
 		return Frame{}, err
 	}
-	defer relay.stop()
+	defer link.stop()
 
-	frame, err := v.askStill(ctx, relay.Client, record, onReject)
+	frame, err := v.askStill(ctx, link, record, onReject)
 	if err != nil {
 		return Frame{}, fmt.Errorf("ask %q for a picture: %w", name, err)
 	}
@@ -40,14 +40,14 @@ func (v *Viewer) Still(ctx context.Context, name string, onReject func(Rejection
 // askStill asks a camera for one picture.
 func (v *Viewer) askStill(
 	ctx context.Context,
-	client *signaling.Client,
+	l *link,
 	record pairing.Record,
 	onReject func(Rejection),
 ) (frame Frame, err error) {
-	err = v.eachDay(client, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
+	err = v.eachDay(l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
 		cfg := session.StillConfig{
 			Pair:        record.Pair,
-			Signal:      client,
+			Signal:      l.signal,
 			Inbox:       inbox,
 			Box:         box,
 			Agent:       agent,

@@ -27,7 +27,8 @@ type Watch struct {
 	OnStatus  func(Status)    // what the camera says about its picture
 	OnSending func(SendStats) // how the camera sends, every two seconds
 	OnReject  func(Rejection) // something arrived and did not open
-	OnPhase   func(string)    // "reached", the relay; then "answered", "checked" and "connected" of each session
+	OnCarrier func(string)    // what brought the camera's answer: CarrierRelay, CarrierLAN or CarrierCircuit
+	OnPhase   func(string)    // "reached", the relay or the camera; then "answered", "checked" and "connected" of each session
 	OnRetry   func(err error) // the session broke or stalled, and the next is on its way
 }
 
@@ -53,12 +54,12 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	if err != nil {
 		return err
 	}
-	defer relay.stop()
+	defer link.stop()
 
 	call(w.OnPhase, "reached")
 	watching := &watching{
 		viewer: v,
-		client: relay.Client,
+		link:   link,
 		record: record,
 		cfg:    w,
 		id:     session.NewWatchID(),

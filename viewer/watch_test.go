@@ -189,7 +189,7 @@ func watchingOf(t *testing.T, retry func(error)) *watching {
 		t.Fatal(err)
 	}
 	w := &watching{
-		client:     client,
+		link:       linkOver(client),
 		cfg:        Watch{OnRetry: retry},
 		current:    &attempt{},
 		retryTimer: time.NewTimer(time.Hour),

@@ -9,7 +9,6 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/nat/netwatch"
 	"github.com/peephole-cam/peephole/session"
-	"github.com/peephole-cam/peephole/signaling"
 )
 
 const (
@@ -29,7 +28,7 @@ const (
 // events.
 type watching struct {
 	viewer *Viewer
-	client *signaling.Client
+	link   *link
 	record pairing.Record
 	cfg    Watch
 	id     session.WatchID
@@ -88,7 +87,7 @@ func (w *watching) run(ctx context.Context) error {
 		case f := <-w.events:
 			f()
 		case <-moved:
-			w.client.Redial()
+			w.link.redial()
 			w.beginBeside(ctx)
 		case <-w.retryTimer.C:
 			w.begin(ctx)
@@ -126,7 +125,7 @@ func (w *watching) begin(ctx context.Context) {
 	}
 
 	w.work.Go(func() {
-		a.err = w.viewer.runSession(running, w.client, w.record, w.cfg.RelayOnly, w.hooks(ctx, a))
+		a.err = w.viewer.runSession(running, w.link, w.record, w.cfg.RelayOnly, w.hooks(ctx, a))
 		a.cancel()
 		w.post(ctx, func() { w.attemptEnded(a) })
 	})
@@ -155,7 +154,7 @@ func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
 		return
 	}
 
-	w.client.Probe()
+	w.link.relay.Probe()
 	w.reportRetry(ErrStalled)
 	w.begin(ctx)
 }
@@ -209,7 +208,7 @@ func (w *watching) currentEnded(err error) {
 	if err != nil {
 		w.reportRetry(err)
 	}
-	w.client.Probe()
+	w.link.relay.Probe()
 	w.retryLater()
 }
 
@@ -262,6 +261,7 @@ func (w *watching) hooks(ctx context.Context, a *attempt) session.ViewerConfig {
 		OnStatus:  func(s Status) { callIfHeard(w, a, w.cfg.OnStatus, s) },
 		OnSending: func(s SendStats) { callIfHeard(w, a, w.cfg.OnSending, s) },
 		OnPhase:   func(phase string) { callIfHeard(w, a, w.cfg.OnPhase, phase) },
+		OnCarrier: func(carrier string) { callIfHeard(w, a, w.cfg.OnCarrier, carrier) },
 		OnReject: func(r Rejection) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

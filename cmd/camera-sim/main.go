@@ -52,7 +52,7 @@ func main() {
 func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, stderr io.Writer) error {
 	var flags agent.Flags
 	fs := flag.NewFlagSet("camera-sim", flag.ContinueOnError)
-	flags.Register(fs, cli.DefaultState("camera-sim"))
+	flags.Register(fs, cli.DefaultState("camera-sim"), false)
 	n := cli.Int(fs, "n", 1, 1, maxCameras, "simulate `N` cameras, 1 to 10000")
 	prefix := fs.String("name", "sim", "the `prefix` of the cameras' names")
 	first := cli.Int(fs, "first", 0, 0, 1_000_000, "number the cameras from `N` on, 0 to 1000000")

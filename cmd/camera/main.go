@@ -28,7 +28,7 @@ It prints a link, three words and a QR code to pair with. Keep the camera's URL,
 rtsp://USER:PASSWORD@192.0.2.10/stream, in a FILE: it contains the password.
 `,
 	Common: []string{"input", "input-low", "name", "relay", "relay-cert", "relay-only", "ticket", "state", "pair-more",
-		"transcode"},
+		"lan", "transcode"},
 }
 
 func main() {
@@ -49,7 +49,7 @@ func main() {
 func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, stderr io.Writer) error {
 	var flags agent.Flags
 	fs := flag.NewFlagSet("camera", flag.ContinueOnError)
-	flags.Register(fs, cli.DefaultState("camera"))
+	flags.Register(fs, cli.DefaultState("camera"), true)
 	name := fs.String("name", "camera", "the `name` that viewers see; it travels encrypted")
 	input := fs.String("input", "",
 		"the `INPUT`: rtsp://…, http://…, a file, /dev/videoN, or test; - reads it from standard input: "+

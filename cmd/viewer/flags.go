@@ -17,6 +17,7 @@ type flags struct {
 	state     string
 	relayCert string
 	noPortMap bool
+	lan       bool
 	log       obs.LogFlags
 }
 
@@ -27,6 +28,8 @@ func (f *flags) register(fs *flag.FlagSet) {
 		"PEM `file` to trust for the relay; instead of the system's roots, for a self-signed relay")
 	fs.BoolVar(&f.noPortMap, "no-portmap", f.noPortMap,
 		"never ask your router to open a port; without this flag one is open while you watch, by PCP, NAT-PMP or UPnP")
+	fs.BoolVar(&f.lan, "lan", f.lan,
+		"look for your cameras on your own network too, which works without the relay and the internet")
 	f.log.Register(fs)
 }
 
@@ -73,7 +76,7 @@ func (c *command) open() (err error) {
 		return errors.New("no home directory to keep keys in: say -state DIR")
 	}
 
-	cfg := viewer.Config{State: c.flags.state, TLS: c.tls, Logger: c.log}
+	cfg := viewer.Config{State: c.flags.state, TLS: c.tls, LAN: c.flags.lan, Logger: c.log}
 	if !c.flags.noPortMap {
 		c.ports = portmap.New(c.log)
 		cfg.PortMapper = c.ports

@@ -78,7 +78,7 @@ var commands = map[string]func(*command, context.Context, []string) error{
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	c := &command{
-		flags:  flags{state: cli.DefaultState("viewer")},
+		flags:  flags{state: cli.DefaultState("viewer"), lan: true},
 		stdin:  stdin,
 		stdout: stdout,
 		stderr: stderr,

@@ -14,11 +14,12 @@ type report struct {
 	Camera          string `json:"camera"`
 	Frames          int    `json:"frames"`
 	Bytes           int    `json:"bytes"`
-	Rejected        int    `json:"rejected"` // what arrived and did not open
-	Missing         uint64 `json:"missing"`  // frames that did not arrive
-	Delayed         int    `json:"delayed"`  // frames that were no longer live once written
-	Live            bool   `json:"live"`     // the last frame is still live as this is printed
-	Path            string `json:"path"`     // "direct" or "relay"
+	Rejected        int    `json:"rejected"`  // what arrived and did not open
+	Missing         uint64 `json:"missing"`   // frames that did not arrive
+	Delayed         int    `json:"delayed"`   // frames that were no longer live once written
+	Live            bool   `json:"live"`      // the last frame is still live as this is printed
+	Signaling       string `json:"signaling"` // "relay", "lan" or "circuit"; empty if the camera did not answer
+	Path            string `json:"path"`      // "direct" or "relay"
 	Why             string `json:"why"`
 	LocalCandidate  string `json:"local_candidate"`
 	RemoteCandidate string `json:"remote_candidate"`

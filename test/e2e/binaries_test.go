@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,7 +75,7 @@ func start(t testing.TB, name string, args ...string) *process {
 // startBy is start, except that begin starts the process: on a host of a lab, for example.
 func startBy(t testing.TB, begin func(*exec.Cmd) error, name string, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries(t), name), args...)
+	cmd := exec.Command(filepath.Join(binaries(t), name), withoutLAN(name, args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -178,6 +179,16 @@ func (p *process) line(t testing.TB, prefix string) string {
 			t.Fatalf("%s: no line %q within %s", p.Path, prefix, patience)
 		}
 	}
+}
+
+// withoutLAN switches the camera's announcements off, unless the test has asked for them: a test announces nothing outside
+// a namespace that it has made.
+func withoutLAN(name string, args []string) []string {
+	asked := func(arg string) bool { return strings.HasPrefix(arg, "-lan") }
+	if name != "camera" || slices.ContainsFunc(args, asked) {
+		return args
+	}
+	return append([]string{"-lan=false"}, args...)
 }
 
 // startRelayCommand runs a relay on ephemeral ports of this machine and returns its URL.

@@ -31,6 +31,7 @@ type scene struct {
 	otherArgs               []string
 	flags                   []string // for every viewer command
 	link                    string   // the camera's pairing link, good for one viewer
+	oneHouse                bool     // camera and viewer are in one network
 	surround                func()   // gives the hosts networks beside their own; nil: none
 }
 
@@ -121,7 +122,12 @@ func (s *scene) loseRelay(t testing.TB, a *arrivals) (again func(testing.TB)) {
 // stage makes the networks and starts the relay and the camera.
 func (s *scene) stage(t testing.TB, camera, viewer natlab.Kind, command string, args ...string) {
 	t.Helper()
-	s.home, s.person = s.lab.Behind("camera", camera), s.lab.Behind("viewer", viewer)
+	s.home = s.lab.Behind("camera", camera)
+	if s.oneHouse {
+		s.person = s.home.Network().Host("viewer")
+	} else {
+		s.person = s.lab.Behind("viewer", viewer)
+	}
 	if s.surround != nil {
 		s.surround()
 	}

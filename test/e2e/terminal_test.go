@@ -95,6 +95,7 @@ type watched struct {
 	Missing         int     `json:"missing"`
 	Delayed         int     `json:"delayed"`
 	Live            bool    `json:"live"`
+	Signaling       string  `json:"signaling"`
 	Path            string  `json:"path"`
 	Why             string  `json:"why"`
 	LocalCandidate  string  `json:"local_candidate"`

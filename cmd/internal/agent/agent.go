@@ -25,6 +25,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/nat/portmap"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/session"
 )
 
@@ -38,14 +39,16 @@ type Flags struct {
 	PairWindow time.Duration
 	PairMore   bool
 	NoPortMap  bool
+	LAN        bool
+	P2PRelays  []string
 	Log        obs.LogFlags
 }
 
 // maxPairWindow bounds how long a code may lie around for anyone who comes by.
 const maxPairWindow = 24 * time.Hour
 
-// Register adds the flags to fs.
-func (f *Flags) Register(fs *flag.FlagSet, state string) {
+// Register adds the flags to fs. state is the default of -state, and lan that of -lan.
+func (f *Flags) Register(fs *flag.FlagSet, state string, lan bool) {
 	fs.StringVar(&f.State, "state", state,
 		"`directory` of keys and paired viewers; made with mode 0700, never leaves this machine")
 	fs.StringVar(&f.Relay, "relay", "",
@@ -62,7 +65,21 @@ func (f *Flags) Register(fs *flag.FlagSet, state string) {
 	fs.BoolVar(&f.NoPortMap, "no-portmap", false,
 		"never ask your router to open a port; without this flag one is open during each session, "+
 			"by PCP, NAT-PMP or UPnP")
+	fs.BoolVar(&f.LAN, "lan", lan,
+		"let viewers on your own network find the camera without the relay; "+
+			"it announces a name there that changes every day")
+	fs.Func("p2p-relay", "`MULTIADDR` of a libp2p circuit relay through which viewers find the camera when your relay "+
+		"is gone; may be given up to 8 times", f.addP2PRelay)
 	f.Log.Register(fs)
+}
+
+// addP2PRelay adds a circuit relay.
+func (f *Flags) addP2PRelay(text string) error {
+	if err := p2p.CheckRelay(text); err != nil {
+		return err
+	}
+	f.P2PRelays = append(f.P2PRelays, text)
+	return nil
 }
 
 // Camera is one camera to run.
@@ -93,6 +110,10 @@ func New(f Flags, stdout, stderr io.Writer) (*Agent, error) {
 	}
 	if f.State == "" {
 		return nil, errors.New("no home directory to keep keys in: say -state DIR")
+	}
+
+	if !f.LAN && len(f.P2PRelays) > 0 {
+		return nil, errors.New("-p2p-relay has no effect with -lan=false: leave one of them out")
 	}
 
 	b := newBoard(stdout, stderr)
@@ -186,6 +207,8 @@ func (a *Agent) config(c Camera, log *slog.Logger) camera.Config {
 		RelayOnly:  a.flags.RelayOnly,
 		PairWindow: window,
 		PairMore:   a.flags.PairMore,
+		LAN:        a.flags.LAN,
+		P2PRelays:  a.flags.P2PRelays,
 		PortMapper: a.ports,
 		Logger:     log,
 		OnCode:     func(code pairing.Code) { a.show(c.Name, code) },

@@ -41,3 +41,12 @@ func TestScriptsReadTheLinkAndItsWords(t *testing.T) {
 		t.Errorf("it prints %q, want %q", out.String(), want)
 	}
 }
+
+// Circuit relays are for a camera that may be found without its relay.
+func TestCircuitRelaysWithoutLANAreRefused(t *testing.T) {
+	f := Flags{Relay: "http://127.0.0.1:1", State: t.TempDir(), P2PRelays: []string{"/ip4/192.0.2.1/udp/4001"}}
+	_, err := New(f, io.Discard, io.Discard)
+	if want := "-p2p-relay has no effect with -lan=false: leave one of them out"; err == nil || err.Error() != want {
+		t.Errorf("New returns %v, want %q", err, want)
+	}
+}

@@ -1,0 +1,139 @@
+package camera
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/peephole-cam/peephole/p2p"
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/signaling/server"
+)
+
+// withoutRelay serves the viewers that reach the camera without its relay: on its own network, and through circuit
+// relays. It is a signaling server with one client in this process, which is the camera; viewers are let in by a
+// listener for each of the day's host keys.
+type withoutRelay struct {
+	server *server.Server
+	client *signaling.Client
+	hosts  *hostKeys
+	now    func() time.Time
+	lan    bool     // announce the camera on its own network
+	relays []string // circuit relays
+	listen func(p2p.Config) (*p2p.Listener, error)
+	log    *slog.Logger
+
+	open    map[string]*p2p.Listener // by public key; owned by run's goroutine
+	serving sync.WaitGroup
+}
+
+// joinCarriers makes the camera's signaling go by every carrier that it has.
+func (c *Camera) joinCarriers() (err error) {
+	list := []signaling.Carrier{{Name: "relay", Client: c.client}}
+	if c.hosts != nil {
+		if c.without, err = newWithoutRelay(c.cfg, c.hosts, c.clock.Now); err != nil {
+			return err
+		}
+		list = append(list, signaling.Carrier{
+			Name:   "without relay",
+			Client: c.without.client,
+			Ticket: c.without.server.Ticket(),
+		})
+	}
+
+	c.signal = signaling.Together(list...)
+	return nil
+}
+
+func newWithoutRelay(cfg Config, hosts *hostKeys, now func() time.Time) (*withoutRelay, error) {
+	s, err := server.New(server.Config{Private: true, Bus: bus.NewLocal(), Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	client, err := signaling.NewClient(signaling.ClientConfig{
+		URL:       "this camera",
+		Dial:      s.Dial,
+		InProcess: true,
+		Logger:    cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	return &withoutRelay{
+		server: s,
+		client: client,
+		hosts:  hosts,
+		now:    now,
+		lan:    !cfg.RelayOnly, // such a camera hides its address
+		relays: cfg.P2PRelays,
+		listen: cfg.listen,
+		log:    cfg.Logger,
+		open:   make(map[string]*p2p.Listener),
+	}, nil
+}
+
+// run serves until ctx ends. The day's keys change while it runs.
+func (w *withoutRelay) run(ctx context.Context) {
+	defer w.serving.Wait()
+	w.serving.Go(func() { _ = w.server.Run(ctx) }) // returns nil
+	w.serving.Go(func() { _ = w.client.Run(ctx) }) // returns ctx's error and no other
+
+	look := time.NewTicker(rolloverEvery)
+	defer look.Stop()
+	for {
+		w.turnKeys(ctx)
+		select {
+		case <-ctx.Done():
+			w.closeExcept(nil)
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// turnKeys listens by the keys of today, and by no others.
+func (w *withoutRelay) turnKeys(ctx context.Context) {
+	keys := w.hosts.today(w.now())
+	wanted := make(map[string]bool)
+	for _, key := range keys {
+		wanted[string(key.Public().(ed25519.PublicKey))] = true
+	}
+	w.closeExcept(wanted)
+
+	for _, key := range keys {
+		name := string(key.Public().(ed25519.PublicKey))
+		if w.open[name] != nil {
+			continue
+		}
+		listener, err := w.listen(p2p.Config{Key: key, LAN: w.lan, Relays: w.relays, Logger: w.log})
+		if err != nil {
+			w.log.Warn("viewers on this network cannot reach the camera without the relay now; it is tried again",
+				"err", err)
+			continue
+		}
+		w.open[name] = listener
+		w.serving.Go(func() { _ = listener.Run(ctx) })
+		w.serving.Go(func() {
+			if err := w.server.Serve(listener); err != nil {
+				w.log.Debug("serve viewers without the relay", "err", err)
+			}
+		})
+	}
+}
+
+// closeExcept closes the listeners of keys that are no longer wanted.
+func (w *withoutRelay) closeExcept(wanted map[string]bool) {
+	for name, listener := range w.open {
+		if wanted[name] {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			w.log.Debug("close listener for viewers", "err", err)
+		}
+		delete(w.open, name)
+	}
+}

@@ -1,0 +1,95 @@
+package camera
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/p2p"
+)
+
+// newWithout returns what serves viewers without the relay, and what it logs. listen takes the place of p2p.Listen.
+func newWithout(t *testing.T, listen func(p2p.Config) (*p2p.Listener, error)) (*withoutRelay, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	c, err := New(Config{
+		Stream:   picture(),
+		State:    t.TempDir(),
+		RelayURL: "http://127.0.0.1:1",
+		LAN:      true,
+		Logger:   slog.New(slog.NewTextHandler(&log, nil)),
+		listen:   listen,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.without, &log
+}
+
+// A camera that cannot be reached without the relay says why.
+func TestCameraWithoutAPortIsTold(t *testing.T) {
+	w, log := newWithout(t, func(p2p.Config) (*p2p.Listener, error) { return nil, errors.New("no port is free") })
+	w.turnKeys(t.Context())
+	want := "viewers on this network cannot reach the camera without the relay now; it is tried again"
+	if said := log.String(); !strings.Contains(said, want) || !strings.Contains(said, "no port is free") {
+		t.Errorf("the log says %q", said)
+	}
+}
+
+// Each day the camera listens by another key, and no longer by the one before.
+func TestEachDayHasItsListener(t *testing.T) {
+	var keys []string
+	w, _ := newWithout(t, func(cfg p2p.Config) (*p2p.Listener, error) {
+		keys = append(keys, string(cfg.Key.Public().(ed25519.PublicKey)))
+		return unannounced(cfg)
+	})
+
+	today := w.now()
+	for days := range 3 {
+		w.now = func() time.Time { return today.AddDate(0, 0, days) }
+		w.turnKeys(t.Context())
+		w.turnKeys(t.Context()) // nothing changes within the day
+		if len(keys) != days+1 || len(w.open) != 1 || w.open[keys[days]] == nil {
+			t.Fatalf("day %d: %d listeners so far, %d open", days, len(keys), len(w.open))
+		}
+	}
+
+	if keys[0] == keys[1] || keys[1] == keys[2] {
+		t.Error("two days have the same key")
+	}
+	w.closeExcept(nil)
+	if len(w.open) != 0 {
+		t.Errorf("%d listeners are left open", len(w.open))
+	}
+}
+
+// A camera that hides its address is not announced.
+func TestHiddenCameraIsNotAnnounced(t *testing.T) {
+	for _, hides := range []bool{false, true} {
+		announced := false
+		c, err := New(Config{
+			Stream:    picture(),
+			State:     t.TempDir(),
+			RelayURL:  "http://127.0.0.1:1",
+			LAN:       true,
+			RelayOnly: hides,
+			listen: func(cfg p2p.Config) (*p2p.Listener, error) {
+				announced = cfg.LAN
+				return unannounced(cfg)
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		c.without.turnKeys(t.Context())
+		if announced == hides {
+			t.Errorf("hides its address: %v, announced: %v", hides, announced)
+		}
+		c.without.closeExcept(nil)
+	}
+}

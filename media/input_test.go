@@ -82,6 +82,13 @@ func FuzzParseInput(f *testing.F) {
 		said := fmt.Sprint(in, err)
 		_, err = Opener{FFmpeg: "/nowhere/ffmpeg"}.Open(t.Context(), name)
 		said += fmt.Sprint(err)
+		var guess *GuessError
+		if errors.As(err, &guess) {
+			said += guess.Shown
+			if _, err := parseInput(guess.URL()); err != nil {
+				t.Errorf("%q is guessed to be a URL that is refused: %v", name, err)
+			}
+		}
 		if again := redact.Text(said); strings.Contains(said+again, head) || strings.Contains(said+again, tail) {
 			t.Errorf("%q contains a secret, or %q does", said, again)
 		}

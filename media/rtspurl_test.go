@@ -157,6 +157,9 @@ func TestGuessBringsTheURL(t *testing.T) {
 		if _, err := Open(t.Context(), guess.URL()); err != nil {
 			t.Errorf("%s: what was guessed is refused: %v", name, err)
 		}
+		if shown := redact.Text(guess.Shown); shown != guess.Shown {
+			t.Errorf("%s: shown as %s", name, shown)
+		}
 		if said := fmt.Sprintf("%v %+v %#v", guess, *guess, *guess); strings.Contains(said, "hunter") {
 			t.Errorf("%s: printed as %s", name, said)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/peephole-cam/peephole/cmd/internal/terminal"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/redact"
 )
 
 // person is whoever started the camera at a terminal, and can be asked what an input was meant to be.
@@ -40,7 +41,7 @@ func (p *person) meant(ctx context.Context, err error) string {
 	if err := terminal.DiscardTypeahead(p.stdin); err != nil {
 		return ""
 	}
-	fmt.Fprintf(p.stderr, "Did you mean %s? [Y/n] ", guess.Shown)
+	fmt.Fprintf(p.stderr, "Did you mean %s? [Y/n] ", redact.Text(guess.Shown))
 	answer, err := terminal.ReadLine(ctx, bufio.NewReader(p.stdin))
 	switch strings.ToLower(answer) {
 	case "", "y", "yes":

@@ -47,7 +47,7 @@ archive() {
 	dir=$work/$name
 	mapfile -t what < <(commands "$1" | tr ' ' '\n')
 	mkdir -p "$dir"
-	for_target "$1" go build -trimpath -ldflags '-s -w' -o "$dir/" "${what[@]}"
+	for_target "$1" go build -trimpath -buildvcs=true -ldflags '-s -w' -o "$dir/" "${what[@]}"
 	cp README.md doc/operations.md "$dir/"
 	tar -C "$work" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf - "$name" |
 		gzip -9n >"dist/$name.tar.gz"

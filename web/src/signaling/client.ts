@@ -117,13 +117,21 @@ export class Signaling {
   #probeTimeout = minProbeTimeout;
   #heard = 0; // frames received
 
-  /** onState is called with true when the relay is reached, and with false when it is lost or cannot be reached. */
+  /**
+   * onState is called with true when the relay is reached, and with false when it is lost or cannot be reached; then
+   * `held` says that it accepted the connection and sent nothing.
+   */
   constructor(
     readonly relayURL: string,
-    private readonly onState: (connected: boolean) => void = () => undefined,
+    private readonly onState: (connected: boolean, held: boolean) => void = () => undefined,
   ) {
     this.#dial();
     globalThis.addEventListener?.('online', this.probe);
+  }
+
+  /** Reports whether the relay has accepted the connection and has sent nothing so far. */
+  get held(): boolean {
+    return this.#link === undefined && this.#socket?.readyState === WebSocket.OPEN;
   }
 
   close(): void {
@@ -268,6 +276,7 @@ export class Signaling {
   #lost(socket: WebSocket): void {
     if (socket !== this.#socket) return;
 
+    const { held } = this;
     socket.close(); // it may only have gone silent
     if (this.#link && performance.now() - this.#link.since >= steady) this.#backOff = firstBackOff;
     this.#link = undefined;
@@ -275,7 +284,7 @@ export class Signaling {
     this.#fail(new Error('connection to the relay lost'));
     if (this.#closed) return;
 
-    this.onState(false);
+    this.onState(false, held);
     // Jitter, so that not all clients come back at the same moment after a relay restarts.
     this.#timer = setTimeout(() => this.#dial(), this.#backOff * (0.1 + Math.random()));
     this.#backOff = Math.min(2 * this.#backOff, this.#urgent ? maxUrgentBackOff : maxBackOff);
@@ -372,7 +381,7 @@ export class Signaling {
     for (const name of this.#receivers.keys()) this.#openForReading(name);
     for (const wake of this.#waiting) wake();
     this.#waiting = [];
-    this.onState(true);
+    this.onState(true, false);
   }
 
   /**

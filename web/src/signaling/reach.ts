@@ -1,8 +1,14 @@
 // Explains why a relay cannot be reached. A browser does not say why a WebSocket failed; but if plain HTTP gets through
 // before the WebSocket fails again, a proxy does not carry WebSocket.
 
+/** What a person reads if the relay, or a proxy in front of it, takes the connection and sends nothing over it. */
+export const heldBack = (host: string): string =>
+  `The relay at ${host} accepts the connection and then sends nothing. It hangs, or a proxy in front of it holds ` +
+  'back what it sends: tell whoever runs it.';
+
 export class Reach {
   #http = false; // plain HTTP got through, and no WebSocket has since
+  #held = false; // the last WebSocket was accepted, and nothing arrived
   readonly #host: string;
 
   constructor(
@@ -14,7 +20,7 @@ export class Reach {
   }
 
   connected(): void {
-    this.#http = false;
+    this.#http = this.#held = false;
   }
 
   /** Reports whether a proxy does not carry WebSocket, so that trying again is of no use. */
@@ -22,15 +28,22 @@ export class Reach {
     return this.#http;
   }
 
-  /** Notes that a WebSocket failed, and returns a sentence for the person. */
-  failed(): string {
-    if (this.#http) {
+  /**
+   * Notes that a WebSocket failed, and returns a sentence for the person. `held` means that it was accepted, and
+   * nothing arrived. On a slow network that happens once.
+   */
+  failed(held = false): string {
+    const again = held && this.#held;
+    this.#held = held;
+    if (again) return heldBack(this.#host);
+
+    if (!held && this.#http) {
       return (
         `A proxy in front of the relay at ${this.#host} blocks WebSocket: ` +
         'ask its operator to pass the Upgrade and Connection headers on.'
       );
     }
-    void this.#ask();
+    if (!held) void this.#ask();
     return `Cannot reach the relay at ${this.#host}. Trying again.`;
   }
 

@@ -90,9 +90,9 @@ export class Card {
     this.#find('.watch').textContent = 'Stop';
     this.#begin();
     const reach = new Reach(this.camera.relayURL);
-    const signaling = (this.#signaling ??= new Signaling(this.camera.relayURL, (connected) => {
+    const signaling = (this.#signaling ??= new Signaling(this.camera.relayURL, (connected, held) => {
       if (connected) reach.connected();
-      const why = connected ? '' : reach.failed();
+      const why = connected ? '' : reach.failed(held);
       if (this.#signaling !== signaling) return;
       this.#unreachable = why;
       this.#explain();

@@ -6,7 +6,7 @@ import { pairingError, PairingError, rendezvousOf, Scanner, sentences, type Code
 import { printableName } from '../printable';
 import { Replies } from '../session/replies';
 import { RelayError, Signaling } from '../signaling/client';
-import { Reach } from '../signaling/reach';
+import { heldBack, Reach } from '../signaling/reach';
 import type { Camera } from './store';
 import { afterOwnTime } from '../timelimit';
 
@@ -31,9 +31,9 @@ export async function pairWith(self: Identity, code: Code, signal: AbortSignal, 
   let block!: (e: Error) => void;
   const blocked = new Promise<never>((_, reject) => (block = reject));
   const reach = new Reach(code.relayURL);
-  const signaling = new Signaling(code.relayURL, (connected) => {
+  const signaling = new Signaling(code.relayURL, (connected, held) => {
     if (connected) return reach.connected();
-    const why = reach.failed();
+    const why = reach.failed(held);
     if (reach.blocked) block(new PairingError(why));
   });
 
@@ -69,7 +69,8 @@ class Attempt {
     const { toDisplayer, toScanner } = await rendezvousOf(this.code);
     const { host } = new URL(this.code.relayURL);
     const unreached = `Cannot reach the relay at ${host}. Check your connection and try again.`;
-    await within(patience, this.signaling.connected(), () => new PairingError(unreached));
+    const why = (): string => (this.signaling.held ? heldBack(host) : unreached);
+    await within(patience, this.signaling.connected(), () => new PairingError(why()));
 
     this.signaling.receive(toScanner, async (message, reject) => {
       await this.#receive(message, reject, toDisplayer);

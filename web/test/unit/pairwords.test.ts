@@ -92,6 +92,8 @@ test('the dialog says what the camera calls this browser, and that its relay can
   const self = await Identity.load(await Identity.generate());
   hooks.identity = async () => self;
   globalThis.WebSocket = class extends EventTarget {
+    static readonly OPEN = 1;
+    readonly readyState = 0;
     close(): void {}
   } as unknown as typeof WebSocket; // never opens
   const said = new Set<string>();
@@ -115,6 +117,8 @@ test('the dialog names a proxy that blocks WebSocket', async () => {
   hooks.identity = async () => self;
   globalThis.fetch = async () => new Response('{}');
   globalThis.WebSocket = class extends EventTarget {
+    static readonly OPEN = 1;
+    readonly readyState = 3;
     onclose = (): void => undefined;
     constructor() {
       super();
@@ -129,6 +133,24 @@ test('the dialog names a proxy that blocks WebSocket', async () => {
     'A proxy in front of the relay at relay.example blocks WebSocket: ' +
       'ask its operator to pass the Upgrade and Connection headers on.',
   );
+});
+
+test('the dialog names a relay that accepts WebSocket and sends nothing', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const self = await Identity.load(await Identity.generate());
+  hooks.identity = async () => self;
+  globalThis.WebSocket = class extends EventTarget {
+    static readonly OPEN = 1;
+    readonly readyState = 1;
+    close(): void {}
+  } as unknown as typeof WebSocket; // opens, and nothing comes
+  void dialog.resume(await formatCode(code()));
+
+  while (error() === '') {
+    await new Promise((r) => setImmediate(r));
+    t.mock.timers.tick(100);
+  }
+  assert.match(error(), /^The relay at relay\.example accepts the connection and then sends nothing\. It hangs, or/);
 });
 
 test('the dialog says why pairing failed', async () => {

@@ -23,6 +23,22 @@ test('a proxy is named once WebSocket has failed again where HTTP gets through',
   assert.match(reach.failed(), /Cannot reach/, 'it may only have been restarted');
 });
 
+test('a relay that accepts WebSocket and sends nothing is named the second time', async () => {
+  const reach = new Reach(relay, relay, answering(200));
+  assert.match(reach.failed(true), /Cannot reach/, 'the network may be slow');
+  await settled();
+
+  assert.equal(
+    reach.failed(true),
+    'The relay at relay.example accepts the connection and then sends nothing. It hangs, or a proxy in front of it ' +
+      'holds back what it sends: tell whoever runs it.',
+  );
+  assert.ok(!reach.blocked, 'Upgrade got through');
+
+  reach.connected();
+  assert.match(reach.failed(true), /Cannot reach/);
+});
+
 test('no proxy is blamed for a relay that is away, or that this page may not ask', async () => {
   const away = (): Promise<Response> => Promise.reject(new TypeError('Failed to fetch'));
   for (const [origin, get] of [

@@ -310,6 +310,31 @@ test('a probe replaces an attempt that hangs, one at a time', async () => {
   client.close();
 });
 
+test('an attempt that is accepted and then hears nothing is told from one that fails', async () => {
+  const states: [boolean, boolean][] = [];
+  const client = new Signaling(url, (...state) => states.push(state));
+  assert.ok(client.held);
+  client.probe(); // which gives each attempt little time
+  const silent = await Socket.next();
+  const next = Socket.next();
+  assert.ok(client.held);
+  await next;
+  assert.equal(silent.readyState, 3);
+
+  (await Socket.next()).break();
+  assert.ok(!client.held);
+  const last = await Socket.next();
+  last.challenge();
+  assert.ok(!client.held);
+  client.close();
+
+  assert.deepEqual(states.at(0), [false, true], 'accepted, and silent');
+  assert.deepEqual(states.slice(-2), [
+    [false, false],
+    [true, false],
+  ]);
+});
+
 test('redial replaces the connection at once', async () => {
   const { client, socket } = await connect();
   const count = Socket.all.length;

@@ -28,8 +28,9 @@ type Watch struct {
 	OnSending func(SendStats) // how the camera sends, every two seconds
 	OnReject  func(Rejection) // something arrived and did not open
 	OnCarrier func(string)    // what brought the camera's answer: CarrierRelay, CarrierLAN or CarrierCircuit
-	OnPhase   func(string)    // "reached", the relay or the camera; then "answered", "checked" and "connected" of each session
 	OnRetry   func(err error) // the session broke or stalled, and the next is on its way
+	// "reached", the relay or the camera; then "answered", "checked" and "connected" of each session
+	OnPhase func(string)
 }
 
 // Watch watches a camera until ctx ends, and returns nil then; name is the camera's name or ID. A session that showed a

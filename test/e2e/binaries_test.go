@@ -181,8 +181,8 @@ func (p *process) line(t testing.TB, prefix string) string {
 	}
 }
 
-// withoutLAN switches the camera's announcements off, unless the test has asked for them: a test announces nothing outside
-// a namespace that it has made.
+// withoutLAN switches the camera's announcements off, unless the test has asked for them: a test announces nothing
+// outside a namespace that it has made.
 func withoutLAN(name string, args []string) []string {
 	asked := func(arg string) bool { return strings.HasPrefix(arg, "-lan") }
 	if name != "camera" || slices.ContainsFunc(args, asked) {

@@ -65,6 +65,7 @@ func (f *Flags) Register(fs *flag.FlagSet, state string, lan bool) {
 	fs.BoolVar(&f.NoPortMap, "no-portmap", false,
 		"never ask your router to open a port; without this flag one is open during each session, "+
 			"by PCP, NAT-PMP or UPnP")
+
 	fs.BoolVar(&f.LAN, "lan", lan,
 		"let viewers on your own network find the camera without the relay; "+
 			"it announces a name there that changes every day")

@@ -53,7 +53,7 @@ export class Socket {
 }
 globalThis.WebSocket = Socket as unknown as typeof WebSocket;
 
-const url = 'https://relay.example';
+export const url = 'https://relay.example';
 const secret = new Uint8Array(32).fill(3);
 export const outbox = await pairMailbox(secret, toCamera, 7);
 export const inbox = await pairMailbox(secret, toViewer, 7);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { concat, random, Reader, text, toHex, u16, u32, u64, u8, utf8, var16 } from '../../src/bytes';
 import { rendezvous } from '../../src/crypto/mailbox';
-import { RelayError, replacedRest } from '../../src/signaling/client';
-import { connect, inbox, opened, outbox, posted, Socket } from './relaysocket';
+import { RelayError, replacedRest, Signaling } from '../../src/signaling/client';
+import { connect, inbox, opened, outbox, posted, Socket, url } from './relaysocket';
 
 async function until(is: () => boolean): Promise<void> {
   while (!is()) await new Promise((resolve) => setImmediate(resolve));

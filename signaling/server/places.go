@@ -99,9 +99,16 @@ func (all *places) removeUnproven(i int) *place {
 	return p
 }
 
-// prove notes that the connection has proven itself.
+// prove notes that the connection has proven itself, and tells the listener that it came from.
 func (p *place) prove() {
 	p.timer.Stop()
+	p.noteProof()
+	if conn, ok := p.Conn.(interface{ Proven() }); ok {
+		conn.Proven()
+	}
+}
+
+func (p *place) noteProof() {
 	p.all.mu.Lock()
 	defer p.all.mu.Unlock()
 

@@ -90,7 +90,8 @@ func (s *Server) Ticket() []byte { return s.ticket }
 
 // Serve accepts connections from outside at a private server until l is closed or Run ends, and closes l. What l
 // accepts must have a method Origin() string, which returns what the client on that connection signs: a name of both
-// ends. Others are closed.
+// ends. Others are closed. If it also has a method Proven(), Serve calls that once the client has proven itself. From
+// then on, the listener must not drop the connection.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.cfg.Private {
 		return errors.New("serve signaling: the server is not private")

@@ -30,6 +30,7 @@ type house struct {
 	camera   *signaling.Client
 	leave    func() // stops the camera's client
 	arrivals chan net.Conn
+	proofs   atomic.Int32 // the connections whose listener was told that they have proven themselves
 	done     chan struct{}
 }
 
@@ -55,10 +56,12 @@ type visitor struct {
 	net.Conn
 	from   string
 	origin string
+	proofs *atomic.Int32
 }
 
 func (v visitor) RemoteAddr() net.Addr { return named(v.from) }
 func (v visitor) Origin() string       { return v.origin }
+func (v visitor) Proven()              { v.proofs.Add(1) }
 
 const visitorOrigin = "p2p:camera/viewer"
 
@@ -107,7 +110,7 @@ func (h *house) admitted() (mb signaling.Mailbox, got chan string, stop func()) 
 // arrive connects from an address.
 func (h *house) arrive(from string) net.Conn {
 	ours, theirs := net.Pipe()
-	h.arrivals <- visitor{theirs, from, visitorOrigin}
+	h.arrivals <- visitor{theirs, from, visitorOrigin, &h.proofs}
 	h.t.Cleanup(func() { ours.Close() })
 	return ours
 }
@@ -356,6 +359,24 @@ func TestPlacesAreBounded(t *testing.T) {
 	})
 }
 
+// A listener drops connections that have proven nothing. It learns when one has, and of no stranger.
+func TestListenerLearnsWhoHasProvenItself(t *testing.T) {
+	inHome(t, func(t *testing.T, h *house) {
+		mb, _, _ := h.admitted()
+		stranger, viewer := h.wire("192.0.2.1:1"), h.wire("192.0.2.2:1")
+		stranger.wantNothing("a stranger's mailbox", stranger.signed(newMailbox(), signaling.Write))
+		if n := h.proofs.Load(); n != 0 {
+			t.Errorf("%d proofs by a stranger", n)
+		}
+
+		want(t, "a viewer", viewer.open(mb, signaling.Write), 0)
+		want(t, "a viewer, again", viewer.open(mb, signaling.Write), 0)
+		if n := h.proofs.Load(); n != 1 {
+			t.Errorf("the listener heard of %d proofs, want 1", n)
+		}
+	})
+}
+
 // A viewer gets on with its camera as at a relay, also in a mailbox that the camera admits only later.
 func TestViewerIsServedByItsCamera(t *testing.T) {
 	inHome(t, func(t *testing.T, h *house) {
@@ -548,7 +569,7 @@ func TestConnectionWithoutOriginIsClosed(t *testing.T) {
 	inHome(t, func(t *testing.T, h *house) {
 		for what, wrap := range map[string]func(net.Conn) net.Conn{
 			"no origin":    func(conn net.Conn) net.Conn { return conn },
-			"empty origin": func(conn net.Conn) net.Conn { return visitor{conn, "192.0.2.1:1", ""} },
+			"empty origin": func(conn net.Conn) net.Conn { return visitor{Conn: conn, from: "192.0.2.1:1"} },
 		} {
 			ours, theirs := net.Pipe()
 			h.arrivals <- wrap(theirs)

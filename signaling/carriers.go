@@ -19,7 +19,7 @@ const (
 	minCarrierLife = 10 * time.Second
 	// maxBehind bounds the messages that one carrier sends in the background.
 	maxBehind = 64
-	// closeWait is how long Close waits for what is still under way.
+	// closeWait is how long Close waits for what is still under way on carriers that are connected.
 	closeWait = time.Second
 )
 
@@ -42,24 +42,37 @@ type Carriers struct {
 	list   []Carrier
 	behind []atomic.Int32 // for each carrier, how many messages it sends in the background
 
-	running sync.WaitGroup
-	closed  context.Context // ends when what is in the background must
+	running []sync.WaitGroup // for each carrier, what is under way on it
+	closed  context.Context  // ends when what is in the background must
 	close   context.CancelFunc
 }
 
 // Together returns carriers that are used at the same time. The error of the first says best what is wrong.
 func Together(list ...Carrier) *Carriers {
-	c := &Carriers{list: list, behind: make([]atomic.Int32, len(list))}
+	c := &Carriers{
+		list:    list,
+		behind:  make([]atomic.Int32, len(list)),
+		running: make([]sync.WaitGroup, len(list)),
+	}
 	c.closed, c.close = context.WithCancel(context.Background())
 	return c
 }
 
-// Close waits for what is still under way, but not for long, and then ends it. Nothing may be sent afterwards.
+// Close waits for what is still under way on carriers that are connected, but not for long, and then ends everything.
+// Nothing may be sent afterwards.
 func (c *Carriers) Close() {
 	timer := time.AfterFunc(closeWait, c.close)
 	defer timer.Stop()
-	c.running.Wait()
+	for i, on := range c.list {
+		if on.Client.Connected() {
+			c.running[i].Wait()
+		}
+	}
+
 	c.close()
+	for i := range c.running {
+		c.running[i].Wait()
+	}
 }
 
 // mailbox returns a mailbox as a carrier opens it, and whether it does at all.
@@ -238,7 +251,7 @@ func (c *Carriers) begin(ctx context.Context, mb Mailbox, do func(context.Contex
 			w.end(i, errBehind)
 			continue
 		}
-		c.running.Go(func() {
+		c.running[i].Go(func() {
 			opened, _ := c.list[i].mailbox(mb)
 			err := do(w.ctx, c.list[i].Client, opened)
 			c.behind[i].Add(-1)

@@ -431,9 +431,56 @@ func TestRevocationReachesTheRelayLater(t *testing.T) {
 }
 
 // Close gives what is under way a second, and ends it then.
+func TestCloseDoesNotWaitForACarrierThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		device, mb := together(t, newWay(t, nil), clearWay(t, nil)), randomMailbox(t)
+		if err := device.Send(t.Context(), mb, []byte("offer"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		queue := make(chan signaling.Outgoing, 1)
+		queue <- signaling.Outgoing{Body: []byte("candidate")}
+		close(queue)
+		if err := device.SendAll(t.Context(), mb, queue, time.Minute, func(error) {}); err != nil {
+			t.Fatal(err)
+		}
+
+		begin := time.Now()
+		device.Close()
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("closing took %v", took)
+		}
+	})
+}
+
+// muted is a connection whose other end hears nothing more once mute is closed.
+type muted struct {
+	net.Conn
+	mute chan struct{}
+}
+
+func (m muted) Write(b []byte) (int, error) {
+	select {
+	case <-m.mute:
+		return len(b), nil
+	default:
+		return m.Conn.Write(b)
+	}
+}
+
 func TestCloseEndsTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := together(t, newWay(t, nil), clearWay(t, nil))
+		silent, mute := clearWay(t, nil), make(chan struct{})
+		client := runOther(t, signaling.ClientConfig{Dial: func(ctx context.Context) (net.Conn, string, error) {
+			conn, origin, err := silent.dialing(wayOrigin)(ctx)
+			return muted{conn, mute}, origin, err
+		}})
+		c := signaling.Together(
+			signaling.Carrier{Name: "silent", Client: client},
+			signaling.Carrier{Name: "good", Client: clearWay(t, nil).client(t)},
+		)
+		synctest.Wait()
+		close(mute)
+
 		for range 200 {
 			if err := c.Send(t.Context(), randomMailbox(t), []byte("x"), time.Hour); err != nil {
 				t.Fatal(err)

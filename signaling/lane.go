@@ -30,7 +30,7 @@ func (c *Carriers) SendAll(
 
 	w := c.newWork(ctx, len(s.lanes))
 	for i, l := range s.lanes {
-		c.running.Go(func() {
+		c.running[i].Go(func() {
 			opened, _ := c.list[i].mailbox(mb)
 			w.end(i, l.send(w.ctx, c.list[i].Client, opened, ttl))
 		})

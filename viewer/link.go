@@ -26,7 +26,8 @@ const (
 	// reached.
 	searchWait = 3 * time.Second
 
-	// circuitDelay is how long the relay must be away before circuit relays, which are others' machines, are asked.
+	// circuitDelay is how long the relay must be away, or not serve the camera, before circuit relays are asked, which
+	// are others' machines.
 	circuitDelay = 500 * time.Millisecond
 )
 
@@ -41,7 +42,9 @@ const (
 // that is found without the relay.
 type link struct {
 	relay   *signaling.Client
-	without []*signaling.Client // on this network, and through circuit relays; empty without a host list
+	without []*signaling.Client // lan and circuit, if there are any
+	lan     *signaling.Client   // looks on this network; nil without a host list
+	circuit *signaling.Client   // asks circuit relays; nil without any
 	signal  *signaling.Carriers // all at once
 	stop    func()
 
@@ -52,8 +55,9 @@ type link struct {
 	mu       sync.Mutex
 	last     error         // guarded by mu; why the relay is not connected
 	failures int           // guarded by mu
-	changed  chan struct{} // guarded by mu; closed when the relay is reached or lost
+	changed  chan struct{} // guarded by mu; closed when the relay is reached or lost, or useless changes
 	isUp     bool          // guarded by mu; the relay is connected
+	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
 }
 
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in
@@ -114,6 +118,10 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record) (*lin
 		return nil, err
 	}
 
+	l.lan = l.without[0]
+	if len(l.without) > 1 {
+		l.circuit = l.without[1]
+	}
 	l.signal = signaling.Together(carriers...)
 	return l, l.start(ctx)
 }
@@ -223,9 +231,14 @@ func (l *link) reachedWithout() bool {
 	return false
 }
 
-// reachesWithout is reachedWithout, but waits a little for a search that is under way.
+// reachesWithout is reachedWithout, but waits for a search that has only just begun, since the relay does not serve the
+// camera.
 func (l *link) reachesWithout(ctx context.Context) bool {
-	waiting, cancel := context.WithTimeout(ctx, relayGrace)
+	if len(l.without) == 0 || l.reachedWithout() {
+		return len(l.without) > 0
+	}
+
+	waiting, cancel := context.WithTimeout(ctx, l.searchElsewhere())
 	defer cancel()
 	reached := make(chan bool, len(l.without))
 	for _, client := range l.without {
@@ -240,6 +253,50 @@ func (l *link) reachesWithout(ctx context.Context) bool {
 	return false
 }
 
+// searchElsewhere notes that the relay is there and does not serve the camera, so that circuit relays are asked, and
+// returns how long to wait for the camera to be found without it.
+func (l *link) searchElsewhere() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.useless.IsZero() {
+		l.setUseless(time.Now())
+	}
+
+	begin := l.began
+	if l.circuit != nil {
+		begin = l.useless
+	}
+	return max(relayGrace, time.Until(begin.Add(searchWait)))
+}
+
+// relayServes notes that the relay serves the camera.
+func (l *link) relayServes() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.useless.IsZero() {
+		l.setUseless(time.Time{})
+	}
+}
+
+// setUseless sets useless. mu must be held.
+func (l *link) setUseless(since time.Time) {
+	l.useless = since
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// grantWait returns how long the relay has to grant ICE servers. The picture of a camera on this network needs none.
+// That of a camera behind a circuit relay rarely comes without them, and the relay may just be a little slower.
+func (l *link) grantWait() time.Duration {
+	switch {
+	case l.lan != nil && l.lan.Connected():
+		return relayGrace
+	case l.reachedWithout():
+		return max(relayGrace, time.Until(l.began.Add(searchWait)))
+	}
+	return relayWait
+}
+
 // redial connects anew after this device has moved to another network.
 func (l *link) redial() {
 	for _, client := range append(l.without, l.relay) {
@@ -247,11 +304,11 @@ func (l *link) redial() {
 	}
 }
 
-// findByCircuit connects through a circuit relay once the relay has been away for circuitDelay.
+// findByCircuit connects through a circuit relay once the relay has been away, or useless, for circuitDelay.
 func (l *link) findByCircuit(ctx context.Context, relays []string, keys []ed25519.PublicKey) (*p2p.Conn, error) {
 	for {
 		l.mu.Lock()
-		isUp, changed := l.isUp, l.changed
+		serves, changed := l.isUp && l.useless.IsZero(), l.changed
 		l.mu.Unlock()
 
 		away := time.NewTimer(circuitDelay)
@@ -264,7 +321,7 @@ func (l *link) findByCircuit(ctx context.Context, relays []string, keys []ed2551
 			continue
 		case <-away.C:
 		}
-		if !isUp {
+		if !serves {
 			return p2p.DialCircuit(ctx, relays, keys)
 		}
 

@@ -17,23 +17,20 @@ import (
 // agent is how this viewer names itself to cameras.
 const agent = "peephole viewer"
 
-// relayGrace is how much longer the relay has to grant ICE servers once the camera was reached without it. On one
-// network the picture needs none.
+// relayGrace is how much longer the relay has to grant ICE servers once the camera was found on this network, where the
+// picture needs none.
 const relayGrace = 150 * time.Millisecond
 
 // askGrant asks for the session's ICE servers. It gives up on a relay that is there and says nothing. Without the
 // relay, a camera that was reached otherwise is watched without ICE servers.
 func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signaling.Grant, error) {
-	wait := relayWait
-	if l.reachedWithout() {
-		wait = relayGrace
-	}
-	asking, cancel := context.WithTimeout(ctx, wait)
+	asking, cancel := context.WithTimeout(ctx, l.grantWait())
 	defer cancel()
 	grant, err := l.relay.Grant(asking, inbox)
 
 	switch {
 	case err == nil:
+		l.relayServes()
 		return &grant, nil
 	case l.reachesWithout(ctx):
 		return nil, nil
@@ -54,18 +51,24 @@ func (l *link) mailboxDays(record pairing.Record, now time.Time) []uint32 {
 	return []uint32{record.Pair.Day(relay), own}
 }
 
-// eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered.
+// eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered. It calls try again if the
+// camera, which the relay does not know, is found without it.
 func (v *Viewer) eachDay(
+	ctx context.Context,
 	l *link,
 	record pairing.Record,
 	try func(inbox signaling.Mailbox, box envelope.Mailbox) error,
 ) (err error) {
 	for _, day := range l.mailboxDays(record, v.clock.Now()) {
 		box := record.Pair.Mailbox(envelope.ToCamera, day)
-		err = try(signaling.Mailbox{Read: box.Read, Write: box.Write}, box)
+		inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
+		reached := l.reachedWithout()
+		err = try(inbox, box)
+		if notAdmitted(err) && !reached && l.reachesWithout(ctx) {
+			err = try(inbox, box)
+		}
 
-		var refusal *signaling.Error
-		if errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted {
+		if notAdmitted(err) {
 			err = session.ErrNoAnswer // the camera has not opened this mailbox
 		}
 		if !errors.Is(err, session.ErrNoAnswer) {
@@ -73,6 +76,12 @@ func (v *Viewer) eachDay(
 		}
 	}
 	return err
+}
+
+// notAdmitted reports whether a relay knows of no camera that has a mailbox open.
+func notAdmitted(err error) bool {
+	var refusal *signaling.Error
+	return errors.As(err, &refusal) && refusal.Code == signaling.CodeNotAdmitted
 }
 
 // askedNonce returns the nonce that a camera asks for when its clock and ours disagree: it accepts an offer that
@@ -93,7 +102,7 @@ func (v *Viewer) runSession(
 	relayOnly bool,
 	cfg session.ViewerConfig,
 ) error {
-	return v.eachDay(l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
+	return v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
 		cfg.Inbox, cfg.Box = inbox, box
 		cfg.RelayOnly = relayOnly
 		return v.offerSession(ctx, l, record, cfg)

@@ -44,7 +44,7 @@ func (v *Viewer) askStill(
 	record pairing.Record,
 	onReject func(Rejection),
 ) (frame Frame, err error) {
-	err = v.eachDay(l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
+	err = v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
 		cfg := session.StillConfig{
 			Pair:        record.Pair,
 			Signal:      l.signal,

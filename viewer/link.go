@@ -297,6 +297,13 @@ func (l *link) grantWait() time.Duration {
 	return relayWait
 }
 
+// probe makes every carrier find out at once whether it is still connected.
+func (l *link) probe() {
+	for _, client := range append(l.without, l.relay) {
+		client.Probe()
+	}
+}
+
 // redial connects anew after this device has moved to another network.
 func (l *link) redial() {
 	for _, client := range append(l.without, l.relay) {

@@ -8,20 +8,36 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 	"github.com/peephole-cam/peephole/signaling/server"
 )
 
-// pipeRelay is a relay that clients reach over pipes. It grants ICE servers, or knows no camera.
+// pipeRelay is a relay, and its client, which reaches it over a pipe.
 type pipeRelay struct {
-	knows  bool
+	client *signaling.Client
 	accept chan net.Conn
 	gone   chan struct{}
+	dials  atomic.Int32
+}
+
+// lossyPipe loses what is written once it is lost.
+type lossyPipe struct {
+	net.Conn
+	lost *atomic.Bool
+}
+
+func (p lossyPipe) Write(b []byte) (int, error) {
+	if p.lost.Load() {
+		return len(b), nil
+	}
+	return p.Conn.Write(b)
 }
 
 func (r *pipeRelay) Accept() (net.Conn, error) {
@@ -41,9 +57,15 @@ func (r *pipeRelay) Grant(string, signaling.Name, time.Time) (signaling.Grant, e
 	return signaling.Grant{URLs: []string{"turn:192.0.2.1"}}, nil
 }
 
-// clientAfter returns a client of a new server, which it reaches after some time. If the server knows no camera, it
-// wants tickets and nobody has one.
+// clientAfter returns a client of a new relay, which it reaches after some time. If the relay knows no camera, it wants
+// tickets and nobody has one.
 func clientAfter(t *testing.T, delay time.Duration, knows bool) *signaling.Client {
+	t.Helper()
+	return relayAfter(t, delay, knows, new(atomic.Bool)).client
+}
+
+// relayAfter is clientAfter. The connections that are there when lost is set go silent.
+func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool) *pipeRelay {
 	t.Helper()
 	r := &pipeRelay{accept: make(chan net.Conn), gone: make(chan struct{})}
 	cfg := server.Config{PublicURL: "pipe", Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler), Granter: r}
@@ -56,13 +78,15 @@ func clientAfter(t *testing.T, delay time.Duration, knows bool) *signaling.Clien
 	}
 
 	http := &http.Server{Handler: s}
-	client, err := signaling.NewClient(signaling.ClientConfig{
+	r.client, err = signaling.NewClient(signaling.ClientConfig{
 		Dial: func(ctx context.Context) (net.Conn, string, error) {
 			ours, theirs := net.Pipe()
 			select {
 			case <-time.After(delay):
+				lost.Store(false)
+				r.dials.Add(1)
 				r.accept <- theirs
-				return ours, "pipe", nil
+				return lossyPipe{ours, lost}, "pipe", nil
 			case <-ctx.Done():
 				return nil, "", ctx.Err()
 			}
@@ -76,14 +100,14 @@ func clientAfter(t *testing.T, delay time.Duration, knows bool) *signaling.Clien
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx) })
 	running.Go(func() { _ = http.Serve(r) })
-	running.Go(func() { _ = client.Run(ctx) })
+	running.Go(func() { _ = r.client.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		close(r.gone)
 		http.Close()
 		running.Wait()
 	})
-	return client
+	return r
 }
 
 func linkTo(relay, lan, circuit *signaling.Client) *link {
@@ -157,6 +181,26 @@ func TestLANDoesNotWaitForTheRelay(t *testing.T) {
 		}
 		if took := time.Since(l.began); took != relayGrace {
 			t.Errorf("after %v", took)
+		}
+	})
+}
+
+// When a session breaks, the connection on the LAN is doubted as the relay's is: after a power failure, camera and
+// relay go together, and only the camera may be back.
+func TestBrokenSessionProbesTheLAN(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lost atomic.Bool
+		lan := relayAfter(t, 0, true, &lost)
+		w := watchingOf(t, nil)
+		w.link.without = []*signaling.Client{lan.client}
+		synctest.Wait()
+		lost.Store(true)
+		w.last, w.current.err = time.Now(), session.ErrLost
+		w.attemptEnded(w.current)
+
+		time.Sleep(2 * time.Second)
+		if n := lan.dials.Load(); n != 2 {
+			t.Errorf("%d dials on the LAN, want one more", n)
 		}
 	})
 }

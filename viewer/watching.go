@@ -154,7 +154,7 @@ func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
 		return
 	}
 
-	w.link.relay.Probe()
+	w.link.probe()
 	w.reportRetry(ErrStalled)
 	w.begin(ctx)
 }
@@ -208,7 +208,7 @@ func (w *watching) currentEnded(err error) {
 	if err != nil {
 		w.reportRetry(err)
 	}
-	w.link.relay.Probe()
+	w.link.probe()
 	w.retryLater()
 }
 

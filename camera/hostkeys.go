@@ -32,6 +32,7 @@ type hostKeys struct {
 	path   string
 	relays []string
 	log    *slog.Logger
+	turned chan struct{} // holds one token when today returns other keys because of a viewer
 
 	mu    sync.Mutex // held while the file is written: lists are rare
 	state hostState  // guarded by mu
@@ -42,7 +43,12 @@ type hostKeys struct {
 // openHostKeys reads the camera's host seeds, or makes a new one. It returns an error for a file of a newer version. Of
 // a file that cannot be read it makes a new one: viewers learn the new list in their next session.
 func openHostKeys(cfg Config, now time.Time) (*hostKeys, error) {
-	k := &hostKeys{path: filepath.Join(cfg.State, hostsFileName), relays: cfg.P2PRelays, log: cfg.Logger}
+	k := &hostKeys{
+		path:   filepath.Join(cfg.State, hostsFileName),
+		relays: cfg.P2PRelays,
+		log:    cfg.Logger,
+		turned: make(chan struct{}, 1),
+	}
 	state, err := readHostState(k.path)
 	if errors.Is(err, errHostsFileNewer) {
 		return nil, err
@@ -111,7 +117,12 @@ func (k *hostKeys) stopWaiting(viewer Fingerprint) (changed bool) {
 			e.waiting, changed = slices.Delete(e.waiting, at, at+1), true
 		}
 	}
+
+	before := len(k.state.earlier)
 	k.state.earlier = slices.DeleteFunc(k.state.earlier, func(e earlierSeed) bool { return len(e.waiting) == 0 })
+	if len(k.state.earlier) < before {
+		k.turn()
+	}
 	return changed
 }
 
@@ -139,6 +150,15 @@ func (k *hostKeys) rotate(now time.Time) {
 
 	k.state.seed, k.state.since, k.state.holders = newHostSeed(), now, nil
 	k.due = true
+	k.turn()
+}
+
+// turn says that today returns other keys now.
+func (k *hostKeys) turn() {
+	select {
+	case k.turned <- struct{}{}:
+	default:
+	}
 }
 
 // viewers returns everybody who holds a list, or may still hold one.

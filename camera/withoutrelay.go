@@ -76,7 +76,7 @@ func newWithoutRelay(cfg Config, hosts *hostKeys, now func() time.Time) (*withou
 	}, nil
 }
 
-// run serves until ctx ends. The day's keys change while it runs.
+// run serves until ctx ends. The keys change while it runs: with the day, and as soon as a viewer is removed.
 func (w *withoutRelay) run(ctx context.Context) {
 	defer w.serving.Wait()
 	w.serving.Go(func() { _ = w.server.Run(ctx) }) // returns nil
@@ -91,6 +91,7 @@ func (w *withoutRelay) run(ctx context.Context) {
 			w.closeExcept(nil)
 			return
 		case <-look.C:
+		case <-w.hosts.turned:
 		}
 	}
 }

@@ -2,6 +2,7 @@ package camera
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
@@ -11,6 +12,12 @@ import (
 
 	"github.com/peephole-cam/peephole/p2p"
 )
+
+// What server.Serve looks for in a connection.
+var _ interface {
+	Origin() string
+	Proven()
+} = (*p2p.Conn)(nil)
 
 // newWithout returns what serves viewers without the relay, and what it logs. listen takes the place of p2p.Listen.
 func newWithout(t *testing.T, listen func(p2p.Config) (*p2p.Listener, error)) (*withoutRelay, *bytes.Buffer) {
@@ -65,6 +72,34 @@ func TestEachDayHasItsListener(t *testing.T) {
 	if len(w.open) != 0 {
 		t.Errorf("%d listeners are left open", len(w.open))
 	}
+}
+
+// Once a viewer is removed, the camera goes by names that it does not know, and by the old ones only for others.
+func TestKeysTurnWhenAViewerIsRemoved(t *testing.T) {
+	listened := make(chan ed25519.PrivateKey, 8)
+	w, _ := newWithout(t, func(cfg p2p.Config) (*p2p.Listener, error) {
+		listened <- cfg.Key
+		return unannounced(cfg)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.run(ctx) }()
+
+	before := <-listened
+	removed, other := Fingerprint{1}, Fingerprint{2}
+	for _, viewer := range []Fingerprint{removed, other} {
+		if w.hosts.listFor(viewer, nil, nil, w.now()) == nil {
+			t.Fatal("no list")
+		}
+	}
+	w.hosts.forget(removed, w.now())
+	after := <-listened
+	if after.Equal(before) || !after.Equal(w.hosts.today(w.now())[0]) {
+		t.Error("the camera listens by another key than that of the new seed")
+	}
+
+	cancel()
+	<-done
 }
 
 // A camera that hides its address is not announced.

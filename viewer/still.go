@@ -11,8 +11,10 @@ import (
 )
 
 // Still asks a camera for one picture, its current keyframe; name is the camera's name or ID. The picture travels
-// sealed through the relay's signaling, so it needs no path between the two networks and shows the camera no address of
-// ours. The Frame tells whether it is live, and until when. onReject may be nil.
+// sealed through signaling, so it needs no path between the two networks. Through the relay it shows the camera no
+// address of ours. With Config.LAN, a camera on this network sees the address that we have there, and a circuit relay,
+// which is asked while the relay does not serve the camera, sees our public one. The Frame tells whether it is live,
+// and until when. onReject may be nil.
 //
 // Errors wrap ErrNoCamera, ErrAmbiguous, ErrNoAnswer, ErrNoPicture or a *Refusal, or say why the relay cannot be
 // reached.

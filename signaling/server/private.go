@@ -128,6 +128,7 @@ type withoutDate struct{ *Server }
 func (h withoutDate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Date"] = nil
 	if r.URL.Path != signaling.Path {
+		w.Header().Set("Connection", "close") // nobody has paid for more requests
 		http.NotFound(w, r)
 		return
 	}

@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -196,7 +197,7 @@ func (l *link) observe(err error) {
 	time.AfterFunc(time.Until(l.began.Add(searchWait)), l.refuse)
 }
 
-// reach waits until a carrier is connected. Its error is the relay's.
+// reach waits until a carrier is connected. Its error is the relay's, and says where else the camera was looked for.
 func (l *link) reach(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
@@ -215,10 +216,20 @@ func (l *link) reach(ctx context.Context) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil && l.last != nil && ctx.Err() == nil {
-		return l.last
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	return err
+	if l.last != nil {
+		err = l.last
+	}
+	switch len(l.without) {
+	case 0:
+		return err
+	case 1:
+		return fmt.Errorf("%w; the camera does not answer on this network either: run viewer doctor", err)
+	}
+	return fmt.Errorf("%w; the camera does not answer on this network or through its circuit relays either: "+
+		"run viewer doctor", err)
 }
 
 // reachedWithout reports whether the camera has been reached without the relay.

@@ -22,8 +22,9 @@ var doctorHelp = cli.Help{
 	Name: "viewer doctor",
 	Text: `viewer doctor -relay https://relay.example
 
-Tests the connection from this network to the relay. Each line is one check, and
-says what to change if it failed. It exits with 1 if any check is bad.
+Tests the connection from this network to the relay, and looks for your cameras
+on this network. Each line is one check, and says what to change if it failed.
+It exits with 1 if any check is bad.
 `,
 }
 
@@ -51,7 +52,7 @@ func (c *command) doctor(ctx context.Context, args []string) error {
 	if len(urls) == 0 {
 		return errNoRelay
 	}
-	network := doctor.Network{Addresses: *addresses}
+	network := doctor.Network{Addresses: *addresses, Cameras: c.lanCameras()}
 	if c.ports != nil {
 		network.PortMapper = c.ports
 	}
@@ -72,4 +73,13 @@ func (c *command) pairedRelays() (urls []string) {
 	}
 	slices.Sort(urls)
 	return slices.Compact(urls)
+}
+
+// lanCameras returns the cameras that can be looked for on this network.
+func (c *command) lanCameras() (cameras []doctor.Camera) {
+	for _, camera := range c.viewer.LANCameras() {
+		find := func(ctx context.Context) error { return c.viewer.FindOnLAN(ctx, camera.ID) }
+		cameras = append(cameras, doctor.Camera{Name: camera.Name, Find: find})
+	}
+	return cameras
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,8 +22,9 @@ const (
 
 // Finding is what one check found.
 type Finding struct {
-	Check     string   `json:"check"`           // what was tested: "udp"; scripts rely on it
-	Relay     string   `json:"relay,omitempty"` // which relay, by name or number; empty: it is not about one relay
+	Check     string   `json:"check"`            // what was tested: "udp"; scripts rely on it
+	Relay     string   `json:"relay,omitempty"`  // which relay, by name or number; empty: it is not about one relay
+	Camera    string   `json:"camera,omitempty"` // which camera, by name; empty: it is not about one camera
 	Verdict   Verdict  `json:"verdict"`
 	Value     string   `json:"value,omitempty"` // what was found, for scripts: "symmetric", "1500"
 	Text      string   `json:"text"`            // one sentence for a person: what it means, and what to change
@@ -90,8 +92,8 @@ func (r Report) write(to io.Writer, asJSON bool) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, f := range r.Findings {
 		what := f.Check
-		if f.Relay != "" {
-			what += " of " + f.Relay
+		if whose := cmp.Or(f.Relay, f.Camera); whose != "" {
+			what += " of " + whose
 		}
 		text := f.Text
 		for _, a := range f.Addresses {

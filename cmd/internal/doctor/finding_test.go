@@ -25,12 +25,14 @@ func TestReportIsBadIfOneFindingIs(t *testing.T) {
 		Text:    "it gets through",
 	}
 	mtu := Finding{Check: "mtu", Verdict: Unknown, Text: "nobody knows"}
+	lan := Finding{Check: "lan", Camera: "porch", Verdict: OK, Text: "it is here"}
 	clock := Finding{Check: "clock", Verdict: Bad, Text: "set it", Addresses: []string{"192.0.2.1:5"}}
-	fine := newReport([]Finding{udp, mtu}, true)
-	sick := newReport([]Finding{udp, mtu, clock}, true)
+	fine := newReport([]Finding{udp, mtu, lan}, true)
+	sick := newReport([]Finding{udp, mtu, lan, clock}, true)
 
 	const fineLines = "ok       udp of a.example  it gets through\n" +
-		"unknown  mtu               nobody knows\n"
+		"unknown  mtu               nobody knows\n" +
+		"ok       lan of porch      it is here\n"
 
 	for _, tt := range []struct {
 		r     Report
@@ -38,7 +40,7 @@ func TestReportIsBadIfOneFindingIs(t *testing.T) {
 		lines string
 	}{
 		{fine, nil, fineLines},
-		{sick, BadError{1, 3}, fineLines + "bad      clock             set it [192.0.2.1:5]\n"},
+		{sick, BadError{1, 4}, fineLines + "bad      clock             set it [192.0.2.1:5]\n"},
 	} {
 		var text, object bytes.Buffer
 		if err := tt.r.Write(&text, false); err != tt.err || text.String() != tt.lines {

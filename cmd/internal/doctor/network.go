@@ -11,6 +11,7 @@ import (
 // Network is this machine's network, to be tested with the help of some relays.
 type Network struct {
 	Relays     []Relay
+	Cameras    []Camera   // to be looked for here
 	PortMapper PortMapper // nil: ask no router
 	Addresses  bool       // show addresses in findings
 }
@@ -24,10 +25,12 @@ func (n Network) Examine(ctx context.Context) Report {
 	var router opened
 	var size Finding
 	var b behaviour
+	var cameras []Finding
 	var checks sync.WaitGroup
 	checks.Go(func() { router = askRouter(ctx, n.PortMapper, all) })
 	checks.Go(func() { b = study(ctx, all) })
 	checks.Go(func() { size = checkMTU(ctx, all, workingFamily(all)) })
+	checks.Go(func() { cameras = checkLAN(ctx, n.Cameras) })
 	checks.Wait()
 
 	findings = append(findings,
@@ -37,7 +40,7 @@ func (n Network) Examine(ctx context.Context) Report {
 		router.finding(b),
 		size,
 	)
-	return newReport(findings, n.Addresses)
+	return newReport(append(findings, cameras...), n.Addresses)
 }
 
 // testRelays tests the paths to each relay.

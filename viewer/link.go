@@ -84,8 +84,7 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record) (*lin
 	}
 
 	list := v.hostList(record)
-	keys := list.PublicKeys()
-	if !v.cfg.LAN || len(keys) == 0 {
+	if !v.cfg.LAN || !list.Valid() {
 		return l, l.start(ctx)
 	}
 
@@ -108,11 +107,12 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record) (*lin
 	}
 
 	err = add(CarrierLAN, "the camera on this network", func(ctx context.Context) (*p2p.Conn, error) {
-		return p2p.FindLAN(ctx, keys)
+		return p2p.FindLAN(ctx, v.hostList(record).PublicKeys()) // a session may have brought another list
 	})
 	if err == nil && len(list.Relays) > 0 {
 		err = add(CarrierCircuit, "the camera's circuit relays", func(ctx context.Context) (*p2p.Conn, error) {
-			return l.findByCircuit(ctx, list.Relays, keys)
+			now := v.hostList(record)
+			return l.findByCircuit(ctx, now.Relays, now.PublicKeys())
 		})
 	}
 	if err != nil {

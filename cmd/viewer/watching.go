@@ -75,16 +75,18 @@ func (w *watching) run(ctx context.Context, name string, duration time.Duration,
 	if w.broke && w.report.Frames > 0 {
 		w.report.Missing++ // the session did not come back
 	}
+	if whole.Err() != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		err = nil // it was to end now
+	}
 	return w.result(err)
 }
 
-// result prints what came, and returns the command's error.
+// result prints what came, and returns the command's error. err is why it ended before its time.
 func (w *watching) result(err error) error {
-	stopped := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	switch {
 	case w.failure != nil:
 		return w.failure
-	case err != nil && !stopped:
+	case err != nil:
 		return err
 	case w.report.Frames == 0, w.report.Frames < w.frames:
 		err = fmt.Errorf("%w: %d frames", errIncomplete, w.report.Frames)

@@ -187,7 +187,8 @@ var vendors = []struct {
 	{"github.com/pion/sdp", []string{"session", "media"}},
 	{"github.com/libp2p", []string{"p2p"}},
 	{"github.com/multiformats", []string{"p2p"}},
-	{"github.com/quic-go", []string{"fanout", "signaling/server", "p2p"}}, // the HTTP/3 endpoint is signaling/server's
+	// the HTTP/3 endpoint is signaling/server's, and test/e2e has strangers that flood a camera
+	{"github.com/quic-go", []string{"fanout", "signaling/server", "p2p", "test/e2e"}},
 	{"github.com/nats-io", []string{"signaling/bus"}},
 	{"github.com/coder/websocket", []string{"signaling", "test/signalingproxy", "test/signalingtest"}},
 	{"github.com/cilium/ebpf", []string{"turn/xdp", "test/natlab"}},

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -193,4 +194,40 @@ func TestDoctorTellsAddresses(t *testing.T) {
 	if told != 4 || d.of("port mapping") != "ok none" {
 		t.Errorf("%d of 4 servers' views are listed: %+v", told, d.Findings)
 	}
+}
+
+// In a house without internet, the doctor says of a camera whether it answers on this network, and looks for none with
+// -lan=false. Whoever watches in vain reads that neither way worked.
+func TestDoctorLooksForCamerasOnTheLAN(t *testing.T) {
+	t.Parallel()
+	s := newHouse(t, "-lan")
+	if w, code := s.once(t, "20"); code != 0 {
+		t.Fatalf("exit %d, %+v; want 20 frames by the relay", code, w)
+	}
+	ask := func(args ...string) *examination {
+		return examine(t, s.person, slices.Concat(s.flags, []string{"doctor", "-idle", "0s", "-json"}, args)...)
+	}
+	expect := func(e *examination, want string) {
+		t.Helper()
+		if d := e.wait(t); d.of("lan") != want {
+			t.Errorf("the doctor finds %q, want %q: %+v", d.of("lan"), want, d.Findings)
+		}
+		if found := anAddress.FindString(e.stdout.String()); found != "" {
+			t.Errorf("an address, %s", found)
+		}
+	}
+
+	s.home.Network().Down()
+	offline, switchedOff := ask(), ask("-lan=false")
+	expect(offline, "ok yes")
+	expect(switchedOff, "not tested")
+
+	s.cams.stop()
+	without := ask()
+	const want = "cannot reach the relay at relay.lab: no answer; the camera does not answer on this network either: " +
+		"run viewer doctor"
+	if said := s.fails(t); !strings.Contains(said, want) {
+		t.Errorf("the viewer says %q, want %q", said, want)
+	}
+	expect(without, "ok no")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type scene struct {
 	relay, other, cams      *process
 	relayArgs, extra        []string
 	otherArgs               []string
+	cameraArgs              []string // its command first
+	cameraState             string
 	flags                   []string // for every viewer command
 	link                    string   // the camera's pairing link, good for one viewer
 	oneHouse                bool     // camera and viewer are in one network
@@ -138,8 +141,9 @@ func (s *scene) stage(t testing.TB, camera, viewer natlab.Kind, command string, 
 	s.relayArgs = append(s.relayArgs, s.extra...)
 	s.startRelay(t)
 	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
-	s.cams = startBy(t, s.home.Start, command,
-		append(append([]string{"-relay", "https://relay.lab", "-state", t.TempDir()}, trust...), args...)...)
+	s.cameraState = t.TempDir()
+	s.cameraArgs = slices.Concat([]string{command, "-relay", "https://relay.lab", "-state", s.cameraState}, trust, args)
+	s.startCamera(t)
 	s.flags = append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, trust...)
 	s.link = s.cams.line(t, "pair sim-0 ")
 }
@@ -163,6 +167,11 @@ func (s *scene) startRelay(t testing.TB) {
 	t.Helper()
 	s.relay = startBy(t, s.relayHost.Start, "relay", s.relayArgs...)
 	s.relay.line(t, "ready ")
+}
+
+func (s *scene) startCamera(t testing.TB) {
+	t.Helper()
+	s.cams = startBy(t, s.home.Start, s.cameraArgs[0], s.cameraArgs[1:]...)
 }
 
 // arrivals are the times at which access units left a viewer's standard output.

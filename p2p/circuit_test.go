@@ -17,8 +17,14 @@ import (
 // startRelay runs a relay of ours on this machine, and returns its multiaddr.
 func startRelay(t testing.TB) (r *Relay, address string) {
 	t.Helper()
+	return startRelayAt(t, "127.0.0.1:0")
+}
+
+// startRelayAt is startRelay at an address and port. The multiaddr is this machine's by IPv4.
+func startRelayAt(t testing.TB, at string) (r *Relay, address string) {
+	t.Helper()
 	r, err := ListenRelay(RelayConfig{
-		Address: netip.MustParseAddrPort("127.0.0.1:0"),
+		Address: netip.MustParseAddrPort(at),
 		Key:     testKey("relay"),
 	})
 	if err != nil {

@@ -44,6 +44,9 @@ type endpoint struct {
 	quic      transport.Transport
 	circuit   transport.Upgrader
 
+	// bothFamilies makes a socket that listens on all addresses serve IPv4 and IPv6. Set it before listen.
+	bothFamilies bool
+
 	mu      sync.Mutex
 	sockets []net.PacketConn // guarded by mu
 }
@@ -164,6 +167,9 @@ func admittedAs(c transport.CapableConn) any {
 }
 
 func (e *endpoint) listenUDP(network string, at *net.UDPAddr) (net.PacketConn, error) {
+	if e.bothFamilies { // libp2p would open a socket for IPv6 alone
+		network, at = "udp", &net.UDPAddr{Port: at.Port}
+	}
 	conn, err := net.ListenUDP(network, at)
 	if err != nil {
 		return nil, err

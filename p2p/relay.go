@@ -51,7 +51,8 @@ const (
 
 // RelayConfig configures a Relay.
 type RelayConfig struct {
-	// Address is where to listen for QUIC: an IP address, which may be unspecified, and a UDP port.
+	// Address is where to listen for QUIC: an IP address and a UDP port. The unspecified address of IPv6 stands for
+	// all addresses of both families.
 	Address netip.AddrPort
 
 	// Key is the relay's host key. Its name is part of the address that cameras and viewers know, so it must be kept.
@@ -97,6 +98,7 @@ func ListenRelay(cfg RelayConfig) (*Relay, error) {
 	if r.endpoint, err = newEndpoint(cfg.Key, r.gate); err != nil {
 		return nil, fmt.Errorf("open circuit relay: %w", err)
 	}
+	r.endpoint.bothFamilies = cfg.Address.Addr() == netip.IPv6Unspecified()
 	if r.listening, err = r.endpoint.listen(cfg.Address.Addr(), cfg.Address.Port()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open circuit relay: %w", err), r.endpoint.close())
 	}

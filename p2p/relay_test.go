@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"io"
+	"net/netip"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -143,6 +144,26 @@ func TestRelayAnswersNothingElse(t *testing.T) {
 	}
 	if _, err := reserve(testContext(t), c); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRelayOnAllAddressesServesBothFamilies: a port alone does not leave out those who have no IPv6.
+func TestRelayOnAllAddressesServesBothFamilies(t *testing.T) {
+	r, _ := startRelayAt(t, "[::]:0")
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		e, err := newCaller()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.close()
+
+		at := netip.AddrPortFrom(netip.MustParseAddr(host), r.Addr().Port())
+		c, err := e.dial(testContext(t), at, r.endpoint.id)
+		if err != nil {
+			t.Errorf("%s: %v", at, err)
+			continue
+		}
+		_ = c.Close()
 	}
 }
 

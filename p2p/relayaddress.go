@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxRelays bounds the circuit relays of a camera.
-	maxRelays = 4
+	// maxRelays bounds the circuit relays of a camera, as a host list does.
+	maxRelays = 8
 
 	// maxRelayAddresses bounds the addresses of one relay that are tried.
 	maxRelayAddresses = 4

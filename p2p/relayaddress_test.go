@@ -34,7 +34,7 @@ func TestRelayIsWrittenAsAMultiaddr(t *testing.T) {
 	}
 }
 
-// TestRelaysAreFew: the same one twice is one, and there are at most four.
+// TestRelaysAreFew: the same one twice is one, and there are at most eight.
 func TestRelaysAreFew(t *testing.T) {
 	var texts []string
 	for i := range maxRelays {
@@ -45,7 +45,7 @@ func TestRelaysAreFew(t *testing.T) {
 		t.Errorf("%d relays, %v", len(all), err)
 	}
 	if _, err := parseRelays(append(texts, "/ip4/192.0.2.99/udp/4001/quic-v1/p2p/"+testRelayID)); err == nil {
-		t.Error("five relays are not too many")
+		t.Error("nine relays are not too many")
 	}
 }
 

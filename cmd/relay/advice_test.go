@@ -34,6 +34,22 @@ func TestAddressThatCannotBeHadIsAdvised(t *testing.T) {
 	}
 }
 
+// Each address of the relay has a flag, by which the advice names it.
+func TestAdviceNamesTheFlagOfTheAddress(t *testing.T) {
+	for field, flag := range map[string]string{
+		"Listen":  "-listen",
+		"TURN":    "-turn",
+		"TURNTLS": "-turn-tls",
+		"Metrics": "-metrics",
+		"P2P":     "-p2p",
+	} {
+		err := new(config).advise(&relay.ListenError{Field: field, Address: ":443", Err: errors.New("broken")})
+		if want := "listen on :443: broken: give another address with " + flag; err.Error() != want {
+			t.Errorf("%s: says %q\nwant %q", field, err, want)
+		}
+	}
+}
+
 func TestSettingsThatCannotWorkAreAdvised(t *testing.T) {
 	for _, tt := range []struct {
 		args []string

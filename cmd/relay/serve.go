@@ -167,7 +167,13 @@ func (c *config) advise(err error) error {
 		return err
 	}
 
-	flags := map[string]string{"Listen": "-listen", "TURN": "-turn", "TURNTLS": "-turn-tls", "Metrics": "-metrics"}
+	flags := map[string]string{
+		"Listen":  "-listen",
+		"TURN":    "-turn",
+		"TURNTLS": "-turn-tls",
+		"Metrics": "-metrics",
+		"P2P":     "-p2p",
+	}
 	return adviseListen(flags[listening.Field], listening)
 }
 

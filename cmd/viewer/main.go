@@ -37,7 +37,7 @@ asked for arrived.
 
 Each command has its own -h. These flags go before or after the command:
 `,
-	Common: []string{"state", "relay-cert", "no-portmap", "log-level", "version"},
+	Common: []string{"state", "relay-cert", "lan", "no-portmap", "log-level", "version"},
 }
 
 func main() {

@@ -67,8 +67,8 @@ func (f *Flags) Register(fs *flag.FlagSet, state string, lan bool) {
 			"by PCP, NAT-PMP or UPnP")
 
 	fs.BoolVar(&f.LAN, "lan", lan,
-		"let viewers on your own network find the camera without the relay; "+
-			"it announces a name there that changes every day")
+		"be found by viewers on your own network without the relay; "+
+			"this announces a name there that changes every day")
 	fs.Func("p2p-relay", "`MULTIADDR` of a libp2p circuit relay through which viewers find the camera when your relay "+
 		"is gone; may be given up to 8 times", f.addP2PRelay)
 	f.Log.Register(fs)

@@ -69,6 +69,7 @@ type Relay struct {
 	listening transport.Listener
 	gate      *relayGate
 	circuits  *netlimit.Rate
+	closing   func() error // closes everything
 
 	mu       sync.Mutex
 	reserved map[peer.ID]*relayed // guarded by mu
@@ -102,6 +103,8 @@ func ListenRelay(cfg RelayConfig) (*Relay, error) {
 	if r.listening, err = r.endpoint.listen(cfg.Address.Addr(), cfg.Address.Port()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open circuit relay: %w", err), r.endpoint.close())
 	}
+
+	r.closing = sync.OnceValue(func() error { return errors.Join(r.listening.Close(), r.endpoint.close()) })
 	return r, nil
 }
 
@@ -114,8 +117,10 @@ func (r *Relay) Addr() netip.AddrPort {
 // PeerID returns the name of the relay's host key, with which its multiaddr ends.
 func (r *Relay) PeerID() string { return r.endpoint.id.String() }
 
-// Run serves until ctx ends or the relay is closed, and then ends all connections.
+// Run serves until ctx ends or the relay is closed. Then it ends all connections and closes the relay, whose port is
+// free when Run returns.
 func (r *Relay) Run(ctx context.Context) error {
+	defer r.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	var serving sync.WaitGroup
 	defer serving.Wait()
@@ -134,10 +139,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// Close ends the relay.
-func (r *Relay) Close() error {
-	return errors.Join(r.listening.Close(), r.endpoint.close())
-}
+// Close ends the relay. It may be called again.
+func (r *Relay) Close() error { return r.closing() }
 
 // relayGate decides whose QUIC connections a relay accepts.
 type relayGate struct {

@@ -2,7 +2,9 @@ package p2p
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
+	"errors"
 	"io"
 	"net/netip"
 	"testing"
@@ -164,6 +166,30 @@ func TestRelayOnAllAddressesServesBothFamilies(t *testing.T) {
 			continue
 		}
 		_ = c.Close()
+	}
+}
+
+// TestRelayThatHasRunLeavesItsPort: the next process wants it, while this one still serves something else.
+func TestRelayThatHasRunLeavesItsPort(t *testing.T) {
+	cfg := RelayConfig{Address: netip.MustParseAddrPort("127.0.0.1:0"), Key: testKey("relay")}
+	r, err := ListenRelay(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := r.Run(ended); err != context.Canceled {
+		t.Fatal(err)
+	}
+
+	cfg.Address = r.Addr()
+	next, err := ListenRelay(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(next.Close(), r.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -32,7 +32,8 @@ func configured(t *testing.T, args ...string) relay.Config {
 // checkValues compares two configurations except for their functions and ticket keys.
 func checkValues(t *testing.T, got, want relay.Config) {
 	t.Helper()
-	got.Certificate, got.TicketKey, got.Secret, got.Observe, got.Logger = nil, nil, nil, nil, nil
+	got.Certificate, got.TicketKey, got.Secret, got.P2PKey = nil, nil, nil, nil
+	got.Observe, got.Logger = nil, nil
 	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
 		t.Errorf("the relay is configured with\n%s, want\n%s", g, w)
 	}
@@ -50,7 +51,7 @@ func TestFlagsReachTheRelay(t *testing.T) {
 		"-metrics=127.0.0.1:9100", "-turn=:3478", "-turn-public=relay.example:3479", "-turn-tls=:5349",
 		"-turn-xdp=eth0", "-turn-mbit=7", "-turn-allocations=8", "-turn-secret="+file, "-turn-also="+also, "-drain=9s",
 		"-drain-to=192.0.2.1:3478", "-admission=ticket", "-memory=64", "-node=east-1", "-trusted-proxies=10.0.0.0/8",
-		"-proxy-header=forwarded")
+		"-proxy-header=forwarded", "-p2p=:4001")
 	checkValues(t, got, relay.Config{
 		Listen:         ":443",
 		PublicURL:      "https://relay.example",
@@ -62,6 +63,7 @@ func TestFlagsReachTheRelay(t *testing.T) {
 		Mbit:           7,
 		Allocations:    8,
 		AlsoTURN:       []string{also},
+		P2P:            ":4001",
 		Drain:          9 * time.Second,
 		DrainTo:        []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:3478")},
 		Memory:         64 << 20,
@@ -71,9 +73,9 @@ func TestFlagsReachTheRelay(t *testing.T) {
 		Metrics:        "127.0.0.1:9100",
 	})
 
-	if got.Certificate == nil || len(got.TicketKey) == 0 || got.Secret == nil {
-		t.Fatalf("certificate %t, ticket key %t, secret %t", got.Certificate != nil, len(got.TicketKey) > 0,
-			got.Secret != nil)
+	if got.Certificate == nil || len(got.TicketKey) == 0 || got.Secret == nil || got.P2PKey == nil {
+		t.Fatalf("certificate %t, ticket key %t, secret %t, p2p key %t", got.Certificate != nil, len(got.TicketKey) > 0,
+			got.Secret != nil, got.P2PKey != nil)
 	}
 	if s, err := got.Secret(); err != nil || !bytes.Equal(s, secret) {
 		t.Errorf("the secret is not the one in the file: %v", err)
@@ -90,9 +92,9 @@ func TestFlagsDefaultToThisMachine(t *testing.T) {
 	}
 	got := configured(t)
 	checkValues(t, got, want)
-	if got.Certificate != nil || got.TicketKey != nil || got.Secret != nil {
-		t.Errorf("certificate %t, ticket key %t, secret %t", got.Certificate != nil, got.TicketKey != nil,
-			got.Secret != nil)
+	if got.Certificate != nil || got.TicketKey != nil || got.Secret != nil || got.P2PKey != nil {
+		t.Errorf("certificate %t, ticket key %t, secret %t, p2p key %t", got.Certificate != nil, got.TicketKey != nil,
+			got.Secret != nil, got.P2PKey != nil)
 	}
 
 	want.LoopbackUnlimited = true

@@ -95,7 +95,6 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 		Allocations:       c.turnAllocations,
 		AlsoTURN:          also,
 		P2P:               c.p2p,
-		P2PKey:            func() (ed25519.PrivateKey, error) { return hostKey(c.state) },
 		Drain:             c.drain,
 		DrainTo:           drainTo,
 		Memory:            int64(c.memory) << 20,
@@ -110,6 +109,9 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 
 	if c.tls() {
 		cfg.Certificate = func(host string) (*tls.Certificate, error) { return c.certificate(host, time.Now()) }
+	}
+	if c.p2p != "" {
+		cfg.P2PKey = func() (ed25519.PrivateKey, error) { return hostKey(c.state) }
 	}
 	if c.turnSecret != "" {
 		cfg.Secret = func() ([]byte, error) { return readSecret(c.turnSecret) }

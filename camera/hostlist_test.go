@@ -135,9 +135,9 @@ func TestCameraWithoutLANHasNoHostList(t *testing.T) {
 
 func TestCircuitRelaysAreChecked(t *testing.T) {
 	for relay, ok := range map[string]bool{
-		"/dns4/relay.example/udp/4001/quic-v1/p2p/ID": true,
-		"https://relay.example":                       false,
-		"":                                            false,
+		"/dns4/relay.example/udp/4001/quic-v1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp": true,
+		"https://relay.example": false,
+		"":                      false,
 	} {
 		err := Config{
 			Stream:    picture(),

@@ -324,8 +324,8 @@ func TestFloodedCameraIsWatched(t *testing.T) {
 }
 
 // A viewer whose file is deleted at the camera while the house has no internet is cut off, and gets nothing by the LAN
-// either. Another viewer goes on, by the names that it knows and by those that it learns after the removal, even where it
-// has watched since before.
+// either. Another viewer goes on, by the names that it knows and by those that it learns after the removal, even where
+// it has watched since before.
 func TestRemovedViewerIsCutOffFromTheLAN(t *testing.T) {
 	t.Parallel()
 	s := newHouse(t, "-lan", "-pair-more")

@@ -342,6 +342,9 @@ func TestSessionsAndStillsBringTheHostList(t *testing.T) {
 			if got := v.hostList(r); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %+v is kept; want %+v", name, got, want)
 			}
+			if got := l.hostNames(); name == "session" && !reflect.DeepEqual(got, want) {
+				t.Errorf("the search goes on by %+v, want %+v", got, want)
+			}
 		}
 	}
 }

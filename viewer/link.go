@@ -2,15 +2,13 @@ package viewer
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
-	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/p2p"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -43,9 +41,8 @@ const (
 // that is found without the relay.
 type link struct {
 	relay   *signaling.Client
-	without []*signaling.Client // lan and circuit, if there are any
-	lan     *signaling.Client   // looks on this network; nil without a host list
-	circuit *signaling.Client   // asks circuit relays; nil without any
+	without []*signaling.Client // on this network, and through circuit relays; empty without Config.LAN
+	lan     *signaling.Client   // the one on this network; nil without Config.LAN
 	signal  *signaling.Carriers // all at once
 	stop    func()
 
@@ -59,6 +56,8 @@ type link struct {
 	changed  chan struct{} // guarded by mu; closed when the relay is reached or lost, or useless changes
 	isUp     bool          // guarded by mu; the relay is connected
 	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
+
+	names session.HostList // guarded by mu; by which the camera is found without the relay
 }
 
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in
@@ -83,59 +82,25 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record) (*lin
 		return nil, err
 	}
 
-	list := v.hostList(record)
-	if !v.cfg.LAN || !list.Valid() {
+	if !v.cfg.LAN {
 		return l, l.start(ctx)
 	}
-
-	box := record.Pair.Mailbox(envelope.ToCamera, record.Pair.Day(v.clock.Now()))
-	inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
-	carriers := []signaling.Carrier{{Name: CarrierRelay, Client: l.relay}}
-	add := func(name, server string, find func(context.Context) (*p2p.Conn, error)) error {
-		client, err := signaling.NewClient(signaling.ClientConfig{
-			URL:    server,
-			Dial:   dial(find),
-			Logger: v.cfg.Logger,
-		})
-		if err != nil {
-			return err
-		}
-		client.Keep(inbox) // for good: its write key proves to the camera that this is a viewer
-		l.without = append(l.without, client)
-		carriers = append(carriers, signaling.Carrier{Name: name, Client: client})
-		return nil
+	l.names = v.hostList(record)
+	if l.lan, err = v.newClientOf(record, "the camera on this network", l.findOnLAN); err != nil {
+		return nil, err
 	}
-
-	err = add(CarrierLAN, "the camera on this network", func(ctx context.Context) (*p2p.Conn, error) {
-		return p2p.FindLAN(ctx, v.hostList(record).PublicKeys()) // a session may have brought another list
-	})
-	if err == nil && len(list.Relays) > 0 {
-		err = add(CarrierCircuit, "the camera's circuit relays", func(ctx context.Context) (*p2p.Conn, error) {
-			now := v.hostList(record)
-			return l.findByCircuit(ctx, now.Relays, now.PublicKeys())
-		})
-	}
+	circuit, err := v.newClientOf(record, "the camera's circuit relays", l.findByCircuit)
 	if err != nil {
 		return nil, err
 	}
 
-	l.lan = l.without[0]
-	if len(l.without) > 1 {
-		l.circuit = l.without[1]
-	}
-	l.signal = signaling.Together(carriers...)
+	l.without = []*signaling.Client{l.lan, circuit}
+	l.signal = signaling.Together(
+		signaling.Carrier{Name: CarrierRelay, Client: l.relay},
+		signaling.Carrier{Name: CarrierLAN, Client: l.lan},
+		signaling.Carrier{Name: CarrierCircuit, Client: circuit},
+	)
 	return l, l.start(ctx)
-}
-
-// dial returns what a client dials by. find searches until its context ends.
-func dial(find func(context.Context) (*p2p.Conn, error)) func(context.Context) (net.Conn, string, error) {
-	return func(ctx context.Context) (net.Conn, string, error) {
-		conn, err := find(ctx)
-		if err != nil {
-			return nil, "", err
-		}
-		return conn, conn.Origin(), nil
-	}
 }
 
 // newLink returns a link with a client of a relay, which start runs.
@@ -190,7 +155,7 @@ func (l *link) observe(err error) {
 	if l.failures++; l.failures < relayTries {
 		return
 	}
-	if len(l.without) == 0 {
+	if len(l.names.Keys) == 0 {
 		l.refuse()
 		return
 	}
@@ -222,10 +187,10 @@ func (l *link) reach(ctx context.Context) error {
 	if l.last != nil {
 		err = l.last
 	}
-	switch len(l.without) {
-	case 0:
+	switch {
+	case len(l.names.Keys) == 0:
 		return err
-	case 1:
+	case len(l.names.Relays) == 0:
 		return fmt.Errorf("%w; the camera does not answer on this network either: run viewer doctor", err)
 	}
 	return fmt.Errorf("%w; the camera does not answer on this network or through its circuit relays either: "+
@@ -245,11 +210,15 @@ func (l *link) reachedWithout() bool {
 // reachesWithout is reachedWithout, but waits for a search that has only just begun, since the relay does not serve the
 // camera.
 func (l *link) reachesWithout(ctx context.Context) bool {
-	if len(l.without) == 0 || l.reachedWithout() {
-		return len(l.without) > 0
+	if l.reachedWithout() {
+		return true
+	}
+	wait := l.searchElsewhere()
+	if wait == 0 {
+		return false
 	}
 
-	waiting, cancel := context.WithTimeout(ctx, l.searchElsewhere())
+	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	reached := make(chan bool, len(l.without))
 	for _, client := range l.without {
@@ -265,16 +234,19 @@ func (l *link) reachesWithout(ctx context.Context) bool {
 }
 
 // searchElsewhere notes that the relay is there and does not serve the camera, so that circuit relays are asked, and
-// returns how long to wait for the camera to be found without it.
+// returns how long to wait for the camera to be found without it: not at all if no name of the camera is known.
 func (l *link) searchElsewhere() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.names.Keys) == 0 {
+		return 0
+	}
 	if l.useless.IsZero() {
 		l.setUseless(time.Now())
 	}
 
 	begin := l.began
-	if l.circuit != nil {
+	if len(l.names.Relays) > 0 {
 		begin = l.useless
 	}
 	return max(relayGrace, time.Until(begin.Add(searchWait)))
@@ -319,34 +291,5 @@ func (l *link) probe() {
 func (l *link) redial() {
 	for _, client := range append(l.without, l.relay) {
 		client.Redial()
-	}
-}
-
-// findByCircuit connects through a circuit relay once the relay has been away, or useless, for circuitDelay.
-func (l *link) findByCircuit(ctx context.Context, relays []string, keys []ed25519.PublicKey) (*p2p.Conn, error) {
-	for {
-		l.mu.Lock()
-		serves, changed := l.isUp && l.useless.IsZero(), l.changed
-		l.mu.Unlock()
-
-		away := time.NewTimer(circuitDelay)
-		select {
-		case <-ctx.Done():
-			away.Stop()
-			return nil, ctx.Err()
-		case <-changed:
-			away.Stop()
-			continue
-		case <-away.C:
-		}
-		if !serves {
-			return p2p.DialCircuit(ctx, relays, keys)
-		}
-
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-changed:
-		}
 	}
 }

@@ -111,7 +111,10 @@ func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool
 }
 
 func linkTo(relay, lan, circuit *signaling.Client) *link {
-	l := &link{relay: relay, lan: lan, circuit: circuit, began: time.Now(), changed: make(chan struct{})}
+	l := &link{relay: relay, lan: lan, began: time.Now(), changed: make(chan struct{}), names: aHostList()}
+	if circuit == nil {
+		l.names.Relays = nil
+	}
 	for _, c := range []*signaling.Client{lan, circuit} {
 		if c != nil {
 			l.without = append(l.without, c)
@@ -162,7 +165,7 @@ func TestRelaySlowerThanACircuitGrantsICEServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		relay, lan := clientAfter(t, 1500*time.Millisecond, true), clientAfter(t, time.Hour, true)
 		l := linkTo(relay, lan, clientAfter(t, time.Second, true))
-		if err := l.circuit.Connect(t.Context()); err != nil {
+		if err := l.without[1].Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if grant, err := l.askGrant(t.Context(), aMailbox(t)); grant == nil || err != nil {
@@ -212,7 +215,7 @@ func TestCircuitRelaysAreAskedWhenTheRelayIsUseless(t *testing.T) {
 		l.isUp = true
 		asked := make(chan error, 1)
 		go func() {
-			_, err := l.findByCircuit(t.Context(), []string{"no relay"}, nil)
+			_, err := l.findByCircuit(t.Context())
 			asked <- err
 		}()
 
@@ -225,6 +228,108 @@ func TestCircuitRelaysAreAskedWhenTheRelayIsUseless(t *testing.T) {
 		}
 		if len(asked) == 0 {
 			t.Error("they were not asked")
+		}
+	})
+}
+
+// Who watches when the names of the camera change, or first come, searches by them at once.
+func TestNewNamesAreSearchedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, searched := linkTo(nil, nil, nil), make(chan bool, 8)
+		l.names = session.HostList{}
+		client, err := signaling.NewClient(signaling.ClientConfig{
+			Dial: func(ctx context.Context) (net.Conn, string, error) {
+				_, err := l.findByCircuit(ctx)
+				searched <- ctx.Err() == nil
+				return nil, "", err
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		l.without = []*signaling.Client{client}
+		runUntilEnd(t, client.Run)
+		time.Sleep(time.Minute)
+		if len(searched) > 0 {
+			t.Error("there was a search without a name")
+		}
+		l.setNames(aHostList())
+		if began := <-searched; began {
+			t.Error("the wait for names did not end")
+		}
+		if began := <-searched; !began {
+			t.Error("there was no search")
+		}
+	})
+}
+
+// pipeListener is a pipeRelay whose connections name their ends, as those to a camera's own server do.
+type pipeListener struct{ *pipeRelay }
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	conn, err := l.pipeRelay.Accept()
+	return namedPipe{conn}, err
+}
+
+type namedPipe struct{ net.Conn }
+
+func (namedPipe) Origin() string { return "pipe" }
+
+// A viewer that watches for days proves itself by the inbox of each day, since the camera closes earlier ones.
+func TestProofIsRenewedEachDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		home, err := server.New(server.Config{
+			Private: true,
+			Bus:     bus.NewLocal(),
+			Logger:  slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		camera, err := signaling.NewClient(signaling.ClientConfig{Dial: home.Dial, InProcess: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &pipeRelay{accept: make(chan net.Conn), gone: make(chan struct{})}
+		runUntilEnd(t, home.Run)
+		runUntilEnd(t, camera.Run)
+		runUntilEnd(t, func(context.Context) error { return home.Serve(pipeListener{r}) })
+		t.Cleanup(func() { close(r.gone) })
+
+		days := []signaling.Mailbox{aMailbox(t), aMailbox(t)}
+		var closing []func()
+		for _, inbox := range days {
+			inbox.Ticket = home.Ticket()
+			closing = append(closing, camera.Keep(inbox))
+		}
+		synctest.Wait() // until both are admitted
+		var today atomic.Int32
+		p := &proof{inbox: func() signaling.Mailbox { return days[today.Load()] }}
+		p.client, err = signaling.NewClient(signaling.ClientConfig{
+			Dial: func(context.Context) (net.Conn, string, error) {
+				ours, theirs := net.Pipe()
+				r.dials.Add(1)
+				p.renew()
+				r.accept <- theirs
+				return ours, "pipe", nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runUntilEnd(t, p.client.Run)
+		const lasting = 15 * time.Second // in a pipe, both ends' first pings, after 20 s, wait for each other
+		time.Sleep(lasting)
+		if n := r.dials.Load(); n != 1 {
+			t.Fatalf("%d connections on the first day, want one that lasts", n)
+		}
+
+		today.Store(1)
+		closing[0]()
+		time.Sleep(lasting)
+		if n := r.dials.Load(); n != 2 {
+			t.Errorf("%d connections in all, want one more that lasts", n)
 		}
 	})
 }

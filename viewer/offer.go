@@ -140,8 +140,11 @@ func (v *Viewer) offerSession(
 	cfg.Clock = v.cfg.Ages
 	cfg.Now = v.clock.Now
 	cfg.HostVersion = v.hostVersion(record)
-	cfg.OnHostList = func(l session.HostList) { // a slow disk must not hold up the session
-		keeping.Go(func() { v.keepHostList(record, l) })
+	cfg.OnHostList = func(list session.HostList) { // a slow disk must not hold up the session
+		keeping.Go(func() {
+			v.keepHostList(record, list)
+			l.setNames(list)
+		})
 	}
 	cfg.Logger = v.cfg.Logger
 

@@ -3,10 +3,9 @@ package viewer
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 
-	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/session"
 )
 
 // A person who reaches a camera by no way reads of all that were tried.
@@ -16,31 +15,28 @@ func TestUnreachedCameraNamesEveryWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := errors.New("cannot reach the relay at relay.example: connection refused")
-	for ways, want := range []string{
-		gone.Error(),
-		gone.Error() + "; the camera does not answer on this network either: run viewer doctor",
-		gone.Error() + "; the camera does not answer on this network or through its circuit relays either: " +
-			"run viewer doctor",
+	lan, all := aHostList(), aHostList()
+	lan.Relays = nil
+	for _, tt := range []struct {
+		names session.HostList
+		want  string
+	}{
+		{session.HostList{}, gone.Error()},
+		{lan, gone.Error() + "; the camera does not answer on this network either: run viewer doctor"},
+		{all, gone.Error() + "; the camera does not answer on this network or through its circuit relays either: " +
+			"run viewer doctor"},
 	} {
 		l, err := v.newLink(t.Context(), "https://relay.example")
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range ways {
-			client, err := signaling.NewClient(signaling.ClientConfig{
-				URL:  "the camera",
-				Dial: func(context.Context) (net.Conn, string, error) { return nil, "", errors.ErrUnsupported },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.without = append(l.without, client)
-		}
+		l.names = tt.names
 
 		l.observe(gone)
 		l.refuse()
-		if err := l.reach(t.Context()); !errors.Is(err, gone) || err.Error() != want {
-			t.Errorf("beside the relay %d ways were tried: %v\nwant %s", ways, err, want)
+		if err := l.reach(t.Context()); !errors.Is(err, gone) || err.Error() != tt.want {
+			t.Errorf("%d names and %d circuit relays are known: %v\nwant %s", len(tt.names.Keys)/32,
+				len(tt.names.Relays), err, tt.want)
 		}
 	}
 }

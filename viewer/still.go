@@ -57,7 +57,7 @@ func (v *Viewer) askStill(
 			Clock:       v.cfg.Ages,
 			OnReject:    onReject,
 			HostVersion: v.hostVersion(record),
-			OnHostList:  func(l session.HostList) { v.keepHostList(record, l) },
+			OnHostList:  func(list session.HostList) { v.keepHostList(record, list) },
 		}
 
 		frame, err = session.Still(ctx, cfg)

@@ -47,7 +47,7 @@ type link struct {
 	stop    func()
 
 	began   time.Time
-	refused context.Context // ends with the last of relayTries, but not before searchWait
+	refused context.Context // ends with the last of relayTries
 	refuse  context.CancelFunc
 
 	mu       sync.Mutex
@@ -155,18 +155,20 @@ func (l *link) observe(err error) {
 	if l.failures++; l.failures < relayTries {
 		return
 	}
-	if len(l.names.Keys) == 0 {
-		l.refuse()
-		return
-	}
-	time.AfterFunc(time.Until(l.began.Add(searchWait)), l.refuse)
+	l.refuse()
 }
 
 // reach waits until a carrier is connected. Its error is the relay's, and says where else the camera was looked for.
 func (l *link) reach(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
-	defer context.AfterFunc(l.refused, cancel)()
+	defer context.AfterFunc(l.refused, func() {
+		if len(l.hostNames().Keys) == 0 {
+			cancel()
+			return
+		}
+		time.AfterFunc(time.Until(l.began.Add(searchWait)), cancel)
+	})()
 
 	reached := make(chan error, 1+len(l.without))
 	for _, client := range l.without {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -112,6 +113,7 @@ func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool
 
 func linkTo(relay, lan, circuit *signaling.Client) *link {
 	l := &link{relay: relay, lan: lan, began: time.Now(), changed: make(chan struct{}), names: aHostList()}
+	l.refused, l.refuse = context.WithCancel(context.Background())
 	if circuit == nil {
 		l.names.Relays = nil
 	}
@@ -170,6 +172,23 @@ func TestRelaySlowerThanACircuitGrantsICEServers(t *testing.T) {
 		}
 		if grant, err := l.askGrant(t.Context(), aMailbox(t)); grant == nil || err != nil {
 			t.Errorf("grant %v, error %v; want the relay's", grant, err)
+		}
+	})
+}
+
+// Nobody waits for a relay that refuses to be reached.
+func TestCircuitDoesNotWaitForARelayThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := linkTo(clientAfter(t, time.Hour, true), clientAfter(t, time.Hour, true), clientAfter(t, 0, true))
+		synctest.Wait()
+		for range relayTries {
+			l.observe(errors.New("connection refused"))
+		}
+		if grant, err := l.askGrant(t.Context(), aMailbox(t)); grant != nil || err != nil {
+			t.Errorf("grant %v, error %v", grant, err)
+		}
+		if took := time.Since(l.began); took > 0 {
+			t.Errorf("after %v", took)
 		}
 	})
 }

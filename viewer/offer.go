@@ -24,8 +24,16 @@ const relayGrace = 150 * time.Millisecond
 // askGrant asks for the session's ICE servers. It gives up on a relay that is there and says nothing. Without the
 // relay, a camera that was reached otherwise is watched without ICE servers.
 func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signaling.Grant, error) {
-	asking, cancel := context.WithTimeout(ctx, l.grantWait())
+	wait := l.grantWait()
+	asking, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	if l.reachedWithout() && wait > relayGrace { // for a relay that may be slow, not for one that refuses to be reached
+		defer context.AfterFunc(l.refused, func() {
+			if !l.relay.Connected() {
+				cancel()
+			}
+		})()
+	}
 	grant, err := l.relay.Grant(asking, inbox)
 
 	switch {

@@ -83,6 +83,14 @@ func (c *Camera) do(ctx context.Context, f func() error) {
 // hides reports whether this end must not show its address. Either end may ask for that.
 func (c *Camera) hides() bool { return c.cfg.RelayOnly || c.offer.RelayOnly }
 
+// hostList returns the host list for the answer, or nil if the viewer did not ask or needs none.
+func (c *Camera) hostList() *HostList {
+	if len(c.offer.LAN) == 0 || c.cfg.HostList == nil {
+		return nil
+	}
+	return c.cfg.HostList(c.offer.LAN)
+}
+
 // reject reports whether a record is foreign, and calls OnReject if it is. A mere fault of the viewer is no reason for
 // alarm.
 func (c *Camera) reject(err error) bool {

@@ -40,11 +40,3 @@ func (c *Camera) answer() error {
 	}
 	return nil
 }
-
-// hostList returns the host list for the answer, or nil if the viewer did not ask or needs none.
-func (c *Camera) hostList() *HostList {
-	if len(c.offer.LAN) == 0 || c.cfg.HostList == nil {
-		return nil
-	}
-	return c.cfg.HostList(c.offer.LAN)
-}

@@ -280,7 +280,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 
 	var running sync.WaitGroup
-	failed := make(chan error, len(parts)+1)
+	failed := make(chan error, len(parts))
 	for name, part := range parts {
 		running.Go(func() {
 			if err := part(ctx); err != nil {
@@ -290,13 +290,16 @@ func (r *Relay) Run(ctx context.Context) error {
 		})
 	}
 
-	if err := r.announce(ctx); err != nil {
-		failed <- err
+	unready := r.announce(ctx)
+	if unready != nil {
 		cancel()
 	}
 	running.Wait()
 	close(failed)
-	return <-failed // nil if nothing failed
+	if err := <-failed; err != nil {
+		return err // which may be why the relay did not become ready
+	}
+	return unready
 }
 
 // drained returns a context that ends after ctx. If the caller's context told has ended, it ends once TURN has drained.

@@ -28,6 +28,8 @@ const (
 	saysNotOpen    = "mailbox is not open for writing on this connection (403)"
 
 	saysUnreached = "cannot reach the relay at HOST: "
+	saysHeldBack  = saysUnreached + "it accepts the connection and then sends nothing: the relay hangs, or a proxy on " +
+		"the way buffers what it sends; turn that buffering off"
 
 	// The relay's own words follow these.
 	asking  = "ask for ice servers: relay: "
@@ -151,7 +153,8 @@ func frameFaults() []fault {
 			plays: sometimes,
 			may: []string{saysRejected, saysSilent, saysNoProtocol, "ask for ice servers: " + saysNoProtocol,
 				"send offer: send message: " + saysNoProtocol, asking + saysUnsigned, sending + saysUnsigned,
-				asking + saysNotOpen, sending + saysNotOpen},
+				asking + saysNotOpen, sending + saysNotOpen,
+				saysHeldBack}, // another client gets the relay's first frame
 		},
 		{
 			name:  "requests of clients swapped",

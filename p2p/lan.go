@@ -23,8 +23,11 @@ const (
 	// the camera's key too.
 	maxDials, maxDialsPerAddress = 16, 2
 
-	// dialPatience ends a dial on the LAN.
-	dialPatience = 5 * time.Second
+	// maxTurns bounds the addresses whose turns are counted. After so many the count begins anew.
+	maxTurns = 1024
+
+	// dialPatience ends a dial on the LAN. After dialTurn it may have to make room for another.
+	dialPatience, dialTurn = 5 * time.Second, 500 * time.Millisecond
 )
 
 // FindLAN looks for a camera on the LAN until it has a connection to it or ctx ends. keys are the host keys that the
@@ -40,7 +43,12 @@ func FindLAN(ctx context.Context, keys []ed25519.PublicKey) (*Conn, error) {
 		return nil, fmt.Errorf("find camera on the LAN: %w", err)
 	}
 
-	s := &search{endpoint: e, wanted: make(map[string]peer.ID), dials: make(map[candidate]bool)}
+	s := &search{
+		endpoint: e,
+		wanted:   make(map[string]peer.ID),
+		dials:    make(map[candidate]*dial),
+		turns:    make(map[netip.Addr]int),
+	}
 	for i, k := range keys {
 		s.wanted[labelOf(k)] = ids[i]
 	}
@@ -57,9 +65,10 @@ type search struct {
 	wanted   map[string]peer.ID // by label
 
 	mu      sync.Mutex
-	dials   map[candidate]bool // guarded by mu; those that run
-	found   *Conn              // guarded by mu
-	ended   context.Context    // ends when a camera was found, or the caller wants none any more
+	dials   map[candidate]*dial // guarded by mu; those that run
+	turns   map[netip.Addr]int  // guarded by mu; how often each address was dialed
+	found   *Conn               // guarded by mu
+	ended   context.Context     // ends when a camera was found, or the caller wants none any more
 	end     context.CancelFunc
 	dialing sync.WaitGroup
 }
@@ -116,6 +125,12 @@ func (s *search) ask(m *multicast, changes <-chan struct{}) error {
 	return nil
 }
 
+// dial is one attempt to reach a candidate.
+type dial struct {
+	began  time.Time
+	cancel context.CancelFunc
+}
+
 // heard dials whoever announces a wanted key, unless too many are dialed already. Those are heard again at the next
 // question.
 func (s *search) heard(got received) {
@@ -136,22 +151,55 @@ func (s *search) try(c candidate) {
 			same++
 		}
 	}
-	if s.ended.Err() != nil || s.dials[c] || len(s.dials) >= maxDials || same >= maxDialsPerAddress {
+	if s.ended.Err() != nil || s.dials[c] != nil || same >= maxDialsPerAddress || !s.makeRoom(c) {
 		return
 	}
 
-	s.dials[c] = true
-	s.dialing.Go(func() { s.dial(c) })
+	if len(s.turns) >= maxTurns {
+		clear(s.turns)
+	}
+	s.turns[c.at.Addr()]++
+	ctx, cancel := context.WithTimeout(s.ended, dialPatience)
+	d := &dial{time.Now(), cancel}
+	s.dials[c] = d
+	s.dialing.Go(func() { s.dial(ctx, c, d) })
+}
+
+// makeRoom reports whether one more dial may run. If there are enough, it ends the oldest of those whose addresses have
+// had most turns, unless the newcomer's has had more, or as many and that dial has just begun: a stranger who announces
+// the camera's key from many addresses must not keep the camera from having its turn. mu must be held.
+func (s *search) makeRoom(newcomer candidate) bool {
+	if len(s.dials) < maxDials {
+		return true
+	}
+
+	var victim candidate
+	var last *dial
+	for c, d := range s.dials {
+		more := s.turns[c.at.Addr()] - s.turns[victim.at.Addr()]
+		if last == nil || more > 0 || more == 0 && d.began.Before(last.began) {
+			victim, last = c, d
+		}
+	}
+
+	more := s.turns[victim.at.Addr()] - s.turns[newcomer.at.Addr()]
+	if more < 0 || more == 0 && time.Since(last.began) < dialTurn {
+		return false
+	}
+	last.cancel()
+	delete(s.dials, victim)
+	return true
 }
 
 // dial opens a connection to a candidate. The first one that works ends the search.
-func (s *search) dial(c candidate) {
-	ctx, cancel := context.WithTimeout(s.ended, dialPatience)
-	defer cancel()
+func (s *search) dial(ctx context.Context, c candidate, d *dial) {
+	defer d.cancel()
 	conn, err := s.endpoint.dialLAN(ctx, c.at, c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.dials, c)
+	if s.dials[c] == d {
+		delete(s.dials, c)
+	}
 	switch {
 	case err != nil:
 	case s.found == nil && s.ended.Err() == nil:

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,15 +44,32 @@ var elsewhere = netip.MustParseAddr("203.0.113.99")
 type stranger struct {
 	t    testing.TB
 	host *natlab.Host
+	at   netip.Addr // from which it speaks
 }
 
 func newStranger(t testing.TB, s *scene) stranger {
-	return stranger{t, s.home.Network().Host("stranger")}
+	host := s.home.Network().Host("stranger")
+	return stranger{t, host, host.IPv4()}
+}
+
+// also returns the stranger at one more address.
+func (d stranger) also(at netip.Addr) stranger {
+	d.t.Helper()
+	add := exec.Command("ip", "addr", "add", at.String()+"/24", "dev", "eth0")
+	err := d.host.Start(add)
+	if err == nil {
+		err = add.Wait()
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.at = at
+	return d
 }
 
 // listen opens a UDP socket.
 func (d stranger) listen() net.PacketConn {
-	conn, err := d.host.ListenPacket("udp4", netip.AddrPortFrom(d.host.IPv4(), 0).String())
+	conn, err := d.host.ListenPacket("udp4", netip.AddrPortFrom(d.at, 0).String())
 	if err != nil {
 		panic(err) // goroutines call it too, and cannot end the test
 	}
@@ -338,6 +356,7 @@ func TestRemovedViewerIsCutOffFromTheLAN(t *testing.T) {
 	other := *s
 	other.person = s.home.Network().Host("other viewer")
 	other.flags = append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, s.flags[2:]...)
+	s.cams.line(t, "paired sim-0 ")
 	other.link = s.cams.line(t, "pair sim-0 ")
 	other.pair(t)
 	for _, one := range []*scene{s, &other} {
@@ -369,5 +388,30 @@ func TestRemovedViewerIsCutOffFromTheLAN(t *testing.T) {
 	}
 	if more := len(cut.now()) - shown; more > 0 {
 		t.Errorf("a removed viewer was shown %d pieces of the film more", more)
+	}
+}
+
+// Forty impostors announce the camera's names before it does, and answer nobody. The viewer still gets round to the
+// camera.
+func TestCrowdOfImpostorsHidesNoCamera(t *testing.T) {
+	t.Parallel()
+	s := newHouse(t, "-lan")
+	if w, code := s.once(t, "20"); code != 0 {
+		t.Fatalf("exit %d, %+v; want 20 frames by the relay", code, w)
+	}
+	s.home.Network().Down()
+
+	var forged [][]byte
+	for _, key := range s.hostKeys(t)[:6] {
+		forged = append(forged, announced(t, key, 9))
+	}
+
+	crowd := newStranger(t, s)
+	for i := range byte(40) {
+		crowd.also(netip.AddrFrom4([4]byte{192, 168, 1, 200 + i})).shout(forged...)
+	}
+
+	for range 3 {
+		s.watchedByLAN(t)
 	}
 }

@@ -40,6 +40,7 @@ export class Connection {
   readonly #ticker: ReturnType<typeof setInterval>;
   #pulse: Pulse | undefined;
   #connected = false;
+  #trouble = ''; // what the camera last said about its picture
   #keyframeAsked = -Infinity;
   #clockConfirmed = false;
 
@@ -144,7 +145,8 @@ export class Connection {
   }
 
   #nowConnected(): void {
-    if (!this.#connected) this.events.waits(sentences.waitsPicture);
+    // The camera may have said before what is wrong: the channel opens before the browser reports the connection.
+    if (!this.#connected && this.#trouble === '') this.events.waits(sentences.waitsPicture);
     this.#connected = true;
     this.#pulse ??= new Pulse(
       () => received(this.#pc),
@@ -155,7 +157,10 @@ export class Connection {
   }
 
   #hearData(m: RecordMessage): void {
-    if (m.type === 'status') this.events.status(printableText(String(m.text ?? '')));
+    if (m.type === 'status') {
+      this.#trouble = printableText(String(m.text ?? ''));
+      this.events.status(this.#trouble);
+    }
     if (m.type === 'network') this.explainer.receiveNetwork(m.network);
     if (m.type === 'bye') this.hooks.ended(new SessionError(sentences.ended));
   }

@@ -28,8 +28,8 @@ const (
 	saysNotOpen    = "mailbox is not open for writing on this connection (403)"
 
 	saysUnreached = "cannot reach the relay at HOST: "
-	saysHeldBack  = saysUnreached + "it accepts the connection and then sends nothing: the relay hangs, or a proxy on " +
-		"the way buffers what it sends; turn that buffering off"
+	saysHeldBack  = saysUnreached + "it accepts the connection and then sends nothing: the relay hangs, or a proxy " +
+		"on the way buffers what it sends; turn that buffering off"
 
 	// The relay's own words follow these.
 	asking  = "ask for ice servers: relay: "

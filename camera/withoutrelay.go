@@ -48,6 +48,7 @@ func (c *Camera) joinCarriers() (err error) {
 	return nil
 }
 
+// newWithoutRelay makes the server and its client. run starts them.
 func newWithoutRelay(cfg Config, hosts *hostKeys, now func() time.Time) (*withoutRelay, error) {
 	s, err := server.New(server.Config{Private: true, Bus: bus.NewLocal(), Logger: cfg.Logger})
 	if err != nil {
@@ -98,15 +99,13 @@ func (w *withoutRelay) run(ctx context.Context) {
 
 // turnKeys listens by the keys of today, and by no others.
 func (w *withoutRelay) turnKeys(ctx context.Context) {
-	keys := w.hosts.today(w.now())
-	wanted := make(map[string]bool)
-	for _, key := range keys {
-		wanted[string(key.Public().(ed25519.PublicKey))] = true
+	wanted := make(map[string]ed25519.PrivateKey)
+	for _, key := range w.hosts.today(w.now()) {
+		wanted[string(key.Public().(ed25519.PublicKey))] = key
 	}
 	w.closeExcept(wanted)
 
-	for _, key := range keys {
-		name := string(key.Public().(ed25519.PublicKey))
+	for name, key := range wanted {
 		if w.open[name] != nil {
 			continue
 		}
@@ -127,9 +126,9 @@ func (w *withoutRelay) turnKeys(ctx context.Context) {
 }
 
 // closeExcept closes the listeners of keys that are no longer wanted.
-func (w *withoutRelay) closeExcept(wanted map[string]bool) {
+func (w *withoutRelay) closeExcept(wanted map[string]ed25519.PrivateKey) {
 	for name, listener := range w.open {
-		if wanted[name] {
+		if wanted[name] != nil {
 			continue
 		}
 		if err := listener.Close(); err != nil {

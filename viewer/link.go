@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,12 +123,15 @@ func (v *Viewer) newLink(ctx context.Context, relayURL string) (*link, error) {
 	return l, nil
 }
 
+// clients returns the clients of all carriers.
+func (l *link) clients() []*signaling.Client { return append(slices.Clone(l.without), l.relay) }
+
 // start runs the clients until stop is called, and waits until one is connected.
 func (l *link) start(ctx context.Context) error {
 	l.began = time.Now()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx still says goodbye
 	var work sync.WaitGroup
-	for _, client := range append(l.without, l.relay) {
+	for _, client := range l.clients() {
 		work.Go(func() { _ = client.Run(running) }) // returns running's error and no other
 	}
 	l.stop = func() { l.signal.Close(); cancel(); work.Wait() }
@@ -145,8 +149,7 @@ func (l *link) observe(err error) {
 	defer l.mu.Unlock()
 	if l.isUp != (err == nil) {
 		l.isUp = err == nil
-		close(l.changed)
-		l.changed = make(chan struct{})
+		l.reportChange()
 	}
 
 	if l.last = err; err == nil {
@@ -266,6 +269,11 @@ func (l *link) relayServes() {
 // setUseless sets useless. mu must be held.
 func (l *link) setUseless(since time.Time) {
 	l.useless = since
+	l.reportChange()
+}
+
+// reportChange wakes whoever waits for changed. mu must be held.
+func (l *link) reportChange() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -284,14 +292,14 @@ func (l *link) grantWait() time.Duration {
 
 // probe makes every carrier find out at once whether it is still connected.
 func (l *link) probe() {
-	for _, client := range append(l.without, l.relay) {
+	for _, client := range l.clients() {
 		client.Probe()
 	}
 }
 
 // redial connects anew after this device has moved to another network.
 func (l *link) redial() {
-	for _, client := range append(l.without, l.relay) {
+	for _, client := range l.clients() {
 		client.Redial()
 	}
 }

@@ -42,7 +42,7 @@ func TestCopiesOfAnOfferStartNothing(t *testing.T) {
 			t.Errorf("%d offers were taken, %d rejected; want %d, none", w.viewer.offers, w.Rejected(), want)
 		}
 		told.Range(func(carrier, _ any) bool {
-			t.Errorf("carrier %v is told that a copy does not belong here", carrier)
+			t.Errorf("carrier %v hears that a copy does not belong here", carrier)
 			return true
 		})
 

@@ -90,7 +90,7 @@ func TestSessionThatCannotStartIsTold(t *testing.T) {
 	}
 }
 
-// A viewer whose offer opens, but cannot be answered, is told.
+// A viewer learns that its offer opened but cannot be answered.
 func TestOfferThatCannotBeUnderstoodIsTold(t *testing.T) {
 	a := newAsked(t)
 	a.start(time.Now())

@@ -213,7 +213,7 @@ func (s screening) of(bitrate, group int) screening { s.bitrate, s.group = bitra
 
 // A person watches a film of 1 Mbit/s over lines that can hardly carry it. Everything shown can be decoded, and no
 // alarm is raised. The picture freezes only when the line itself does, and is not far behind. If the network is too
-// slow, the person is told.
+// slow, the person hears so.
 func TestThinLine(t *testing.T) {
 	policed := both(800_000, 0, 50*ms)
 	policed.up.queue = 10 * ms

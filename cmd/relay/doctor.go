@@ -19,7 +19,7 @@ var doctorHelp = cli.Help{
 	Text: `relay doctor -config /etc/peephole/relay.json
 
 Examines a running relay from its own machine: the names and ports that devices
-are told, the certificate, the modes of secret files, and the kernel's limits.
+learn, the certificate, the modes of secret files, and the kernel's limits.
 Each line is one check, and says what to change if it failed. It exits with 1 if
 any check is bad. Run it as the relay's user, with the flags of relay serve, or
 its -config file. To see whether the internet reaches the relay, use another

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// A person who waits is told why after firstLine, whenever the reason changes, and every nextLine.
+	// A waiting person learns why after firstLine, whenever the reason changes, and every nextLine.
 	firstLine = 1500 * time.Millisecond
 	nextLine  = 5 * time.Second
 )

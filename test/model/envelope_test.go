@@ -218,7 +218,7 @@ func (w *world) open(t *rapid.T, h *holder, p place, number int, wire []byte, ge
 	if err != nil {
 		if got.Body != nil || got.Type != 0 || got.Session != (envelope.SessionID{}) || got.ReplayMark != [32]byte{} ||
 			!got.SessionExport.Equal(envelope.Secret{}) {
-			t.Fatalf("envelope %d does not open and something of it is told", number)
+			t.Fatalf("envelope %d does not open and something of it is revealed", number)
 		}
 		return
 	}

@@ -6,7 +6,7 @@
 // sentence about what that means and what to do. A check that could not be made is unknown, never ok.
 //
 // The package promises to contact only the relays it is given, the household's own router, this machine's outside
-// address, and cameras that it is told to look for, and to show addresses only if asked to. It must never show a
+// address, and the cameras that it is asked to find, and to show addresses only if asked to. It must never show a
 // password, trust a relay beyond where to send a question, or change anything, except for a port that it asks a router
 // to open and then to close.
 package doctor

@@ -20,7 +20,7 @@ import { Why } from './why';
 
 /** A picture with no successor for this long is covered, so that no stale one is shown. Milliseconds. */
 const stale = 3_000;
-/** A person who waits for longer is told what for. Milliseconds. */
+/** A person who waits for longer learns what for. Milliseconds. */
 const wordAfter = 1_500;
 
 /** still: the first picture is on the screen, and the stream on its way. paused: the page is hidden. */

@@ -80,7 +80,7 @@ test('a picture that waited counts by its own challenge, not by what opened mean
     picture: (frame: unknown, of: Challenged) => said.push(frame, isLive(device.clocks, of)),
   } as unknown as SessionEvents;
 
-  const playout = new Playout(() => assert.fail('it is told'));
+  const playout = new Playout(() => assert.fail('it was reported'));
   const when = (c: string): Moment | undefined => fresh.issuedAt(c);
   const [a, b] = ['the old picture', 'the new one'] as unknown as VideoFrame[];
 

@@ -47,7 +47,7 @@ test('a stall is reported after its time without data, and its end at once', asy
   pulse.beat();
   now += 10 * stallAfter; // no timer fires, because the device is busy
   await pass(stallAfter - 300);
-  assert.equal(said.length, 4, 'and it is told nothing of that');
+  assert.equal(said.length, 4, 'and it hears nothing of that');
   pulse.stop();
   await pass(10 * stallAfter);
   assert.equal(said.length, 4);

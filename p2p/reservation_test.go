@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -49,11 +50,16 @@ func FuzzCircuitMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, m := range []proto.Message{&pb.HopMessage{}, &pb.StopMessage{}} {
 			from := bytes.NewReader(append(data, "behind"...))
+			length, prefix := binary.Uvarint(append(data, "behind"...))
+
 			if readMessage(from, m) != nil {
 				continue
 			}
-			if read := len(data) + len("behind") - from.Len(); read > maxHopMessage+10 || proto.Size(m) > read {
-				t.Errorf("read %d bytes, and got %d", read, proto.Size(m))
+			if length > maxHopMessage {
+				t.Errorf("read a message of %d bytes", length)
+			}
+			if read := len(data) + len("behind") - from.Len(); read != prefix+int(length) {
+				t.Errorf("read %d bytes of a message of %d behind %d of length", read, length, prefix)
 			}
 		}
 	})

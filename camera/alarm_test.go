@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -16,11 +15,12 @@ import (
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // The log warns at once, and then once a minute at most. Everything is counted and reaches the hook.
 func TestAlarmIsLoggedOnceAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		heard := 0
 		a := &alarm{log: slog.New(slog.NewTextHandler(&said, nil)), hook: func(session.Rejection) { heard++ }}

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // A viewer's envelopes are opened at a bounded rate. When some are refused, the log says so once a minute.
 func TestAllowanceBoundsTheRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&said, nil))
 		a := newAllowance()
@@ -49,7 +50,7 @@ func TestAllowanceBoundsTheRate(t *testing.T) {
 // Four tabs lose their network every two seconds for ten minutes. Each time, each of them offers a session, and another
 // a moment later. All of the offers are opened.
 func TestReconnectStormIsAllowed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a := newAllowance()
 		for turn := range 10 * 30 {
 			for _, after := range []time.Duration{0, 700 * time.Millisecond} {
@@ -68,7 +69,7 @@ func TestReconnectStormIsAllowed(t *testing.T) {
 // TestFloodIsNotOpened: the camera opens only as much of a viewer's flood as the allowance permits. It opens nothing
 // that others send in the viewer's place, and does not charge the viewer for it. Nobody can fill the log.
 func TestFloodIsNotOpened(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w, stranger := newWatched(t), newWatched(t)
 		foreign := offerOf(t, stranger.pair, time.Now())
 		for range 10 * offersAtOnce {

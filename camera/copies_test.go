@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // An envelope that several carriers deliver at once starts one session. Its copies raise no alarm, and use up nothing
 // of what the viewer may send.
 func TestCopiesOfAnOfferStartNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWatched(t)
 		offer := offerOf(t, w.pair, time.Now())
 		var told sync.Map

@@ -11,6 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // A camera serves with only the required fields set. It shows no code, since nobody would see it.
@@ -139,7 +140,7 @@ func (noSource) Run(ctx context.Context, _ func(media.AccessUnit)) error {
 
 // The camera reads its sources for as long as it runs.
 func TestSourcesAreReadWhileTheCameraRuns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		reading, low := counted{n: new(int)}, counted{n: new(int)}
 		c, err := New(Config{State: t.TempDir(), RelayURL: "http://127.0.0.1:1", Source: reading, LowSource: low})
 		if err != nil {

@@ -3,13 +3,13 @@ package camera
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // A code is valid for ten minutes, but only for thirty seconds once a scanner has begun: one that does not come back
@@ -32,7 +32,7 @@ func TestCodeWaitsThirtySecondsForAScannerThatBegan(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				displayer, err := pairing.NewDisplayer(camera, identity.Camera, "https://relay.example", codeLife)
 				if err != nil {
 					t.Fatal(err)
@@ -66,7 +66,7 @@ func TestCodeWaitsThirtySecondsForAScannerThatBegan(t *testing.T) {
 // A viewer can have eight sessions. The ninth waits for a second, in case one of them is just ending, and is then
 // refused.
 func TestViewerHasEightSessions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c, err := New(Config{Stream: picture(), State: t.TempDir(), Name: "front door", RelayURL: "http://127.0.0.1:1"})
 		if err != nil {
 			t.Fatal(err)

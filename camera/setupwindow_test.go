@@ -6,13 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Pairing goes on after the relay has refused something. It ends with the window, or with any other error.
@@ -76,7 +76,7 @@ func TestReplyThatCannotBeSentEndsTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		displayer, err := pairing.NewDisplayer(c.self, identity.Camera, c.cfg.RelayURL, time.Minute)
 		if err != nil {
 			t.Fatal(err)

@@ -5,10 +5,10 @@ import (
 	"maps"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Each watching is served by the session that was offered last, in whatever order the sessions' goroutines run.
@@ -63,7 +63,7 @@ func TestLastOfferIsServed(t *testing.T) {
 
 // An offer waits for room as long as a session takes to close, and no longer.
 func TestOfferWaitsForASessionThatCloses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := &viewer{sessions: make(chan struct{}, 1)}
 		release, ok := v.acquireRoom(t.Context())
 		if !ok {

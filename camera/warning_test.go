@@ -2,12 +2,13 @@ package camera
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func TestWarningIsDueAtOnceAndThenOnceAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var w warning
 		for i, tt := range []struct {
 			after time.Duration

@@ -17,6 +17,7 @@ import (
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // watchers offers n sessions at once, each of another watching. It returns the first refusal once all have ended.
@@ -131,7 +132,7 @@ func TestOfferThatCannotBeUnderstoodIsTold(t *testing.T) {
 
 // Deleting a viewer's file cuts it off, as the log says. A viewer that is not on the roster cannot be removed.
 func TestRemovedFileIsInTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		c, err := New(Config{
 			Stream:   picture(),

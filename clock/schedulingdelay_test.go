@@ -3,13 +3,14 @@ package clock
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Where timers fire on time nothing has waited, however long it runs.
 func TestTimersOnTimeAreNoDelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var d SchedulingDelay
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -29,7 +30,7 @@ func TestTimersOnTimeAreNoDelay(t *testing.T) {
 
 // Each delay counts for the time that it took, from the moment that the timer was due and before it fires.
 func TestLateTimersAreDelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var d SchedulingDelay
 		began := time.Now()
 		wake := func(late time.Duration) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/clock"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func unit(n int, key bool) AccessUnit {
@@ -217,7 +218,7 @@ func TestReference(t *testing.T) {
 }
 
 func TestSubscriptionEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := NewBroadcast()
 		s := b.Subscribe()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -280,7 +281,7 @@ func (d *dying) Run(ctx context.Context, sink func(AccessUnit)) error {
 }
 
 func TestFeedBackoff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		source := &dying{clip: clips(t)[0], pictures: []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var states []State

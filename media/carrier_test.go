@@ -6,10 +6,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtp"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 var carriers = []Carrier{H264Carrier, VP8Carrier}
@@ -201,7 +202,7 @@ func TestAssemblerRestoresTheOrder(t *testing.T) {
 }
 
 func TestAssemblerGivesUpAfterItsPatience(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, carrier := range carriers {
 			a := NewAssembler(carrier)
 			var got []byte
@@ -241,7 +242,7 @@ func TestAssemblerGivesUpAfterItsPatience(t *testing.T) {
 
 // A packet that is retransmitted in time leaves no gap, however many packets arrive in between.
 func TestRetransmittedPacketsLeaveNoGap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, carrier := range carriers {
 			a := NewAssembler(carrier)
 			all := packets(carrier, 300, 65000) // wraps

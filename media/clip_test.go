@@ -10,8 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // need returns the path of a program, or skips the test. In CI the program must be installed.
@@ -102,7 +103,7 @@ func TestClipPictures(t *testing.T) {
 }
 
 func TestClipSource(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		clip := clips(t)[3]
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := errors.New("enough")

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/media/rtsp/rtsptest"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // nals returns the access units of a test stream, as lists of NAL units.
@@ -139,7 +139,7 @@ func TestFirstPictureComesAtOnce(t *testing.T) {
 			if row.options.Units == nil {
 				row.options.Units = nals(t, "H264", "rtsp/testdata/slices.h264")
 			}
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				feed := feedCamera(t, row.options)
 				s := feed.Subscribe()
 				unit, after := feed.next(t, s)
@@ -175,7 +175,7 @@ func TestGroupOfAMinuteIsKept(t *testing.T) {
 		minute = append(minute, units[1+len(minute)%(len(units)-1)])
 	}
 
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		feed := feedCamera(t, rtsptest.Options{FPS: 15, Units: minute})
 		if _, after := feed.next(t, feed.Subscribe()); after > 300*time.Millisecond {
 			t.Errorf("the first picture came after %v", after)
@@ -192,7 +192,7 @@ func TestGroupOfAMinuteIsKept(t *testing.T) {
 // A group stays current as long as the camera is heard, however old its last picture is.
 func TestGroupOfASlowCameraStaysCurrent(t *testing.T) {
 	units := nals(t, "H264", "rtsp/testdata/slices.h264")
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		feed := feedCamera(t, rtsptest.Options{FPS: 0.05, Units: units})
 		for n := range 10 { // between two pictures
 			time.Sleep(time.Duration(n+1)*20*time.Second - time.Since(feed.begun) - time.Second)
@@ -209,7 +209,7 @@ func TestStateSaysThatNewSubscribersMustWait(t *testing.T) {
 	large := slices.Clone(units[1])
 	large[1] = append(slices.Clone(large[1]), bytes.Repeat([]byte{0x55}, 500_000)...)
 	minute := slices.Concat(units[:1], slices.Repeat([][][]byte{large}, 59))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		feed := feedCamera(t, rtsptest.Options{FPS: 1, Units: minute, MTU: 60000})
 		time.Sleep(20 * time.Second)
 		if said := feed.State().Joining; said != "" {
@@ -238,7 +238,7 @@ func TestStateSaysThatNewSubscribersMustWait(t *testing.T) {
 // A stream without IDR pictures is shown from its first recovery point.
 func TestGradualRefreshIsShown(t *testing.T) {
 	units := nals(t, "H264", "testdata/refresh.h264") // recovery points are pictures 10, 25, 40 and 55
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		feed := feedCamera(t, rtsptest.Options{FPS: 15, Units: units, Fmtp: "packetization-mode=1", Once: true})
 		s := feed.Subscribe()
 		unit, after := feed.next(t, s)
@@ -325,7 +325,7 @@ func TestStateSaysWhyThereIsNoPicture(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				row.options.FPS = 15
 				feed := feedCamera(t, row.options)
 				time.Sleep(35 * time.Second)
@@ -345,7 +345,7 @@ func TestStateSaysWhyThereIsNoPicture(t *testing.T) {
 func TestPeriodIsMeasuredBetweenKeyframesThatCameByThemselves(t *testing.T) {
 	units := nals(t, "H264", "rtsp/testdata/slices.h264")
 	group := slices.Concat(units[:1], slices.Repeat(units[1:2], 15*10-1)) // ten seconds
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		lossy := func(n int, p []rtsptest.Packet) []rtsptest.Packet {
 			if n == 5*15 || n == 35*15 {
 				return p[1:]
@@ -379,7 +379,7 @@ func TestSilentCameraIsReopened(t *testing.T) {
 		mute        bool
 		least, most time.Duration
 	}{{false, 30 * time.Second, 45 * time.Second}, {true, 10 * time.Second, 12 * time.Second}} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			feed := feedCamera(t, rtsptest.Options{FPS: 15, Units: units, Once: true, MuteKeepalive: row.mute})
 			time.Sleep(row.least)
 			if feed.State().Restarts != 0 {
@@ -399,7 +399,7 @@ func TestSilentCameraIsReopened(t *testing.T) {
 func TestLostPacketsWaitForAKeyframe(t *testing.T) {
 	units := nals(t, "H264", "rtsp/testdata/slices.h264")
 	stream := slices.Concat(units, slices.Repeat([][][]byte{units[1]}, 10*15))
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		lossy := func(n int, p []rtsptest.Packet) []rtsptest.Packet {
 			if n == 20 {
 				return p[1:]
@@ -441,7 +441,7 @@ func TestLostPacketsWaitForAKeyframe(t *testing.T) {
 
 func TestBFramesOverRTSPAreRefusedBeforeAnythingIsShown(t *testing.T) {
 	units := nals(t, "H264", "testdata/bframes.h264")
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		feed := feedCamera(t, rtsptest.Options{FPS: 8, Units: units})
 		s := feed.Subscribe()
 		time.Sleep(time.Minute)
@@ -482,7 +482,7 @@ func TestSecondPictureTellsWhetherBFramesAreLikely(t *testing.T) {
 		{"keyframes alone, seldom", orderedUnits(0)[:1], 0.2, firstHold},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				feed := feedCamera(t, rtsptest.Options{FPS: row.fps, Units: row.units, Fmtp: "packetization-mode=1"})
 				s := feed.Subscribe()
 				_, after := feed.next(t, s)
@@ -501,7 +501,7 @@ func TestSecondPictureTellsWhetherBFramesAreLikely(t *testing.T) {
 	}
 
 	for _, fps := range []float64{15, 5} { // a second picture that leaves room for others delays the first
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			feed := feedCamera(t, rtsptest.Options{
 				FPS:   fps,
 				Units: orderedUnits(0, 6, 2, 4, 12, 8, 10),

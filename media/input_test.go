@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/redact"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func TestParseInput(t *testing.T) {
@@ -145,7 +145,7 @@ func TestDeviceArguments(t *testing.T) {
 }
 
 func TestFileBitExact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, name := range []string{"main", "high-slices", "baseline-slices", "interlaced"} {
 			feed, units := playOnce(t, name)
 			if !bytes.Equal(join(units), readStream(t, name)) {
@@ -188,7 +188,7 @@ func playOnce(t *testing.T, name string) (*Feed, []AccessUnit) {
 }
 
 func TestFileLoops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		feed := NewFeed(fileSource{path: "testdata/main.h264"}, FeedOptions{})
 		subscription := feed.Subscribe()
@@ -210,7 +210,7 @@ func TestFileLoops(t *testing.T) {
 }
 
 func TestFileBFrames(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		states := make(chan State, 10)
 		feed := NewFeed(fileSource{path: "testdata/bframes.h264"}, FeedOptions{OnState: func(s State) { states <- s }})
 		ctx, cancel := context.WithCancel(t.Context())

@@ -12,12 +12,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/media/rtsp"
 	"github.com/peephole-cam/peephole/media/sandbox"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Errors of an RTSP camera are explained to the person who set it up, however deeply they are wrapped.
@@ -173,7 +173,7 @@ func TestWaitForAKeyframeSaysHowLong(t *testing.T) {
 		{"the period has not been true for a minute", 2 * time.Second, 61 * time.Second, overdue},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				f := NewFeed(held{}, FeedOptions{})
 				f.period, f.since = tt.period, time.Now()
 				time.Sleep(tt.waited)

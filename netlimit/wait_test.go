@@ -5,13 +5,14 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // TestWaitersOfOnePayerTakeTheirTurns has one busy address and an honest one beside it.
 func TestWaitersOfOnePayerTakeTheirTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const waiters, each = 50, 20
 		r := NewRate(Config{Size: 1000}, time.Second) // an address alone: 171 at once and a second
 		begin := time.Now()
@@ -41,7 +42,7 @@ func TestWaitersOfOnePayerTakeTheirTurns(t *testing.T) {
 }
 
 func TestWaitersAreWokenInTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := NewRate(Config{Size: 1000, IPv4: Share{Max: 10}}, time.Second)
 		who := addr("192.0.2.1")
 		if err := r.Charge(who, 10, time.Now()); err != nil {
@@ -65,7 +66,7 @@ func TestWaitersAreWokenInTurn(t *testing.T) {
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := NewRate(Config{Size: 1000, IPv4: Share{Max: 2}}, time.Hour)
 		who := addr("192.0.2.1")
 		if waited, err := r.Wait(t.Context(), who, 2); waited || err != nil {

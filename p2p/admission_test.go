@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/netlimit"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
-// bubble runs f where time passes when nothing else happens.
-func bubble(t *testing.T, f func(t *testing.T, a *admission)) {
+// inBubble runs f where time passes when nothing else happens.
+func inBubble(t *testing.T, f func(t *testing.T, a *admission)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a := newAdmission()
 		defer a.close()
 		f(t, a)
@@ -35,7 +36,7 @@ func isDropped(s *slot) bool { return s.dropped.Err() != nil }
 
 // TestUnprovenConnectionEnds: ten seconds after its first packet, and never once it is proven.
 func TestUnprovenConnectionEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, a *admission) {
+	inBubble(t, func(t *testing.T, a *admission) {
 		unproven, proven := admit(t, a, "192.168.1.1"), admit(t, a, "192.168.1.2")
 		proven.prove()
 		time.Sleep(proofLife - time.Nanosecond)
@@ -54,7 +55,7 @@ func TestUnprovenConnectionEnds(t *testing.T) {
 
 // TestAddressHasItsShare: two unproven connections; a proven one does not count, and one that has ended neither.
 func TestAddressHasItsShare(t *testing.T) {
-	bubble(t, func(t *testing.T, a *admission) {
+	inBubble(t, func(t *testing.T, a *admission) {
 		const from = "192.168.1.1"
 		first, second := admit(t, a, from), admit(t, a, "::ffff:"+from)
 		if _, err := a.admitAddress(netip.MustParseAddr(from)); !errors.Is(err, errAddressShare) {
@@ -73,7 +74,7 @@ func TestAddressHasItsShare(t *testing.T) {
 // TestNetworkCannotTakeAllPlaces: whoever has a whole IPv6 network may have all places until somebody else comes, whose
 // place it cannot take. Its newest connections stay, so that others in it get their turn too.
 func TestNetworkCannotTakeAllPlaces(t *testing.T) {
-	bubble(t, func(t *testing.T, a *admission) {
+	inBubble(t, func(t *testing.T, a *admission) {
 		var flood []*slot
 		next := func() {
 			s := &slot{
@@ -106,7 +107,7 @@ func TestNetworkCannotTakeAllPlaces(t *testing.T) {
 
 // TestProvenConnectionsAreBounded: no more than may be, none is dropped for a newcomer, and one that ends makes room.
 func TestProvenConnectionsAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, a *admission) {
+	inBubble(t, func(t *testing.T, a *admission) {
 		var all []*slot
 		for i := range maxProven {
 			time.Sleep(handshakeWindow) // let earlier handshakes fade
@@ -130,7 +131,7 @@ func TestProvenConnectionsAreBounded(t *testing.T) {
 
 // TestHandshakesAreBounded: one address gets ten, and another one still gets its own.
 func TestHandshakesAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, a *admission) {
+	inBubble(t, func(t *testing.T, a *admission) {
 		n := 0
 		for ; ; n++ {
 			s, err := a.admitAddress(netip.MustParseAddr("192.168.1.1"))
@@ -152,7 +153,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 // TestRelayHasAllPlaces: a relay may bring as many unproven connections as there may be; the newest ones stay, and
 // somebody on the LAN still gets a place.
 func TestRelayHasAllPlaces(t *testing.T) {
-	bubble(t, func(t *testing.T, a *admission) {
+	inBubble(t, func(t *testing.T, a *admission) {
 		var all []*slot
 		for range maxUnproven {
 			s, err := a.admitCircuit("relay")

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // pipes is a listener whose connections a test makes.
@@ -50,7 +51,7 @@ func TestSilentConnectionIsClosedInTime(t *testing.T) {
 		"a PROXY header alone":         {false, "PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n", refusedSilent},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				places := newPlaces(1<<16, &Config{TrustedProxies: testNetworks, ProxyHeader: PROXYProtocol})
 				d := newDoor("listen", make(pipes), places, slog.New(slog.DiscardHandler))
 				var secure *tls.Config

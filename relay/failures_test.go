@@ -9,8 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func TestFewOpenFilesAreLogged(t *testing.T) {
@@ -72,7 +73,7 @@ func (l *refusing) Accept() (net.Conn, error) {
 
 // A door without a file descriptor for a connection logs that, and tries again.
 func TestDoorWithoutDescriptorsTriesAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		listener := &refusing{pipes: make(pipes), failures: 3}
 		d := newDoor("listen", listener, newPlaces(1<<16, &Config{}), slog.New(slog.NewTextHandler(&log, nil)))

@@ -11,10 +11,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/netlimit"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // taken returns how many places of each kind are in use.
@@ -103,7 +103,7 @@ func TestStrangerIsClosedAfterItsLifeInACrowd(t *testing.T) {
 		"stranger alone":      {false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				p := newPlaces(1<<16, &Config{})
 				g, near := pipeGuest(t, p, "192.0.2.1:1000")
 				if tt.admitted {
@@ -171,7 +171,7 @@ func TestSilentFloodLeavesPlaces(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				places := newPlaces(files, &Config{})
 				d := newDoor("turn", make(pipes), places, slog.New(slog.DiscardHandler))
 				d.serveTURN(nil)

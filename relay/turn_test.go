@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/turn"
 )
 
@@ -65,7 +66,7 @@ func TestRelaysShareASecret(t *testing.T) {
 }
 
 func TestKeysAreRotated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		keys, err := turn.NewKeys(make([]byte, turn.MinSecret), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +100,7 @@ func TestKeysAreRotated(t *testing.T) {
 
 // If the secret can no longer be read, each attempt is logged, and the old keys stay in use.
 func TestMissingSecretIsLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		keys, err := turn.NewKeys(make([]byte, turn.MinSecret), nil)
 		if err != nil {
 			t.Fatal(err)

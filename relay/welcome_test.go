@@ -11,8 +11,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // welcomed returns a function that sends a request to a door's handler, and returns the status and the address under
@@ -73,7 +74,7 @@ func TestRequestCountsForItsClient(t *testing.T) {
 
 // If others need its place, a stranger cannot keep its connection open by sending one request after the other.
 func TestOldConnectionIsNotKeptInACrowd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		places := newPlaces(1<<16, &Config{})
 		h := newDoor("listen", make(pipes), places, slog.New(slog.DiscardHandler)).welcome(http.NotFoundHandler())
 		g, _ := pipeGuest(t, places, "192.0.2.1:1000")
@@ -102,7 +103,7 @@ func TestOldConnectionIsNotKeptInACrowd(t *testing.T) {
 // The relay refuses an address that makes too many requests, but serves others behind the same proxy. Some time later
 // it serves that address again.
 func TestRequestsOfAnAddressAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		places := newPlaces(1<<16, &Config{TrustedProxies: testNetworks, ProxyHeader: XForwardedFor})
 		serve := welcomed(newDoor("listen", make(pipes), places, slog.New(slog.DiscardHandler)))
 		of := func(client string) int {

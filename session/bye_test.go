@@ -5,11 +5,11 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // TestByeBeforeConnected: an end that leaves before the data channel opens says so through signaling, so that the other
@@ -17,7 +17,7 @@ import (
 func TestByeBeforeConnected(t *testing.T) {
 	for _, leaves := range []string{"viewer", "camera"} {
 		t.Run(leaves, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				const roundTrip = 150 * ms
 				ctx, cancel := context.WithCancel(t.Context())
 				var work sync.WaitGroup

@@ -6,13 +6,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
@@ -216,8 +216,8 @@ func since(t *testing.T, happened <-chan time.Time, sent time.Time) time.Duratio
 // A large picture goes over RTP and not over a data channel, because it arrives much sooner if packets are lost, and
 // about as soon if none are. Records do not wait behind it. -v prints the times.
 func TestLargePictureIsSoonerThanOverADataChannel(t *testing.T) {
-	if underRace {
-		t.Skip("sends 90 MB in bubbles; TestThinLine covers the same code under the race detector")
+	if bubble.RaceDetector {
+		t.Skip("sends 90 MB, which takes minutes under the race detector; TestThinLine covers the same code")
 	}
 	for _, tt := range []struct {
 		name string
@@ -232,8 +232,8 @@ func TestLargePictureIsSoonerThanOverADataChannel(t *testing.T) {
 		for _, size := range []int{3_000_000, 8_000_000} {
 			t.Run(fmt.Sprintf("%s, %d MB", tt.name, size/1_000_000), func(t *testing.T) {
 				var track, channel largeDelivery
-				synctest.Test(t, func(t *testing.T) { track = overTrack(t, tt.quality, size) })
-				synctest.Test(t, func(t *testing.T) { channel = overChannel(t, tt.quality, size) })
+				bubble.Test(t, func(t *testing.T) { track = overTrack(t, tt.quality, size) })
+				bubble.Test(t, func(t *testing.T) { channel = overChannel(t, tt.quality, size) })
 
 				t.Logf("over RTP: the picture after %v, a record behind it after %v; over a data channel: %v and %v",
 					track.picture, track.message, channel.picture, channel.message)

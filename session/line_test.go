@@ -13,6 +13,8 @@ import (
 
 	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/deadline"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // quality is what a line does to the packets of one direction. The rate includes the IPv4 and UDP headers.
@@ -318,7 +320,7 @@ func (c *lineConn) Close() error {
 // The line does what the tests that use it assume: it has its delay, loses its share, carries its rate and no more, and
 // queues no more than its queue holds.
 func TestLine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const size = 1222 // 1250 with headers: 100 packets are a million bits
 		l := newLine(quality{delay: 70 * ms, rate: 1_000_000, queue: 500 * ms}, 1)
 		var arrived []time.Time

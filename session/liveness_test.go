@@ -2,16 +2,17 @@ package session
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Silence is reported once, as a stall. If this end had no time to listen, silence is reported only after it has had
 // some.
 func TestSilenceIsNoStallWhileNobodyListens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var told []bool
 		var starved starvation
 		v := &Viewer{

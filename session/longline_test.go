@@ -4,10 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // parity adds forward error correction to the lines of TestLongLine, below RTP: one parity packet for so many packets,
@@ -19,8 +19,8 @@ var parity = flag.Int("parity", 0, "packets to one of forward error correction")
 // because of copies, or because the sender learns of the loss too late. A bubble's goroutines take turns by chance, so
 // the bounds leave room for one bad minute; they are far better than earlier results (doc/benchmarks.md).
 func TestLongLine(t *testing.T) {
-	if underRace {
-		t.Skip("takes a quarter of an hour in bubbles; TestThinLine covers the same code under the race detector")
+	if bubble.RaceDetector {
+		t.Skip("takes ten minutes and more under the race detector; TestThinLine covers the same code")
 	}
 	const wide, thin = 2_000_000, 800_000
 	for _, tt := range []struct {
@@ -56,7 +56,7 @@ func TestLongLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var v verdict
 			for n := range *screenings {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					s := both(tt.rate, tt.loss, tt.roundTrip/2).lasting(time.Minute)
 					s.up.parity, s.up.burst, s.down.burst = *parity, tt.burst, tt.burst
 					s.seed, s.carrier = uint64(n), []media.Carrier{media.H264Carrier, media.VP8Carrier}[n%2]

@@ -3,23 +3,23 @@ package session
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // While the line cannot carry the film, the viewer gets the lower film. Everything shown can be decoded, and more is
 // shown than without the lower film.
 func TestLowerStreamOverALine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := both(2_000_000, 0.05, 50*ms).lasting(time.Minute)
 		s.carrier, s.low = media.H264Carrier, 250_000
 		if shown := s.run(t); len(shown.turns) != 1 || shown.turns[0] {
 			t.Errorf("over a line that carries the film the lower one was shown: %v", shown.turns)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := both(600_000, 0, 50*ms).lasting(time.Minute)
 		s.carrier, s.low = media.H264Carrier, 250_000
 		s.change = func(at time.Duration, up, down *line) {

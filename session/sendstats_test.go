@@ -2,9 +2,9 @@ package session
 
 import (
 	"testing"
-	"testing/synctest"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // The camera tells the viewer how it sends, and that matches the line.
@@ -20,7 +20,7 @@ func TestSendingIsTold(t *testing.T) {
 		{"one that is too narrow", both(600_000, 0, 50*ms), true, true, true, 300, 900},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				tt.carrier = media.VP8Carrier
 				told := tt.run(t).sending
 				if len(told) < 12 {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -15,6 +14,7 @@ import (
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // phases are the phases of a start, in the order in which they end.
@@ -242,7 +242,7 @@ func TestStart(t *testing.T) {
 				map[string]time.Duration{"first picture": 1, "answered": 1, "checked": 3, "connected": 5, "stream": 5}},
 		} {
 			t.Run(fmt.Sprintf("%s, %v", one.name, roundTrip), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					watch := one.start(t, roundTrip)
 					row := one.name
 					for _, phase := range phases {

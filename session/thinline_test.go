@@ -9,12 +9,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/session/stream"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // screening is a session over a line, in the bubble's time.
@@ -321,7 +321,7 @@ func TestThinLine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var v verdict
 			for n := range *screenings {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					tt.seed, tt.carrier = uint64(n), []media.Carrier{media.H264Carrier, media.VP8Carrier}[n%2]
 					v.add(tt.run(t))
 				})
@@ -360,7 +360,7 @@ func TestWideLine(t *testing.T) {
 	} {
 		for _, carrier := range []media.Carrier{media.H264Carrier, media.VP8Carrier} {
 			t.Run(name+", "+carrier.String(), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					var v verdict
 					s.carrier = carrier
 					shown := s.run(t)
@@ -386,7 +386,7 @@ func TestWideLine(t *testing.T) {
 // No two packets of a stream go out under the same number, whatever is lost. Under AES-GCM, a second packet with a
 // different header would reveal the key that authenticates the first. Retransmissions have their own stream.
 func TestNoPacketNumberTwice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := both(2_000_000, 0.1, 50*ms)
 		s.carrier = media.H264Carrier
 		packets := make(map[[6]byte]bool) // stream and number

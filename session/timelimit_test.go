@@ -3,13 +3,14 @@ package session
 import (
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Time that this process spends waiting for a processor does not count as silence of the other end.
 func TestTimeLimitCountsOnlyTimeWithAProcessor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, tt := range []struct{ starved, want time.Duration }{
 			{0, 10 * time.Second},
 			{minLost / 2, 10 * time.Second},
@@ -40,7 +41,7 @@ func TestTimeLimitCountsOnlyTimeWithAProcessor(t *testing.T) {
 // The camera's time to answer begins once the relay has the offer, and the time to find a path begins with the answer.
 // Time without a processor does not count.
 func TestViewerWaitsForTheAnswerAndThenForAPath(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var s starvation
 		v := &Viewer{starved: s.since}
 		if v.answerLimit.fired() != nil || v.connectLimit.fired() != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/server"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // way is a way to a server. Nobody gets through until it is clear.
@@ -97,7 +98,7 @@ func wantCode(t *testing.T, err error, code signaling.Code) {
 }
 
 func TestFirstCarrierThatWorksWins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		blocked, open, mb := newWay(t, nil), clearWay(t, nil), randomMailbox(t)
 		viewer, camera := together(t, blocked, open), together(t, blocked, open)
 		got := listenTo(camera, mb)
@@ -115,7 +116,7 @@ func TestFirstCarrierThatWorksWins(t *testing.T) {
 
 // Every carrier that works brings a copy, one at a time.
 func TestCopiesArriveOneAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ways := []*way{clearWay(t, nil), clearWay(t, nil), clearWay(t, nil)}
 		viewer, camera, mb := together(t, ways...), together(t, ways...), randomMailbox(t)
 
@@ -153,7 +154,7 @@ func TestCopiesArriveOneAtATime(t *testing.T) {
 
 // A caller that is content with the first carrier, and ends its context, must not keep the others from sending.
 func TestOtherCarriersGoOnInTheBackground(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		late, open, mb := newWay(t, nil), clearWay(t, nil), randomMailbox(t)
 		viewer := together(t, late, open)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -181,7 +182,7 @@ func TestOtherCarriersGoOnInTheBackground(t *testing.T) {
 
 // Once its life is over, a message is not sent any more.
 func TestBackgroundEndsWithTheMessage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		late, open, mb := newWay(t, nil), clearWay(t, nil), randomMailbox(t)
 		viewer := together(t, late, open)
 		if err := viewer.Send(t.Context(), mb, []byte("offer"), time.Minute); err != nil {
@@ -200,7 +201,7 @@ func TestBackgroundEndsWithTheMessage(t *testing.T) {
 func TestRefusalWaitsAMomentForOtherCarriers(t *testing.T) {
 	for what, wait := range map[string]time.Duration{"soon": 200 * time.Millisecond, "late": 400 * time.Millisecond} {
 		t.Run(what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				key, _ := issuer(t)
 				refusing, other, mb := clearWay(t, key), newWay(t, nil), randomMailbox(t)
 				viewer := together(t, refusing, other)
@@ -229,7 +230,7 @@ func TestRefusalWaitsAMomentForOtherCarriers(t *testing.T) {
 }
 
 func TestRefusalByAllCarriersComesAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		key, _ := issuer(t)
 		viewer, begin := together(t, clearWay(t, key), clearWay(t, key)), time.Now()
 		wantCode(t, viewer.Send(t.Context(), randomMailbox(t), []byte("offer"), 0), signaling.CodeNotAdmitted)
@@ -240,7 +241,7 @@ func TestRefusalByAllCarriersComesAtOnce(t *testing.T) {
 }
 
 func TestSendOnNoCarrierSaysWhy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		viewer := together(t, newWay(t, nil), newWay(t, nil))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -254,7 +255,7 @@ func TestSendOnNoCarrierSaysWhy(t *testing.T) {
 // A carrier that is away holds up no other, however much is sent. When it is back, it has the newest messages.
 func TestCarrierThatIsAwayHoldsUpNoOther(t *testing.T) {
 	const messages, inHand = 500, 100
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		away, open, mb := newWay(t, nil), clearWay(t, nil), randomMailbox(t)
 		camera := together(t, away, open)
 		got := listenTo(open.client(t), mb)
@@ -293,7 +294,7 @@ func TestCarrierThatIsAwayHoldsUpNoOther(t *testing.T) {
 }
 
 func TestMessageThatIsLateIsDroppedByTheCarrierThatWasAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		away, open, mb := newWay(t, nil), clearWay(t, nil), randomMailbox(t)
 		camera := together(t, away, open)
 		queue := make(chan signaling.Outgoing, 2)
@@ -317,7 +318,7 @@ func TestMessageThatIsLateIsDroppedByTheCarrierThatWasAway(t *testing.T) {
 func TestSendAllIsRefusedOnlyByAll(t *testing.T) {
 	for what, refusals := range map[string]int{"one accepts": 0, "all refuse": 3, "the other is away": 3} {
 		t.Run(what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				key, _ := issuer(t)
 				other := map[string]*way{
 					"one accepts":       clearWay(t, nil),
@@ -345,7 +346,7 @@ func TestSendAllIsRefusedOnlyByAll(t *testing.T) {
 }
 
 func TestSendAllEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		camera := together(t, newWay(t, nil), newWay(t, nil))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -375,7 +376,7 @@ func camera(t *testing.T, relay *way) (c *signaling.Carriers, own *server.Server
 // A camera admits its mailboxes at the relay by the relay's ticket and at its own server by its own, and rendezvous
 // only at the relay.
 func TestEveryCarrierGetsItsOwnTicket(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		key, ticket := issuer(t)
 		c, own := camera(t, clearWay(t, key))
 		mb, pairing := randomMailbox(t), randomMailbox(t)
@@ -402,7 +403,7 @@ func TestEveryCarrierGetsItsOwnTicket(t *testing.T) {
 
 // A viewer is removed at the camera's own server at once, and at a relay that is away once it is back.
 func TestRevocationReachesTheRelayLater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		key, ticket := issuer(t)
 		relay := newWay(t, key)
 		c, own := camera(t, relay)
@@ -432,7 +433,7 @@ func TestRevocationReachesTheRelayLater(t *testing.T) {
 
 // Close gives what is under way a second, and ends it then.
 func TestCloseDoesNotWaitForACarrierThatIsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		device, mb := together(t, newWay(t, nil), clearWay(t, nil)), randomMailbox(t)
 		if err := device.Send(t.Context(), mb, []byte("offer"), time.Minute); err != nil {
 			t.Fatal(err)
@@ -468,7 +469,7 @@ func (m muted) Write(b []byte) (int, error) {
 }
 
 func TestCloseEndsTheBackground(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		silent, mute := clearWay(t, nil), make(chan struct{})
 		client := runOther(t, signaling.ClientConfig{Dial: func(ctx context.Context) (net.Conn, string, error) {
 			conn, origin, err := silent.dialing(wayOrigin)(ctx)

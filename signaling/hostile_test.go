@@ -15,12 +15,12 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/reserve"
 )
 
@@ -288,7 +288,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestBackoffGrowsWithJitter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c, err := NewClient(ClientConfig{URL: "https://relay.example"})
 		if err != nil {
 			t.Fatal(err)

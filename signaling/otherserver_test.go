@@ -17,6 +17,7 @@ import (
 
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/server"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // otherServer starts a server that is no relay, whose clients sign an origin.
@@ -65,7 +66,7 @@ func randomMailbox(t *testing.T) signaling.Mailbox {
 }
 
 func TestMessagesPassByAnotherWayThanAURL(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const origin = "p2p:camera/viewer"
 		r, mb := otherServer(t, origin), randomMailbox(t)
 		reader := runOther(t, signaling.ClientConfig{Dial: r.dialing(origin)})
@@ -84,7 +85,7 @@ func TestMessagesPassByAnotherWayThanAURL(t *testing.T) {
 
 // A signature for one connection's ends must not serve a device that stands between them.
 func TestSignatureForOtherEndsIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		refused := make(chan error, 1)
 		c := runOther(t, signaling.ClientConfig{
 			Dial:      otherServer(t, "p2p:camera/thief").dialing("p2p:camera/viewer"),
@@ -100,7 +101,7 @@ func TestSignatureForOtherEndsIsRefused(t *testing.T) {
 }
 
 func TestOtherServerIsNamedInMessages(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		states := make(chan error, 1)
 		runOther(t, signaling.ClientConfig{
 			Dial: func(context.Context) (net.Conn, string, error) {
@@ -124,7 +125,7 @@ func TestOtherServerIsNamedInMessages(t *testing.T) {
 // A search of the network takes as long as it takes. Probe leaves it alone; Redial, which means that this device's
 // addresses have changed, begins it anew.
 func TestSearchGoesOnUntilAddressesChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var begun, underWay atomic.Int32
 		c := runOther(t, signaling.ClientConfig{Dial: func(ctx context.Context) (net.Conn, string, error) {
 			begun.Add(1)
@@ -157,7 +158,7 @@ func TestSearchGoesOnUntilAddressesChange(t *testing.T) {
 
 // While somebody waits, a way that fails at once is tried every half second, and otherwise at longer and longer pauses.
 func TestFailingWayIsNotTriedInAStorm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var tries atomic.Int32
 		c := runOther(t, signaling.ClientConfig{Dial: func(context.Context) (net.Conn, string, error) {
 			tries.Add(1)
@@ -190,7 +191,7 @@ func TestOtherServersResponseIsBounded(t *testing.T) {
 		"not even HTTP": "\x00\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				ours, theirs := net.Pipe()
 				var dials atomic.Int32
 				failed := make(chan error, 1)
@@ -224,7 +225,7 @@ func TestOtherServersResponseIsBounded(t *testing.T) {
 
 // Nothing wakes a device whose own server is in the same process.
 func TestClientInProcessSendsNoPings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, inProcess := range []bool{true, false} {
 			r := otherServer(t, "origin")
 			var written atomic.Int64

@@ -7,8 +7,9 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // The other end of a session can cause a Probe by stalling. However often that happens, the client dials few
@@ -54,7 +55,7 @@ func TestProbesDialFewConnectionsAtATime(t *testing.T) {
 
 // While somebody waits, the client dials a relay that is away every half second. After a minute it backs off again.
 func TestProbeRedialsEachHalfSecondForAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c, err := NewClient(ClientConfig{URL: "https://relay.example"})
 		if err != nil {
 			t.Fatal(err)

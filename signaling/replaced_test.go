@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // opensOf counts the Opens for reading in a link's queue.
@@ -26,7 +28,7 @@ func opensOf(t *testing.T, l *link) (n int) {
 // TestReplacedReaderRests: a client that was replaced leaves the mailbox alone for 30 s, over reconnects too, and then
 // reads it again.
 func TestReplacedReaderRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var said []error
 		c, err := NewClient(ClientConfig{URL: "https://relay.example", OnRefused: func(err error) {
 			said = append(said, err)
@@ -68,7 +70,7 @@ func TestReplacedReaderRests(t *testing.T) {
 }
 
 func TestReplacedReaderThatStoppedStaysAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c, err := NewClient(ClientConfig{URL: "https://relay.example"})
 		if err != nil {
 			t.Fatal(err)

@@ -2,12 +2,13 @@ package turn
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func TestBackOffWaitsFrom5MillisecondsTo1Second(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var b backoff
 		for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
 			start := time.Now()

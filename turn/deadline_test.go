@@ -3,14 +3,15 @@ package turn
 import (
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // TestDeadlineIsSetOnlyWhenItMatters: a deadline is too early by at most the slack, and is not set for less than that.
 // A shorter one is set at once.
 func TestDeadlineIsSetOnlyWhenItMatters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var d deadline
 		var got []time.Duration
 		begin := time.Now()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // pipes is a listener whose connections are in memory, so that they can use a synctest bubble's clock.
@@ -90,7 +92,7 @@ func (b *buffered) SetReadDeadline(at time.Time) error {
 // hours pass at once.
 func inBubble(t *testing.T, test func(t *testing.T, cam, view *client)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		listener := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		keys := newKeys(t)
 		s, err := New(Config{Address: "127.0.0.1:0", Keys: keys, Streams: []net.Listener{listener}})

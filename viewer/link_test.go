@@ -18,6 +18,7 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
 	"github.com/peephole-cam/peephole/signaling/server"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // pipeRelay is a relay, and its client, which reaches it over a pipe.
@@ -147,7 +148,7 @@ func TestSearchGoesOnWhenTheRelayKnowsNoCamera(t *testing.T) {
 		{"not found", time.Hour, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				l := linkTo(clientAfter(t, 0, false), clientAfter(t, tt.found, true), nil)
 				grant, err := l.askGrant(t.Context(), aMailbox(t))
 				if grant != nil || (err == nil) != tt.wanted || err != nil && !notAdmitted(err) {
@@ -164,7 +165,7 @@ func TestSearchGoesOnWhenTheRelayKnowsNoCamera(t *testing.T) {
 // Who is found through a circuit relay is seldom reached without the relay's ICE servers. The relay may be there a
 // moment later.
 func TestRelaySlowerThanACircuitGrantsICEServers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		relay, lan := clientAfter(t, 1500*time.Millisecond, true), clientAfter(t, time.Hour, true)
 		l := linkTo(relay, lan, clientAfter(t, time.Second, true))
 		if err := l.without[1].Connect(t.Context()); err != nil {
@@ -178,7 +179,7 @@ func TestRelaySlowerThanACircuitGrantsICEServers(t *testing.T) {
 
 // Nobody waits for a relay that refuses to be reached.
 func TestCircuitDoesNotWaitForARelayThatIsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l := linkTo(clientAfter(t, time.Hour, true), clientAfter(t, time.Hour, true), clientAfter(t, 0, true))
 		synctest.Wait()
 		for range relayTries {
@@ -195,7 +196,7 @@ func TestCircuitDoesNotWaitForARelayThatIsGone(t *testing.T) {
 
 // On one network the picture needs no ICE servers, and does not wait for a relay that is slow.
 func TestLANDoesNotWaitForTheRelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l := linkTo(clientAfter(t, time.Hour, true), clientAfter(t, 0, true), nil)
 		synctest.Wait()
 		if grant, err := l.askGrant(t.Context(), aMailbox(t)); grant != nil || err != nil {
@@ -210,7 +211,7 @@ func TestLANDoesNotWaitForTheRelay(t *testing.T) {
 // When a session breaks, the connection on the LAN is doubted as the relay's is: after a power failure, camera and
 // relay go together, and only the camera may be back.
 func TestBrokenSessionProbesTheLAN(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var lost atomic.Bool
 		lan := relayAfter(t, 0, true, &lost)
 		w := watchingOf(t, nil)
@@ -229,7 +230,7 @@ func TestBrokenSessionProbesTheLAN(t *testing.T) {
 
 // Circuit relays are asked when the relay is away, and also when it is there and refuses the camera.
 func TestCircuitRelaysAreAskedWhenTheRelayIsUseless(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l := linkTo(clientAfter(t, 0, false), clientAfter(t, time.Hour, true), clientAfter(t, time.Hour, true))
 		l.isUp = true
 		asked := make(chan error, 1)
@@ -253,7 +254,7 @@ func TestCircuitRelaysAreAskedWhenTheRelayIsUseless(t *testing.T) {
 
 // Who watches when the names of the camera change, or first come, searches by them at once.
 func TestNewNamesAreSearchedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		l, searched := linkTo(nil, nil, nil), make(chan bool, 8)
 		l.names = session.HostList{}
 		client, err := signaling.NewClient(signaling.ClientConfig{
@@ -297,7 +298,7 @@ func (namedPipe) Origin() string { return "pipe" }
 
 // A viewer that watches for days proves itself by the inbox of each day, since the camera closes earlier ones.
 func TestProofIsRenewedEachDay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		home, err := server.New(server.Config{
 			Private: true,
 			Bus:     bus.NewLocal(),

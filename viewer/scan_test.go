@@ -4,18 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // A welcome opens whatever its date, since the pair is only a moment old. Imitations are tried at a bounded rate.
 func TestWelcomeIsFoundWhateverItsDate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		self, err1 := identity.Generate()
 		camera, err2 := identity.Generate()
 		if err := errors.Join(err1, err2); err != nil {

@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // newPair returns both ends of a new pair.
@@ -491,7 +491,7 @@ func TestFullMemoryForgetsWhatCannotOpenAnyMore(t *testing.T) {
 
 // TestReplaysAtOnce: of many copies at once, one is accepted.
 func TestReplaysAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var r Replays
 		results := make(chan error, 16)
 		for range cap(results) {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 const relay = "https://relay.example"
@@ -205,7 +205,7 @@ func TestFirstScannerBindsTheCode(t *testing.T) {
 
 // TestDisplayersTimerEndsTheCode: the displayer's own timer decides, whatever the code says.
 func TestDisplayersTimerEndsTheCode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := begin(t, identity.Camera)
 		m1 := e.say(e.displayer.Hello())
 		m2 := e.answer(m1)

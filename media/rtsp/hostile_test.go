@@ -10,10 +10,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media/rtsp/rtsptest"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // repeat is a server that sends the same bytes over and over.
@@ -58,7 +58,7 @@ func TestRunEndsWithHostileServers(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				ours, theirs := net.Pipe()
 				client := newClient(t, Config{
 					URL:  "rtsp://u:p@camera/live",
@@ -132,7 +132,7 @@ func TestRequestsToHostileServersAreBounded(t *testing.T) {
 
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				camera, client := newPipe(t, rtsptest.Options{Units: units, FPS: 15, Answer: row.answer}, Config{})
 				_, err := watch(t, client, 3*time.Minute)
 				if !errors.Is(err, row.want) || len(camera.Requests()) > row.limit {

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media/rtsp/rtsptest"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/tcptest"
 )
 
@@ -70,7 +70,7 @@ func TestSessionIsKeptAlive(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			units := clip(t)
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				row.options.Units, row.options.FPS = units, 5
 				camera, client := newPipe(t, row.options, Config{})
 				at, err := watch(t, client, 2*time.Minute)
@@ -88,7 +88,7 @@ func TestSessionIsKeptAlive(t *testing.T) {
 
 func TestReceiverReportsAreSent(t *testing.T) {
 	units := clip(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		camera, client := newPipe(t, rtsptest.Options{Units: units, FPS: 5}, Config{})
 		client.RequestKeyframe()
 		if _, err := watch(t, client, 21*time.Second); err != nil {
@@ -133,7 +133,7 @@ func TestSlowCamerasAreAlive(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				row.options.Units = units
 				var mu sync.Mutex
 				last, longest := time.Now(), time.Duration(0)
@@ -165,7 +165,7 @@ func TestSlowCamerasAreAlive(t *testing.T) {
 
 func TestSilentCameraCountsAsAliveForALimitedTime(t *testing.T) {
 	units := clip(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var last atomic.Int64
 		alive := func() { last.Store(time.Now().UnixNano()) }
 		_, client := newPipe(t, rtsptest.Options{Units: units, FPS: 15, Once: true}, Config{OnAlive: alive})
@@ -231,7 +231,7 @@ func TestOddAnswersAreUnderstood(t *testing.T) {
 
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				_, client := newPipe(t, rtsptest.Options{Units: units, FPS: 15, Answer: row.answer}, Config{})
 				at, err := watch(t, client, time.Minute)
 				if err != nil || len(at) < 15*20 {
@@ -286,7 +286,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				row.options.Units, row.options.FPS = units, 15
 				_, client := newPipe(t, row.options, Config{})
 				_, err := watch(t, client, 5*time.Minute)

@@ -9,12 +9,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // TestEachMoveIsReportedOnce: so is the return from having no network. Losing the network, an error, and the same
 // addresses in another order are no changes.
 func TestEachMoveIsReportedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		home := network{2, netip.MustParseAddr("192.0.2.1"), true}
 		other := network{3, netip.MustParseAddr("198.51.100.7"), true}
 		again := network{4, netip.MustParseAddr("192.0.2.1"), true}

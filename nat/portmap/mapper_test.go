@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 var (
@@ -96,7 +98,7 @@ func (t *told) are(want ...netip.AddrPort) bool {
 // TestMappingIsRenewedAndReleased: a mapping is renewed after half of its lifetime, reported once, reported again if
 // its address changes, and released when it is no longer wanted.
 func TestMappingIsRenewedAndReleased(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		deaf, r := new(router), &router{outside: world, life: lifetime}
 		m := newMapper(deaf.speaks("deaf"), r.speaks("ours"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -141,7 +143,7 @@ func TestMappingIsRenewedAndReleased(t *testing.T) {
 // TestManyMappingsAskTheRouterOnce: what the first mapping learns about the router serves the others, which wait for
 // it.
 func TestManyMappingsAskTheRouterOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &router{outside: world, life: lifetime, slow: 100 * time.Millisecond}
 		m := newMapper(r.speaks("ours"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -172,7 +174,7 @@ func TestManyMappingsAskTheRouterOnce(t *testing.T) {
 // TestRefusalIsRemembered: a router that opens no port is not asked again for a while, and nobody waits for it longer
 // than the limits allow.
 func TestRefusalIsRemembered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		silent := &router{slow: time.Hour}
 		m := newMapper(silent.speaks("one"), silent.speaks("two"))
 		began := time.Now()
@@ -195,7 +197,7 @@ func TestRefusalIsRemembered(t *testing.T) {
 func TestBehindAnotherRouter(t *testing.T) {
 	for _, address := range []string{"100.64.0.2", "100.127.255.254", "192.168.0.3", "10.1.2.3", "172.31.0.1",
 		"127.0.0.1", "169.254.1.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "240.0.0.1", "2001:db8::1"} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := &router{outside: netip.AddrPortFrom(netip.MustParseAddr(address), 50000), life: lifetime}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -209,7 +211,7 @@ func TestBehindAnotherRouter(t *testing.T) {
 
 // TestRestartedRouterIsFoundAgain: a router that restarts is found again; one that does not come back ends the mapping.
 func TestRestartedRouterIsFoundAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &router{outside: world, life: lifetime}
 		m := newMapper(r.speaks("ours"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -237,7 +239,7 @@ func TestRestartedRouterIsFoundAgain(t *testing.T) {
 // TestWhatIsNotMapped: ports beyond maxMappings, ports of a host without a router, and ports of an address that is not
 // in the router's network.
 func TestWhatIsNotMapped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &router{outside: world, life: lifetime}
 		m := newMapper(r.speaks("ours"))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -265,7 +267,7 @@ func TestWhatIsNotMapped(t *testing.T) {
 
 // TestGivenUpRequestIsReleased: giving up while the router takes its time releases what it may have granted.
 func TestGivenUpRequestIsReleased(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &router{outside: world, life: lifetime, slow: 500 * time.Millisecond}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()

@@ -4,10 +4,11 @@ import (
 	"context"
 	"math"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // drive sends packets through a pacer for a time. It returns when each of them left, and its number.
@@ -51,7 +52,7 @@ func feedbackOf(first uint16, at ...time.Duration) *rtcp.TransportLayerCC {
 
 // Until the first report, the pacer sends firstFlight at the pace for an unknown path, and then nearly nothing.
 func TestPacerBeforeTheFirstReport(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const size = 1024
 		left, numbers := drive(NewPacer(), size, 10*time.Second)
 		flight := 0
@@ -78,7 +79,7 @@ func TestPacerBeforeTheFirstReport(t *testing.T) {
 
 // The pacer also serves an end that makes no reports.
 func TestPacerGoesBlind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		p.GoBlind()
 		left, _ := drive(p, 1000, 4*time.Second)
@@ -90,7 +91,7 @@ func TestPacerGoesBlind(t *testing.T) {
 
 // While nothing waits on the way, each report lets as many bytes leave as have arrived.
 func TestReportsLetPacketsLeave(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		const size = 1024
 		left, _ := drive(p, size, 100*time.Millisecond)
@@ -114,7 +115,7 @@ func TestReportsLetPacketsLeave(t *testing.T) {
 // When reports stop, a packet leaves only now and then, to see whether they resume. When they do, the pacer starts
 // afresh.
 func TestPacerIsSilentInTheDark(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		left, _ := drive(p, 1000, 100*time.Millisecond)
 		at := make([]time.Duration, len(left))
@@ -142,7 +143,7 @@ func TestPacerIsSilentInTheDark(t *testing.T) {
 
 // A packet is underway until a report says that it is lost, or until its report is overdue.
 func TestPacketIsUnderwayUntilItsReport(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		for range 4 {
 			if _, err := p.Wait(t.Context(), 100); err != nil {
@@ -170,7 +171,7 @@ func TestPacketIsUnderwayUntilItsReport(t *testing.T) {
 
 // However many packets lack a report, the bytes in flight are those of the packets in the pacer's list.
 func TestFlightIsWhatLacksAReport(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := NewPacer()
 		p.GoBlind()
 		p.estimator.rate = 1e15 // nothing waits
@@ -202,7 +203,7 @@ func TestPacerCopies(t *testing.T) {
 	for roundTrip, want := range map[time.Duration]int{100 * time.Millisecond: 1, 190 * time.Millisecond: 1,
 		210 * time.Millisecond: 2, 420 * time.Millisecond: 3,
 		3 * time.Second: 3} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			p := NewPacer()
 			if got := p.Copies(); got != 1 {
 				t.Errorf("%d copies while the round trip is unknown", got)

@@ -2,9 +2,9 @@ package handshake
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
@@ -46,7 +46,7 @@ func TestUnknownChallengeIsNeverLive(t *testing.T) {
 // A stream that is held back for a minute, and then delivered at the pace of a live one, is never live, however many
 // challenges the viewer issues meanwhile.
 func TestStreamHeldBackIsNeverLive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		f := Freshness{clock: sessiontest.Clock()}
 		var held []Challenge
 		for range 180 {

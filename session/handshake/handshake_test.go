@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
 // Anyone who has seen an envelope to a viewer's session can copy its tag. The viewer tries to open envelopes with that
 // tag only at a bounded rate, and still finds the answer later. Envelopes without the tag cost nothing.
 func TestAnswersAreTriedAtABoundedRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ours, theirs := sessiontest.Pair(t)
 		h, err := NewOfferer(theirs, nil)
 		if err != nil {

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/nat"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // ends returns the sender and the receiver of one direction of one channel.
@@ -142,7 +142,7 @@ func TestRecordThatOpensAndIsNoMessage(t *testing.T) {
 // An end obeys the other end's records at a bounded rate on both channels together. Too many are no reason for alarm,
 // and later ones are obeyed again.
 func TestRecordsByBothWaysShareOneAllowance(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := testSecret(t)
 		theirs, ours := s.RecordKeys(envelope.ToCamera), s.RecordKeys(envelope.ToViewer)
 		obeyed := func(n int) (obeyed int) {

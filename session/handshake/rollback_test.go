@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"testing"
 	"testing/cryptotest"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
@@ -15,7 +15,7 @@ import (
 // then it seals nothing under an earlier key, because the viewer's fresh keys and the answer's time go into every key.
 // doc/threat-model.md says what does repeat.
 func TestIncidentCameraRolledBackWithItsRandomNumbers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		camera, viewer := sessiontest.Pair(t)
 		box := viewer.Mailbox(envelope.ToCamera, 1)
 		offered := func() Received {

@@ -3,8 +3,9 @@ package stream
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 const (
@@ -23,7 +24,7 @@ func late(carried float64) leftOut {
 // The warning begins when pictures are left out again and again, and ends some time after the last one. It does not
 // change with every measurement.
 func TestWarningComesAndGoesWithPicturesLeftOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var l bandwidthWarning
 		said := make(map[string]bool)
 		for n := range 40 {
@@ -53,7 +54,7 @@ func TestWarningComesAndGoesWithPicturesLeftOut(t *testing.T) {
 
 // A hiccup causes no warning, and the warning names no rate that is unknown or cannot be right.
 func TestFewPicturesLeftOutCauseNoWarning(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var l bandwidthWarning
 		for range 10 {
 			for range 20 {
@@ -78,7 +79,7 @@ func TestFewPicturesLeftOutCauseNoWarning(t *testing.T) {
 
 // Until a group of pictures has ended, the rate that the stream needs is unknown.
 func TestWarningWithoutARateNamesNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var w bandwidthWarning
 		for range 10 {
 			w.noteLeftOut(time.Now(), leftOut{late: time.Second, waited: 100 * time.Millisecond})
@@ -112,7 +113,7 @@ func TestWarningNamesTheBottleneck(t *testing.T) {
 			"the camera's computer is too busy for its main stream: this is the lower one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var l bandwidthWarning
 				for n := range 100 {
 					p := late(500_000)
@@ -146,7 +147,7 @@ func TestWarningNamesTheBottleneck(t *testing.T) {
 
 // The warning names the bottleneck of now, not an earlier one.
 func TestWarningFollowsTheBottleneck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var l bandwidthWarning
 		for _, phase := range []struct {
 			waited time.Duration
@@ -169,7 +170,7 @@ func TestWarningFollowsTheBottleneck(t *testing.T) {
 
 // A viewer that sends no reports gets no new warning, because its next report may show the cause.
 func TestWarningWaitsForTheViewersReport(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var l bandwidthWarning
 		l.report(time.Now(), 0)
 		for range 20 {

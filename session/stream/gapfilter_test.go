@@ -3,15 +3,15 @@ package stream
 import (
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Only pictures that can be decoded pass. While it lacks a keyframe, the viewer asks for one twice a second.
 func TestGapFilterPassesWhatCanBeDecoded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var passed []uint64
 		asked := 0
 		var filter gapFilter

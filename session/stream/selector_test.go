@@ -5,10 +5,10 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
@@ -96,7 +96,7 @@ func (s *twoStreams) takes(t *testing.T, lasting time.Duration, tight bool) (tur
 // main one again and it holds. If it does not hold, it is tried less and less often. Once it has held, it is next tried
 // as early as the first time.
 func TestStreamSelectorTriesTheMainStreamAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		s := playTwo(ctx)
@@ -140,7 +140,7 @@ func TestStreamSelectorTriesTheMainStreamAgain(t *testing.T) {
 // The selector leaves a lower stream that has died. It keeps one that does not fit the path, because the main one would
 // fit even less.
 func TestStreamSelectorStaysWhereTheOtherStreamIsNoHelp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		s := playTwo(ctx)

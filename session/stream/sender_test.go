@@ -13,13 +13,14 @@ import (
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session/congestion"
 	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/sessiontest"
 )
 
 // Frames that are sent at once must not share a timestamp, or a receiver would take them for one frame. All others
 // carry the time at which they are sent. That holds for all sequence numbers, and where the timestamp wraps.
 func TestTimestampsOnlyRise(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var s Sender
 		s.stamp()
 		for n := range 200_000 {
@@ -46,7 +47,7 @@ func TestTimestampsOnlyRise(t *testing.T) {
 }
 
 func TestRestartsAreLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := NewSender(nil, congestion.NewPacer(), media.H264Carrier, nil, discard())
 		s.Restart() // before there is a subscription
 		n := 0
@@ -69,7 +70,7 @@ func TestRestartsAreLimited(t *testing.T) {
 // The sender sends a group of pictures again only if the viewer gets a picture sooner that way than with the next
 // keyframe, and not while a keyframe is leaving.
 func TestRestartOnlyWhereItHelps(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		begin := sessiontest.Ago(0)
 		time.Sleep(time.Second)
 		// 1 Mbit/s, every two seconds
@@ -190,7 +191,7 @@ func TestSenderLeavesOut(t *testing.T) {
 		{280 * time.Millisecond, 1, 4},   // some to which no other refers
 		{900 * time.Millisecond, 10, 24}, // up to the keyframe that waits
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			sent := stalled(t, units, every, tt.still)
 			if left := decodable(sent); left < tt.least || left > tt.most {
 				t.Errorf("stalled for %v: %d left out, want %d to %d: %v", tt.still, left, tt.least, tt.most, sent)
@@ -202,7 +203,7 @@ func TestSenderLeavesOut(t *testing.T) {
 // If the next keyframe is far away, the sender sends delayed pictures late instead of leaving them out, because a
 // minute without pictures is worse.
 func TestSenderCatchesUpBetweenFarKeyframes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var units []media.AccessUnit
 		for n := range 200 {
 			units = append(units, media.AccessUnit{Data: []byte{0, 0, 0, 1, 0x61, byte(n)}, Keyframe: n == 0})
@@ -214,7 +215,7 @@ func TestSenderCatchesUpBetweenFarKeyframes(t *testing.T) {
 }
 
 func TestSenderCatchesUpOnlyBeforeTheNextKeyframe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		begin := sessiontest.Ago(0)
 		time.Sleep(time.Second)
 		short := media.Groups{Began: begin, Last: 250_000, Length: 2 * time.Second} // 1 Mbit/s
@@ -248,7 +249,7 @@ func TestSenderCatchesUpOnlyBeforeTheNextKeyframe(t *testing.T) {
 
 // While a large keyframe leaves, it is not sent a second time, and the person learns how long it takes.
 func TestKeyframeUnderwayIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := NewSender(nil, congestion.NewPacer(), media.H264Carrier, NewSelector(nil, nil), discard())
 		s.underway.Store(&underway{since: time.Now(), size: 8_000_000})
 		if s.worthRestarting(8e6) || s.Trouble() != "" {
@@ -275,7 +276,7 @@ func TestKeyframeUnderwayIsTold(t *testing.T) {
 // On a long path, the sender sends a requested packet three times, with pauses, because what loses a packet often loses
 // its neighbours, too.
 func TestSenderSpreadsCopies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const roundTrip = 500 * time.Millisecond
 		n := &negotiated{media: 7, repair: 8, extension: 3}
 		p := congestion.NewPacer()

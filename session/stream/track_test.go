@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/interceptor"
@@ -12,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // negotiated is the context that pion gives a track once there is an answer. It records what the track sends.
@@ -110,7 +110,7 @@ func TestTrackRetransmits(t *testing.T) {
 // A track keeps packets for a limited time, and no more of them than that takes, because each keeps a whole frame in
 // memory.
 func TestTrackForgetsWhatIsTooOld(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		track := bound(t, &negotiated{media: 7, repair: 8})
 		number := uint16(65000) // so that numbers wrap
 		send := func(n int, every time.Duration) {
@@ -152,7 +152,7 @@ func TestTrackForgetsWhatIsTooOld(t *testing.T) {
 // A packet is not sent again if it is not kept, is too old, or was requested too often, or if there is no stream of
 // retransmissions.
 func TestTrackDoesNotRetransmit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		lost := func(uint16) bool { return false }
 		n := &negotiated{media: 7, repair: 8}
 		track := bound(t, n)

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"net"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // relayAt is where the tests' messages go.
@@ -58,7 +59,7 @@ func TestAllocationOverUDPMakesOtherWaysNeedless(t *testing.T) {
 			false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				h := newHeadStart(tt.urls)
 				h.hear(granted, relayAt) // before any request
 				h.ask(ask, relayAt)
@@ -85,7 +86,7 @@ func TestAllocationOverUDPMakesOtherWaysNeedless(t *testing.T) {
 		})
 	}
 
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		began := time.Now()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func newServer(t testing.TB, cfg Config) *Server {
@@ -141,7 +142,7 @@ func TestMailboxesOfAnAddressAreLimited(t *testing.T) {
 
 // TestFramesOfAConnectionAreLimited measures by the bubble's clock how long a connection's frames take.
 func TestFramesOfAConnectionAreLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const frames = 8192 + 10*500
 		s := newServer(t, Config{LoopbackUnlimited: true})
 		ours, stop := serveOne(t, s, "127.0.0.1")
@@ -194,7 +195,7 @@ func TestFewBadSignaturesEndAConnection(t *testing.T) {
 // TestForgedOpensWaitForTheirAddressesTime: an address forges Opens as fast as it can on many connections. It gets only
 // a small share of processor time, and another address does not wait.
 func TestForgedOpensWaitForTheirAddressesTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer(t, Config{})
 		ctx, cancel := context.WithCancel(t.Context())
 		var forging sync.WaitGroup
@@ -264,7 +265,7 @@ func TestHonestClientOpensManyMailboxesAtOnce(t *testing.T) {
 
 // TestDialingAgainAndAgainIsLimited: a connection costs processor time even if it ends at once.
 func TestDialingAgainAndAgainIsLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // in which no time passes
+	bubble.Test(t, func(t *testing.T) { // in which no time passes
 		s, entered := newServer(t, Config{}), 0
 		for ; entered < 100_000; entered++ {
 			lease, status := s.addConn(s.accountOf(netip.MustParseAddr("2001:db8::1")))

@@ -21,6 +21,7 @@ import (
 
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // house is a private server with its camera's own client, in the bubble of a test.
@@ -67,7 +68,7 @@ const visitorOrigin = "p2p:camera/viewer"
 
 // inHome runs a test of a private server in a bubble.
 func inHome(t *testing.T, test func(*testing.T, *house)) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s, err := New(Config{Private: true, Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // one is a listener with one connection.
@@ -38,7 +39,7 @@ func (remote) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2
 
 // A client that reads but sends nothing, not even pongs, loses its connection after a minute.
 func TestSilenceEndsTheConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s, err := New(Config{PublicURL: "https://relay.example", Bus: discard{}, Logger: quiet})
 		if err != nil {
 			t.Fatal(err)

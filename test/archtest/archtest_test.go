@@ -204,6 +204,8 @@ func TestOnlyItsRuleSeesAPlantedFault(t *testing.T) {
 		{"long README", text("README.md", slices.Repeat([]string{"x"}, 101)...), "a file is one noun",
 			"README.md has 101 lines, more than 100"},
 		{"long document", text("doc/x.md", slices.Repeat([]string{"x"}, 701)...), "", ""},
+		{"a bubble that the race detector crashes in", text("turn/x_test.go", "\tsynctest"+".Test(t, f)"),
+			"bubbles survive the race detector", "turn/x_test.go:1 starts a bubble"},
 		{"wide code", text("media/nal.go", "", strings.Repeat("x", 121)), "lines fit",
 			"media/nal.go:2 has 121 columns"},
 		{"wide code, by tabs", text("media/nal.go", "\t\t"+strings.Repeat("x", 113)), "lines fit", "has 121 columns"},

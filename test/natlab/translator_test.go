@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 // Measures every mapping with every filter, from both sides.
@@ -95,7 +96,7 @@ func right(t *testing.T, p []byte) header {
 
 // A mapping lives as long as its socket sends, whatever comes in, and not longer.
 func TestTranslatorForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, tt := range []struct {
 			protocol uint8
 			timeout  time.Duration // asked for
@@ -139,7 +140,7 @@ func TestTranslatorForgets(t *testing.T) {
 
 // When all ports are given out, the next socket gets none, and nobody loses theirs.
 func TestTranslatorRunsOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const count = 3000
 		for _, ports := range []Ports{Preserved, Sequential, Random} {
 			n := newTranslator(Behaviour{

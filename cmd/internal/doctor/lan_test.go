@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/peephole-cam/peephole/test/bubble"
 )
 
 func TestLinesOfTheLAN(t *testing.T) {
@@ -28,7 +29,7 @@ func TestLinesOfTheLAN(t *testing.T) {
 
 // All cameras are looked for at once, in their order, and none of them for longer than three seconds.
 func TestSearchOfTheLANEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		began := time.Now()
 		silent := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		here := func(context.Context) error { return nil }

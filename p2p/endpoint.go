@@ -65,7 +65,7 @@ type gate interface {
 }
 
 // newEndpoint returns an endpoint that dials. With a gate, it listens instead.
-func newEndpoint(key ed25519.PrivateKey, g gate) (*endpoint, error) {
+func newEndpoint(key ed25519.PrivateKey, g gate, options ...quicreuse.Option) (*endpoint, error) {
 	private, err := crypto.UnmarshalEd25519PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("use host key: %w", err)
@@ -82,10 +82,9 @@ func newEndpoint(key ed25519.PrivateKey, g gate) (*endpoint, error) {
 		return nil, err
 	}
 
-	options := []quicreuse.Option{quicreuse.OverrideListenUDP(e.listenUDP)}
+	options = append(options, quicreuse.OverrideListenUDP(e.listenUDP))
 	if g != nil {
-		options = append(options, quicreuse.DisableReuseport(), // whose goroutines would wake an idle camera
-			quicreuse.ConnContext(asking(g)),
+		options = append(options, quicreuse.ConnContext(asking(g)),
 			quicreuse.VerifySourceAddress(func(net.Addr) bool { return g.pressed() }))
 	}
 	var reset quic.StatelessResetKey

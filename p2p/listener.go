@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 )
 
 // Config configures a Listener.
@@ -82,7 +83,8 @@ func Listen(cfg Config) (*Listener, error) {
 // listenLAN listens by IPv4 and IPv6 on one random port, since an announcement has only one. It makes do with one of
 // them where there is only one.
 func (l *Listener) listenLAN() (err error) {
-	if l.lan, err = newEndpoint(l.cfg.Key, &linkGate{links{}, l.admission}); err != nil {
+	sleepy := quicreuse.DisableReuseport() // whose goroutines would wake an idle camera
+	if l.lan, err = newEndpoint(l.cfg.Key, &linkGate{links{}, l.admission}, sleepy); err != nil {
 		return err
 	}
 

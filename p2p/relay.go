@@ -67,6 +67,7 @@ type Relay struct {
 	log       *slog.Logger
 	endpoint  *endpoint
 	listening transport.Listener
+	other     net.PacketConn
 	gate      *relayGate
 	circuits  *netlimit.Rate
 	closing   func() error // closes everything
@@ -103,10 +104,20 @@ func ListenRelay(cfg RelayConfig) (*Relay, error) {
 	if r.listening, err = r.endpoint.listen(cfg.Address.Addr(), cfg.Address.Port()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open circuit relay: %w", err), r.endpoint.close())
 	}
+	if r.other, err = r.endpoint.notQUIC(r.listening); err != nil {
+		err = fmt.Errorf("open circuit relay: %w", err)
+		return nil, errors.Join(err, r.listening.Close(), r.endpoint.close())
+	}
 
-	r.closing = sync.OnceValue(func() error { return errors.Join(r.listening.Close(), r.endpoint.close()) })
+	r.closing = sync.OnceValue(func() error {
+		return errors.Join(r.other.Close(), r.listening.Close(), r.endpoint.close())
+	})
 	return r, nil
 }
+
+// NotQUIC returns the packets at the relay's port that are not QUIC, such as those of STUN. No limit of the relay holds
+// for them. Reading returns net.ErrClosed once the relay is closed.
+func (r *Relay) NotQUIC() net.PacketConn { return r.other }
 
 // Addr returns the UDP address that the relay listens on.
 func (r *Relay) Addr() netip.AddrPort {

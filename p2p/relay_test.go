@@ -6,8 +6,11 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	pb "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
@@ -207,4 +210,57 @@ func TestRelayWantsAKey(t *testing.T) {
 	if _, err := FindLAN(t.Context(), nil); err == nil {
 		t.Error("looked for nobody")
 	}
+}
+
+// TestRelayHandsOnWhatIsNotQUIC: STUN shares the relay's port, both ways, and its reader hears of the relay's end.
+func TestRelayHandsOnWhatIsNotQUIC(t *testing.T) {
+	r, _ := startRelayAt(t, "[::]:0")
+	ended := make(chan error, 1)
+	go func() {
+		p := make([]byte, 2000)
+		for {
+			n, from, err := r.NotQUIC().ReadFrom(p)
+			if err != nil {
+				ended <- err
+				return
+			}
+			_, _ = r.NotQUIC().WriteTo(p[:n], from)
+		}
+	}()
+
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		c, err := net.Dial("udp", net.JoinHostPort(host, strconv.Itoa(int(r.Addr().Port()))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		asked := []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}
+		if got := comesBack(t, c, asked); !bytes.Equal(got, asked) {
+			t.Errorf("%s: sent %x, and %x came back", host, asked, got)
+		}
+	}
+
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("reading ended with %v", err)
+	}
+}
+
+// comesBack sends a packet until one comes back.
+func comesBack(t *testing.T, c net.Conn, packet []byte) []byte {
+	t.Helper()
+	for range 100 {
+		if _, err := c.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		p := make([]byte, 2000)
+		if n, err := c.Read(p); err == nil {
+			return p[:n]
+		}
+	}
+	t.Fatal("nothing comes back")
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -92,6 +93,17 @@ func parseRelay(text string) (r relayAddress, err error) {
 		return relayAddress{}, fmt.Errorf("%w: %w", errRelay, err)
 	}
 	return r, nil
+}
+
+// STUNURLs returns the circuit relays as STUN servers (RFC 7064), since ours answer Binding requests at the same port.
+// Others do not answer at all. It leaves out relays that CheckRelay refuses.
+func STUNURLs(relays []string) (urls []string) {
+	for _, text := range relays {
+		if r, err := parseRelay(text); err == nil && len(urls) < maxRelays {
+			urls = append(urls, "stun:"+net.JoinHostPort(r.host, strconv.Itoa(int(r.port))))
+		}
+	}
+	return urls
 }
 
 // addresses returns the addresses of the relay, as the system's resolver knows them.

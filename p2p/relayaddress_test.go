@@ -3,6 +3,7 @@ package p2p
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,14 @@ func TestRelaysAreFew(t *testing.T) {
 	}
 	if _, err := parseRelays(append(texts, "/ip4/192.0.2.99/udp/4001/quic-v1/p2p/"+testRelayID)); err == nil {
 		t.Error("nine relays are not too many")
+	}
+}
+
+func TestRelaysAsSTUNServers(t *testing.T) {
+	behind := "/udp/4001/quic-v1/p2p/" + testRelayID
+	got := STUNURLs([]string{"/ip6/2001:db8::1" + behind, "nonsense", "/dns4/relay.example" + behind})
+	if want := []string{"stun:[2001:db8::1]:4001", "stun:relay.example:4001"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 
 	"github.com/peephole-cam/peephole/p2p"
 )
@@ -39,8 +40,13 @@ func (r *Relay) openCircuits() error {
 	return nil
 }
 
-// runCircuits serves circuits until ctx ends.
+// runCircuits serves circuits until ctx ends, and STUN at the same port: where this relay is somebody's way around
+// theirs, it also tells both ends their addresses.
 func (r *Relay) runCircuits(ctx context.Context) error {
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	answering.Go(func() { r.turn.server.AnswerBindings(r.circuits.NotQUIC()) })
+
 	if err := r.circuits.Run(ctx); ctx.Err() == nil {
 		return err
 	}

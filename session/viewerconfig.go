@@ -34,7 +34,7 @@ type ViewerConfig struct {
 	Signal     Signal
 	Inbox      signaling.Mailbox // the camera's mailbox of today
 	Box        envelope.Mailbox  // the same, as the envelope's context
-	TURN       *handshake.TURN   // the viewer's credentials; nil if there is no relay
+	TURN       *handshake.TURN   // the viewer's credentials, or STUN servers alone; nil if there is neither
 	CameraTURN *handshake.TURN   // the camera's, of the same grant
 	TLS        *tls.Config       // verifies TURN servers over TLS; nil means the system's roots
 	Carriers   []media.Carrier   // best first

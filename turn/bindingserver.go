@@ -19,19 +19,20 @@ func listenBindings(address string) (*net.UDPConn, error) {
 	return c.(*net.UDPConn), nil
 }
 
-// AnswerBindings answers Binding requests, and nothing else, until conn is closed. With a second port like this, a
-// client sees whether the NAT in front of it maps one socket alike for two destinations (RFC 5780, section 4.3), and
-// with RESPONSE-PORT whether that NAT lets in packets from where nothing was sent (section 4.4).
-func AnswerBindings(conn *net.UDPConn) {
+// AnswerBindings answers Binding requests, and nothing else, until conn is closed. The addresses of conn are of type
+// *net.UDPAddr. With a second port like this, a client sees whether the NAT in front of it maps one socket alike for
+// two destinations (RFC 5780, section 4.3), and with RESPONSE-PORT whether that NAT lets in packets from where nothing
+// was sent (section 4.4).
+func AnswerBindings(conn net.PacketConn) {
 	r := newRequestLimits(&Limits{}, time.Now())
 	answerBindings(conn, newAmplificationLimit(time.Now()), &r)
 }
 
-func answerBindings(conn *net.UDPConn, amplification *meter, requests *requestLimits) {
+func answerBindings(conn net.PacketConn, amplification *meter, requests *requestLimits) {
 	var wait backoff
 	p := make([]byte, maxMessage)
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(p)
+		n, addr, err := conn.ReadFrom(p)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -40,6 +41,7 @@ func answerBindings(conn *net.UDPConn, amplification *meter, requests *requestLi
 			continue
 		}
 
+		from := addr.(*net.UDPAddr).AddrPort()
 		client, now := from.Addr().Unmap(), time.Now()
 		if !amplification.canSpend(client, n, amplificationReserve, now) || !requests.allow(nil, client, now) {
 			continue // whatever it is, it must cost no more than this
@@ -47,7 +49,7 @@ func answerBindings(conn *net.UDPConn, amplification *meter, requests *requestLi
 
 		answer, to := bindingAnswer(p[:n], from)
 		if answer != nil && amplification.spend(to.Addr(), n, len(answer), time.Now()) {
-			_, _ = conn.WriteToUDPAddrPort(answer, to) // may be lost, as any datagram may
+			_, _ = conn.WriteTo(answer, net.UDPAddrFromAddrPort(to)) // may be lost, as any datagram may
 		}
 	}
 }

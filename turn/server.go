@@ -128,6 +128,12 @@ func (s *Server) addTransport(name string, f front) {
 	s.transports = append(s.transports, t)
 }
 
+// AnswerBindings answers Binding requests, and nothing else, at a port that the caller has opened, until that is closed.
+// The addresses of conn are of type *net.UDPAddr. A client's requests here and at the server's own ports count together.
+func (s *Server) AnswerBindings(conn net.PacketConn) {
+	answerBindings(conn, s.amplification, &s.relay.requests)
+}
+
 // Run serves until ctx ends or Close is called, and then returns nil, with every socket, connection, allocation and
 // goroutine gone. It returns ErrRun, or why it could not start. A server runs once.
 func (s *Server) Run(ctx context.Context) error {
@@ -142,7 +148,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var answering sync.WaitGroup
 	defer answering.Wait()
 	if s.bindings != nil {
-		answering.Go(func() { answerBindings(s.bindings, s.amplification, &s.relay.requests) })
+		answering.Go(func() { s.AnswerBindings(s.bindings) })
 	}
 
 	var started []*transport

@@ -9,6 +9,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
@@ -46,6 +47,16 @@ func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signalin
 		return nil, session.ErrSilent
 	}
 	return nil, err
+}
+
+// stunServers returns the camera's circuit relays, which tell both ends their addresses where the relay cannot. It
+// returns nil if there are none, and on the camera's network, where nobody else needs to hear of the session.
+func (l *link) stunServers() *session.TURN {
+	urls := p2p.STUNURLs(l.hostNames().Relays)
+	if len(urls) == 0 || l.lan.Connected() {
+		return nil
+	}
+	return &session.TURN{URLs: urls}
 }
 
 // mailboxDays returns the days whose mailbox the camera may have open: today by the relay's clock, and by this device's
@@ -132,7 +143,10 @@ func (v *Viewer) offerSession(
 
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
-	if grant != nil {
+	if grant == nil {
+		cfg.TURN = l.stunServers()
+		cfg.CameraTURN = cfg.TURN
+	} else {
 		own, cameras := grant.Viewer, grant.Camera
 		cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}
 		cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: cameras.Username, Credential: cameras.Credential}

@@ -45,14 +45,15 @@ func randomBytes(n int) Blob {
 	return b
 }
 
-// TURN is what an end needs for an allocation on the relay that both ends of a session use.
+// TURN is what an end needs for an allocation on the relay that both ends of a session use. Where the relay is gone, it
+// may name STUN servers alone, without credentials.
 type TURN struct {
 	URLs       []string `json:"urls"`
 	Username   string   `json:"username"`
 	Credential string   `json:"credential"`
 }
 
-// ServerURLs returns the relay's URLs, or none if t is nil.
+// ServerURLs returns the servers' URLs, or none if t is nil.
 func (t *TURN) ServerURLs() []string {
 	if t == nil {
 		return nil

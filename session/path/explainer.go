@@ -11,6 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/nat"
 	"github.com/peephole-cam/peephole/session/handshake"
+	"github.com/peephole-cam/peephole/session/turnclient"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 type ExplainerConfig struct {
 	Role      string // "viewer" or "camera"
 	PC        *webrtc.PeerConnection
-	Servers   []string                      // URLs of the relay; empty if there is none
+	Servers   []string                      // URLs of TURN and STUN servers; may be empty
 	Hides     Hiding                        // which ends asked to hide
 	Addresses bool                          // put addresses into explanations too
 	CanPunch  bool                          // this end can guess ports
@@ -72,7 +73,7 @@ func NewExplainer(cfg ExplainerConfig) *Explainer {
 			Role:            cfg.Role,
 			RelayOnly:       cfg.Hides.Viewer,
 			CameraRelayOnly: cfg.Hides.Camera,
-			NoRelay:         len(cfg.Servers) == 0,
+			NoRelay:         !turnclient.Relays(cfg.Servers),
 			Own:             unknown,
 			Other:           unknown,
 			Checks:          []Checks{},
@@ -81,7 +82,7 @@ func NewExplainer(cfg ExplainerConfig) *Explainer {
 	}
 }
 
-// probes reports whether to ask the relay over UDP how it sees this end. An end that hides its address uses only TURN.
+// probes reports whether to ask the servers over UDP how they see this end. An end that hides its address uses only TURN.
 func (c ExplainerConfig) probes() bool { return len(c.Servers) > 0 && c.Hides == (Hiding{}) }
 
 // Run starts to follow the agent, and to find out about the NAT.

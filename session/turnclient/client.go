@@ -64,8 +64,11 @@ func (c *Client) TURNURLs() []string {
 }
 
 // STUNURLs returns the TURN servers over UDP as STUN servers, because pion learns server reflexive candidates only from
-// STUN servers.
+// STUN servers. Without TURN servers there are STUN servers alone, those of circuit relays.
 func (c *Client) STUNURLs(ctx context.Context) (stun []string) {
+	if !Relays(c.cfg.URLs) {
+		stun = usableServers(c.cfg.URLs)
+	}
 	for _, u := range usableServers(c.cfg.URLs) {
 		host, query, _ := strings.Cut(u, "?")
 		if rest, ok := strings.CutPrefix(host, "turn:"); ok && query != "transport=tcp" {
@@ -73,4 +76,9 @@ func (c *Client) STUNURLs(ctx context.Context) (stun []string) {
 		}
 	}
 	return append(stun, c.nat64.stun(ctx, stun)...)
+}
+
+// Relays reports whether there is a TURN server among the URLs, so that media can be relayed.
+func Relays(urls []string) bool {
+	return slices.ContainsFunc(usableServers(urls), func(u string) bool { return !strings.HasPrefix(u, "stun:") })
 }

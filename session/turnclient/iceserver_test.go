@@ -20,6 +20,30 @@ func TestUsableServersAreICEServers(t *testing.T) {
 	}
 }
 
+// A relay's TURN servers over UDP answer Binding requests too; its second port serves for something else. STUN servers
+// without a TURN server are a circuit relay's.
+func TestSTUNServersOfASession(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		urls   []string
+		want   string
+		relays bool
+	}{
+		{"a relay", []string{"turn:192.0.2.1:1?transport=udp", "turn:192.0.2.1:2?transport=tcp",
+			"turns:192.0.2.1:3?transport=tcp", "stun:192.0.2.1:4"}, "stun:192.0.2.1:1", true},
+		{"a relay over TLS", []string{"turns:192.0.2.1:3?transport=tcp", "stun:192.0.2.1:4"}, "", true},
+		{"circuit relays", []string{"stun:192.0.2.1:4001", "stun:[::1]x:1", "stun:relay.example:4001"},
+			"stun:192.0.2.1:4001 stun:relay.example:4001", false},
+		{"nothing usable", []string{"turnip:192.0.2.1:1", "turn:[::1]x"}, "", false},
+		{"nothing", nil, "", false},
+	} {
+		c := &Client{cfg: Config{URLs: tt.urls}}
+		if got := strings.Join(c.STUNURLs(t.Context()), " "); got != tt.want || Relays(tt.urls) != tt.relays {
+			t.Errorf("%s: asks %q, and relays: %v", tt.name, got, Relays(tt.urls))
+		}
+	}
+}
+
 func TestSTUNServersAreResolved(t *testing.T) {
 	many := make([]string, 20)
 	for i := range many {

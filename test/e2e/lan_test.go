@@ -108,18 +108,19 @@ func (s *scene) fails(t testing.TB) string {
 	return stderr.String()
 }
 
-// Once the operator is gone, a viewer finds its camera through a circuit relay that the camera named. Where a direct
-// way exists it is watched, and elsewhere one sentence says what is missing.
+// Once the operator is gone, a viewer finds its camera through a circuit relay that the camera named, which tells both
+// ends their addresses. It watches wherever there is a direct way, and elsewhere one sentence says what is missing.
 func TestCameraIsFoundThroughACircuitRelay(t *testing.T) {
 	t.Parallel()
 	natlab.Need(t)
 	for _, tt := range []struct {
-		name   string
-		camera natlab.Kind
-		direct bool
+		name           string
+		camera, viewer natlab.Kind
+		direct         bool
 	}{
-		{"a camera with an address of its own", natlab.Open, true},
-		{"a camera behind a NAT", natlab.PortRestricted, false},
+		{"a camera with an address of its own", natlab.Open, natlab.PortRestricted, true},
+		{"both behind a NAT", natlab.PortRestricted, natlab.PortRestricted, true},
+		{"both behind a NAT that no hole gets through", natlab.SymmetricRandom, natlab.SymmetricRandom, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &scene{lab: natlab.New(t)}
@@ -130,7 +131,7 @@ func TestCameraIsFoundThroughACircuitRelay(t *testing.T) {
 			_, peer, _ := strings.Cut(circuit.line(t, "p2p "), "/p2p/")
 			at := "/ip4/" + others.IPv4().String() + "/udp/4001/quic-v1/p2p/" + peer
 
-			s.stage(t, tt.camera, natlab.PortRestricted, "camera-sim", "-lan", "-p2p-relay", at)
+			s.stage(t, tt.camera, tt.viewer, "camera-sim", "-lan", "-p2p-relay", at)
 			s.pair(t)
 			if w, code := s.once(t, "20"); code != 0 || w.Signaling != "relay" {
 				t.Fatalf("exit %d, %+v; want 20 frames by the relay", code, w)

@@ -114,6 +114,9 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 		},
 	}
 
+	if c.without != nil {
+		cfg.SeenAs = c.without.seenAs()
+	}
 	if c.hosts != nil {
 		cfg.HostList = func(held []byte) *session.HostList {
 			return c.hosts.listFor(v.record.Pair.Peer.Fingerprint(), held, v.removed, c.clock.Now())

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +31,9 @@ type withoutRelay struct {
 
 	open    map[string]*p2p.Listener // by public key; owned by run's goroutine
 	serving sync.WaitGroup
+
+	mu   sync.Mutex
+	seen map[string]netip.Addr // guarded by mu; by circuit relay, how it sees this machine
 }
 
 // joinCarriers makes the camera's signaling go by every carrier that it has.
@@ -74,6 +80,7 @@ func newWithoutRelay(cfg Config, hosts *hostKeys, now func() time.Time) (*withou
 		listen: cfg.listen,
 		log:    cfg.Logger,
 		open:   make(map[string]*p2p.Listener),
+		seen:   make(map[string]netip.Addr),
 	}, nil
 }
 
@@ -109,7 +116,13 @@ func (w *withoutRelay) turnKeys(ctx context.Context) {
 		if w.open[name] != nil {
 			continue
 		}
-		listener, err := w.listen(p2p.Config{Key: key, LAN: w.lan, Relays: w.relays, Logger: w.log})
+		listener, err := w.listen(p2p.Config{
+			Key:    key,
+			LAN:    w.lan,
+			Relays: w.relays,
+			OnSeen: w.noteSeen,
+			Logger: w.log,
+		})
 		if err != nil {
 			w.log.Warn("viewers on this network cannot reach the camera without the relay now; it is tried again",
 				"err", err)
@@ -123,6 +136,25 @@ func (w *withoutRelay) turnKeys(ctx context.Context) {
 			}
 		})
 	}
+}
+
+// noteSeen notes by which address a circuit relay sees this machine. The zero Addr says that the relay is gone.
+func (w *withoutRelay) noteSeen(relay string, as netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if as.IsValid() {
+		w.seen[relay] = as
+	} else {
+		delete(w.seen, relay)
+	}
+}
+
+// seenAs returns the addresses by which circuit relays see this machine, each once.
+func (w *withoutRelay) seenAs() []netip.Addr {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := slices.SortedFunc(maps.Values(w.seen), netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 // closeExcept closes the listeners of keys that are no longer wanted.

@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +128,28 @@ func TestHiddenCameraIsNotAnnounced(t *testing.T) {
 			t.Errorf("hides its address: %v, announced: %v", hides, announced)
 		}
 		c.without.closeExcept(nil)
+	}
+}
+
+// The addresses by which circuit relays see the camera are those of relays that are there, each once.
+func TestCameraKnowsHowItIsSeen(t *testing.T) {
+	w := &withoutRelay{seen: make(map[string]netip.Addr)}
+	one, two := netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("203.0.113.6")
+	for _, step := range []struct {
+		relay string
+		as    netip.Addr
+		want  []netip.Addr
+	}{
+		{"a", two, []netip.Addr{two}},
+		{"b", one, []netip.Addr{one, two}},
+		{"c", one, []netip.Addr{one, two}},
+		{"b", netip.Addr{}, []netip.Addr{one, two}},
+		{"c", netip.Addr{}, []netip.Addr{two}},
+		{"a", netip.Addr{}, nil},
+	} {
+		w.noteSeen(step.relay, step.as)
+		if got := w.seenAs(); !slices.Equal(got, step.want) {
+			t.Errorf("after %s said %v: %v, want %v", step.relay, step.as, got, step.want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -65,11 +66,18 @@ func (e *endpoint) throughRelay(ctx context.Context, r relayAddress, ids []peer.
 	stop := context.AfterFunc(ctx, func() { _ = relay.Close() }) // ends what waits for the relay
 	defer stop()
 
+	seen := make(chan netip.Addr, 1)
+	go func() {
+		as, _ := seenAs(ctx, relay) // the zero Addr if it does not say
+		seen <- as
+	}()
 	conn, stream, err := e.findThrough(ctx, relay, ids)
 	if err != nil {
 		_ = relay.Close()
+		<-seen
 		return nil, err
 	}
+
 	return &Conn{
 		stream:  stream,
 		conn:    conn,
@@ -77,6 +85,7 @@ func (e *endpoint) throughRelay(ctx context.Context, r relayAddress, ids []peer.
 		carrier: CarrierCircuit,
 		camera:  conn.RemotePeer(),
 		caller:  e.id,
+		seen:    <-seen,
 		ended:   make(chan struct{}),
 		free: func() {
 			_ = relay.Close()

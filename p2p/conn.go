@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,8 +34,9 @@ type Conn struct {
 	carrier string
 	camera  peer.ID
 	caller  peer.ID
-	slot    *slot  // nil at a viewer
-	free    func() // frees what the connection alone uses; called once it has ended
+	seen    netip.Addr // by a circuit relay, at a viewer
+	slot    *slot      // nil at a viewer
+	free    func()     // frees what the connection alone uses; called once it has ended
 
 	reading sync.Mutex // held while reading: two readers of a stream would miss each other's news
 	writing sync.Mutex // held while writing
@@ -48,6 +50,10 @@ func (c *Conn) Origin() string { return "p2p:" + c.camera.String() + "/" + c.cal
 
 // Carrier returns the way that the connection takes: CarrierLAN or CarrierCircuit.
 func (c *Conn) Carrier() string { return c.carrier }
+
+// SeenAs returns the IP address by which a circuit relay says that it sees this end. It returns the zero Addr if the
+// relay does not say, as ours, and at a camera (Config.OnSeen).
+func (c *Conn) SeenAs() netip.Addr { return c.seen }
 
 // Proven tells a camera's Listener that the caller has proved to be somebody. Only then may the connection last; see
 // the package comment. At a viewer it does nothing.

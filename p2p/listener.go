@@ -25,6 +25,10 @@ type Config struct {
 	// Relays are the circuit relays through which Run makes the camera reachable. CheckRelay says what one looks like.
 	Relays []string
 
+	// OnSeen is called with the IP address by which a relay sees this machine, and with the zero Addr when that relay is
+	// gone. Relays that do not say, as ours, are left out. It may be called by several goroutines; nil: not called.
+	OnSeen func(relay string, as netip.Addr)
+
 	Logger *slog.Logger // nil: nothing is logged
 }
 
@@ -57,6 +61,9 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OnSeen == nil {
+		cfg.OnSeen = func(string, netip.Addr) {}
 	}
 	relays, err := parseRelays(cfg.Relays)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -71,6 +72,7 @@ func (l *Listener) holdReservation(ctx context.Context, r relayAddress, changes 
 		defer lost()
 		l.acceptCircuits(ctx, e, relay)
 	})
+	accepting.Go(func() { l.reportSeen(ctx, r, relay) })
 
 	for {
 		life, err := reserve(ctx, relay)
@@ -88,6 +90,19 @@ func (l *Listener) holdReservation(ctx context.Context, r relayAddress, changes 
 			return true, errors.New("the connection to the relay has ended")
 		}
 	}
+}
+
+// reportSeen reports by which address a relay sees this machine, until its connection ends.
+func (l *Listener) reportSeen(ctx context.Context, r relayAddress, relay transport.CapableConn) {
+	as, err := seenAs(ctx, relay)
+	if err != nil {
+		l.cfg.Logger.Debug("the circuit relay does not say how it sees this machine", "relay", r.host, "err", err)
+		return
+	}
+	name := r.id.String()
+	l.cfg.OnSeen(name, as)
+	<-ctx.Done()
+	l.cfg.OnSeen(name, netip.Addr{})
 }
 
 // reserve makes or renews a reservation, and returns how long it lasts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/pion/transport/v5"
@@ -32,6 +33,7 @@ type CameraConfig struct {
 
 	Now        func() time.Time // dates replies; nil means time.Now
 	PortMapper PortMapper       // nil if no port is to be opened
+	SeenAs     []netip.Addr     // by which circuit relays see this machine
 	OnLive     func()           // called when the viewer is connected. May be nil
 	OnStall    func()           // called when nothing has arrived from the viewer for a while. May be nil
 	OnPath     func(path.Path)  // also called at the session's end. Like OnReject, it must not block and may be nil

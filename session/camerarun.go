@@ -238,9 +238,10 @@ func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) 
 	if candidate == nil {
 		c.explainer.Gathered()
 	}
-	if c.cfg.PortMapper != nil && !c.hides() && !c.cfg.Loopback && opens(candidate) {
+	ports := portMapper(c.cfg.PortMapper, c.cfg.SeenAs, c.offer.TURN)
+	if ports != nil && !c.hides() && !c.cfg.Loopback && opens(candidate) {
 		c.work.Go(func() {
-			openPort(ctx, c.cfg.PortMapper, *candidate, c.cfg.Logger, func(m *webrtc.ICECandidate) {
+			openPort(ctx, ports, *candidate, c.cfg.Logger, func(m *webrtc.ICECandidate) {
 				c.do(ctx, func() error { return c.sendCandidate(m) })
 			})
 		})

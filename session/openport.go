@@ -7,7 +7,9 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/session/turnclient"
 )
 
 // PortMapper makes the household's router open a UDP port of this host to the world. *portmap.Mapper implements it. Map
@@ -15,6 +17,36 @@ import (
 // port, and again when that address changes.
 type PortMapper interface {
 	Map(ctx context.Context, inside netip.AddrPort, found func(outside netip.AddrPort)) error
+}
+
+// portMapper returns what finds the addresses that lead to a port from outside. Where no TURN server shows this end the
+// address that its NAT gives it, that is guessed from the addresses by which circuit relays see this machine. It returns
+// nil if there is nothing to try.
+func portMapper(m PortMapper, seen []netip.Addr, turn *handshake.TURN) PortMapper {
+	if len(seen) == 0 || turnclient.Relays(turn.ServerURLs()) {
+		return m
+	}
+	return preservedPorts{seen, m}
+}
+
+// preservedPorts guesses that a NAT gives a port the same number outside, as most do (RFC 4787, section 4.2.1), and asks
+// the router as well. ICE finds out where the guess is wrong.
+type preservedPorts struct {
+	seen []netip.Addr
+	next PortMapper // may be nil
+}
+
+func (p preservedPorts) Map(ctx context.Context, inside netip.AddrPort, found func(netip.AddrPort)) error {
+	for _, a := range p.seen {
+		if a.Is4() && a != inside.Addr() {
+			found(netip.AddrPortFrom(a, inside.Port()))
+		}
+	}
+	if p.next != nil {
+		return p.next.Map(ctx, inside, found)
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
 }
 
 // mappedPriority is the priority of a server reflexive candidate (RFC 8445, section 5.1.2.1), just below that of the

@@ -201,3 +201,43 @@ func TestPortIsClosedIfTheCameraHides(t *testing.T) {
 		t.Errorf("asked for %v, ended %v, %d candidates sent", router.asked, router.ended, len(v.outbox.queue))
 	}
 }
+
+// Without a TURN server, an end offers its ports as circuit relays would see them, and asks its router as well.
+func TestPortsAreGuessedWithoutATURNServer(t *testing.T) {
+	router := &opening{outside: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.9:7000")}}
+	seen := []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8::5"),
+		netip.MustParseAddr("10.0.0.2")}
+	stun := &handshake.TURN{URLs: []string{"stun:192.0.2.1:4001"}}
+	turn := &handshake.TURN{URLs: []string{"turn:192.0.2.1:7881?transport=udp"}}
+
+	for _, tt := range []struct {
+		name    string
+		mapper  PortMapper
+		seen    []netip.Addr
+		servers *handshake.TURN
+		want    string
+	}{
+		{"seen by a relay", nil, seen, nil, "203.0.113.5:4000"},
+		{"seen by a relay, behind a router that opens ports", router, seen, nil, "203.0.113.5:4000 203.0.113.9:7000"},
+		{"seen by a relay, with STUN servers", nil, seen, stun, "203.0.113.5:4000"},
+		{"with a TURN server, which knows", router, seen, turn, "203.0.113.9:7000"},
+		{"seen by nobody", router, nil, nil, "203.0.113.9:7000"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		note := func(a netip.AddrPort) { got = append(got, a.String()) }
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = portMapper(tt.mapper, tt.seen, tt.servers).Map(ctx, netip.MustParseAddrPort("10.0.0.2:4000"), note)
+		}()
+		cancel()
+		<-done
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if m := portMapper(nil, seen, turn); m != nil {
+		t.Errorf("there is something to ask: %v", m)
+	}
+}

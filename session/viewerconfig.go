@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/pion/transport/v5"
@@ -41,6 +42,7 @@ type ViewerConfig struct {
 	RelayOnly  bool              // show the camera and its network only the relay's address
 	Loopback   bool              // gather loopback candidates too
 	PortMapper PortMapper        // nil if no port is to be opened
+	SeenAs     []netip.Addr      // by which circuit relays see this machine
 	Watch      handshake.WatchID // the same for all sessions in which one person watches; zero if there is none
 	Addresses  bool              // put addresses into explanations too, for the person at this device
 	Clock      *clock.Clock      // measures the age of pictures; nil means this machine's

@@ -204,9 +204,10 @@ func (v *Viewer) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
 	if c == nil {
 		v.explainer.Gathered()
 	}
-	if v.cfg.PortMapper != nil && !v.cfg.RelayOnly && !v.cfg.Loopback && opens(c) {
+	ports := portMapper(v.cfg.PortMapper, v.cfg.SeenAs, v.cfg.TURN)
+	if ports != nil && !v.cfg.RelayOnly && !v.cfg.Loopback && opens(c) {
 		v.tracks.Go(func() {
-			openPort(ctx, v.cfg.PortMapper, *c, v.cfg.Logger, func(m *webrtc.ICECandidate) {
+			openPort(ctx, ports, *c, v.cfg.Logger, func(m *webrtc.ICECandidate) {
 				v.do(ctx, func() error { return v.sendCandidate(m) })
 			})
 		})

@@ -128,8 +128,9 @@ func (s *Server) addTransport(name string, f front) {
 	s.transports = append(s.transports, t)
 }
 
-// AnswerBindings answers Binding requests, and nothing else, at a port that the caller has opened, until that is closed.
-// The addresses of conn are of type *net.UDPAddr. A client's requests here and at the server's own ports count together.
+// AnswerBindings answers Binding requests, and nothing else, at a port that the caller has opened, until that is
+// closed. The addresses of conn are of type *net.UDPAddr. A client's requests here and at the server's own ports count
+// together.
 func (s *Server) AnswerBindings(conn net.PacketConn) {
 	answerBindings(conn, s.amplification, &s.relay.requests)
 }

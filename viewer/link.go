@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -59,6 +60,7 @@ type link struct {
 	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
 
 	names session.HostList // guarded by mu; by which the camera is found without the relay
+	seen  netip.Addr       // guarded by mu; how the circuit relay sees this device; zero if it does not say
 }
 
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in

@@ -146,6 +146,7 @@ func (v *Viewer) offerSession(
 	if grant == nil {
 		cfg.TURN = l.stunServers()
 		cfg.CameraTURN = cfg.TURN
+		cfg.SeenAs = l.seenAs()
 	} else {
 		own, cameras := grant.Viewer, grant.Camera
 		cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}

@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/peephole-cam/peephole/p2p"
@@ -57,7 +58,7 @@ func (l *link) findByCircuit(ctx context.Context) (*p2p.Conn, error) {
 		case <-away.C:
 		}
 		if !serves && len(names.Relays) > 0 {
-			return p2p.DialCircuit(ctx, names.Relays, names.PublicKeys())
+			return l.dialCircuit(ctx, names)
 		}
 
 		select {
@@ -66,4 +67,26 @@ func (l *link) findByCircuit(ctx context.Context) (*p2p.Conn, error) {
 		case <-changed:
 		}
 	}
+}
+
+// dialCircuit connects through a circuit relay, and notes how that sees this device.
+func (l *link) dialCircuit(ctx context.Context, names session.HostList) (*p2p.Conn, error) {
+	conn, err := p2p.DialCircuit(ctx, names.Relays, names.PublicKeys())
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = conn.SeenAs()
+	return conn, nil
+}
+
+// seenAs returns the address by which a circuit relay sees this device, if one has said so.
+func (l *link) seenAs() []netip.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.seen.IsValid() {
+		return nil
+	}
+	return []netip.Addr{l.seen}
 }

@@ -82,7 +82,8 @@ func NewExplainer(cfg ExplainerConfig) *Explainer {
 	}
 }
 
-// probes reports whether to ask the servers over UDP how they see this end. An end that hides its address uses only TURN.
+// probes reports whether to ask the servers over UDP how they see this end. An end that hides its address uses only
+// TURN.
 func (c ExplainerConfig) probes() bool { return len(c.Servers) > 0 && c.Hides == (Hiding{}) }
 
 // Run starts to follow the agent, and to find out about the NAT.

@@ -13,6 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	stockrelay "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+
 	"github.com/peephole-cam/peephole/test/natlab"
 )
 
@@ -109,28 +115,28 @@ func (s *scene) fails(t testing.TB) string {
 }
 
 // Once the operator is gone, a viewer finds its camera through a circuit relay that the camera named, which tells both
-// ends their addresses. It watches wherever there is a direct way, and elsewhere one sentence says what is missing.
+// ends their addresses: ours exactly, and others at least the NAT's. It watches wherever there is a direct way, and
+// elsewhere one sentence says what is missing.
 func TestCameraIsFoundThroughACircuitRelay(t *testing.T) {
 	t.Parallel()
 	natlab.Need(t)
 	for _, tt := range []struct {
 		name           string
+		start          func(testing.TB, *natlab.Host) (address string)
 		camera, viewer natlab.Kind
 		direct         bool
 	}{
-		{"a camera with an address of its own", natlab.Open, natlab.PortRestricted, true},
-		{"both behind a NAT", natlab.PortRestricted, natlab.PortRestricted, true},
-		{"both behind a NAT that no hole gets through", natlab.SymmetricRandom, natlab.SymmetricRandom, false},
+		{"a camera with an address of its own", ourCircuitRelay, natlab.Open, natlab.PortRestricted, true},
+		{"both behind a NAT", ourCircuitRelay, natlab.PortRestricted, natlab.PortRestricted, true},
+		{"both behind a NAT, by libp2p's own relay", stockCircuitRelay, natlab.PortRestricted, natlab.PortRestricted,
+			true},
+		{"both behind a NAT that no hole gets through", ourCircuitRelay, natlab.SymmetricRandom, natlab.SymmetricRandom,
+			false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &scene{lab: natlab.New(t)}
 			s.relayHost = s.lab.Public("relay")
-			others := s.lab.Public("others")
-			circuit := startBy(t, others.Start, "relay", "serve", "-state", t.TempDir(),
-				"-p2p", net.JoinHostPort(others.IPv4().String(), "4001"))
-			_, peer, _ := strings.Cut(circuit.line(t, "p2p "), "/p2p/")
-			at := "/ip4/" + others.IPv4().String() + "/udp/4001/quic-v1/p2p/" + peer
-
+			at := tt.start(t, s.lab.Public("others"))
 			s.stage(t, tt.camera, tt.viewer, "camera-sim", "-lan", "-p2p-relay", at)
 			s.pair(t)
 			if w, code := s.once(t, "20"); code != 0 || w.Signaling != "relay" {
@@ -152,4 +158,41 @@ func TestCameraIsFoundThroughACircuitRelay(t *testing.T) {
 			t.Logf("through the circuit relay: %.0f ms to the first picture", w.TTFF)
 		})
 	}
+}
+
+// ourCircuitRelay runs a relay with a circuit relay on a host, and returns the circuit relay's multiaddr.
+func ourCircuitRelay(t testing.TB, on *natlab.Host) (address string) {
+	t.Helper()
+	const port = "4001"
+	relay := startBy(t, on.Start, "relay", "serve", "-state", t.TempDir(), "-p2p",
+		net.JoinHostPort(on.IPv4().String(), port))
+	_, peer, _ := strings.Cut(relay.line(t, "p2p "), "/p2p/")
+	return "/ip4/" + on.IPv4().String() + "/udp/" + port + "/quic-v1/p2p/" + peer
+}
+
+// stockCircuitRelay is ourCircuitRelay with go-libp2p's own relay, in its own default host.
+func stockCircuitRelay(t testing.TB, on *natlab.Host) (address string) {
+	t.Helper()
+	listen := quicreuse.OverrideListenUDP(func(network string, at *net.UDPAddr) (net.PacketConn, error) {
+		return on.ListenPacket(network, at.String())
+	})
+	h, err := libp2p.New(
+		libp2p.NoTransports,
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.QUICReuse(quicreuse.NewConnManager, listen),
+		libp2p.ListenAddrStrings("/ip4/"+on.IPv4().String()+"/udp/4001/quic-v1"),
+		libp2p.DisableRelay(),
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+
+	relay, err := stockrelay.New(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = relay.Close() })
+	return "/ip4/" + on.IPv4().String() + "/udp/4001/quic-v1/p2p/" + h.ID().String()
 }

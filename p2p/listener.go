@@ -25,8 +25,8 @@ type Config struct {
 	// Relays are the circuit relays through which Run makes the camera reachable. CheckRelay says what one looks like.
 	Relays []string
 
-	// OnSeen is called with the IP address by which a relay sees this machine, and with the zero Addr when that relay is
-	// gone. Relays that do not say, as ours, are left out. It may be called by several goroutines; nil: not called.
+	// OnSeen is called with the IP address by which a relay sees this machine, and with the zero Addr when that relay
+	// is gone. Relays that do not say, as ours, are left out. Several goroutines may call it; nil: not called.
 	OnSeen func(relay string, as netip.Addr)
 
 	Logger *slog.Logger // nil: nothing is logged

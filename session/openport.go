@@ -19,9 +19,9 @@ type PortMapper interface {
 	Map(ctx context.Context, inside netip.AddrPort, found func(outside netip.AddrPort)) error
 }
 
-// portMapper returns what finds the addresses that lead to a port from outside. Where no TURN server shows this end the
-// address that its NAT gives it, that is guessed from the addresses by which circuit relays see this machine. It returns
-// nil if there is nothing to try.
+// portMapper returns what finds the addresses that lead to a port from outside. Where no TURN server tells this end its
+// address, that is guessed from the addresses by which circuit relays see this machine. It returns nil if there is
+// nothing to try.
 func portMapper(m PortMapper, seen []netip.Addr, turn *handshake.TURN) PortMapper {
 	if len(seen) == 0 || turnclient.Relays(turn.ServerURLs()) {
 		return m
@@ -29,8 +29,8 @@ func portMapper(m PortMapper, seen []netip.Addr, turn *handshake.TURN) PortMappe
 	return preservedPorts{seen, m}
 }
 
-// preservedPorts guesses that a NAT gives a port the same number outside, as most do (RFC 4787, section 4.2.1), and asks
-// the router as well. ICE finds out where the guess is wrong.
+// preservedPorts guesses that a NAT gives a port the same number outside, as most do (RFC 4787, section 4.2.1), and
+// asks the router as well. ICE finds out where the guess is wrong.
 type preservedPorts struct {
 	seen []netip.Addr
 	next PortMapper // may be nil

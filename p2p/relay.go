@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -72,8 +73,31 @@ type Relay struct {
 	circuits  *netlimit.Rate
 	closing   func() error // closes everything
 
+	circuitsNow, circuitsTotal, refused atomic.Int64
+
 	mu       sync.Mutex
 	reserved map[peer.ID]*relayed // guarded by mu
+}
+
+// RelayStats counts what a relay has, and what it has done.
+type RelayStats struct {
+	Connections, Reservations, Circuits int64 // now
+	CircuitsTotal                       int64 // since the start
+	Refused                             int64 // circuits that a limit refused
+}
+
+// Stats returns the relay's counters as they are now.
+func (r *Relay) Stats() RelayStats {
+	r.mu.Lock()
+	reservations := int64(len(r.reserved))
+	r.mu.Unlock()
+	return RelayStats{
+		Connections:   r.gate.conns.Used(),
+		Reservations:  reservations,
+		Circuits:      r.circuitsNow.Load(),
+		CircuitsTotal: r.circuitsTotal.Load(),
+		Refused:       r.refused.Load(),
+	}
 }
 
 // ListenRelay opens a relay. Run serves; the caller must close it.

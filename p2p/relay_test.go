@@ -92,11 +92,18 @@ func TestCircuitsAreBounded(t *testing.T) {
 	if _, err := rawCircuit(t, r, address); err == nil {
 		t.Error("one more circuit than there may be")
 	}
+	before := r.Stats()
+	if before.Refused == 0 || before.Reservations != 1 || before.Connections == 0 {
+		t.Errorf("counted %+v", before)
+	}
 
 	c.occupy(0, -1)
 	near, err := rawCircuit(t, r, address)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if now := r.Stats(); now.CircuitsTotal != before.CircuitsTotal+1 || now.Circuits != before.Circuits+1 {
+		t.Errorf("counted %+v, and before the last circuit %+v", now, before)
 	}
 	_ = near.Reset()
 }

@@ -181,15 +181,15 @@ func (c *relayed) connect(ctx context.Context, s network.MuxedStream, to *pb.Pee
 		return status(s, pb.Status_NO_RESERVATION)
 	}
 	if err := c.relay.circuits.Charge(c.payer, 1, time.Now()); err != nil {
-		return errors.Join(err, status(s, pb.Status_RESOURCE_LIMIT_EXCEEDED))
+		return errors.Join(err, c.refuse(s))
 	}
 
 	if !c.occupy(1, 0) {
-		return status(s, pb.Status_RESOURCE_LIMIT_EXCEEDED)
+		return c.refuse(s)
 	}
 	defer c.occupy(-1, 0)
 	if !there.occupy(0, 1) {
-		return status(s, pb.Status_RESOURCE_LIMIT_EXCEEDED)
+		return c.refuse(s)
 	}
 	defer there.occupy(0, -1)
 
@@ -197,6 +197,10 @@ func (c *relayed) connect(ctx context.Context, s network.MuxedStream, to *pb.Pee
 	if err != nil {
 		return errors.Join(err, status(s, pb.Status_CONNECTION_FAILED))
 	}
+	c.relay.circuitsTotal.Add(1)
+	c.relay.circuitsNow.Add(1)
+	defer c.relay.circuitsNow.Add(-1)
+
 	answer := &pb.HopMessage{Type: pb.HopMessage_STATUS.Enum(), Status: pb.Status_OK.Enum(), Limit: limit()}
 	if err := util.NewDelimitedWriter(s).WriteMsg(answer); err != nil {
 		_ = far.Reset()
@@ -205,6 +209,12 @@ func (c *relayed) connect(ctx context.Context, s network.MuxedStream, to *pb.Pee
 
 	join(s, far)
 	return nil
+}
+
+// refuse answers a request for a circuit that is beyond a limit.
+func (c *relayed) refuse(s network.MuxedStream) error {
+	c.relay.refused.Add(1)
+	return status(s, pb.Status_RESOURCE_LIMIT_EXCEEDED)
 }
 
 // occupy changes how many circuits the connection has, and reports whether it may have more.

@@ -111,7 +111,7 @@ func TestOtherServerAtTURNsPortIsNotReady(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	at := netip.MustParseAddrPort(conn.LocalAddr().String())
-	if err := askBinding(ctx, at); err == nil || err.Error() != "TURN answers with something else" {
+	if err := askBinding(ctx, "TURN", at); err == nil || err.Error() != "TURN answers with something else" {
 		t.Errorf("says %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/peephole-cam/peephole/netlimit"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/signaling/server"
 	"github.com/peephole-cam/peephole/turn"
 )
@@ -20,6 +21,22 @@ func (r *Relay) TURNStats() turn.Stats { return r.turn.server.Stats() }
 
 // CheckSignaling returns nil while signaling serves, and server.ErrNotServing otherwise.
 func (r *Relay) CheckSignaling(context.Context) error { return r.signaling.Serving() }
+
+// CircuitStats returns the circuit relay's counters as they are now. ok is false if there is none.
+func (r *Relay) CircuitStats() (s p2p.RelayStats, ok bool) {
+	if r.circuits == nil {
+		return s, false
+	}
+	return r.circuits.Stats(), true
+}
+
+// CheckCircuits asks the circuit relay's port for a binding, and returns nil if it answers, or if there is none.
+func (r *Relay) CheckCircuits(ctx context.Context) error {
+	if r.circuits == nil {
+		return nil
+	}
+	return askBinding(ctx, "the circuit relay", r.circuits.Addr())
+}
 
 // CheckTURN asks the TURN server for a binding, and returns nil if it answers.
 func (r *Relay) CheckTURN(ctx context.Context) error { return r.turn.check(ctx) }

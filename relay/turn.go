@@ -273,38 +273,38 @@ func (t *turnService) Revoke(through signaling.Name) { t.server.Revoke(string(th
 
 // check asks the TURN server for a binding (RFC 8489, section 2.1). The server answers only while it serves.
 func (t *turnService) check(ctx context.Context) error {
-	at := t.server.Addresses().UDP
+	return askBinding(ctx, "TURN", t.server.Addresses().UDP)
+}
+
+// askBinding asks a part of the relay for a binding, at its own address.
+func askBinding(ctx context.Context, part string, at netip.AddrPort) error {
 	if at.Addr().IsUnspecified() {
 		at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), at.Port())
 	}
-	return askBinding(ctx, at)
-}
-
-func askBinding(ctx context.Context, at netip.AddrPort) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", at.String())
 	if err != nil {
-		return fmt.Errorf("dial TURN: %w", err)
+		return fmt.Errorf("dial %s: %w", part, err)
 	}
 	defer conn.Close()
 
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
-			return fmt.Errorf("dial TURN: %w", err)
+			return fmt.Errorf("dial %s: %w", part, err)
 		}
 	}
 
 	request := []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 19: 0} // binding request, no attributes, magic cookie
 	rand.Read(request[8:])
 	if _, err := conn.Write(request); err != nil {
-		return fmt.Errorf("ask TURN: %w", err)
+		return fmt.Errorf("ask %s: %w", part, err)
 	}
 	answer := make([]byte, 1500)
 	n, err := conn.Read(answer)
 	if err != nil {
-		return fmt.Errorf("TURN does not answer: %w", err)
+		return fmt.Errorf("%s does not answer: %w", part, err)
 	}
 	if n < len(request) || answer[0] != 1 || string(answer[8:20]) != string(request[8:]) {
-		return errors.New("TURN answers with something else")
+		return fmt.Errorf("%s answers with something else", part)
 	}
 	return nil
 }

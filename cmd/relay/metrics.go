@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/peephole-cam/peephole/cmd/internal/obs"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/relay"
 	"github.com/peephole-cam/peephole/turn"
 )
@@ -51,6 +52,7 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 	}
 
 	turnMetrics(m, r.TURNStats)
+	circuitMetrics(m, r)
 	for _, refused := range r.Refusals() {
 		m.Counter("peephole_door_refused_total",
 			"Connections and requests that were refused before they were served, by the flag of their port.",
@@ -63,6 +65,30 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 	}
 
 	return m
+}
+
+// circuitMetrics exposes the circuit relay's counters, if there is one.
+func circuitMetrics(m *obs.Metrics, r *relay.Relay) {
+	if _, ok := r.CircuitStats(); !ok {
+		return
+	}
+	of := func(n func(p2p.RelayStats) int64) func() float64 {
+		return func() float64 {
+			s, _ := r.CircuitStats()
+			return float64(n(s))
+		}
+	}
+
+	m.Gauge("peephole_circuit_connections", "QUIC connections of the circuit relay now.", nil,
+		of(func(s p2p.RelayStats) int64 { return s.Connections }))
+	m.Gauge("peephole_circuit_reservations", "Host keys that can be reached through it now.", nil,
+		of(func(s p2p.RelayStats) int64 { return s.Reservations }))
+	m.Gauge("peephole_circuit_circuits", "Circuits now.", nil,
+		of(func(s p2p.RelayStats) int64 { return s.Circuits }))
+	m.Counter("peephole_circuit_circuits_total", "Circuits made.", nil,
+		of(func(s p2p.RelayStats) int64 { return s.CircuitsTotal }))
+	m.Counter("peephole_circuit_refused_total", "Circuits that a limit refused.", nil,
+		of(func(s p2p.RelayStats) int64 { return s.Refused }))
 }
 
 func turnMetrics(m *obs.Metrics, stats func() turn.Stats) {

@@ -152,10 +152,11 @@ func readSecret(path string) ([]byte, error) {
 func observe(r *relay.Relay, mux *http.ServeMux) {
 	mux.Handle("GET /metrics", newMetrics(r))
 	mux.Handle("GET /healthz", obs.Healthz())
-	mux.Handle("GET /readyz", obs.Readyz(
-		obs.Check{Part: "signaling", Serve: r.CheckSignaling},
-		obs.Check{Part: "turn", Serve: r.CheckTURN},
-	))
+	checks := []obs.Check{{Part: "signaling", Serve: r.CheckSignaling}, {Part: "turn", Serve: r.CheckTURN}}
+	if r.P2PAddress() != "" {
+		checks = append(checks, obs.Check{Part: "circuits", Serve: r.CheckCircuits})
+	}
+	mux.Handle("GET /readyz", obs.Readyz(checks...))
 }
 
 // advise extends an error from relay.New with what to do about it.

@@ -154,6 +154,25 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 	}
 }
 
+// A circuit relay is looked at as the other parts are.
+func TestCircuitRelayIsWatched(t *testing.T) {
+	s := serveRelay(t, "-metrics", "127.0.0.1:0", "-p2p", "127.0.0.1:0")
+	if r, body := get(t, http.DefaultClient, s.url+"/readyz"); r.StatusCode != 200 ||
+		body != "signaling: ok\nturn: ok\ncircuits: ok\n" {
+		t.Errorf("readyz: %d %q", r.StatusCode, body)
+	}
+
+	_, body := get(t, http.DefaultClient, s.url+"/metrics")
+	for _, want := range []string{
+		"peephole_circuit_connections 0", "peephole_circuit_reservations 0", "peephole_circuit_circuits 0",
+		"peephole_circuit_circuits_total 0", "peephole_circuit_refused_total 0",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in the metrics", want)
+		}
+	}
+}
+
 // The metrics count, under the relay's own name, the messages that devices could not open.
 func TestRejectionsAreInTheMetrics(t *testing.T) {
 	s := serveRelay(t, "-node", "east-1")

@@ -33,7 +33,7 @@ type withoutRelay struct {
 	serving sync.WaitGroup
 
 	mu   sync.Mutex
-	seen map[string]netip.Addr // guarded by mu; by circuit relay, how it sees this machine
+	seen map[string]netip.Addr // guarded by mu; by host key and circuit relay, how it sees this machine
 }
 
 // joinCarriers makes the camera's signaling go by every carrier that it has.
@@ -120,7 +120,7 @@ func (w *withoutRelay) turnKeys(ctx context.Context) {
 			Key:    key,
 			LAN:    w.lan,
 			Relays: w.relays,
-			OnSeen: w.noteSeen,
+			OnSeen: func(relay string, as netip.Addr) { w.noteSeen(name+relay, as) },
 			Logger: w.log,
 		})
 		if err != nil {
@@ -138,14 +138,15 @@ func (w *withoutRelay) turnKeys(ctx context.Context) {
 	}
 }
 
-// noteSeen notes by which address a circuit relay sees this machine. The zero Addr says that the relay is gone.
-func (w *withoutRelay) noteSeen(relay string, as netip.Addr) {
+// noteSeen notes by which address a connection of a circuit relay sees this machine. The zero Addr says that it has
+// ended. An address that a NAT has changed since the connection began is not noticed.
+func (w *withoutRelay) noteSeen(conn string, as netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if as.IsValid() {
-		w.seen[relay] = as
+		w.seen[conn] = as
 	} else {
-		delete(w.seen, relay)
+		delete(w.seen, conn)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -69,6 +71,9 @@ func (e *endpoint) secure(ctx context.Context, c circuit, d network.Direction, i
 	return conn, nil
 }
 
+// headStart is how much sooner a relay is dialed by IPv4: the address of the IPv4 NAT is what an end has to learn.
+const headStart = 100 * time.Millisecond
+
 // dialRelay opens a connection to a relay, at the first of its addresses that answers.
 func (e *endpoint) dialRelay(ctx context.Context, r relayAddress) (transport.CapableConn, error) {
 	all, err := r.addresses(ctx)
@@ -80,8 +85,12 @@ func (e *endpoint) dialRelay(ctx context.Context, r relayAddress) (transport.Cap
 	defer cancel()
 	answers := make(chan transport.CapableConn, len(all))
 	failures := make(chan error, len(all))
+	haveIPv4 := slices.ContainsFunc(all, func(a netip.AddrPort) bool { return a.Addr().Is4() })
 	for _, at := range all {
 		go func() {
+			if haveIPv4 && at.Addr().Is6() {
+				wait(ctx, nil, headStart)
+			}
 			c, err := e.dial(ctx, at, r.id)
 			if err != nil {
 				failures <- err

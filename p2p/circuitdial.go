@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -66,15 +67,21 @@ func (e *endpoint) throughRelay(ctx context.Context, r relayAddress, ids []peer.
 	stop := context.AfterFunc(ctx, func() { _ = relay.Close() }) // ends what waits for the relay
 	defer stop()
 
+	asking, enough := context.WithCancel(ctx)
+	defer enough()
 	seen := make(chan netip.Addr, 1)
 	go func() {
-		as, _ := seenAs(ctx, relay) // the zero Addr if it does not say
+		as, _ := seenAs(asking, relay) // the zero Addr if it does not say
 		seen <- as
 	}()
 	conn, stream, err := e.findThrough(ctx, relay, ids)
+	time.AfterFunc(identifyGrace, enough)
+	as := <-seen
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		_ = relay.Close()
-		<-seen
 		return nil, err
 	}
 
@@ -85,7 +92,7 @@ func (e *endpoint) throughRelay(ctx context.Context, r relayAddress, ids []peer.
 		carrier: CarrierCircuit,
 		camera:  conn.RemotePeer(),
 		caller:  e.id,
-		seen:    <-seen,
+		seen:    as,
 		ended:   make(chan struct{}),
 		free: func() {
 			_ = relay.Close()

@@ -52,7 +52,7 @@ func (c *Conn) Origin() string { return "p2p:" + c.camera.String() + "/" + c.cal
 func (c *Conn) Carrier() string { return c.carrier }
 
 // SeenAs returns the IP address by which a circuit relay says that it sees this end. It returns the zero Addr if the
-// relay does not say, as ours, and at a camera (Config.OnSeen).
+// relay does not say (ours does not), and at a camera, which has Config.OnSeen.
 func (c *Conn) SeenAs() netip.Addr { return c.seen }
 
 // Proven tells a camera's Listener that the caller has proved to be somebody. Only then may the connection last; see

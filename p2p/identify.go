@@ -22,8 +22,9 @@ const (
 	// maxIdentify bounds a message of that protocol, in bytes, as go-libp2p does.
 	maxIdentify = 8 << 10
 
-	// identifyWait is how long it may take, since it is only of use where no hole can be punched without it.
-	identifyWait = 2 * time.Second
+	// identifyWait is how long it may take, and identifyGrace how long a viewer that has found its camera waits for it
+	// still.
+	identifyWait, identifyGrace = 2 * time.Second, 150 * time.Millisecond
 )
 
 // seenAs asks a relay by which IP address it sees this end. Ours does not answer: it is a STUN server instead. A relay

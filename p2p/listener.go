@@ -26,7 +26,7 @@ type Config struct {
 	Relays []string
 
 	// OnSeen is called with the IP address by which a relay sees this machine, and with the zero Addr when that relay
-	// is gone. Relays that do not say, as ours, are left out. Several goroutines may call it; nil: not called.
+	// is gone. Relays that do not say (ours do not) are left out. Several goroutines may call it; nil: not called.
 	OnSeen func(relay string, as netip.Addr)
 
 	Logger *slog.Logger // nil: nothing is logged

@@ -40,8 +40,8 @@ func (r *Relay) openCircuits() error {
 	return nil
 }
 
-// runCircuits serves circuits until ctx ends, and STUN at the same port: where this relay is somebody's way around
-// theirs, it also tells both ends their addresses.
+// runCircuits serves circuits until ctx ends, and STUN at the same port: where it stands in for a relay that is gone,
+// it also tells both ends their addresses.
 func (r *Relay) runCircuits(ctx context.Context) error {
 	var answering sync.WaitGroup
 	defer answering.Wait()

@@ -19,27 +19,37 @@ type PortMapper interface {
 	Map(ctx context.Context, inside netip.AddrPort, found func(outside netip.AddrPort)) error
 }
 
-// portMapper returns what finds the addresses that lead to a port from outside. Where no TURN server tells this end its
-// address, that is guessed from the addresses by which circuit relays see this machine. It returns nil if there is
-// nothing to try.
+// maxSeen bounds the addresses by which circuit relays see this machine that are used for guessing.
+const maxSeen = 2
+
+// portMapper returns what finds the addresses that lead to a port from outside. Where there are circuit relays' STUN
+// servers alone, which may not answer, addresses are guessed from those by which circuit relays see this machine.
+// Without any server the session is one on the LAN, of which nobody else hears. It returns nil if there is nothing to
+// try.
 func portMapper(m PortMapper, seen []netip.Addr, turn *handshake.TURN) PortMapper {
-	if len(seen) == 0 || turnclient.Relays(turn.ServerURLs()) {
+	if len(seen) == 0 || turn == nil || turnclient.Relays(turn.URLs) {
 		return m
 	}
-	return preservedPorts{seen, m}
+	return preservedPorts{
+		seen:   seen[:min(len(seen), maxSeen)],
+		source: turnclient.SourceTo,
+		next:   m,
+	}
 }
 
 // preservedPorts guesses that a NAT gives a port the same number outside, as most do (RFC 4787, section 4.2.1), and
 // asks the router as well. ICE finds out where the guess is wrong.
 type preservedPorts struct {
-	seen []netip.Addr
-	next PortMapper // may be nil
+	seen   []netip.Addr
+	source func(network, to string) netip.Addr // from which address this machine sends
+	next   PortMapper                          // may be nil
 }
 
 func (p preservedPorts) Map(ctx context.Context, inside netip.AddrPort, found func(netip.AddrPort)) error {
 	for _, a := range p.seen {
-		if a.Is4() && a != inside.Addr() {
-			found(netip.AddrPortFrom(a, inside.Port()))
+		outside := netip.AddrPortFrom(a, inside.Port())
+		if a.Is4() && a != inside.Addr() && p.source("udp4", outside.String()) == inside.Addr() {
+			found(outside) // no other address of this machine is behind that NAT
 		}
 	}
 	if p.next != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,13 @@ func TestPortsAreGuessedWithoutATURNServer(t *testing.T) {
 	router := &opening{outside: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.9:7000")}}
 	seen := []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8::5"),
 		netip.MustParseAddr("10.0.0.2")}
+	elsewhere := netip.MustParseAddr("198.51.100.5")
+	source := func(_, to string) netip.Addr {
+		if strings.HasPrefix(to, elsewhere.String()) {
+			return netip.MustParseAddr("10.8.0.1") // a VPN's
+		}
+		return netip.MustParseAddr("10.0.0.2")
+	}
 	stun := &handshake.TURN{URLs: []string{"stun:192.0.2.1:4001"}}
 	turn := &handshake.TURN{URLs: []string{"turn:192.0.2.1:7881?transport=udp"}}
 
@@ -217,9 +225,11 @@ func TestPortsAreGuessedWithoutATURNServer(t *testing.T) {
 		servers *handshake.TURN
 		want    string
 	}{
-		{"seen by a relay", nil, seen, nil, "203.0.113.5:4000"},
-		{"seen by a relay, behind a router that opens ports", router, seen, nil, "203.0.113.5:4000 203.0.113.9:7000"},
-		{"seen by a relay, with STUN servers", nil, seen, stun, "203.0.113.5:4000"},
+		{"seen by a relay", nil, seen, stun, "203.0.113.5:4000"},
+		{"seen by a relay, behind a router that opens ports", router, seen, stun, "203.0.113.5:4000 203.0.113.9:7000"},
+		{"seen by many", nil, slices.Repeat(seen[:1], 20), stun, "203.0.113.5:4000 203.0.113.5:4000"},
+		{"seen by a relay, by another way", nil, []netip.Addr{elsewhere}, stun, ""},
+		{"on the LAN, where nobody else hears of it", router, seen, nil, "203.0.113.9:7000"},
 		{"with a TURN server, which knows", router, seen, turn, "203.0.113.9:7000"},
 		{"seen by nobody", router, nil, nil, "203.0.113.9:7000"},
 	} {
@@ -229,7 +239,12 @@ func TestPortsAreGuessedWithoutATURNServer(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_ = portMapper(tt.mapper, tt.seen, tt.servers).Map(ctx, netip.MustParseAddrPort("10.0.0.2:4000"), note)
+			m := portMapper(tt.mapper, tt.seen, tt.servers)
+			if p, ok := m.(preservedPorts); ok {
+				p.source = source
+				m = p
+			}
+			_ = m.Map(ctx, netip.MustParseAddrPort("10.0.0.2:4000"), note)
 		}()
 		cancel()
 		<-done

@@ -31,7 +31,7 @@ type punchSituation interface {
 // it.
 type puncher struct {
 	sockets *punch.Sockets // nil if this end guesses nothing
-	servers []string       // URLs of the relay
+	servers []string       // URLs of TURN and STUN servers
 	asks    bool           // this is the viewer's end, which decides when to punch
 	tell    func(handshake.Message) error
 	found   func(netip.AddrPort)

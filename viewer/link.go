@@ -301,6 +301,7 @@ func (l *link) probe() {
 
 // redial connects anew after this device has moved to another network.
 func (l *link) redial() {
+	l.setSeen(netip.Addr{})
 	for _, client := range l.clients() {
 		client.Redial()
 	}

@@ -71,14 +71,19 @@ func (l *link) findByCircuit(ctx context.Context) (*p2p.Conn, error) {
 
 // dialCircuit connects through a circuit relay, and notes how that sees this device.
 func (l *link) dialCircuit(ctx context.Context, names session.HostList) (*p2p.Conn, error) {
+	l.setSeen(netip.Addr{})
 	conn, err := p2p.DialCircuit(ctx, names.Relays, names.PublicKeys())
 	if err != nil {
 		return nil, err
 	}
+	l.setSeen(conn.SeenAs())
+	return conn, nil
+}
+
+func (l *link) setSeen(as netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = conn.SeenAs()
-	return conn, nil
+	l.seen = as
 }
 
 // seenAs returns the address by which a circuit relay sees this device, if one has said so.

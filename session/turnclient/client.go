@@ -13,7 +13,7 @@ import (
 
 // Config is what a client needs to know about a session.
 type Config struct {
-	URLs       []string // the relay's URLs; empty if there is none
+	URLs       []string // of TURN and STUN servers; may be empty
 	Username   string
 	Credential string
 	Trust      *tls.Config    // verifies TURN servers over TLS; nil means the system's roots

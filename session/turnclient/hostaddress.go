@@ -83,7 +83,7 @@ func bestInterfaces() (out []*transport.Interface, err error) {
 	if err != nil {
 		return nil, err
 	}
-	primary := []netip.Addr{sourceTo("udp4", worldIPv4), sourceTo("udp6", worldIPv6)}
+	primary := []netip.Addr{SourceTo("udp4", worldIPv4), SourceTo("udp6", worldIPv6)}
 	var hosts []hostAddress
 	var loopback []nat.DeviceAddress
 
@@ -159,9 +159,9 @@ const (
 	worldIPv6 = "[2001:db8::1]:9"
 )
 
-// sourceTo returns the address from which this machine would send to address, or the zero Addr if it has no route. It
+// SourceTo returns the address from which this machine would send to address, or the zero Addr if it has no route. It
 // sends nothing.
-func sourceTo(network, address string) netip.Addr {
+func SourceTo(network, address string) netip.Addr {
 	conn, err := net.Dial(network, address)
 	if err != nil {
 		return netip.Addr{}

@@ -48,7 +48,7 @@ func usableServer(text string) bool {
 	return err == nil && u.Opaque == address
 }
 
-// maxServers bounds how many servers a grant can make this machine ask.
+// maxServers bounds how many servers this machine can be made to ask.
 const maxServers = 4
 
 // STUNServers returns the IPv4 addresses of the servers that answer Binding requests over UDP.

@@ -25,7 +25,7 @@ var wellKnown = []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 0, 170}), netip.Add
 // findNAT64 asks the network's DNS64 for its prefix (RFC 7050) if this machine reaches the internet only over IPv6. It
 // looks at routes, because an IPv4 address proves nothing: container bridges have one everywhere.
 func findNAT64(ctx context.Context) nat64 {
-	if sourceTo("udp4", worldIPv4).IsValid() || !sourceTo("udp6", worldIPv6).IsValid() {
+	if SourceTo("udp4", worldIPv4).IsValid() || !SourceTo("udp6", worldIPv6).IsValid() {
 		return nat64{}
 	}
 

@@ -59,8 +59,10 @@ type link struct {
 	isUp     bool          // guarded by mu; the relay is connected
 	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
 
-	names session.HostList // guarded by mu; by which the camera is found without the relay
-	seen  netip.Addr       // guarded by mu; how the circuit relay sees this device; zero if it does not say
+	names session.HostList        // guarded by mu; by which the camera is found without the relay
+	kept  func() session.HostList // reads those on disk
+	read  []byte                  // guarded by mu; the version of those that were read from disk last
+	seen  netip.Addr              // guarded by mu; how the circuit relay sees this device; zero if it does not say
 }
 
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in
@@ -88,7 +90,8 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record) (*lin
 	if !v.cfg.LAN {
 		return l, l.start(ctx)
 	}
-	l.names = v.hostList(record)
+	l.kept = func() session.HostList { return v.hostList(record) }
+	l.readNames()
 	if l.lan, err = v.newClientOf(record, "the camera on this network", l.findOnLAN); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -113,7 +114,14 @@ func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool
 }
 
 func linkTo(relay, lan, circuit *signaling.Client) *link {
-	l := &link{relay: relay, lan: lan, began: time.Now(), changed: make(chan struct{}), names: aHostList()}
+	l := &link{
+		relay:   relay,
+		lan:     lan,
+		began:   time.Now(),
+		changed: make(chan struct{}),
+		names:   aHostList(),
+		kept:    func() session.HostList { return session.HostList{} },
+	}
 	l.refused, l.refuse = context.WithCancel(context.Background())
 	if circuit == nil {
 		l.names.Relays = nil
@@ -250,6 +258,35 @@ func TestCircuitRelaysAreAskedWhenTheRelayIsUseless(t *testing.T) {
 			t.Error("they were not asked")
 		}
 	})
+}
+
+// Two processes of one viewer may watch a camera. Names that one of them is told are on disk, and the other searches by
+// them; what only this one knows, because the disk is full, is not lost.
+func TestNamesThatAnotherProcessWasToldAreUsed(t *testing.T) {
+	of := func(version byte) session.HostList {
+		l := aHostList()
+		l.Version = bytes.Repeat([]byte{version}, session.HostVersionSize)
+		return l
+	}
+	onDisk := of(1)
+	l := linkTo(nil, nil, nil)
+	l.kept = func() session.HostList { return onDisk }
+	now := func() byte {
+		l.readNames()
+		return l.hostNames().Version[0]
+	}
+
+	first := now()
+	onDisk = of(2)
+	other := now()
+	l.setNames(of(3))
+	unsaved := now()
+	onDisk = session.HostList{}
+	damaged := now()
+	onDisk = of(4)
+	if got, want := [...]byte{first, other, unsaved, damaged, now()}, [...]byte{1, 2, 3, 3, 4}; got != want {
+		t.Errorf("searches by the names of versions %v, want %v", got, want)
+	}
 }
 
 // Who watches when the names of the camera change, or first come, searches by them at once.

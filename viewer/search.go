@@ -1,6 +1,7 @@
 package viewer
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"time"
@@ -29,8 +30,36 @@ func (l *link) hostNames() session.HostList {
 	return l.names
 }
 
+// readNames takes the names on disk if they have changed: another process of this viewer may have been told new ones.
+// What could not be written down is not taken back.
+func (l *link) readNames() {
+	names := l.kept()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if names.Valid() && !bytes.Equal(names.Version, l.read) {
+		l.names, l.read = names, names.Version
+	}
+}
+
+// searchTurn is how long the camera is searched by the same names.
+const searchTurn = 30 * time.Second
+
 // findOnLAN searches for the camera on this network until ctx ends.
 func (l *link) findOnLAN(ctx context.Context) (*p2p.Conn, error) {
+	for {
+		l.readNames()
+		searching, cancel := context.WithTimeout(ctx, searchTurn)
+		conn, err := l.searchLAN(searching)
+		late := searching.Err() != nil
+		cancel()
+		if err == nil || !late || ctx.Err() != nil {
+			return conn, err
+		}
+	}
+}
+
+// searchLAN searches for the camera on this network by the names that are known now.
+func (l *link) searchLAN(ctx context.Context) (*p2p.Conn, error) {
 	keys := l.hostNames().PublicKeys()
 	if len(keys) == 0 { // the first session brings some
 		<-ctx.Done()
@@ -43,6 +72,7 @@ func (l *link) findOnLAN(ctx context.Context) (*p2p.Conn, error) {
 // circuitDelay.
 func (l *link) findByCircuit(ctx context.Context) (*p2p.Conn, error) {
 	for {
+		l.readNames()
 		l.mu.Lock()
 		names, serves, changed := l.names, l.isUp && l.useless.IsZero(), l.changed
 		l.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/printable"
@@ -35,7 +36,7 @@ func scan(
 	code pairing.Code,
 ) (*envelope.Pair, welcome, error) {
 	toDisplayer, toScanner := code.Rendezvous()
-	waiting, cancel := context.WithTimeout(ctx, scanWait)
+	waiting, cancel := clock.WithTimeout(ctx, scanWait)
 	defer cancel()
 	s := &scanning{
 		ctx:      waiting,
@@ -61,7 +62,7 @@ func scan(
 	if s.stop != nil {
 		s.stop()
 	}
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(waiting), context.DeadlineExceeded) {
 		err = s.explainSilence()
 	}
 

@@ -1,6 +1,6 @@
-// Package netwatch notices when a device moves to another network: its addresses change, or it has none for a while. It
-// polls the system a few times a second, which works on every platform and costs some microseconds. It never sends a
-// packet.
+// Package netwatch notices when a device moves to another network: its addresses change, or it has none for a while. On
+// Linux it sleeps until the kernel reports a change. Elsewhere it polls the system a few times a second, which wakes an
+// idle processor each time. It never sends a packet.
 //
 // It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package netwatch
@@ -18,7 +18,7 @@ import (
 	"github.com/peephole-cam/peephole/nat"
 )
 
-// lookEvery is how often the system is polled, once for all callers in this process.
+// lookEvery is how often the system is polled where it does not report changes, once for all callers in this process.
 const lookEvery = 150 * time.Millisecond
 
 // Changes returns a channel that receives a value after each change of this device's addresses, until ctx ends. Changes
@@ -26,15 +26,19 @@ const lookEvery = 150 * time.Millisecond
 func Changes(ctx context.Context) <-chan struct{} { return shared.changes(ctx) }
 
 // shared is the one watcher of this process, since a program may run thousands of cameras.
-var shared = &watcher{networks: networks}
+var shared = &watcher{networks: networks, listen: listen}
 
-// watcher polls the system while anybody is waiting for changes.
+// watcher watches the system while anybody is waiting for changes.
 type watcher struct {
 	networks func() ([]network, error)
 
+	// listen calls look once, and then after each change that the system reports, until ctx ends. If look returns
+	// false, listen calls it again after a while. It returns an error if the system must be polled instead.
+	listen func(ctx context.Context, look func() bool) error
+
 	mu      sync.Mutex
 	wanting map[chan struct{}]struct{} // guarded by mu
-	stop    context.CancelFunc         // guarded by mu; ends look
+	stop    context.CancelFunc         // guarded by mu; ends watch
 }
 
 func (w *watcher) changes(ctx context.Context) <-chan struct{} {
@@ -43,10 +47,10 @@ func (w *watcher) changes(ctx context.Context) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.wanting) == 0 {
-		var looking context.Context
-		looking, w.stop = context.WithCancel(context.Background())
+		var watching context.Context
+		watching, w.stop = context.WithCancel(context.Background())
 		w.wanting = make(map[chan struct{}]struct{})
-		go w.look(looking)
+		go w.watch(watching)
 	}
 
 	w.wanting[out] = struct{}{}
@@ -63,28 +67,50 @@ func (w *watcher) changes(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-func (w *watcher) look(ctx context.Context) {
+// watch reports changes until ctx ends.
+func (w *watcher) watch(ctx context.Context) {
+	var last state
+	look := func() (ok bool) {
+		all, err := w.networks()
+		if err == nil && last.changes(all) {
+			w.tell()
+		}
+		return err == nil
+	}
+	if err := w.listen(ctx, look); err != nil {
+		poll(ctx, look)
+	}
+}
+
+// poll calls look every so often until ctx ends.
+func poll(ctx context.Context, look func() bool) {
 	every := time.NewTicker(lookEvery)
 	defer every.Stop()
-	before, away := "", false // before is the last state that had any network
 	for {
-		if all, err := w.networks(); err == nil {
-			now, runs := text(all), slices.ContainsFunc(all, func(n network) bool { return n.running })
-			if before != "" && now != "" && (away && runs || now != before) {
-				w.tell()
-			}
-			if now != "" {
-				before = now
-			}
-			away = !runs
-		}
-
+		look()
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
 		}
 	}
+}
+
+// state is how the networks were when they were last looked at.
+type state struct {
+	before string // the last networks that there were; empty before the first ones
+	away   bool   // none of them runs
+}
+
+// changes notes how the networks are now, and reports whether that is a change.
+func (s *state) changes(all []network) bool {
+	now, runs := text(all), slices.ContainsFunc(all, func(n network) bool { return n.running })
+	changed := s.before != "" && now != "" && (s.away && runs || now != s.before)
+	if now != "" {
+		s.before = now
+	}
+	s.away = !runs
+	return changed
 }
 
 func (w *watcher) tell() {

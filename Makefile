@@ -14,7 +14,7 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup nat-matrix bench bench-turn bench-networks bench-rtsp soak-turn ci messages clean
+.PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan soak-turn ci messages clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -120,6 +120,13 @@ bench-networks: ## starts between hosts with 3 to 60 further networks, and betwe
 
 bench-rtsp: ## our RTSP client beside ffmpeg, and beside go2rtc if GO2RTC is its binary (three minutes)
 	go test -v -run '^$$' -bench RTSP -benchtime 1x -timeout 30m ./media
+
+# How long the cameras are left alone, and then measured.
+IDLE ?= 3m
+
+bench-lan: ## what an idle camera costs that can be found without the cloud, and one that cannot (ten minutes, as root)
+	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -trimpath" \
+		go test -v -run '^$$' -bench IdleCamera -benchtime 1x -timeout 2h ./test/e2e -idle $(IDLE)
 
 soak-turn: export SOAK ?= 30m
 soak-turn: ## our TURN server at half load for SOAK, while clients come and go: what it holds must not grow

@@ -83,8 +83,11 @@ func newSceneOfTwoRelays(t testing.TB, camera, viewer natlab.Kind) *scene {
 	return s
 }
 
-// sentBytes returns how much has left the network namespace of a process (proc(5)).
-func sentBytes(t testing.TB, p *process) (sum int) {
+// traffic is what went through the interfaces of a network namespace, without its loopback.
+type traffic struct{ bytes, packets int }
+
+// trafficOf returns what has come into the network namespace of a process and what has left it (proc(5)).
+func trafficOf(t testing.TB, p *process) (received, sent traffic) {
 	t.Helper()
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", p.Process.Pid))
 	if err != nil {
@@ -92,16 +95,28 @@ func sentBytes(t testing.TB, p *process) (sum int) {
 	}
 	for line := range strings.Lines(string(table)) {
 		name, rest, ok := strings.Cut(line, ":")
-		if fields := strings.Fields(rest); ok && strings.TrimSpace(name) != "lo" && len(fields) > 8 {
-			n, err := strconv.Atoi(fields[8])
+		fields := strings.Fields(rest)
+		if !ok || strings.TrimSpace(name) == "lo" || len(fields) < 10 {
+			continue
+		}
+
+		for i, sum := range map[int]*int{0: &received.bytes, 1: &received.packets, 8: &sent.bytes, 9: &sent.packets} {
+			n, err := strconv.Atoi(fields[i])
 			if err != nil {
 				t.Fatal(err)
 			}
-			sum += n
+			*sum += n
 		}
 	}
 
-	return sum
+	return received, sent
+}
+
+// sentBytes returns how much has left the network namespace of a process.
+func sentBytes(t testing.TB, p *process) int {
+	t.Helper()
+	_, sent := trafficOf(t, p)
+	return sent.bytes
 }
 
 // loseRelay kills the relay that carries the media of a relayed session, and returns a function that starts it again.

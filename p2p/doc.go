@@ -40,7 +40,7 @@
 // others and 4 to others, and 128 connections may come from one address, of 4,096 in all. Within these limits a relay
 // serves everybody.
 //
-// The package is the only one to import go-libp2p, and must never import what opens envelopes.
+// No other package of the product imports go-libp2p, and this one must never import what opens envelopes.
 //
 // It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package p2p

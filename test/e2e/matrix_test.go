@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,11 +52,13 @@ type cell struct {
 	path           string // of the last watch
 	failed         int
 	first, stream  []float64 // milliseconds
+	direct         []float64 // milliseconds from the connection to the relay to a direct path, if there was one
+	punched        []float64 // the same of DCUtR's attempts
 }
 
-func (c *cell) measure(t testing.TB, times int) {
+// measure watches the camera of a scene between the cell's networks.
+func (c *cell) measure(t testing.TB, s *scene, times int) {
 	t.Helper()
-	s := newScene(t, c.camera, c.viewer)
 	frames := untilSettled
 	if natlab.Guessable(c.camera, c.viewer) {
 		frames = untilGuessed
@@ -71,7 +74,22 @@ func (c *cell) measure(t testing.TB, times int) {
 
 		c.path = w.Path
 		c.first, c.stream = append(c.first, w.TTFF), append(c.stream, w.Stream)
+		if at, ok := w.direct(); ok {
+			c.direct = append(c.direct, at)
+		}
 	}
+}
+
+// direct returns how many milliseconds after the connection to the relay a session got a direct path. The first of its
+// paths was there when ICE had selected a pair.
+func (w watched) direct() (after float64, ok bool) {
+	paths := w.Explain.Rungs
+	for _, p := range paths {
+		if !strings.HasPrefix(p.Rung, "relay") {
+			return w.Checked - w.Reached + p.At - paths[0].At, true
+		}
+	}
+	return 0, false
 }
 
 // theory returns the path that a pair of networks allows, if need be by guessing ports.
@@ -91,7 +109,7 @@ func TestPathIsTheBestThatTheNetworksAllow(t *testing.T) {
 			{camera: kind, viewer: natlab.PortRestricted}} {
 			t.Run(c.camera.Name+" to "+c.viewer.Name, func(t *testing.T) {
 				t.Parallel()
-				c.measure(t, 1)
+				c.measure(t, newScene(t, c.camera, c.viewer), 1)
 				if c.failed > 0 || c.path != c.theory() {
 					t.Errorf("path %q, %d failed; want %q", c.path, c.failed, c.theory())
 				}

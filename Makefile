@@ -100,10 +100,11 @@ SAMPLE     ?= 200
 mixup: ## the incident of 2024 at its size, and without sealing; writes doc/mixup.md
 	@scripts/mixup.sh $(HOUSEHOLDS) $(SAMPLE)
 
-# How many pairs of networks at a time.
+# How many pairs of networks at a time. KINDS='open;NAT64' compares ICE with DCUtR between those alone.
 PAIRS ?= 6
 
-nat-matrix: deps ## every kind of network with every other; writes doc/nat-matrix.md (half an hour, as root)
+nat-matrix: export NAT_MATRIX_KINDS ?= $(KINDS)
+nat-matrix: deps ## every kind of network with every other; writes doc/nat-matrix.md (an hour, as root)
 	NAT_MATRIX=$(CURDIR)/doc/nat-matrix.md go test -tags natmatrix -v -count=1 -run NATMatrix -parallel $(PAIRS) -timeout 3h ./test/e2e
 
 bench: ## the benchmarks of every package

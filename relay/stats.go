@@ -35,7 +35,7 @@ func (r *Relay) CheckCircuits(ctx context.Context) error {
 	if r.circuits == nil {
 		return nil
 	}
-	return askBinding(ctx, "the circuit relay", r.circuits.Addr())
+	return askBinding(ctx, "-p2p", r.circuits.Addr())
 }
 
 // CheckTURN asks the TURN server for a binding, and returns nil if it answers.

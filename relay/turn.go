@@ -276,35 +276,35 @@ func (t *turnService) check(ctx context.Context) error {
 	return askBinding(ctx, "TURN", t.server.Addresses().UDP)
 }
 
-// askBinding asks a part of the relay for a binding, at its own address.
-func askBinding(ctx context.Context, part string, at netip.AddrPort) error {
+// askBinding asks a port of the relay for a binding. name is what its error calls the port.
+func askBinding(ctx context.Context, name string, at netip.AddrPort) error {
 	if at.Addr().IsUnspecified() {
 		at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), at.Port())
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", at.String())
 	if err != nil {
-		return fmt.Errorf("dial %s: %w", part, err)
+		return fmt.Errorf("dial %s: %w", name, err)
 	}
 	defer conn.Close()
 
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
-			return fmt.Errorf("dial %s: %w", part, err)
+			return fmt.Errorf("dial %s: %w", name, err)
 		}
 	}
 
 	request := []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 19: 0} // binding request, no attributes, magic cookie
 	rand.Read(request[8:])
 	if _, err := conn.Write(request); err != nil {
-		return fmt.Errorf("ask %s: %w", part, err)
+		return fmt.Errorf("ask %s: %w", name, err)
 	}
 	answer := make([]byte, 1500)
 	n, err := conn.Read(answer)
 	if err != nil {
-		return fmt.Errorf("%s does not answer: %w", part, err)
+		return fmt.Errorf("%s does not answer: %w", name, err)
 	}
 	if n < len(request) || answer[0] != 1 || string(answer[8:20]) != string(request[8:]) {
-		return fmt.Errorf("%s answers with something else", part)
+		return fmt.Errorf("%s answers with something else", name)
 	}
 	return nil
 }

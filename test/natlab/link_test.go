@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,11 +41,13 @@ func TestLineHasItsDelay(t *testing.T) {
 }
 
 // stream sends numbered packets of size bytes, and returns the numbers that arrived, and the time between the first and
-// the last. While it sends, at most inFlight packets are under way.
+// the last. While it sends, at most inFlight packets are on the line, and as many in the kernel behind it, whose queue
+// other tests fill as well.
 func stream(t *testing.T, from, to *Host, packets, size, inFlight int) (arrived []int, took time.Duration) {
 	t.Helper()
 	sender, receiver := listen(t, from, "udp4"), listen(t, to, "udp4")
 	room(t, receiver)
+	read := readNumbers(receiver, size)
 	before, _ := from.Network().Counts()
 	done := func() (delivered, all int) {
 		c, _ := from.Network().Counts()
@@ -54,7 +57,10 @@ func stream(t *testing.T, from, to *Host, packets, size, inFlight int) (arrived 
 
 	data := make([]byte, size)
 	for i := range packets {
-		eventually(t, "the line takes what was sent", func() bool { _, all := done(); return i-all < inFlight })
+		eventually(t, "the line takes what was sent", func() bool {
+			delivered, all := done()
+			return i-all < inFlight && delivered-read.count() < inFlight
+		})
 		binary.BigEndian.PutUint32(data, uint32(i))
 		if _, err := sender.WriteTo(data, receiver.LocalAddr()); err != nil {
 			t.Fatal(err)
@@ -62,22 +68,62 @@ func stream(t *testing.T, from, to *Host, packets, size, inFlight int) (arrived 
 	}
 
 	eventually(t, "all packets are delivered or dropped", func() bool { _, all := done(); return all >= packets })
-	var first time.Time
-	for delivered, _ := done(); len(arrived) < delivered; {
-		if err := receiver.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := receiver.ReadFrom(data); err != nil {
-			t.Fatalf("%d of %d packets that were delivered arrived: %v", len(arrived), delivered, err)
-		}
+	eventually(t, "all packets that were delivered arrive", func() bool {
+		delivered, _ := done()
+		return read.count() >= delivered
+	})
+	return read.stop(t)
+}
 
-		if len(arrived) == 0 {
-			first = time.Now()
+// numbers are those of the packets that a socket receives.
+type numbers struct {
+	conn  net.PacketConn
+	ended chan struct{}
+
+	mu          sync.Mutex
+	all         []int     // guarded by mu
+	first, last time.Time // guarded by mu
+}
+
+// readNumbers reads packets of size bytes until stop.
+func readNumbers(conn net.PacketConn, size int) *numbers {
+	r := &numbers{conn: conn, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		for data := make([]byte, size); ; {
+			if _, _, err := conn.ReadFrom(data); err != nil {
+				return
+			}
+			r.note(int(binary.BigEndian.Uint32(data)))
 		}
-		arrived, took = append(arrived, int(binary.BigEndian.Uint32(data))), time.Since(first)
+	}()
+	return r
+}
+
+func (r *numbers) note(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = time.Now()
+	if len(r.all) == 0 {
+		r.first = r.last
 	}
+	r.all = append(r.all, n)
+}
 
-	return arrived, took
+func (r *numbers) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.all)
+}
+
+// stop ends reading, and returns what was read, and the time between the first packet and the last.
+func (r *numbers) stop(t *testing.T) (all []int, took time.Duration) {
+	t.Helper()
+	if err := r.conn.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	<-r.ended
+	return r.all, r.last.Sub(r.first)
 }
 
 // room gives a socket buffer space for everything that a test sends, beyond what the machine allows a program to ask

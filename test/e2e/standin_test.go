@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -121,13 +122,16 @@ func (s *standIn) path(p session.Path) {
 	s.explains = append(s.explains, p.Explain)
 }
 
-// seen ends the sessions and returns what was learned.
+// seen ends the sessions and returns what was learned: the offers, and the last record that knows the page's network. On
+// a busy machine a session may just have begun that has heard nothing of it yet.
 func (s *standIn) seen() (offers []offered, last session.Explain) {
 	s.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.explains); n > 0 {
-		last = s.explains[n-1]
+	for _, e := range slices.Backward(s.explains) {
+		if last = e; e.Other.Complete {
+			break
+		}
 	}
 	return append(offers, s.offers...), last
 }

@@ -122,8 +122,8 @@ func (s *standIn) path(p session.Path) {
 	s.explains = append(s.explains, p.Explain)
 }
 
-// seen ends the sessions and returns what was learned: the offers, and the last record that knows the page's network. On
-// a busy machine a session may just have begun that has heard nothing of it yet.
+// seen ends the sessions and returns what was learned: the offers, and the last record that knows the page's network.
+// On a busy machine a session may just have begun that has heard nothing of it yet.
 func (s *standIn) seen() (offers []offered, last session.Explain) {
 	s.stop()
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -97,7 +98,9 @@ func dialUntil(t testing.TB, relays []string, keys ...ed25519.PublicKey) *Conn {
 			})
 			return conn
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(20 * time.Millisecond): // relays bound how often one address may come
+		case <-ctx.Done():
 			t.Fatal(err)
 		}
 	}

@@ -6,9 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -67,16 +65,9 @@ func (e *endpoint) throughRelay(ctx context.Context, r relayAddress, ids []peer.
 	stop := context.AfterFunc(ctx, func() { _ = relay.Close() }) // ends what waits for the relay
 	defer stop()
 
-	asking, enough := context.WithCancel(ctx)
-	defer enough()
-	seen := make(chan netip.Addr, 1)
-	go func() {
-		as, _ := seenAs(asking, relay) // the zero Addr if it does not say
-		seen <- as
-	}()
+	seen := askSeen(ctx, relay)
 	conn, stream, err := e.findThrough(ctx, relay, ids)
-	time.AfterFunc(identifyGrace, enough)
-	as := <-seen
+	as := seen()
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}

@@ -46,6 +46,23 @@ func seenAs(ctx context.Context, relay transport.CapableConn) (netip.Addr, error
 	return seen, nil
 }
 
+// askSeen begins to ask as seenAs does. answer must be called: it waits for identifyGrace at most, and returns the zero
+// Addr if the relay has not said by then.
+func askSeen(ctx context.Context, relay transport.CapableConn) (answer func() netip.Addr) {
+	ctx, enough := context.WithCancel(ctx)
+	seen := make(chan netip.Addr, 1)
+	go func() {
+		as, _ := seenAs(ctx, relay)
+		seen <- as
+	}()
+
+	return func() netip.Addr {
+		defer enough()
+		defer time.AfterFunc(identifyGrace, enough).Stop()
+		return <-seen
+	}
+}
+
 // readIdentify reads the address at which a host sees the one that asks.
 func readIdentify(from io.Reader) (netip.Addr, error) {
 	r := util.NewDelimitedReader(from, maxIdentify)

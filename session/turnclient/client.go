@@ -57,28 +57,29 @@ func (c *Client) Net() transport.Net { return c.net }
 func (c *Client) Dialer() *Dialer { return c.streamDialer }
 
 // TURNURLs returns the TURN servers that can be used.
-func (c *Client) TURNURLs() []string {
-	return slices.DeleteFunc(usableServers(c.cfg.URLs), func(u string) bool {
-		return strings.HasPrefix(u, "stun:") // it serves only to find out about the NAT
-	})
+func (c *Client) TURNURLs() []string { return turnServers(c.cfg.URLs) }
+
+// turnServers returns the usable TURN servers among the URLs. A STUN server beside them serves only to find out about
+// the NAT.
+func turnServers(urls []string) []string {
+	return slices.DeleteFunc(usableServers(urls), func(u string) bool { return strings.HasPrefix(u, "stun:") })
 }
+
+// Relays reports whether there is a TURN server among the URLs, so that media can be relayed.
+func Relays(urls []string) bool { return len(turnServers(urls)) > 0 }
 
 // STUNURLs returns the TURN servers over UDP as STUN servers, because pion learns server reflexive candidates only from
 // STUN servers. Without TURN servers there are STUN servers alone, those of circuit relays.
 func (c *Client) STUNURLs(ctx context.Context) (stun []string) {
-	if !Relays(c.cfg.URLs) {
+	turn := turnServers(c.cfg.URLs)
+	if len(turn) == 0 {
 		stun = usableServers(c.cfg.URLs)
 	}
-	for _, u := range usableServers(c.cfg.URLs) {
+	for _, u := range turn {
 		host, query, _ := strings.Cut(u, "?")
 		if rest, ok := strings.CutPrefix(host, "turn:"); ok && query != "transport=tcp" {
 			stun = append(stun, "stun:"+rest)
 		}
 	}
 	return append(stun, c.nat64.stun(ctx, stun)...)
-}
-
-// Relays reports whether there is a TURN server among the URLs, so that media can be relayed.
-func Relays(urls []string) bool {
-	return slices.ContainsFunc(usableServers(urls), func(u string) bool { return !strings.HasPrefix(u, "stun:") })
 }

@@ -260,8 +260,39 @@ func TestCircuitRelaysAreAskedWhenTheRelayIsUseless(t *testing.T) {
 	})
 }
 
-// Two processes of one viewer may watch a camera. Names that one of them is told are on disk, and the other searches by
-// them; what only this one knows, because the disk is full, is not lost.
+// Circuit relays tell a session its addresses, unless its camera is on this network: then they do not hear of it.
+func TestCircuitRelaysHearOfNoSessionOnTheLAN(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		lan    time.Duration // until the camera is found on this network
+		relays bool
+		asks   bool
+	}{
+		{"through a circuit relay", time.Hour, true, true},
+		{"on this network", 0, true, false},
+		{"no circuit relay is known", time.Hour, false, false},
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			var circuit *signaling.Client
+			if tt.relays {
+				circuit = clientAfter(t, 0, true)
+			}
+			l := linkTo(clientAfter(t, time.Hour, true), clientAfter(t, tt.lan, true), circuit)
+			if tt.relays {
+				l.names.Relays = []string{"/dns4/relay.example/udp/4001/quic-v1/p2p/" +
+					"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"}
+			}
+			time.Sleep(time.Second) // the bubble's clock
+
+			if servers := l.stunServers(); (len(servers.ServerURLs()) > 0) != tt.asks {
+				t.Errorf("%s: asks %q", tt.name, servers.ServerURLs())
+			}
+		})
+	}
+}
+
+// Two processes of one viewer may watch a camera. When one of them learns new names, it writes them to disk, and the
+// other searches by them. What only this one knows, because the disk is full, is not lost.
 func TestNamesThatAnotherProcessWasToldAreUsed(t *testing.T) {
 	of := func(version byte) session.HostList {
 		l := aHostList()

@@ -149,7 +149,7 @@ func TestOnlyItsRuleSeesAPlantedFault(t *testing.T) {
 		{"sdp vendor", imports("camera", "github.com/pion/sdp/v3"), "a vendor is imported in one place",
 			"belongs in session or media"},
 		{"libp2p vendor", imports("session", "github.com/libp2p/go-libp2p"), "a vendor is imported in one place",
-			"belongs in p2p or test/dcutr or test/e2e"},
+			"belongs in p2p or test/dcutr"},
 		{"multiaddr vendor", imports("viewer", "github.com/multiformats/go-multiaddr"),
 			"a vendor is imported in one place", "belongs in p2p"},
 		{"quic vendor", imports("session", "github.com/quic-go/quic-go"), "a vendor is imported in one place",

@@ -198,8 +198,7 @@ var vendors = []struct {
 	{"github.com/pion/webrtc", []string{"session"}},
 	{"github.com/pion/rtp", []string{"session", "media"}},
 	{"github.com/pion/sdp", []string{"session", "media"}},
-	// test/dcutr is a stock host, to be measured beside ICE; test/e2e runs libp2p's own circuit relay
-	{"github.com/libp2p", []string{"p2p", "test/dcutr", "test/e2e"}},
+	{"github.com/libp2p", []string{"p2p", "test/dcutr"}}, // the rig is a stock host, to measure it beside ICE
 	{"github.com/multiformats", []string{"p2p", "test/dcutr"}},
 	// the HTTP/3 endpoint is signaling/server's, and test/e2e has strangers that flood a camera
 	{"github.com/quic-go", []string{"fanout", "signaling/server", "p2p", "test/e2e"}},

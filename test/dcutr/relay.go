@@ -31,7 +31,7 @@ func runRelay(ctx context.Context, number int) error {
 	}
 	defer h.Close()
 
-	fmt.Println("ready", words(h.Addrs()))
+	fmt.Println("ready", h.ID())
 	<-ctx.Done()
 	return nil
 }

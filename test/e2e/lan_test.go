@@ -13,12 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/network"
-	stockrelay "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
-	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
-
 	"github.com/peephole-cam/peephole/test/natlab"
 )
 
@@ -170,29 +164,12 @@ func ourCircuitRelay(t testing.TB, on *natlab.Host) (address string) {
 	return "/ip4/" + on.IPv4().String() + "/udp/" + port + "/quic-v1/p2p/" + peer
 }
 
-// stockCircuitRelay is ourCircuitRelay with go-libp2p's own relay, in its own default host.
+// stockCircuitRelay is ourCircuitRelay with go-libp2p's own relay.
 func stockCircuitRelay(t testing.TB, on *natlab.Host) (address string) {
 	t.Helper()
-	listen := quicreuse.OverrideListenUDP(func(network string, at *net.UDPAddr) (net.PacketConn, error) {
-		return on.ListenPacket(network, at.String())
-	})
-	h, err := libp2p.New(
-		libp2p.NoTransports,
-		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.QUICReuse(quicreuse.NewConnManager, listen),
-		libp2p.ListenAddrStrings("/ip4/"+on.IPv4().String()+"/udp/4001/quic-v1"),
-		libp2p.DisableRelay(),
-		libp2p.ResourceManager(&network.NullResourceManager{}),
-	)
-	if err != nil {
-		t.Fatal(err)
+	if err := dcutrBuilt(); err != nil {
+		t.Fatalf("build test/dcutr: %v", err)
 	}
-	t.Cleanup(func() { _ = h.Close() })
-
-	relay, err := stockrelay.New(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = relay.Close() })
-	return "/ip4/" + on.IPv4().String() + "/udp/4001/quic-v1/p2p/" + h.ID().String()
+	peer := startBy(t, on.Start, "dcutr", "relay", "0").line(t, "ready ")
+	return "/ip4/" + on.IPv4().String() + "/udp/4001/quic-v1/p2p/" + peer
 }

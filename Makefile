@@ -14,7 +14,8 @@ FUZZBUDGET ?= 300
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan soak-turn ci messages clean
+.PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup \
+	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan soak-turn ci messages clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

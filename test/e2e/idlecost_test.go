@@ -251,8 +251,8 @@ func BenchmarkIdleCamera(b *testing.B) {
 	}{
 		{"`-lan=false`", []string{"-lan=false"}, false},
 		{"`-lan`, the default", []string{"-lan"}, false},
-		{"the same, while others on the LAN ask for a printer once a second", []string{"-lan"}, true},
-		{"`-lan`, and `-p2p-relay` at one circuit relay", []string{"-lan", "-p2p-relay", ""}, false},
+		{"the same, asked around each second", []string{"-lan"}, true},
+		{"`-lan` and one `-p2p-relay`", []string{"-lan", "-p2p-relay", ""}, false},
 	}
 	const each = 3
 	var scenes []*scene

@@ -35,6 +35,7 @@ type input struct {
 }
 
 var (
+	schemeName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`) // RFC 3986, section 3.1
 	devicePath  = regexp.MustCompile(`^/dev/(?:video[0-9]+|v4l/by-(?:id|path)/[\w.:+-]*\w)$`)
 	testPattern = regexp.MustCompile(`^test(?::([0-9]{1,4})x([0-9]{1,4})@([0-9]{1,3}))?$`)
 )
@@ -52,7 +53,10 @@ func parseInput(name string) (input, error) {
 		if url, shown := suggest(name); url != "" {
 			return input{}, newGuess("parse input: did you mean "+shown+"?", ErrInput, url, shown)
 		}
-		return input{}, fmt.Errorf("parse input: scheme %q is not supported: %w", redact.Text(scheme), ErrInput)
+		if !schemeName.MatchString(scheme) { // a password may have come before the ://
+			return input{}, fmt.Errorf("parse input: what is before the :// is no scheme: %w", ErrInput)
+		}
+		return input{}, fmt.Errorf("parse input: scheme %q is not supported: %w", scheme, ErrInput)
 	case devicePath.MatchString(name):
 		return input{kind: inputDevice, path: name}, nil
 	case name == "test" || strings.HasPrefix(name, "test:"):

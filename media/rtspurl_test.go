@@ -118,7 +118,9 @@ func TestMissingSchemeIsGuessed(t *testing.T) {
 		{"[fe80::1%eth0]:554/live", "did you mean rtsp://[fe80::1%eth0]:554/…?"},
 		{"cam:8554/live", "did you mean rtsp://cam:8554/…?"},
 		{"rtsp:/admin:hunter2@cam/live", "did you mean rtsp://admin:…@cam/…?"},
-		{"RTSPS:admin:hunter2@cam/live", "did you mean rtsps://admin:…@cam/…?"},
+		{"RTSPS:admin:hunter2@cam/live", "did you mean rtsps://…@cam/…?"},
+		{"rtsp:/hunter2/x@cam", "open input rtsp:redacted@cam: no such file"}, // hunter2 may be the host
+		{"rtsp:/hunter2:1://@cam", "parse input: what is before the :// is no scheme"},
 		{`rtsp:\\cam\live`, "did you mean rtsp://cam/…?"},
 		{"rstp://admin:hunter2@cam/live", "parse input: did you mean rtsp://admin:…@cam/…?"},
 		{"nowhere.mp4", "open input nowhere.mp4: no such file or directory"},

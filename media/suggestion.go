@@ -70,6 +70,9 @@ func suggest(name string) (url, shown string) {
 	if scheme == "" || err != nil {
 		return "", ""
 	}
+	if strings.Contains(found.path, "@") {
+		return "", "" // what looks like the host may be part of a password
+	}
 	if !isURL && half == nil && found.login == "" && !isAddress(found.host) && !strings.Contains(found.host, ":") {
 		return "", "" // a file's name looks like this
 	}
@@ -77,6 +80,9 @@ func suggest(name string) (url, shown string) {
 	url = scheme + "://" + rest
 	if _, err := parseURL(schemes[scheme], url); err != nil {
 		return "", ""
+	}
+	if half != nil && strings.HasSuffix(half[0], ":") && found.login != "" {
+		found.login = "…" // the scheme may be a user's name, and what follows its colon the password
 	}
 	return url, scheme + "://" + found.shown()
 }

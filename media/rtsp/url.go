@@ -47,7 +47,7 @@ func parseTarget(raw string) (target, error) {
 		u.Host = host + "]" + after
 	}
 
-	t.url = u.String()
+	t.url = escapeControl(u.String()) // a query comes back as it was written
 	return t, nil
 }
 

@@ -189,8 +189,16 @@ func (e *endpoint) listen(unspecified netip.Addr, port uint16) (transport.Listen
 	if err != nil {
 		return nil, fmt.Errorf("listen for QUIC: %w", err)
 	}
-	return l, nil
+	return onceListener{l, sync.OnceValue(l.Close)}, nil
 }
+
+// onceListener is a listener that may be closed again, also by several goroutines at once. go-libp2p panics for that.
+type onceListener struct {
+	transport.Listener
+	closing func() error
+}
+
+func (l onceListener) Close() error { return l.closing() }
 
 // dial opens a QUIC connection to a host key at an address.
 func (e *endpoint) dial(ctx context.Context, to netip.AddrPort, id peer.ID) (transport.CapableConn, error) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -270,4 +271,20 @@ func comesBack(t *testing.T, c net.Conn, packet []byte) []byte {
 	}
 	t.Fatal("nothing comes back")
 	return nil
+}
+
+// A relay may be stopped and closed at the same moment. go-libp2p's own listener panics for that.
+func TestRelayIsStoppedAndClosedAtOnce(t *testing.T) {
+	for range 50 {
+		r, err := ListenRelay(RelayConfig{Address: netip.MustParseAddrPort("127.0.0.1:0"), Key: testKey("relay")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { r.Run(ctx) })
+		running.Go(cancel)
+		running.Go(func() { r.Close() })
+		running.Wait()
+	}
 }

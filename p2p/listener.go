@@ -235,12 +235,13 @@ func (l *Listener) close() error {
 	l.closed = true
 	l.mu.Unlock()
 	l.admission.close()
+	l.served.Wait() // a socket that closes first would end connections without a word to the other end
 	var err error
 	for _, listening := range l.listening {
 		err = errors.Join(err, listening.Close())
 	}
+
 	l.workers.Wait()
-	l.served.Wait()
 	if l.lan != nil {
 		err = errors.Join(err, l.lan.close())
 	}

@@ -157,20 +157,40 @@ func (r *Relay) PeerID() string { return r.endpoint.id.String() }
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.Close()
 	ctx, cancel := context.WithCancel(ctx)
-	var serving sync.WaitGroup
+	var serving, accepting sync.WaitGroup
+	accepted := make(chan transport.CapableConn)
+	accepting.Go(func() { r.accept(ctx, accepted) })
+	defer accepting.Wait()
+	defer func() { _ = r.listening.Close() }() // after the connections, which would end without a word to the other end
 	defer serving.Wait()
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = r.listening.Close() })()
 
 	for {
-		conn, err := r.listening.Accept()
-		if err != nil && ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return context.Cause(ctx)
+		case conn, ok := <-accepted:
+			if !ok {
+				return fmt.Errorf("run circuit relay: %w", net.ErrClosed)
+			}
+			serving.Go(func() { r.serve(ctx, conn) })
 		}
+	}
+}
+
+// accept accepts connections until the listener closes. Those that come once ctx has ended it closes.
+func (r *Relay) accept(ctx context.Context, to chan<- transport.CapableConn) {
+	defer close(to)
+	for {
+		conn, err := r.listening.Accept()
 		if err != nil {
-			return fmt.Errorf("run circuit relay: %w", net.ErrClosed)
+			return
 		}
-		serving.Go(func() { r.serve(ctx, conn) })
+		select {
+		case to <- conn:
+		case <-ctx.Done():
+			_ = conn.Close()
+		}
 	}
 }
 

@@ -2,13 +2,13 @@ package punch
 
 import "crypto/subtle"
 
-// The first byte of this package's packets tells them from STUN, DTLS, RTP and TURN (RFC 7983, section 7):
+// The first byte of this package's packets tells them from STUN, DTLS, RTP, TURN and QUIC (RFC 9443, section 2):
 //
 //	+-----------+---------+------------+
-//	| u8 = 0xf0 | u8 kind | token [16] |
+//	| u8 = 0x0f | u8 kind | token [16] |
 //	+-----------+---------+------------+
 const (
-	firstByte  = 0xf0
+	firstByte  = 0x0f
 	packetSize = 2 + TokenSize
 )
 

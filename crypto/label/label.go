@@ -57,6 +57,8 @@ const (
 	Record             Label = "record"               // KDF: key and iv of one direction of one channel
 	SFrame             Label = "sframe"               // KDF: SFrame base key of one sender's track
 	FrameBinding       Label = "frame binding"        // Hash: SFrame metadata
+	BulkICE            Label = "bulk ice"             // KDF: ICE credentials of one end of a bulk session
+	BulkRoot           Label = "bulk root"            // Hash: size and Merkle tree of what a bulk session brings
 	HostKey            Label = "host key"             // KDF: seed of a camera's key of one day
 	HostDayOffset      Label = "host day offset"      // KDF
 	HostListVersion    Label = "host list version"    // MAC: tells a camera which of its host lists a viewer holds

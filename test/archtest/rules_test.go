@@ -19,6 +19,7 @@ var rules = []struct {
 	{"the relay is blind", relayIsBlind},
 	{"signaling carries opaque bytes", signalingIsOpaque},
 	{"the way without the cloud is blind", p2pIsBlind},
+	{"bulk knows no session", bulkIsApart},
 	{"sealing cannot be built away", sealingStays},
 	{"nothing imports a command", commandsAreLeaves},
 	{"rigs serve tests", rigsServeTests},
@@ -57,6 +58,13 @@ func signalingIsOpaque(t tree) []string {
 func p2pIsBlind(t tree) []string {
 	others := []string{"signaling", "turn", "relay", "media", "camera", "viewer"}
 	return append(missing(t, "p2p"), reaches(t, "p2p", append(others, opens...)...)...)
+}
+
+// bulkIsApart: what brings large things over QUIC knows neither whose they are nor how its path was found, so that a
+// fault in its large vendor opens nothing.
+func bulkIsApart(t tree) []string {
+	others := []string{"signaling", "turn", "relay", "media", "p2p", "camera", "viewer"}
+	return append(missing(t, "bulk"), reaches(t, "bulk", append(others, opens...)...)...)
 }
 
 // sealingStays: what a file of the product does may depend on the platform that it is built for, and on nothing that
@@ -158,6 +166,10 @@ var sessionPackages = map[string][]string{
 		"clock", "crypto/envelope", "crypto/identity", "crypto/label", "crypto/sframe", "media", "nat", "nat/punch",
 		"printable", "signaling", "golang.org/x/time",
 	},
+	"session/icepath": {
+		"session/path", "session/turnclient", "github.com/pion/ice", "github.com/pion/logging", "github.com/pion/stun",
+		"github.com/pion/webrtc",
+	},
 	"session/path": {"clock", "nat", "session/handshake", "session/turnclient", "github.com/pion/webrtc"},
 	"session/stream": {
 		"clock", "media", "session/congestion", "session/handshake",
@@ -195,13 +207,13 @@ var vendors = []struct {
 	homes  []string
 }{
 	{"github.com/pion/turn", []string{"turn", "test/turnbench"}},
-	{"github.com/pion/webrtc", []string{"session"}},
+	{"github.com/pion/webrtc", []string{"session", "test/bulkends"}}, // the rig has a stock data channel beside bulk
 	{"github.com/pion/rtp", []string{"session", "media"}},
 	{"github.com/pion/sdp", []string{"session", "media"}},
 	{"github.com/libp2p", []string{"p2p", "test/dcutr"}}, // the rig is a stock host, to measure it beside ICE
 	{"github.com/multiformats", []string{"p2p", "test/dcutr"}},
 	// the HTTP/3 endpoint is signaling/server's, and test/e2e has strangers that flood a camera
-	{"github.com/quic-go", []string{"fanout", "signaling/server", "p2p", "test/e2e"}},
+	{"github.com/quic-go", []string{"bulk", "signaling/server", "p2p", "test/e2e"}},
 	{"github.com/nats-io", []string{"signaling/bus"}},
 	{"github.com/coder/websocket", []string{"signaling", "test/signalingproxy", "test/signalingtest"}},
 	{"github.com/cilium/ebpf", []string{"turn/xdp", "test/natlab"}},

@@ -1,0 +1,223 @@
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"syscall"
+
+	"github.com/peephole-cam/peephole/crypto/identity"
+)
+
+// ErrDiskFull is returned if the disk has no room for a block. What has arrived is kept.
+var ErrDiskFull = errors.New("the disk is full: make room there and try again; what has arrived is kept")
+
+// partSuffix ends the name of a file that is not whole.
+const partSuffix = ".part"
+
+// File is a download under way on disk: PATH.part, which its owner alone can read, until it is whole and verified;
+// then it is PATH, and replaces what was there. What an earlier attempt left in PATH.part is verified again before it
+// counts. One goroutine at a time may use a File, and one File at a time a path.
+type File struct {
+	path string
+	part *os.File // nil once closed
+	info Info     // of the object whose tree follows
+	tree *Tree    // of the transfer; nil until the camera has described it
+	have []bool   // the blocks of tree that are there and verified
+	done int64    // bytes of those
+}
+
+// OpenFile opens PATH.part, or makes it. What is at path stays as it is until the download is whole.
+func OpenFile(path string) (*File, error) {
+	name := path + partSuffix
+	before, err := os.Lstat(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open download: %w", err)
+	}
+	flags := os.O_RDWR | os.O_CREATE
+	if before == nil {
+		flags |= os.O_EXCL
+	} else if !before.Mode().IsRegular() {
+		return nil, fmt.Errorf("open download: %s is no file: remove it, or choose another name", name)
+	}
+
+	part, err := os.OpenFile(name, flags, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open download: %w", advise(err))
+	}
+	if err := keepPrivate(part, before); err != nil {
+		return nil, errors.Join(fmt.Errorf("open download: %w", err), part.Close())
+	}
+	return &File{path: path, part: part}, nil
+}
+
+// keepPrivate makes sure that part is the file that was there before, unless it is new, and that its owner alone reads
+// it.
+func keepPrivate(part *os.File, before fs.FileInfo) error {
+	now, err := part.Stat()
+	if err != nil {
+		return err
+	}
+	if before != nil && !os.SameFile(before, now) {
+		return fmt.Errorf("%s was replaced just now: try again", part.Name())
+	}
+	if now.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		return part.Chmod(0o600)
+	}
+	return nil
+}
+
+// Close closes the file. A download that is not whole stays in PATH.part, unless it is empty.
+func (f *File) Close() error {
+	if f.part == nil {
+		return nil
+	}
+	empty, err := f.empty()
+	err = errors.Join(err, f.part.Close())
+	if f.part = nil; err == nil && empty {
+		err = os.Remove(f.path + partSuffix)
+	}
+	if err != nil {
+		return fmt.Errorf("close download: %w", advise(err))
+	}
+	return nil
+}
+
+// empty reports whether nothing is in the part.
+func (f *File) empty() (bool, error) {
+	info, err := f.part.Stat()
+	if err != nil {
+		return false, err
+	}
+	return info.Size() == 0, nil
+}
+
+// Done returns how many bytes are there and verified, 0 before the first Fetch.
+func (f *File) Done() int64 { return f.done }
+
+// forget makes the file take whatever object comes next. What is on the disk is verified against that one.
+func (f *File) forget() { f.info, f.tree, f.have, f.done = Info{}, nil, nil, 0 }
+
+// next returns what to ask a camera for: the first blocks that are missing, or none if the file has something of an
+// object whose tree is not known yet.
+func (f *File) next(id string) (getRequest, error) {
+	if f.tree == nil {
+		empty, err := f.empty()
+		if err != nil || empty {
+			return getRequest{ID: id}, err
+		}
+		return getRequest{ID: id, From: maxBlocks}, nil
+	}
+
+	from := 0
+	for from < len(f.have) && f.have[from] {
+		from++
+	}
+	to := from
+	for to < len(f.have) && !f.have[to] {
+		to++
+	}
+	return getRequest{ID: id, Root: f.tree.Root(), From: from, Count: to - from}, nil
+}
+
+// whole reports whether every block is there.
+func (f *File) whole() bool { return f.tree != nil && f.done == f.tree.Size() }
+
+// begin makes the file one of the object that tree describes, and verifies what is on the disk already. It calls
+// progress for every block that counts.
+func (f *File) begin(ctx context.Context, info Info, tree *Tree, progress func()) error {
+	f.info, f.tree, f.have, f.done = info, tree, make([]bool, tree.blocks()), 0
+	stat, err := f.part.Stat()
+	if err != nil {
+		return fmt.Errorf("verify download: %w", err)
+	}
+	onDisk := stat.Size()
+	if onDisk > tree.Size() {
+		if err := f.part.Truncate(tree.Size()); err != nil {
+			return fmt.Errorf("shorten download: %w", advise(err))
+		}
+	}
+
+	leaf := newLeafHash()
+	var buffer []byte
+	var sum [leafSize]byte
+	for i := range f.have {
+		length := tree.length(i)
+		if int64(i)*BlockSize+int64(length) > onDisk {
+			break
+		}
+		if ctx.Err() != nil {
+			f.forget() // what was not looked at is not missing
+			return context.Cause(ctx)
+		}
+
+		if buffer == nil {
+			buffer = make([]byte, BlockSize)
+		}
+		if _, err := f.part.ReadAt(buffer[:length], int64(i)*BlockSize); err != nil {
+			return fmt.Errorf("verify download: %w", err)
+		}
+		leaf.Reset()
+		leaf.Write(buffer[:length])
+		if bytes.Equal(leaf.Sum(sum[:0]), tree.leaf(i)) {
+			f.note(i)
+			progress()
+		}
+	}
+	return nil
+}
+
+// write writes a block, which must be verified.
+func (f *File) write(block int, data []byte) error {
+	if _, err := f.part.WriteAt(data, int64(block)*BlockSize); err != nil {
+		return fmt.Errorf("write download: %w", advise(err))
+	}
+	f.note(block)
+	return nil
+}
+
+// note counts a block that is there.
+func (f *File) note(block int) {
+	if !f.have[block] {
+		f.have[block] = true
+		f.done += int64(f.tree.length(block))
+	}
+}
+
+// finish gives a whole file its name, once it is on the disk for good.
+func (f *File) finish() error {
+	if err := f.part.Sync(); err != nil {
+		return fmt.Errorf("save download: %w", advise(err))
+	}
+	err := f.part.Close() // Windows renames no open file
+	f.part = nil
+	if err == nil {
+		err = identity.MoveFile(f.path+partSuffix, f.path)
+	}
+	if err != nil {
+		return fmt.Errorf("save download: %w", advise(err))
+	}
+	return nil
+}
+
+// Windows' errors of a full disk: ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL.
+const (
+	windowsHandleFull syscall.Errno = 39
+	windowsDiskFull   syscall.Errno = 112
+)
+
+// advise makes an error of a full disk ErrDiskFull.
+func advise(err error) error {
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if runtime.GOOS == "windows" {
+		full = full || errors.Is(err, windowsHandleFull) || errors.Is(err, windowsDiskFull)
+	}
+	if full {
+		return fmt.Errorf("%w (%w)", ErrDiskFull, err)
+	}
+	return err
+}

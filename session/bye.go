@@ -9,16 +9,40 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// send sends a record on the data channel. It sends nothing while there is no secret or no open channel.
+// recordChannel carries records. *webrtc.DataChannel implements it.
+type recordChannel interface {
+	ReadyState() webrtc.DataChannelState
+	Send(record []byte) error
+}
+
+// send sends a record on the data channel. It sends nothing while there is no secret or no open channel. The other end
+// ignores what comes before hello, so that goes first, even if pion's goroutines bring the other end's first record
+// before they tell that the channel is open.
 func (p *peer) send(keys *handshake.RecordKeys, m handshake.Message) error {
-	if keys == nil || p.data.ReadyState() != webrtc.DataChannelStateOpen {
+	if err := p.greet(keys); err != nil || !p.said {
+		return err
+	}
+	return p.write(keys, m)
+}
+
+// greet sends hello on the data channel, once there is a secret and the channel is open.
+func (p *peer) greet(keys *handshake.RecordKeys) error {
+	if p.said || keys == nil || p.out.ReadyState() != webrtc.DataChannelStateOpen {
+		return nil
+	}
+	p.said = true
+	return p.write(keys, p.hello)
+}
+
+func (p *peer) write(keys *handshake.RecordKeys, m handshake.Message) error {
+	if p.out.ReadyState() != webrtc.DataChannelStateOpen {
 		return nil
 	}
 	wire, err := keys.Data.Seal(m)
 	if err != nil {
 		return err
 	}
-	return p.data.Send(wire)
+	return p.out.Send(wire)
 }
 
 // end closes the connection and the outbox. If this end leaves, it says bye first.

@@ -54,7 +54,7 @@ func NewCamera(cfg CameraConfig) (*Camera, error) {
 		}
 	}
 
-	if c.carrier == 0 && !o.Still {
+	if c.carrier == 0 && !o.Still && !o.Bulk {
 		return nil, ErrNoCarrier
 	}
 	c.in = cfg.Pair.SessionMailbox(envelope.ToCamera, c.id)
@@ -69,6 +69,9 @@ func (c *Camera) Watch() (id handshake.WatchID) {
 	copy(id[:], c.offer.Watch)
 	return id
 }
+
+// Bulk reports whether the viewer wants to fetch what the camera offers, and no picture.
+func (c *Camera) Bulk() bool { return c.offer.Bulk }
 
 // Nonce returns the nonce of an earlier refusal that the viewer repeats, or nil if it repeats none.
 func (c *Camera) Nonce() []byte { return c.offer.Nonce }

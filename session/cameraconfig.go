@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/transport/v5"
 
+	"github.com/peephole-cam/peephole/bulk"
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/session/path"
@@ -37,6 +38,8 @@ type CameraConfig struct {
 	OnLive     func()           // called when the viewer is connected. May be nil
 	OnStall    func()           // called when nothing has arrived from the viewer for a while. May be nil
 	OnPath     func(path.Path)  // also called at the session's end. Like OnReject, it must not block and may be nil
+	Offered    bulk.Source      // what a bulk session may fetch; nil refuses such sessions
+	Busy       func() bool      // reports whether the camera sends a live picture now; a bulk session then yields
 	// returns the host list for a viewer that holds one of this version, or nil if the viewer gets none. May be nil
 	HostList func(held []byte) *HostList
 	// called with what arrived and did not open, from the session's goroutines; it must not block. May be nil

@@ -22,8 +22,11 @@ import (
 func (c *Camera) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if c.offer.Still {
+	switch {
+	case c.offer.Still:
 		return c.sendStill(ctx)
+	case c.offer.Bulk:
+		return c.serveBulk(ctx)
 	}
 	if err := c.connect(ctx); err != nil {
 		return err
@@ -83,6 +86,7 @@ func (c *Camera) connect(ctx context.Context) error {
 		trust:     c.cfg.TLS,
 		relayOnly: c.hides(),
 		loopback:  c.cfg.Loopback,
+		hello:     handshake.Message{Type: "hello", Name: c.cfg.Name},
 		feedback:  pacer.Report,
 		network:   c.cfg.network,
 		log:       c.cfg.Logger,
@@ -150,12 +154,14 @@ func (c *Camera) explainPath(ctx context.Context) {
 		Do:     do,
 		Work:   &c.work,
 	})
-	c.puncher = newPuncher(c.peer, false, c.offer.TURN.ServerURLs(), c.sendData, do, &c.work, c.cfg.Logger)
+	check := func(m handshake.Message) { c.peer.check(m, c.cfg.Logger) }
+	c.puncher = newPuncher(c.peer.sockets, check, false, c.offer.TURN.ServerURLs(), c.sendData, do, &c.work,
+		c.cfg.Logger)
 	c.explainer.Run(ctx)
 }
 
 func (c *Camera) greet() error {
-	err := c.sendData(handshake.Message{Type: "hello", Name: c.cfg.Name})
+	err := c.peer.greet(c.records)
 	c.explainer.Listened()
 	return err
 }
@@ -251,7 +257,7 @@ func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) 
 }
 
 func (c *Camera) sendCandidate(candidate *webrtc.ICECandidate) error {
-	if !c.peer.offers(candidate) {
+	if !c.peer.offered.offers(candidate) {
 		return nil
 	}
 	wire, err := c.records.Signaling.Seal(candidateMessage(outgoing(candidate)))

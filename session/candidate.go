@@ -92,19 +92,26 @@ func splitCandidates(text string) (description string, candidates []handshake.Me
 // addCandidate adds a candidate of the other end. A candidate that cannot be used is no error: ICE goes on with the
 // others.
 func (p *peer) addCandidate(m handshake.Message, log *slog.Logger) {
+	if p.taken.takes(m, log) {
+		p.check(m, log)
+	}
+}
+
+// takes reports whether to use a candidate of the other end: it can be read, and is within the limit of its kind.
+func (q quota) takes(m handshake.Message, log *slog.Logger) bool {
 	if m.Candidate == "" {
-		return
+		return false
 	}
 	c, err := parseCandidate(m.Candidate)
 	if err != nil {
 		log.Debug("add candidate", "err", err)
-		return
+		return false
 	}
-	if !p.taken.admit(c) {
+	if !q.admit(c) {
 		log.Debug("candidate beyond the limit of its kind: not used", "kind", c.Kind())
-		return
+		return false
 	}
-	p.check(m, log)
+	return true
 }
 
 // check makes ICE check a candidate of the other end.
@@ -132,8 +139,8 @@ func parseCandidate(text string) (path.Candidate, error) {
 
 // offers reports whether to send a candidate of this end to the other end. It does if the candidate is within the limit
 // of its kind, or nil, which ends the candidates.
-func (p *peer) offers(c *webrtc.ICECandidate) bool {
-	return c == nil || p.offered.admit(path.Candidate{
+func (q quota) offers(c *webrtc.ICECandidate) bool {
+	return c == nil || q.admit(path.Candidate{
 		Type:    c.Typ,
 		TCP:     c.Protocol == webrtc.ICEProtocolTCP,
 		Address: c.Address,

@@ -37,7 +37,8 @@ type peerConfig struct {
 	turn      *handshake.TURN
 	trust     *tls.Config // verifies TURN servers over TLS; nil means the system's roots
 	relayOnly bool
-	loopback  bool // gather loopback candidates too: both ends are on one machine
+	loopback  bool              // gather loopback candidates too: both ends are on one machine
+	hello     handshake.Message // the first record on the data channel
 	// called with the other end's reports about this end's packets; nil if this end sends no media
 	feedback func(*rtcp.TransportLayerCC)
 	network  transport.Net // nil means the machine's
@@ -49,6 +50,10 @@ type peer struct {
 	pc   *webrtc.PeerConnection
 	data *webrtc.DataChannel
 
+	out   recordChannel     // data, except in tests
+	hello handshake.Message // the first record on the data channel
+	said  bool              // hello has been sent; owned by the session's goroutine
+
 	sockets   *punch.Sockets // nil if this end does not guess ports
 	packets   foreignPackets
 	failover  pairFailover
@@ -59,11 +64,12 @@ type peer struct {
 
 // newPeer makes a peer connection. When ctx ends, it stops connecting to TURN servers.
 func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
-	p := &peer{triggered: path.NewTriggeredCheck(), taken: make(quota), offered: make(quota)}
-	client, err := p.newTURNClient(ctx, cfg)
+	p := &peer{hello: cfg.hello, triggered: path.NewTriggeredCheck(), taken: make(quota), offered: make(quota)}
+	client, sockets, err := newTURNClient(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	p.sockets = sockets
 	settings, err := p.settings(cfg, client)
 	if err != nil {
 		return nil, err
@@ -107,6 +113,7 @@ func (p *peer) openData() (err error) {
 	if err != nil {
 		return fmt.Errorf("make data channel: %w", err)
 	}
+	p.out = p.data
 	return nil
 }
 
@@ -116,19 +123,21 @@ func (p *peer) iceStateChanged(s webrtc.ICEConnectionState) {
 	p.triggered.SetState(s)
 }
 
-// newTURNClient returns the client with whose sockets this end reaches the relay and the world.
-func (p *peer) newTURNClient(ctx context.Context, cfg peerConfig) (*turnclient.Client, error) {
+// newTURNClient returns the client with whose sockets this end reaches the relay and the world, and those sockets if
+// ports can be guessed.
+func newTURNClient(ctx context.Context, cfg peerConfig) (c *turnclient.Client, s *punch.Sockets, err error) {
 	client := turnclient.Config{Network: cfg.network, Trust: cfg.trust}
 	if cfg.turn != nil {
 		client.URLs = cfg.turn.URLs
 		client.Username, client.Credential = cfg.turn.Username, cfg.turn.Credential
 		if cfg.network == nil && !cfg.relayOnly && !cfg.loopback {
-			p.sockets = punch.NewSockets()
-			client.Sockets, client.FindNAT64 = p.sockets, true
+			s = punch.NewSockets()
+			client.Sockets, client.FindNAT64 = s, true
 		}
 	}
 
-	return turnclient.New(ctx, client)
+	c, err = turnclient.New(ctx, client)
+	return c, s, err
 }
 
 // newMediaEngine returns an engine that negotiates the carriers.

@@ -54,15 +54,16 @@ const (
 	punchOver                // guessing runs, or has run, or never will
 )
 
-// newPuncher returns the puncher of an end whose connection is p. The viewer's end asks.
-func newPuncher(p *peer, asks bool, servers []string, tell func(handshake.Message) error, do func(func() error),
-	work *sync.WaitGroup, log *slog.Logger) *puncher {
+// newPuncher returns the puncher of an end whose agent has these sockets. check makes the agent check a candidate. The
+// viewer's end asks.
+func newPuncher(sockets *punch.Sockets, check func(handshake.Message), asks bool, servers []string,
+	tell func(handshake.Message) error, do func(func() error), work *sync.WaitGroup, log *slog.Logger) *puncher {
 	return &puncher{
-		sockets: p.sockets,
+		sockets: sockets,
 		servers: servers,
 		asks:    asks,
 		tell:    tell,
-		found:   func(a netip.AddrPort) { p.check(punched(a), log) },
+		found:   func(a netip.AddrPort) { check(punched(a)) },
 		do:      do,
 		work:    work,
 		log:     log,

@@ -99,7 +99,7 @@ func TestOfferedCandidatesAreBounded(t *testing.T) {
 			webrtc.ICECandidateTypeRelay: "198.18.0.%d",
 		} {
 			c := webrtc.ICECandidate{Typ: typ, Protocol: webrtc.ICEProtocolUDP, Address: fmt.Sprintf(ip, n), Port: 5000}
-			if p.offers(&c) {
+			if p.offered.offers(&c) {
 				offered[typ]++
 			}
 		}
@@ -109,7 +109,7 @@ func TestOfferedCandidatesAreBounded(t *testing.T) {
 		offered[webrtc.ICECandidateTypeRelay] != 16 {
 		t.Errorf("offered %v", offered)
 	}
-	if !p.offers(nil) {
+	if !p.offered.offers(nil) {
 		t.Error("the end of candidates was left out")
 	}
 }
@@ -132,7 +132,8 @@ func TestFoundHoleIsCheckedBeyondTheQuota(t *testing.T) {
 	}
 
 	before := said.Len()
-	newPuncher(p, false, nil, nil, nil, nil, log).found(netip.MustParseAddrPort("203.0.113.7:50001"))
+	check := func(m handshake.Message) { p.check(m, log) }
+	newPuncher(p.sockets, check, false, nil, nil, nil, nil, log).found(netip.MustParseAddrPort("203.0.113.7:50001"))
 	if said.Len() != before {
 		t.Errorf("the hole is not checked: %s", said.String()[before:])
 	}

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/peephole-cam/peephole/bulk"
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/media"
 	"github.com/peephole-cam/peephole/session/handshake"
@@ -57,6 +58,7 @@ type house struct {
 	onPath   func(path.Path) // the camera's
 	hides    bool            // the camera hides its address
 	hosts    func(held []byte) *HostList
+	offered  bulk.Source  // what the camera offers to fetch
 	camera   chan error   // how the camera's end ended
 	served   chan *Camera // the camera's end
 	viewer   ViewerConfig
@@ -96,6 +98,8 @@ func newHouse(t *testing.T, camera *CameraConfig, log *slog.Logger) *house {
 			OnPath:    h.onPath,
 			RelayOnly: h.hides,
 			HostList:  h.hosts,
+			Offered:   h.offered,
+			Busy:      func() bool { return false },
 		}
 
 		work.Go(func() {

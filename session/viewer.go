@@ -83,7 +83,7 @@ func (v *Viewer) sendCandidate(c *webrtc.ICECandidate) error {
 		v.pending = append(v.pending, c)
 		return nil
 	}
-	if v.useless(c) || !v.peer.offers(c) {
+	if v.useless(c) || !v.peer.offered.offers(c) {
 		return nil
 	}
 	return v.sendRecord(candidateMessage(outgoing(c)))

@@ -108,6 +108,7 @@ func (v *Viewer) connect(ctx context.Context) error {
 		trust:     v.cfg.TLS,
 		relayOnly: v.cfg.RelayOnly,
 		loopback:  v.cfg.Loopback,
+		hello:     handshake.Message{Type: "hello"},
 		network:   v.cfg.network,
 		log:       v.cfg.Logger,
 	})
@@ -177,7 +178,9 @@ func (v *Viewer) explainPath(ctx context.Context) {
 		Do:     do,
 		Work:   &v.tracks,
 	})
-	v.puncher = newPuncher(v.peer, true, v.cfg.TURN.ServerURLs(), v.sendData, do, &v.tracks, v.cfg.Logger)
+	check := func(m handshake.Message) { v.peer.check(m, v.cfg.Logger) }
+	v.puncher = newPuncher(v.peer.sockets, check, true, v.cfg.TURN.ServerURLs(), v.sendData, do, &v.tracks,
+		v.cfg.Logger)
 	v.explainer.Run(ctx)
 }
 
@@ -257,7 +260,7 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 }
 
 func (v *Viewer) greet() error {
-	err := v.sendData(handshake.Message{Type: "hello"})
+	err := v.peer.greet(v.records)
 	v.explainer.Listened()
 	return err
 }

@@ -25,9 +25,9 @@ type Offerer struct {
 	in     envelope.Mailbox // where the answer arrives
 	tries  *rate.Limiter    // limits how many messages it tries to open as the answer
 
-	still  bool            // the offer asks for a still
-	wire   []byte          // the offer as it is posted
-	export envelope.Secret // the offer's part of the session secret
+	described bool            // the offer describes a connection
+	wire      []byte          // the offer as it is posted
+	export    envelope.Secret // the offer's part of the session secret
 }
 
 // NewOfferer makes the keys of a session. now dates and judges its envelopes; nil means time.Now.
@@ -80,7 +80,7 @@ func (h *Offerer) SealOffer(box envelope.Mailbox, o Offer) ([]byte, error) {
 		return nil, fmt.Errorf("seal offer: %w", err)
 	}
 
-	h.still, h.wire, h.export = o.Still, sealed.Wire, sealed.SessionExport
+	h.described, h.wire, h.export = o.described(), sealed.Wire, sealed.SessionExport
 	return h.wire, nil
 }
 
@@ -144,7 +144,7 @@ func (h *Offerer) readReply(wire []byte) (*Answer, error) {
 		return nil, &r
 	}
 
-	return parseAnswer(opened.Body, h.still)
+	return parseAnswer(opened.Body, h.described)
 }
 
 // isReply reports whether a message is a reply of the camera to this offer. There may be several: a camera that

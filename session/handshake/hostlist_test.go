@@ -35,7 +35,7 @@ func TestAnswerHoldsAWholeHostListOrNone(t *testing.T) {
 		Carrier: "vp8",
 		LAN:     aHostList(),
 	}
-	if got, err := parseAnswer(encoded(t, want), false); err != nil || !reflect.DeepEqual(*got, want) {
+	if got, err := parseAnswer(encoded(t, want), true); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("parse: %+v, %v; want %+v", got, err, want)
 	}
 
@@ -58,7 +58,7 @@ func TestAnswerHoldsAWholeHostListOrNone(t *testing.T) {
 		a := want
 		a.LAN = aHostList()
 		change(a.LAN)
-		if _, err := parseAnswer(encoded(t, a), false); !errors.Is(err, ErrMalformed) {
+		if _, err := parseAnswer(encoded(t, a), true); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v, want %v", name, err, ErrMalformed)
 		}
 	}

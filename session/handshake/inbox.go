@@ -33,6 +33,9 @@ func NewInbox() *Inbox {
 // NewStillInbox returns the inbox of a viewer that has asked for a still. Only chunks follow its answer.
 func NewStillInbox() *Inbox { return &Inbox{follows: MayBeChunk} }
 
+// NewBulkInbox returns the inbox of a viewer's bulk session. Only records follow its answer.
+func NewBulkInbox() *Inbox { return &Inbox{follows: mayBeRecord} }
+
 // OpenedBefore reports whether a copy of this reply or chunk has opened.
 func (in *Inbox) OpenedBefore(d signaling.Delivery) bool { return in.seen[sha256.Sum256(d.Body)] }
 

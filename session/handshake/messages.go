@@ -70,6 +70,7 @@ func (t *TURN) usable() bool {
 // Offer is the body of an offer envelope, viewer to camera.
 type Offer struct {
 	Still     bool     `json:"still,omitempty"` // one picture by signaling alone; SDP and what belongs to it are absent
+	Bulk      bool     `json:"bulk,omitempty"`  // what the camera offers, by QUIC; SDP and carriers are absent
 	First     bool     `json:"first,omitempty"` // send the first picture behind the answer, while connecting
 	SDP       string   `json:"sdp,omitempty"`
 	KEM       Blob     `json:"kem"`                // X-Wing public key, used for this session only [1216]
@@ -126,8 +127,11 @@ func ParseOffer(body []byte) (*Offer, error) {
 	}
 
 	wanted := o.asksForSession
-	if o.Still {
+	switch {
+	case o.Still:
 		wanted = o.asksForStill
+	case o.Bulk:
+		wanted = o.asksForBulk
 	}
 	if !o.hasKeys() || !o.hasIDs() || !wanted() {
 		return nil, fmt.Errorf("parse offer: %w", ErrMalformed)
@@ -150,8 +154,16 @@ func (o *Offer) hasIDs() bool {
 
 // asksForStill reports whether the offer holds nothing that belongs to a connection.
 func (o *Offer) asksForStill() bool {
-	return !o.First && o.SDP == "" && len(o.Carriers) == 0 && o.TURN == nil
+	return !o.Bulk && o.asksForBulk() && o.TURN == nil
 }
+
+// asksForBulk reports whether the offer holds nothing that belongs to a picture.
+func (o *Offer) asksForBulk() bool {
+	return !o.First && o.SDP == "" && len(o.Carriers) == 0 && o.TURN.usable()
+}
+
+// described reports whether the offer describes a connection, so that the answer must too.
+func (o *Offer) described() bool { return !o.Still && !o.Bulk }
 
 // asksForSession reports whether the offer describes a connection within the bounds.
 func (o *Offer) asksForSession() bool {
@@ -160,13 +172,13 @@ func (o *Offer) asksForSession() bool {
 	return described && playable && o.TURN.usable()
 }
 
-// parseAnswer reads the answer to an offer of a still or of a connection.
-func parseAnswer(body []byte, still bool) (*Answer, error) {
+// parseAnswer reads the answer to an offer, which describes a connection if the offer did.
+func parseAnswer(body []byte, described bool) (*Answer, error) {
 	var a Answer
 	if err := json.Unmarshal(body, &a); err != nil {
 		return nil, fmt.Errorf("parse answer: %w", errors.Join(ErrMalformed, err))
 	}
-	if still != (a.SDP == "") || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 ||
+	if described != (a.SDP != "") || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 ||
 		a.LAN != nil && !a.LAN.Valid() {
 		return nil, fmt.Errorf("parse answer: %w", ErrMalformed)
 	}

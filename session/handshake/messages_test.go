@@ -53,6 +53,10 @@ func TestOfferIsWholeAndOfOneKind(t *testing.T) {
 		"a still with carriers": func(o *Offer) { o.Still, o.SDP = true, "" },
 		"a still with TURN":     func(o *Offer) { o.Still, o.SDP, o.Carriers, o.TURN = true, "", nil, &TURN{} },
 		"a still and first":     func(o *Offer) { o.Still, o.SDP, o.Carriers, o.First = true, "", nil, true },
+		"a still and bulk":      func(o *Offer) { o.Still, o.Bulk, o.SDP, o.Carriers = true, true, "", nil },
+		"bulk with an SDP":      func(o *Offer) { o.Bulk, o.Carriers = true, nil },
+		"bulk with carriers":    func(o *Offer) { o.Bulk, o.SDP = true, "" },
+		"bulk and first":        func(o *Offer) { o.Bulk, o.SDP, o.Carriers, o.First = true, "", nil, true },
 		"a short watch":         func(o *Offer) { o.Watch = sessiontest.Random(15) },
 		"a short nonce":         func(o *Offer) { o.Nonce = sessiontest.Random(NonceSize - 1) },
 		"a long nonce":          func(o *Offer) { o.Nonce = sessiontest.Random(NonceSize + 1) },
@@ -76,6 +80,24 @@ func TestOfferIsWholeAndOfOneKind(t *testing.T) {
 	}
 }
 
+// An offer of a bulk session may name TURN servers. Its answer describes no connection, and that of a connection does.
+func TestBulkOfferHasNoDescription(t *testing.T) {
+	want := anOffer()
+	want.Bulk, want.SDP, want.Carriers, want.TURN = true, "", nil, &TURN{URLs: []string{"turn:127.0.0.1:3478"}}
+	if got, err := ParseOffer(encoded(t, want)); err != nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("parse: %+v, %v; want %+v", got, err, want)
+	}
+
+	a := Answer{Enc: sessiontest.Random(kemEncSize), Random: sessiontest.Random(32), Name: "front door"}
+	if _, err := parseAnswer(encoded(t, a), want.described()); err != nil {
+		t.Errorf("an answer without a description: %v", err)
+	}
+	a.SDP = "v=0"
+	if _, err := parseAnswer(encoded(t, a), want.described()); !errors.Is(err, ErrMalformed) {
+		t.Errorf("an answer with a description: %v", err)
+	}
+}
+
 func TestAnswerIsWhole(t *testing.T) {
 	want := Answer{
 		SDP:     "v=0",
@@ -85,7 +107,7 @@ func TestAnswerIsWhole(t *testing.T) {
 		Name:    "front door",
 	}
 
-	if got, err := parseAnswer(encoded(t, want), false); err != nil || !reflect.DeepEqual(*got, want) {
+	if got, err := parseAnswer(encoded(t, want), true); err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("parse: %+v, %v; want %+v", got, err, want)
 	}
 	for name, change := range map[string]func(a *Answer){
@@ -100,7 +122,7 @@ func TestAnswerIsWhole(t *testing.T) {
 		a := want
 		a.Enc, a.Random = append(Blob{}, want.Enc...), append(Blob{}, want.Random...)
 		change(&a)
-		if _, err := parseAnswer(encoded(t, a), false); !errors.Is(err, ErrMalformed) {
+		if _, err := parseAnswer(encoded(t, a), true); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v, want %v", name, err, ErrMalformed)
 		}
 	}

@@ -62,6 +62,8 @@ type Message struct {
 	Text   string `json:"text,omitempty"`
 	Reason string `json:"reason,omitempty"`
 
+	Certificate Blob `json:"certificate,omitempty"` // its SHA-256 [32]
+
 	Network *Network   `json:"network,omitempty"`
 	Punch   *PunchSide `json:"punch,omitempty"`
 	Sending *SendStats `json:"sending,omitempty"`

@@ -3,6 +3,7 @@ package handshake
 import (
 	"crypto/hpke"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"slices"
 
@@ -92,6 +93,13 @@ func (s *Secret) frameReceiver(track byte) (*sframe.Receiver, error) {
 		return nil, fmt.Errorf("make frame receiver: %w", err)
 	}
 	return receiver, nil
+}
+
+// ICECredentials returns the credentials of an end's ICE agent in a bulk session (RFC 8445, section 5.3): a username
+// fragment of 8 characters and a password of 32. Neither travels.
+func (s *Secret) ICECredentials(role identity.Role) (fragment, password string) {
+	b := label.KDF(nil, s.key, label.BulkICE, []byte{byte(role)}, 30)
+	return base64.StdEncoding.EncodeToString(b[:6]), base64.StdEncoding.EncodeToString(b[6:])
 }
 
 func kemInfo(id envelope.SessionID) []byte {

@@ -2,7 +2,10 @@ package handshake
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/hpke"
+	"crypto/sha256"
+	"encoding/base64"
 	"testing"
 
 	"github.com/peephole-cam/peephole/crypto/envelope"
@@ -179,5 +182,31 @@ func TestKEMAgreesOnlyWithItsOwnKeys(t *testing.T) {
 	lowOrder := append(bytes.Clone(enc[:kemEncSize-32]), make([]byte, 32)...)
 	if got, err := decapsulate(key, lowOrder, id); err == nil || got != nil {
 		t.Error("an encapsulation with a point of low order is accepted")
+	}
+}
+
+// Both ends derive the same ICE credentials (doc/protocol.md, section 6.7), which differ by role and session and are
+// made of what ICE allows (RFC 8839, section 5.4).
+func TestICECredentials(t *testing.T) {
+	s := testSecret(t)
+	seen := make(map[string]bool)
+	for _, secret := range []*Secret{s, testSecret(t)} {
+		for _, role := range []identity.Role{identity.Camera, identity.Viewer} {
+			info := "peephole v1 bulk ice\x00" + string(rune(role))
+			want, err := hkdf.Key(sha256.New, secret.key, nil, info, 30)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fragment, password := secret.ICECredentials(role)
+			if fragment != base64.StdEncoding.EncodeToString(want[:6]) || len(fragment) != 8 ||
+				password != base64.StdEncoding.EncodeToString(want[6:]) || len(password) != 32 {
+				t.Errorf("role %d: %q, %q", role, fragment, password)
+			}
+			seen[fragment], seen[password] = true, true
+		}
+	}
+
+	if len(seen) != 8 {
+		t.Errorf("%d different credentials of 8", len(seen))
 	}
 }

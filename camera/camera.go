@@ -51,6 +51,9 @@ type Camera struct {
 	without *withoutRelay
 	feeds   []*media.Feed // the Config's sources, which Run reads
 
+	offered  *objects     // what viewers may fetch
+	audience atomic.Int32 // to how many sessions the picture goes now
+
 	alarm       *alarm
 	clock       *expiry.Clock
 	hosts       *hostKeys                   // nil without Config.LAN
@@ -121,6 +124,7 @@ func New(cfg Config) (*Camera, error) {
 
 	c.credentials.Store(&credentials{cfg.Ticket, trust})
 	c.feedSources()
+	c.offered = c.newObjects()
 	c.loadRoster()
 	if err := c.loadHostKeys(); err != nil {
 		return nil, err

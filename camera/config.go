@@ -104,6 +104,10 @@ type Config struct {
 	OnRelay  func(err error)          // nil: the relay was reached; else why it was not
 	OnReject func(Rejection)          // a message that is not from a viewer arrived, and was not used
 
+	// Log returns the newest lines of this program's log, for viewers who ask for them; nil offers none. Every viewer
+	// can read them: they must hold no secrets. Of more than 1 MiB the newest is offered.
+	Log func() []byte
+
 	listen func(p2p.Config) (*p2p.Listener, error) // p2p.Listen, except in tests
 }
 

@@ -90,18 +90,18 @@ func TestViewerHasEightSessions(t *testing.T) {
 		var release func()
 		for n := 1; n <= 8; n++ {
 			var ok bool
-			if release, ok = v.acquireRoom(ctx); !ok {
+			if release, ok = acquireRoom(ctx, v.sessions); !ok {
 				t.Fatalf("no room for session %d", n)
 			}
 		}
 
 		began := time.Now()
-		if _, ok := v.acquireRoom(ctx); ok || time.Since(began) != time.Second {
+		if _, ok := acquireRoom(ctx, v.sessions); ok || time.Since(began) != time.Second {
 			t.Errorf("a ninth session: %t, after %v; want none, after a second", ok, time.Since(began))
 		}
 
 		time.AfterFunc(time.Second/2, release)
-		if _, ok := v.acquireRoom(ctx); !ok {
+		if _, ok := acquireRoom(ctx, v.sessions); !ok {
 			t.Error("no room, although a session has ended meanwhile")
 		}
 	})

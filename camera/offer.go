@@ -104,6 +104,8 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 		Logger:     c.cfg.Logger,
 		Now:        c.clock.Now,
 		PortMapper: c.cfg.PortMapper,
+		Offered:    c.offered,
+		Busy:       c.sendsPicture,
 		OnStall:    c.client.Probe,
 		OnReject:   c.alarm.raise,
 		OnPath: func(p session.Path) {
@@ -134,7 +136,12 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig, o offer) {
 	defer one.cancel()
 
 	var id session.WatchID
-	cfg.OnLive = func() { v.markLive(id, one) }
+	leaveAudience := func() {}
+	defer func() { leaveAudience() }()
+	cfg.OnLive = func() {
+		v.markLive(id, one)
+		leaveAudience = v.camera.joinAudience()
+	}
 	s, err := session.NewCamera(cfg)
 	if err != nil {
 		log.Info("session refused", "err", err)
@@ -147,9 +154,9 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig, o offer) {
 		return
 	}
 
-	release, ok := v.acquireRoom(ctx)
-	if !ok {
-		refuse("busy", "This camera is being watched from too many places. Close one and try again.")
+	release, why := v.admit(ctx, s.Bulk())
+	if why != nil {
+		v.refuse(ctx, cfg, *why)
 		return
 	}
 	defer release()
@@ -170,6 +177,15 @@ func (v *viewer) serve(ctx context.Context, cfg session.CameraConfig, o offer) {
 	log.Info("session ends", "err", err)
 }
 
+// joinAudience counts a session to which the picture goes, until leave is called.
+func (c *Camera) joinAudience() (leave func()) {
+	c.audience.Add(1)
+	return func() { c.audience.Add(-1) }
+}
+
+// sendsPicture reports whether the picture goes to anybody now.
+func (c *Camera) sendsPicture() bool { return c.audience.Load() > 0 }
+
 // refuse tells the viewer why its offer starts no session.
 func (v *viewer) refuse(ctx context.Context, cfg session.CameraConfig, why session.Refusal) {
 	if err := session.Refuse(ctx, cfg, why); err != nil && ctx.Err() == nil {
@@ -181,11 +197,35 @@ func (v *viewer) refuse(ctx context.Context, cfg session.CameraConfig, why sessi
 // takes a few tenths of a second.
 const roomWait = time.Second
 
-// acquireRoom reserves room for one more session of this viewer, if there is some within roomWait.
-func (v *viewer) acquireRoom(ctx context.Context) (release func(), ok bool) {
-	release = func() { <-v.sessions }
+// admit makes room for one more session of this viewer, or says why there is none. fetches: it is a bulk session.
+func (v *viewer) admit(ctx context.Context, fetches bool) (release func(), why *session.Refusal) {
+	leave, ok := acquireRoom(ctx, v.sessions)
+	if !ok {
+		return nil, &session.Refusal{
+			Code: "busy",
+			Text: "This camera is being watched from too many places. Close one and try again.",
+		}
+	}
+	if !fetches {
+		return leave, nil
+	}
+
+	stop, ok := acquireRoom(ctx, v.fetches)
+	if !ok {
+		leave()
+		return nil, &session.Refusal{
+			Code: "busy",
+			Text: "You are fetching too many things from this camera. Wait for one of them and try again.",
+		}
+	}
+	return func() { stop(); leave() }, nil
+}
+
+// acquireRoom reserves room for one more session among those of this viewer, if there is some within roomWait.
+func acquireRoom(ctx context.Context, among chan struct{}) (release func(), ok bool) {
+	release = func() { <-among }
 	select {
-	case v.sessions <- struct{}{}:
+	case among <- struct{}{}:
 		return release, true
 	default:
 	}
@@ -193,7 +233,7 @@ func (v *viewer) acquireRoom(ctx context.Context) (release func(), ok bool) {
 	timer := time.NewTimer(roomWait)
 	defer timer.Stop()
 	select {
-	case v.sessions <- struct{}{}:
+	case among <- struct{}{}:
 		return release, true
 	case <-timer.C:
 	case <-ctx.Done():

@@ -16,6 +16,10 @@ import (
 // sessionsPerViewer bounds how many sessions one viewer holds at a time.
 const sessionsPerViewer = 8
 
+// fetchesPerViewer bounds how many of them may be bulk sessions, each of which may keep 13 MB that the viewer does not
+// acknowledge.
+const fetchesPerViewer = 2
+
 // viewer is one viewer on the roster: its mailboxes and its sessions.
 type viewer struct {
 	camera       *Camera
@@ -27,6 +31,7 @@ type viewer struct {
 	removed      chan struct{} // closed by markRemoved
 	markRemoved  func()        // the viewer is off the roster for good; may be called again
 	sessions     chan struct{} // holds a token for each session under way
+	fetches      chan struct{} // the same for bulk sessions, which are sessions too
 
 	arriving  sync.Mutex // held while an envelope is opened
 	allowance allowance  // guarded by arriving
@@ -45,6 +50,7 @@ func (v *viewer) start(ctx context.Context) {
 	v.markRemoved = sync.OnceFunc(func() { close(v.removed) })
 	v.allowance = newAllowance()
 	v.sessions = make(chan struct{}, sessionsPerViewer)
+	v.fetches = make(chan struct{}, fetchesPerViewer)
 
 	v.camera.work.Go(func() {
 		days := v.run(serving)

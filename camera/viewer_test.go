@@ -65,24 +65,48 @@ func TestLastOfferIsServed(t *testing.T) {
 func TestOfferWaitsForASessionThatCloses(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		v := &viewer{sessions: make(chan struct{}, 1)}
-		release, ok := v.acquireRoom(t.Context())
+		release, ok := acquireRoom(t.Context(), v.sessions)
 		if !ok {
 			t.Fatal("no room, although there is no session")
 		}
 		began := time.Now()
-		if _, ok := v.acquireRoom(t.Context()); ok || time.Since(began) != roomWait {
+		if _, ok := acquireRoom(t.Context(), v.sessions); ok || time.Since(began) != roomWait {
 			t.Errorf("room beside a session: %v after %v, want none after %v", ok, time.Since(began), roomWait)
 		}
 
 		time.AfterFunc(roomWait/2, release)
-		if _, ok := v.acquireRoom(t.Context()); !ok {
+		if _, ok := acquireRoom(t.Context(), v.sessions); !ok {
 			t.Error("no room after a session has ended")
 		}
 
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, ok := v.acquireRoom(gone); ok {
+		if _, ok := acquireRoom(gone, v.sessions); ok {
 			t.Error("room for a cancelled offer, although a session stays")
+		}
+	})
+}
+
+// A viewer can fetch two things at once. A third one waits for a second and is then refused; a picture has room beside
+// them.
+func TestFetchesOfAViewerAreBounded(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		v := &viewer{sessions: make(chan struct{}, sessionsPerViewer), fetches: make(chan struct{}, fetchesPerViewer)}
+		first, why := v.admit(t.Context(), true)
+		if _, second := v.admit(t.Context(), true); why != nil || second != nil {
+			t.Fatalf("two fetches: %v, %v", why, second)
+		}
+		const text = "You are fetching too many things from this camera. Wait for one of them and try again."
+		if _, why := v.admit(t.Context(), true); why == nil || why.Code != "busy" || why.Text != text {
+			t.Errorf("a third: %v", why)
+		}
+
+		if _, why := v.admit(t.Context(), false); why != nil || len(v.sessions) != 3 {
+			t.Errorf("a picture beside them: %v, %d sessions", why, len(v.sessions))
+		}
+		first()
+		if _, why := v.admit(t.Context(), true); why != nil {
+			t.Errorf("after one has ended: %v", why)
 		}
 	})
 }

@@ -113,7 +113,7 @@ func askedNonce(err error) []byte {
 	return nil
 }
 
-// runSession runs one session. cfg holds the functions that it calls, and the ID of its watching.
+// runSession runs one session with pictures. cfg holds the functions that it calls, and the ID of its watching.
 func (v *Viewer) runSession(
 	ctx context.Context,
 	l *link,
@@ -121,19 +121,38 @@ func (v *Viewer) runSession(
 	relayOnly bool,
 	cfg session.ViewerConfig,
 ) error {
-	return v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
-		cfg.Inbox, cfg.Box = inbox, box
-		cfg.RelayOnly = relayOnly
-		return v.offerSession(ctx, l, record, cfg)
+	cfg.RelayOnly = relayOnly
+	return v.offer(ctx, l, record, cfg, func(cfg session.ViewerConfig) error {
+		s, err := session.NewViewer(cfg)
+		if err != nil {
+			return err
+		}
+		return s.Run(ctx)
 	})
 }
 
-// offerSession runs one session, which it offers through cfg's mailbox.
-func (v *Viewer) offerSession(
+// offer offers a session of any kind through each mailbox that the camera may have open, until one is answered. run
+// offers it and runs it.
+func (v *Viewer) offer(
 	ctx context.Context,
 	l *link,
 	record pairing.Record,
 	cfg session.ViewerConfig,
+	run func(session.ViewerConfig) error,
+) error {
+	return v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
+		cfg.Inbox, cfg.Box = inbox, box
+		return v.offerToday(ctx, l, record, cfg, run)
+	})
+}
+
+// offerToday runs one session, which it offers through cfg's mailbox.
+func (v *Viewer) offerToday(
+	ctx context.Context,
+	l *link,
+	record pairing.Record,
+	cfg session.ViewerConfig,
+	run func(session.ViewerConfig) error,
 ) error {
 	defer l.signal.Keep(cfg.Inbox)()
 	grant, err := l.askGrant(ctx, cfg.Inbox)
@@ -171,18 +190,10 @@ func (v *Viewer) offerSession(
 	}
 	cfg.Logger = v.cfg.Logger
 
-	s, err := session.NewViewer(cfg)
-	if err != nil {
-		return err
-	}
-	err = s.Run(ctx)
+	err = run(cfg)
 	if cfg.Nonce = askedNonce(err); cfg.Nonce == nil {
 		return err
 	}
-
 	call(cfg.OnStatus, session.Status{Code: session.ClockRefusal, Text: err.Error()})
-	if s, err = session.NewViewer(cfg); err != nil {
-		return err
-	}
-	return s.Run(ctx)
+	return run(cfg)
 }

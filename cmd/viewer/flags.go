@@ -38,24 +38,10 @@ func (f *flags) register(fs *flag.FlagSet) {
 //
 // what names the positional argument; a command for which it is empty takes none.
 func (c *command) parse(help cli.Help, fs *flag.FlagSet, args []string, what string) (argument string, err error) {
-	shared := flag.NewFlagSet("", flag.ContinueOnError)
-	c.flags.register(shared)
-	shared.VisitAll(func(f *flag.Flag) { fs.Var(f.Value, f.Name, "") }) // without usage: viewer -h lists them
-	help.Text += "The flags that viewer -h lists work here too.\n"
-
-	var positional []string
-	for {
-		if err := help.Parse(fs, args, c.stdout); err != nil {
-			return "", err
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		positional = append(positional, fs.Arg(0))
-		args = fs.Args()[1:]
-	}
-
+	positional, err := c.parseFlags(help, fs, args)
 	switch {
+	case err != nil:
+		return "", err
 	case what == "" && len(positional) > 0:
 		return "", fmt.Errorf("%s takes no argument: see %s -h", fs.Name(), help.Name)
 	case what != "" && len(positional) != 1:
@@ -64,6 +50,25 @@ func (c *command) parse(help cli.Help, fs *flag.FlagSet, args []string, what str
 		argument = positional[0]
 	}
 	return argument, c.open()
+}
+
+// parseFlags parses a command's own flags and the shared ones, and returns its positional arguments.
+func (c *command) parseFlags(help cli.Help, fs *flag.FlagSet, args []string) (positional []string, err error) {
+	shared := flag.NewFlagSet("", flag.ContinueOnError)
+	c.flags.register(shared)
+	shared.VisitAll(func(f *flag.Flag) { fs.Var(f.Value, f.Name, "") }) // without usage: viewer -h lists them
+	help.Text += "The flags that viewer -h lists work here too.\n"
+
+	for {
+		if err := help.Parse(fs, args, c.stdout); err != nil {
+			return nil, err
+		}
+		if fs.NArg() == 0 {
+			return positional, nil
+		}
+		positional = append(positional, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
 }
 
 // open does what the shared flags ask for, and opens the viewer.

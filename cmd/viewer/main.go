@@ -32,6 +32,7 @@ asked for arrived.
   viewer list                       list your cameras
   viewer watch NAME                 watch a camera; -o FILE saves the stream
   viewer snapshot NAME -o FILE.jpg  take one picture
+  viewer get NAME [ID] -o FILE      get its log or a film; without ID: list them
   viewer doctor                     test the connection to the relay
   viewer forget NAME                remove a camera from this device
 
@@ -42,14 +43,14 @@ Each command has its own -h. These flags go before or after the command:
 
 func main() {
 	ctx, _, stop := hangup.NotifyContext() // the viewer has no files to reload
-	stderr := printable.Writer(terminal.New(os.Stderr))
+	stderr := terminal.New(os.Stderr)
 	err := run(ctx, os.Args[1:], os.Stdin, terminal.New(os.Stdout), stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "viewer:", redact.Text(err.Error()))
+		fmt.Fprintln(printable.Writer(stderr), "viewer:", redact.Text(err.Error()))
 		os.Exit(1)
 	}
 }
@@ -58,7 +59,8 @@ func main() {
 type command struct {
 	flags          flags
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr io.Writer        // text from elsewhere can do nothing to the terminal behind stderr
+	screen         *terminal.Output // the same terminal, for our own text; nil unless a line can be cleared there
 
 	// parse sets these once the command line has proved valid.
 	log    *slog.Logger
@@ -70,6 +72,7 @@ type command struct {
 var commands = map[string]func(*command, context.Context, []string) error{
 	"doctor":   (*command).doctor,
 	"forget":   (*command).forget,
+	"get":      (*command).get,
 	"list":     (*command).list,
 	"pair":     (*command).pair,
 	"snapshot": (*command).snapshot,
@@ -81,7 +84,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		flags:  flags{state: cli.DefaultState("viewer"), lan: true},
 		stdin:  stdin,
 		stdout: stdout,
-		stderr: stderr,
+		stderr: printable.Writer(stderr),
+	}
+	if o, ok := stderr.(*terminal.Output); ok && o.IsTerminal() && o.HasColours() {
+		c.screen = o
 	}
 	fs := flag.NewFlagSet("viewer", flag.ContinueOnError)
 	c.flags.register(fs)

@@ -101,6 +101,7 @@ type Agent struct {
 	ticket  []byte
 	devices []*camera.Camera
 	board   *board
+	history *history
 }
 
 // New returns an agent that does what the flags say. It reads the files they name.
@@ -117,9 +118,9 @@ func New(f Flags, stdout, stderr io.Writer) (*Agent, error) {
 		return nil, errors.New("-p2p-relay has no effect with -lan=false: leave one of them out")
 	}
 
-	b := newBoard(stdout, stderr)
-	log := f.Log.Logger(b)
-	a := &Agent{Log: log, flags: f, board: b}
+	b, h := newBoard(stdout, stderr), newHistory()
+	log := f.Log.Logger(io.MultiWriter(h, b)) // h takes every line, even one that b cannot write
+	a := &Agent{Log: log, flags: f, board: b, history: h}
 	if !f.NoPortMap {
 		a.ports = portmap.New(log)
 	}
@@ -212,6 +213,7 @@ func (a *Agent) config(c Camera, log *slog.Logger) camera.Config {
 		P2PRelays:  a.flags.P2PRelays,
 		PortMapper: a.ports,
 		Logger:     log,
+		Log:        a.history.text,
 		OnCode:     func(code pairing.Code) { a.show(c.Name, code) },
 		OnPaired:   func(viewer identity.Fingerprint) { a.paired(c.Name, viewer) },
 		OnClosed:   func() { a.board.takeDown(c.Name, "") },

@@ -48,7 +48,7 @@ func (h Help) Parse(set *flag.FlagSet, args []string, stdout io.Writer) error {
 // PrintVersion prints the program's version and returns [flag.ErrHelp].
 func (h Help) PrintVersion(stdout io.Writer) error {
 	program, _, _ := strings.Cut(h.Name, " ")
-	if _, err := fmt.Fprintln(stdout, program, version()); err != nil {
+	if _, err := fmt.Fprintln(stdout, program, Version()); err != nil {
 		return fmt.Errorf("print version: %w", err)
 	}
 	return flag.ErrHelp

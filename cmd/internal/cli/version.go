@@ -5,8 +5,9 @@ import (
 	"runtime/debug"
 )
 
-// version returns the program's version, the commit it was built from, and Go's version.
-func version() string {
+// Version returns the program's version, the commit it was built from, and Go's version: "v1.2.3, commit c0ffee,
+// go1.26.8".
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "of an unknown build"

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -93,6 +94,20 @@ func sick(k natlab.Kind) map[string]string {
 	return want
 }
 
+// differences returns a sentence for each finding that is not the one wanted.
+func differences(want map[string]string, d diagnosis) (sentences []string) {
+	for check, want := range want {
+		got := d.of(check)
+		if check == "clock" && (got == "ok 1" || got == "ok -1") {
+			got = want // the relay's time has whole seconds
+		}
+		if got != want {
+			sentences = append(sentences, fmt.Sprintf("%s is %q, want %q", check, got, want))
+		}
+	}
+	return sentences
+}
+
 // Behind every kind of network, viewer doctor finds what the lab knows about it, and prints no address.
 func TestDoctorKnowsEveryNetwork(t *testing.T) {
 	t.Parallel()
@@ -117,22 +132,23 @@ func TestDoctorKnowsEveryNetwork(t *testing.T) {
 		map[string]string{"https": "bad silent", "mtu": "bad 1200", "mapping": "ok endpoint-independent"}}
 	narrow.host.Network().Impair(natlab.Quality{MTU: 1200}, natlab.Quality{MTU: 1200})
 	patients = append(patients, opened, narrow)
+	begin := func(p patient) *examination {
+		return examine(t, p.host,
+			slices.Concat([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, flags, []string{"-json"})...)
+	}
 	var under []*examination
 	for _, p := range patients {
-		under = append(under, examine(t, p.host,
-			slices.Concat([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, flags, []string{"-json"})...))
+		under = append(under, begin(p))
 	}
 
 	for i, p := range patients {
-		d := under[i].wait(t)
-		for check, want := range p.want {
-			got := d.of(check)
-			if check == "clock" && (got == "ok 1" || got == "ok -1") {
-				got = want // the relay's time has whole seconds
-			}
-			if got != want {
-				t.Errorf("%s: %s is %q, want %q", p.name, check, got, want)
-			}
+		wrong := differences(p.want, under[i].wait(t))
+		for again := 0; len(wrong) > 0 && again < 2; again++ { // by itself: all at once may be too much for a processor
+			under[i] = begin(p)
+			wrong = differences(p.want, under[i].wait(t))
+		}
+		for _, sentence := range wrong {
+			t.Errorf("%s: %s", p.name, sentence)
 		}
 
 		if found := anAddress.FindString(under[i].stdout.String()); found != "" {

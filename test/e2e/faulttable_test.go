@@ -323,7 +323,8 @@ func stateFaults() []fault {
 				return n.Packets
 			},
 			plays: sometimes,
-			told:  []string{saysStalled},
+			// which of them, depends on whether another session has begun when the old one is given up
+			either: []string{saysStalled, saysLost},
 		},
 		{
 			name:    "a restart, and answers to another session",

@@ -60,6 +60,36 @@ func TestGetHidesBehindTheRelay(t *testing.T) {
 	}
 }
 
+// In a house without internet things are got as pictures are, but not by a viewer that hides its address: it looks for
+// the camera nowhere but at the relay.
+func TestGetInAHouseWithoutInternet(t *testing.T) {
+	t.Parallel()
+	s := newHouse(t, "-lan")
+	if w, code := s.once(t, "20"); code != 0 { // which brings the names by which to find the camera
+		t.Fatalf("exit %d, %+v", code, w)
+	}
+	s.home.Network().Down()
+	file := filepath.Join(t.TempDir(), "picture.h264")
+	if s.get(t, "picture", "-o", file); pictures(file) == 0 {
+		t.Error("nothing arrived")
+	}
+
+	wire := s.person.Record()
+	hidden := startBy(t, s.person.Start, "viewer", append(s.flags, "get", "sim-0", "log", "-o",
+		filepath.Join(t.TempDir(), "log.txt"), "-relay-only", "-timeout", "3s")...)
+	for range hidden.lines { // until it ends
+	}
+	hidden.stop()
+	if hidden.ProcessState.ExitCode() != 1 {
+		t.Errorf("got it while hiding: %s", hidden.said())
+	}
+	for _, p := range wire.Packets() {
+		if to := p.Dst.Addr(); p.Out && p.Protocol == natlab.UDP && (to.IsMulticast() || to == s.home.IPv4()) {
+			t.Fatalf("a hiding viewer sent to %v", p.Dst)
+		}
+	}
+}
+
 // A transfer outlives its connection: when the line is back, it goes on from what has arrived.
 func TestGetGoesOnWhenTheLineIsBack(t *testing.T) {
 	t.Parallel()

@@ -78,7 +78,7 @@ func (c *Conn) fetch(ctx context.Context, id string, to *File, progress func(don
 		err = d.get(ctx, &get)
 		if errors.Is(err, ErrChanged) && changes < maxChanges {
 			changes++
-			to.forget()
+			to.giveUp()
 			continue
 		}
 		if err != nil {

@@ -191,6 +191,49 @@ func TestFetchStopsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestAnotherProcessGetsTheSame: what is offered by an ID may have changed since, but the camera still has what the part
+// is a part of.
+func TestAnotherProcessGetsTheSame(t *testing.T) {
+	old, current := testData(5*BlockSize), testData(3*BlockSize)
+	path := filepath.Join(t.TempDir(), "log")
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := connect(t)
+	l.serve(t, shelf{"log": NewBytes("log", old)}, idle)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = l.viewer.Fetch(ctx, "log", f, func(int64, int64) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	l = connect(t)
+	l.serve(t, &kept{old: NewBytes("log", old), current: NewBytes("log", current)}, idle)
+	if _, err := l.viewer.Fetch(t.Context(), "log", openTestFile(t, path), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, path, old)
+	if _, err := os.Stat(path + nameSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the name of the part is left: %v", err)
+	}
+}
+
+// kept offers one object, and has an older one of the same ID.
+type kept struct{ old, current Object }
+
+func (k *kept) List(context.Context) ([]Info, error) { return nil, nil }
+
+func (k *kept) Open(ctx context.Context, id string, root Hash) (Object, error) {
+	if root == k.old.Tree().Root() {
+		return shelf{id: k.old}.Open(ctx, id, root)
+	}
+	return shelf{id: k.current}.Open(ctx, id, root)
+}
+
 // changing is another object whenever it is opened for the current one, and keeps only that.
 type changing struct{ versions []Object }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
@@ -16,12 +17,17 @@ import (
 // ErrDiskFull is returned if the disk has no room for a block. What has arrived is kept.
 var ErrDiskFull = errors.New("the disk is full: make room there and try again; what has arrived is kept")
 
-// partSuffix ends the name of a file that is not whole.
-const partSuffix = ".part"
+const (
+	// partSuffix ends the name of a file that is not whole.
+	partSuffix = ".part"
+	// nameSuffix ends the name of the file beside it that says what it is a part of: its ID and root, in a line.
+	nameSuffix = ".part.of"
+)
 
 // File is a download under way on disk: PATH.part, which its owner alone can read, until it is whole and verified;
 // then it is PATH, and replaces what was there. What an earlier attempt left in PATH.part is verified again before it
-// counts. One goroutine at a time may use a File, and one File at a time a path.
+// counts, and PATH.part.of tells what that attempt was getting. One goroutine at a time may use a File, and one File at a
+// time a path.
 type File struct {
 	path string
 	part *os.File // nil once closed
@@ -29,6 +35,14 @@ type File struct {
 	tree *Tree    // of the transfer; nil until the camera has described it
 	have []bool   // the blocks of tree that are there and verified
 	done int64    // bytes of those
+
+	before origin // of what an earlier attempt was getting; zero if there was none
+}
+
+// origin is which object it is, whatever else the camera offers meanwhile by the same ID.
+type origin struct {
+	id   string
+	root Hash
 }
 
 // OpenFile opens PATH.part, or makes it. What is at path stays as it is until the download is whole.
@@ -52,7 +66,34 @@ func OpenFile(path string) (*File, error) {
 	if err := keepPrivate(part, before); err != nil {
 		return nil, errors.Join(fmt.Errorf("open download: %w", err), part.Close())
 	}
-	return &File{path: path, part: part}, nil
+	return &File{path: path, part: part, before: readOrigin(path + nameSuffix)}, nil
+}
+
+// readOrigin reads what an earlier attempt was getting. A file that cannot be read is as good as none.
+func readOrigin(name string) (of origin) {
+	line, err := identity.ReadFile(name)
+	if err != nil {
+		return origin{}
+	}
+	id, root, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
+	if checkID(id) != nil || of.root.UnmarshalText([]byte(root)) != nil {
+		return origin{}
+	}
+	of.id = id
+	return of
+}
+
+// remember writes what the part is a part of, for another attempt.
+func (f *File) remember() error {
+	root, err := f.tree.Root().MarshalText()
+	if err == nil {
+		err = identity.WriteFile(f.path+nameSuffix, fmt.Appendf(nil, "%s %s\n", f.info.ID, root))
+	}
+	if err != nil {
+		return fmt.Errorf("save what the download is: %w", advise(err))
+	}
+	f.before = origin{f.info.ID, f.tree.Root()}
+	return nil
 }
 
 // keepPrivate makes sure that part is the file that was there before, unless it is new, and that its owner alone reads
@@ -79,10 +120,17 @@ func (f *File) Close() error {
 	empty, err := f.empty()
 	err = errors.Join(err, f.part.Close())
 	if f.part = nil; err == nil && empty {
-		err = os.Remove(f.path + partSuffix)
+		err = errors.Join(os.Remove(f.path+partSuffix), removeIfThere(f.path+nameSuffix))
 	}
 	if err != nil {
 		return fmt.Errorf("close download: %w", advise(err))
+	}
+	return nil
+}
+
+func removeIfThere(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
@@ -102,6 +150,12 @@ func (f *File) Done() int64 { return f.done }
 // forget makes the file take whatever object comes next. What is on the disk is verified against that one.
 func (f *File) forget() { f.info, f.tree, f.have, f.done = Info{}, nil, nil, 0 }
 
+// giveUp makes the file take what the camera offers now, since it no longer has what an earlier attempt was getting.
+func (f *File) giveUp() {
+	f.forget()
+	f.before = origin{}
+}
+
 // next returns what to ask a camera for: the first blocks that are missing, or none if the file has something of an
 // object whose tree is not known yet.
 func (f *File) next(id string) (getRequest, error) {
@@ -110,7 +164,11 @@ func (f *File) next(id string) (getRequest, error) {
 		if err != nil || empty {
 			return getRequest{ID: id}, err
 		}
-		return getRequest{ID: id, From: maxBlocks}, nil
+		ask := getRequest{ID: id, From: maxBlocks}
+		if f.before.id == id {
+			ask.Root = f.before.root
+		}
+		return ask, nil
 	}
 
 	from := 0
@@ -140,6 +198,10 @@ func (f *File) begin(ctx context.Context, info Info, tree *Tree, progress func()
 		if err := f.part.Truncate(tree.Size()); err != nil {
 			return fmt.Errorf("shorten download: %w", advise(err))
 		}
+	}
+
+	if err := f.remember(); err != nil {
+		return err
 	}
 
 	leaf := newLeafHash()
@@ -196,7 +258,7 @@ func (f *File) finish() error {
 	err := f.part.Close() // Windows renames no open file
 	f.part = nil
 	if err == nil {
-		err = identity.MoveFile(f.path+partSuffix, f.path)
+		err = errors.Join(identity.MoveFile(f.path+partSuffix, f.path), removeIfThere(f.path+nameSuffix))
 	}
 	if err != nil {
 		return fmt.Errorf("save download: %w", advise(err))

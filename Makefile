@@ -15,7 +15,7 @@ FUZZBUDGET ?= 300
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup \
-	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan soak-turn ci messages clean
+	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan bench-bulk soak-turn ci messages clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -129,6 +129,14 @@ IDLE ?= 3m
 bench-lan: ## what an idle camera costs that can be found without the cloud, and one that cannot (ten minutes, as root)
 	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -trimpath" \
 		go test -v -run '^$$' -bench IdleCamera -benchtime 1x -timeout 2h ./test/e2e -idle $(IDLE)
+
+# The congestion control of iperf3's TCP, which Linux must have.
+TCP ?= cubic
+
+bench-bulk: ## one large object: by TCP, by our QUIC and by SCTP, directly and relayed (20 minutes, as root)
+	@scripts/deps.sh iperf3
+	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -trimpath" \
+		go test -v -run '^$$' -bench Bulk -benchtime 1x -timeout 2h ./test/e2e -bulk-tcp $(TCP)
 
 soak-turn: export SOAK ?= 30m
 soak-turn: ## our TURN server at half load for SOAK, while clients come and go: what it holds must not grow

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and this machine lacks. If none is missing it is quick, and offline.
+# Installs the Debian packages that the tests need and this machine lacks, and those that its arguments name. If none is
+# missing it is quick, and offline.
 set -euo pipefail
 
 want=(
@@ -16,6 +17,7 @@ want=(
 	coturn                                    # TURN clients that we did not write, and a server to compare ours with
 	nginx-light haproxy                       # proxies in front of a relay, as doc/operations.md sets them up
 )
+want+=("$@")
 command -v node >/dev/null || want+=(nodejs)
 command -v npm >/dev/null || want+=(npm)
 

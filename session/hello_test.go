@@ -17,8 +17,8 @@ type notebook struct {
 func (n *notebook) ReadyState() webrtc.DataChannelState { return n.state }
 func (n *notebook) Send(record []byte) error            { n.sent = append(n.sent, record); return nil }
 
-// hello goes before everything else, and once, whichever of pion's goroutines is the first: a status that came before it
-// would be ignored, and never said again.
+// hello goes before everything else, and once, whichever of pion's goroutines is the first: a status that came before
+// it would be ignored, and never said again.
 func TestHelloIsFirst(t *testing.T) {
 	ours, theirs := agreedKeys(t)
 	out := &notebook{state: webrtc.DataChannelStateConnecting}

@@ -191,8 +191,8 @@ func TestFetchStopsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestAnotherProcessGetsTheSame: what is offered by an ID may have changed since, but the camera still has what the part
-// is a part of.
+// TestAnotherProcessGetsTheSame: what is offered by an ID may have changed since, but the camera still has what the
+// part is a part of.
 func TestAnotherProcessGetsTheSame(t *testing.T) {
 	old, current := testData(5*BlockSize), testData(3*BlockSize)
 	path := filepath.Join(t.TempDir(), "log")

@@ -26,8 +26,8 @@ const (
 
 // File is a download under way on disk: PATH.part, which its owner alone can read, until it is whole and verified;
 // then it is PATH, and replaces what was there. What an earlier attempt left in PATH.part is verified again before it
-// counts, and PATH.part.of tells what that attempt was getting. One goroutine at a time may use a File, and one File at a
-// time a path.
+// counts, and PATH.part.of tells what that attempt was getting. One goroutine at a time may use a File, and one File at
+// a time a path.
 type File struct {
 	path string
 	part *os.File // nil once closed

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// requestsPerSecond and requestsAtOnce bound how many requests a camera answers, since each may make a Source work. Those
-// beyond wait.
+// requestsPerSecond and requestsAtOnce bound how many requests a camera answers, since each may make a Source work.
+// Those beyond wait.
 const (
 	requestsPerSecond = 4
 	requestsAtOnce    = 16

@@ -123,6 +123,9 @@ func (d *download) get(ctx context.Context, get *getRequest) (err error) {
 	}
 
 	for block, end := get.span(tree.blocks()); block < end; block++ {
+		if ctx.Err() != nil { // of what has come already, nothing more is taken
+			return context.Cause(ctx)
+		}
 		if err := d.readBlock(s, block); err != nil {
 			return explain(ctx, err)
 		}

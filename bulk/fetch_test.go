@@ -137,7 +137,7 @@ func TestFetchesShareAConnection(t *testing.T) {
 func TestFetchGoesOnAfterACut(t *testing.T) {
 	for _, reopened := range []bool{false, true} {
 		t.Run(map[bool]string{false: "same file", true: "file opened again"}[reopened], func(t *testing.T) {
-			data := testData(40*BlockSize + 1)
+			data := testData(80*BlockSize + 1)
 			o := newCounting(NewBytes("log", data))
 			path := filepath.Join(t.TempDir(), "log")
 			f := openTestFile(t, path)

@@ -30,8 +30,8 @@ const (
 )
 
 // The receive windows, in bytes. A viewer's allow 100 Mbit/s at a round trip of 300 ms, 3.75 MB, with room for quic-go
-// to announce new ones in time. A camera's hold a request for each stream. What the camera keeps until it is
-// acknowledged is bounded by quic-go's congestion window alone, 10,000 packets.
+// to announce new ones in time. A camera's hold a request for each stream. What a camera has sent and not had
+// acknowledged is bounded by the viewer's windows; if a viewer lies about those, by quic-go's 10,000 packets.
 const (
 	viewerInitialWindow = 1 << 20
 	viewerWindow        = 8 << 20
@@ -44,7 +44,7 @@ const (
 	goodbye          quic.ApplicationErrorCode = 0
 	streamGivenUp    quic.StreamErrorCode      = 1 // the viewer does not want the rest
 	streamFailed     quic.StreamErrorCode      = 2 // the camera cannot send the rest
-	streamAgainstLaw quic.StreamErrorCode      = 3 // the request is malformed
+	streamAgainstLaw quic.StreamErrorCode      = 3 // the request is malformed, or did not come in time
 	streamInterrupt  quic.StreamErrorCode      = 4 // the session ends
 )
 
@@ -56,10 +56,10 @@ type Conn struct {
 	pace      *pace
 }
 
-// Dial makes a viewer's connection. path's ReadFrom must return packets of the other end alone; its WriteTo must ignore
-// the address; and it must honour SetReadDeadline. Dial does not close it, and neither does Conn.Close: once that has
-// returned, the path is free for something else. The camera may refuse own only after Dial has returned; then the first
-// request fails. Errors: ErrCertificate, ErrBroken, ctx's own.
+// Dial makes a viewer's connection. path.ReadFrom must return only the other end's packets, path.WriteTo must ignore
+// the address, and path must honour SetReadDeadline. Neither Dial nor Conn.Close closes path; once Close has returned,
+// path can be used for something else. Even if the camera refuses own, Dial may succeed; the first request then fails.
+// Errors: ErrCertificate, ErrBroken, ctx's own.
 func Dial(ctx context.Context, path net.PacketConn, own Certificate, other Hash) (*Conn, error) {
 	t := &quic.Transport{Conn: onePeer{path}}
 	q, err := t.Dial(ctx, otherEnd{}, own.tlsConfig(other, nil), viewerConfig())
@@ -70,8 +70,8 @@ func Dial(ctx context.Context, path net.PacketConn, own Certificate, other Hash)
 	return newConn(t, q), nil
 }
 
-// Accept waits for a viewer's connection; Dial says what path must do. Who shows another certificate is turned away,
-// and Accept goes on waiting; if nobody else comes before ctx ends, the error is ErrCertificate too.
+// Accept waits for a viewer's connection; Dial says what path must do. It turns away anyone with the wrong certificate
+// and goes on waiting. If ctx ends after that happened, the error wraps both ErrCertificate and ctx's own.
 func Accept(ctx context.Context, path net.PacketConn, own Certificate, other Hash) (*Conn, error) {
 	var rejected atomic.Bool
 	t := &quic.Transport{

@@ -31,10 +31,10 @@
 // The path also carries STUN and, through a relay, TURN's ChannelData. RFC 9443 tells them from QUIC by the first byte,
 // if the QUIC bit is set: quic-go always sets it, and does not offer to grease it (RFC 9287).
 //
-// # What it must not do
+// # The picture comes first
 //
-// While somebody watches, the camera holds its rate so that the queue it causes stays below 25 ms (see pace.go): the
-// picture comes first. The package must never choose a path or open an envelope, and knows nothing of sessions.
+// While somebody watches, the camera holds its rate so that the queue it causes stays below 25 ms (see pace.go). The
+// package never chooses a path or opens an envelope, and knows nothing of sessions.
 //
 // It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package bulk

@@ -26,8 +26,8 @@ const (
 
 // File is a download under way on disk: PATH.part, which its owner alone can read, until it is whole and verified;
 // then it is PATH, and replaces what was there. What an earlier attempt left in PATH.part is verified again before it
-// counts, and PATH.part.of tells what that attempt was getting. One goroutine at a time may use a File, and one File at
-// a time a path.
+// counts, and PATH.part.of says which object that attempt was getting. Only one goroutine may use a File at a time, and
+// only one File may be open for a path.
 type File struct {
 	path string
 	part *os.File // nil once closed
@@ -39,7 +39,7 @@ type File struct {
 	before origin // of what an earlier attempt was getting; zero if there was none
 }
 
-// origin is which object it is, whatever else the camera offers meanwhile by the same ID.
+// origin identifies an object exactly, even if the camera now offers another one under the same ID.
 type origin struct {
 	id   string
 	root Hash
@@ -185,8 +185,8 @@ func (f *File) next(id string) (getRequest, error) {
 // whole reports whether every block is there.
 func (f *File) whole() bool { return f.tree != nil && f.done == f.tree.Size() }
 
-// begin makes the file one of the object that tree describes, and verifies what is on the disk already. It calls
-// progress for every block that counts.
+// begin prepares the file for the object that tree describes, and verifies what is already on disk. It calls progress
+// for every block that matches.
 func (f *File) begin(ctx context.Context, info Info, tree *Tree, progress func()) error {
 	f.info, f.tree, f.have, f.done = info, tree, make([]bool, tree.blocks()), 0
 	stat, err := f.part.Stat()
@@ -255,7 +255,7 @@ func (f *File) finish() error {
 	if err := f.part.Sync(); err != nil {
 		return fmt.Errorf("save download: %w", advise(err))
 	}
-	err := f.part.Close() // Windows renames no open file
+	err := f.part.Close() // Windows cannot rename an open file
 	f.part = nil
 	if err == nil {
 		err = errors.Join(identity.MoveFile(f.path+partSuffix, f.path), removeIfThere(f.path+nameSuffix))

@@ -42,8 +42,8 @@ type Object interface {
 // Source is what a camera offers. All methods may be called by several goroutines. The text of an error reaches the
 // viewer.
 type Source interface {
-	// List returns at most 1,000 descriptions. Of those that do not fit in a reply of 64 KiB, which has room for some
-	// 500, the viewer does not get the last ones.
+	// List returns at most 1,000 descriptions. If they do not fit in a reply of 64 KiB, which holds about 500, the last
+	// ones are cut off.
 	List(ctx context.Context) ([]Info, error)
 
 	// Open opens an object, which the caller closes. root is what an interrupted transfer had, or zero for whatever is

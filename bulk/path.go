@@ -10,8 +10,8 @@ import (
 
 // onePeer is a path as quic-go needs it: with one address at the other end, whatever ICE does below, since a change
 // would make QUIC probe a path of which it knows nothing. It hides what else the path can do, so that quic-go sets no
-// option of a socket; for such a path it has no path MTU discovery, and its packets have 1,280 bytes, or 1,200 if the
-// first one is too long.
+// option of a socket. On such a path quic-go discovers no MTU, and sends packets of at most 1,280 bytes; or 1,200, if
+// the path reports that the first one is too long, which an ICE path never does.
 type onePeer struct{ net.PacketConn }
 
 // otherEnd is the address of the one peer.
@@ -20,8 +20,8 @@ type otherEnd struct{}
 func (otherEnd) Network() string { return "path" }
 func (otherEnd) String() string  { return "other end" }
 
-// ReadFrom reads a packet. Of its errors, quic-go takes timeouts as a sign to look whether it is closed, and tries
-// again after any other that calls itself temporary; a path has none of those.
+// ReadFrom reads a packet. It passes on timeouts, with which quic-go is woken to see whether it was closed, and turns
+// every other error into net.ErrClosed, since a path has no temporary ones.
 func (p onePeer) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, _, err := p.PacketConn.ReadFrom(b)
 	if err == nil {
@@ -33,8 +33,8 @@ func (p onePeer) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, otherEnd{}, errors.Join(net.ErrClosed, err)
 }
 
-// WriteTo sends a packet. One that the path cannot send now, say because ICE has no selected pair at the moment, is
-// lost: quic-go would end the connection.
+// WriteTo sends a packet. It silently drops one that the path cannot send now, say because ICE has no selected pair:
+// if it returned the error, quic-go would end the connection.
 func (p onePeer) WriteTo(b []byte, to net.Addr) (int, error) {
 	n, err := p.PacketConn.WriteTo(b, to)
 	switch {

@@ -29,7 +29,7 @@ type request struct {
 	Get  *getRequest `json:"get,omitempty"`
 }
 
-// getRequest asks for blocks of an object. An object that has fewer blocks is no mistake: the viewer does not know yet.
+// getRequest asks for blocks of an object. It may ask for more than there are: the viewer may not know the size yet.
 type getRequest struct {
 	ID    string `json:"id"`
 	Root  Hash   `json:"root,omitzero"`   // what the viewer has a part of; zero for whatever is current
@@ -37,7 +37,7 @@ type getRequest struct {
 	Count int    `json:"count,omitempty"` // of blocks, at most maxBlocks; 0 for all to the end
 }
 
-// span returns the blocks that are asked for of an object that has n: the first one, and the first one no longer.
+// span returns which blocks of an object of n blocks are asked for: those from from up to, but not including, to.
 func (g *getRequest) span(n int) (from, to int) {
 	from, to = min(g.From, n), n
 	if g.Count > 0 {
@@ -81,7 +81,7 @@ func newRefusal(err error) *refusal {
 	return &refusal{code, printable.Text(err.Error())}
 }
 
-// err returns the error that a refusal is at the viewer. A code that this version does not know means that it failed.
+// err returns a refusal as the viewer's error. A code that this version does not know means ErrFailed.
 func (r *refusal) err() error {
 	switch r.Code {
 	case codeNotFound:

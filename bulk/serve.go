@@ -11,8 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// requestsPerSecond and requestsAtOnce bound how many requests a camera answers, since each may make a Source work.
-// Those beyond wait.
+// requestsPerSecond and requestsAtOnce bound how fast a connection's requests are answered, since each may cost the
+// Source work. The rest wait.
 const (
 	requestsPerSecond = 4
 	requestsAtOnce    = 16
@@ -169,7 +169,7 @@ func (u *upload) sendBlocks(ctx context.Context, o Object, get *getRequest) erro
 	return nil
 }
 
-// refuse says why the camera does not do what it was asked for.
+// refuse tells the viewer why its request is refused.
 func (u *upload) refuse(ctx context.Context, why error) error {
 	wire, err := appendReply(nil, reply{Error: newRefusal(why)})
 	if err != nil {

@@ -32,7 +32,7 @@ var (
 	nodePrefix = []byte{1}
 )
 
-// Tree holds the hashes of all blocks of an object. It never changes, so that many goroutines may use it.
+// Tree holds the hashes of all blocks of an object. It never changes, so many goroutines may use it at once.
 type Tree struct {
 	size   int64
 	leaves []byte // leafSize bytes for each block

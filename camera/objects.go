@@ -23,7 +23,8 @@ const (
 
 	// snapshotsPerID is how many snapshots of one thing there are at a time.
 	snapshotsPerID = 2
-	// keepSnapshot is how long a snapshot is kept after it was last read, so that a transfer that broke can go on.
+	// keepSnapshot is how long a snapshot that nobody reads is kept, unless a newer one needs its place: a transfer that
+	// broke can then go on.
 	keepSnapshot = 10 * time.Minute
 	// shareSnapshot is how old a snapshot may be that serves another request too.
 	shareSnapshot = 2 * time.Second
@@ -32,7 +33,7 @@ const (
 // objects is what a camera offers to fetch: its log, if its Config has one, and its current group of pictures, if there
 // is one. It implements bulk.Source.
 //
-// Both change all the time, so that what is sent is a snapshot. There are at most snapshotsPerID of each, which bounds
+// Both change all the time, so what is sent is a snapshot. There are at most snapshotsPerID of each, which bounds
 // the memory that all viewers together can take.
 type objects struct {
 	log    func() []byte // nil: none is offered
@@ -156,7 +157,7 @@ func (o *objects) lendKept(id string, root bulk.Hash) bulk.Object {
 	return nil
 }
 
-// lendNewest lends the newest snapshot of one thing, of which there is one.
+// lendNewest lends the newest snapshot with that ID. There must be one.
 func (o *objects) lendNewest(id string) bulk.Object {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -21,11 +21,11 @@ import (
 	"github.com/peephole-cam/peephole/signaling"
 )
 
-// A bulk session carries what is too large for signaling and no live picture (doc/protocol.md, section 6.7). Both ends
-// agree on a session secret as for a session of pictures. Then each finds a path with an agent of its own, tells the
-// other the hash of its certificate in a record, and one QUIC connection runs on that path.
+// A bulk session carries what is too large for signaling and is not live video (doc/protocol.md, section 6.7). Both
+// ends agree on a session secret as usual. Then each sends the other the hash of its certificate in a record, they find
+// a path with ICE agents of their own, and one QUIC connection runs on it.
 
-// BulkConn is the connection of a bulk session at the viewer's end.
+// BulkConn is the connection of a bulk session, at either end.
 type BulkConn struct {
 	*bulk.Conn
 	path *icepath.Path
@@ -104,7 +104,7 @@ func newBulkEnd(ctx context.Context, cfg bulkConfig) (*bulkEnd, error) {
 	}
 
 	do := func(f func() error) { e.do(ctx, f) }
-	e.puncher = newPuncher(sockets, e.check, cfg.role == identity.Viewer, cfg.peer.turn.ServerURLs(), e.send, do,
+	e.puncher = newPuncher(sockets, e.addCandidate, cfg.role == identity.Viewer, cfg.peer.turn.ServerURLs(), e.send, do,
 		&e.work, cfg.peer.log)
 	return e, nil
 }
@@ -128,8 +128,8 @@ func (e *bulkEnd) do(ctx context.Context, f func() error) {
 	}
 }
 
-// run connects both ends and calls use, until use returns, ctx ends, or the other end leaves: then it returns errLeft,
-// unless use was already successful. held are the records that arrived before the answer.
+// run connects both ends and calls use. It returns when use does, when ctx ends, or when the other end leaves; in that
+// last case with errLeft. But if use succeeded, it returns nil. held are the records that came before the answer.
 func (e *bulkEnd) run(ctx context.Context, cancel context.CancelFunc, held []signaling.Delivery) error {
 	var carrying sync.WaitGroup
 	ended := make(chan error, 1)
@@ -269,7 +269,7 @@ func (e *bulkEnd) deliver(ctx context.Context, d signaling.Delivery) error {
 	switch m.Type {
 	case "candidate":
 		if e.taken.takes(m, e.cfg.peer.log) {
-			e.check(m)
+			e.addCandidate(m)
 		}
 	case "bulk":
 		return e.hear(m.Certificate)
@@ -297,7 +297,7 @@ func (e *bulkEnd) hear(hash handshake.Blob) error {
 	return nil
 }
 
-func (e *bulkEnd) check(m handshake.Message) {
+func (e *bulkEnd) addCandidate(m handshake.Message) {
 	if err := e.path.AddCandidate(m.Candidate); err != nil {
 		e.cfg.peer.log.Debug("add candidate", "err", err)
 	}
@@ -331,9 +331,9 @@ func (e *bulkEnd) send(m handshake.Message) error {
 	return nil
 }
 
-// bye returns a record that tells the other end that the session is over; nil if err says that no path was found or
-// that it broke, since the other end then finds that out by itself, and can say so.
-func (e *bulkEnd) bye(err error, log *slog.Logger) []byte {
+// byeRecord returns a record that ends the session at the other end. It returns nil if no path was found or the path
+// broke: the other end notices that itself, and can then report the true reason.
+func (e *bulkEnd) byeRecord(err error, log *slog.Logger) []byte {
 	if errors.Is(err, ErrLost) {
 		return nil
 	}

@@ -46,7 +46,7 @@ func (c *Camera) serveBulk(ctx context.Context) error {
 	c.outbox.post(wire)
 
 	err = end.run(ctx, cancel, nil)
-	c.outbox.close(end.bye(err, c.cfg.Logger))
+	c.outbox.close(end.byeRecord(err, c.cfg.Logger))
 	if errors.Is(err, errLeft) || errors.Is(err, context.Canceled) {
 		return nil
 	}

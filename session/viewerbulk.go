@@ -21,9 +21,9 @@ type bulkViewer struct {
 	arrived chan signaling.Delivery
 }
 
-// Bulk offers a bulk session, and calls use once both ends are connected. It returns when use does, and returns its
-// error. cfg's Carriers and its functions for pictures do not matter. Errors: ErrNoAnswer, ErrSilent, ErrLost,
-// ErrEnded, *Refusal, use's own, ctx's own.
+// Bulk offers a bulk session, and calls use once both ends are connected. It returns use's error once use returns, or
+// ErrEnded if the camera leaves first. It ignores cfg's Carriers and the functions that concern pictures. Errors:
+// ErrNoAnswer, ErrSilent, ErrLost, ErrEnded, *Refusal, use's own, ctx's own.
 func Bulk(ctx context.Context, cfg ViewerConfig, use func(context.Context, BulkConn) error) error {
 	h, err := handshake.NewOfferer(cfg.Pair, cfg.Now)
 	if err != nil {
@@ -52,7 +52,7 @@ func Bulk(ctx context.Context, cfg ViewerConfig, use func(context.Context, BulkC
 	}
 
 	err = end.run(ctx, cancel, v.inbox.Release())
-	v.outbox.close(end.bye(err, cfg.Logger))
+	v.outbox.close(end.byeRecord(err, cfg.Logger))
 	if errors.Is(err, errLeft) {
 		return ErrEnded
 	}

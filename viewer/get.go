@@ -23,7 +23,8 @@ type Get struct {
 }
 
 const (
-	// getAgain is how long Get waits after a connection broke, at first, and getSeldom at most.
+	// getAgain is how long Get waits if the last connection brought something. Otherwise the wait doubles each time, up
+	// to getSeldom.
 	getAgain  = time.Second
 	getSeldom = 15 * time.Second
 )
@@ -42,10 +43,10 @@ func (v *Viewer) Offered(ctx context.Context, name string, g Get) (list []bulk.I
 
 // Get fetches what a camera offers by that ID into a file; name is the camera's name or ID. Each block is verified
 // before it is written. If a connection breaks, Get connects again and goes on from there, until ctx ends. It also goes
-// on with a file that was left unfinished, as long as the camera still has the same bytes. If there is no first
-// connection, Get says why.
+// on with a file that was left unfinished, as long as the camera still has the same bytes. If the very first
+// attempt does not connect, Get does not try again.
 //
-// Errors wrap ErrNoCamera, ErrAmbiguous, ErrNoAnswer, ErrSilent, bulk.ErrNotFound, a *Refusal or what the disk says.
+// Errors wrap ErrNoCamera, ErrAmbiguous, ErrNoAnswer, ErrSilent, a *Refusal, any of bulk.Conn.Fetch's, or the disk's.
 func (v *Viewer) Get(ctx context.Context, name, id string, file *bulk.File, g Get) (info bulk.Info, err error) {
 	wait, connected := getAgain, false
 	for {
@@ -58,7 +59,7 @@ func (v *Viewer) Get(ctx context.Context, name, id string, file *bulk.File, g Ge
 		if err == nil {
 			return info, nil
 		}
-		if ctx.Err() != nil || !broken(err) || !connected {
+		if ctx.Err() != nil || !worthRetrying(err) || !connected {
 			return info, err
 		}
 
@@ -73,8 +74,8 @@ func (v *Viewer) Get(ctx context.Context, name, id string, file *bulk.File, g Ge
 	}
 }
 
-// broken reports whether another connection may succeed after an error.
-func broken(err error) bool {
+// worthRetrying reports whether another connection may succeed after an error.
+func worthRetrying(err error) bool {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
 		return refusal.Code == "busy" // with sessions that broke

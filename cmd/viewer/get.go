@@ -157,7 +157,7 @@ func (g *getting) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// connect calls do with what a person reads meanwhile, and ends it if it does not get connected in time.
+// connect calls do, shows the person how it goes, and cancels do if it has not connected in time.
 func (g *getting) connect(ctx context.Context, do func(context.Context, viewer.Get) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -182,7 +182,7 @@ func (g *getting) connect(ctx context.Context, do func(context.Context, viewer.G
 	})
 	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		err = fmt.Errorf("no connection to the camera within %s: run viewer doctor, or say -timeout %s to wait longer",
-			g.timeout, 4*g.timeout)
+			g.timeout, min(4*g.timeout, time.Hour))
 	}
 	return err
 }
@@ -286,7 +286,7 @@ func (g *getting) notAmong(offered []bulk.Info) error {
 	return fmt.Errorf("%s has no %q: say one of %s", name, id, strings.Join(ids, ", "))
 }
 
-// oldCamera is part of what a camera says that knows no bulk sessions: to it the offer lacks its description.
+// oldCamera is part of the refusal from a camera that does not know bulk sessions: to it, the offer lacks its SDP.
 const oldCamera = "parse offer: malformed session message"
 
 // explain returns an error that says what to do.

@@ -48,7 +48,7 @@ type sample struct {
 	done int64
 }
 
-// Write writes text of something else in place of the bar, which comes back with the next report.
+// Write clears the bar and writes other text in its place. A later report draws the bar again.
 func (p *progress) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,8 +111,8 @@ func (p *progress) arrived() (done int64, text string) {
 	return p.done, formatShare(p.done, p.size)
 }
 
-// line returns a line of at most that many columns. If they are few it leaves out, in this order: the time left, the
-// rate, the name, the bar, the bytes. mu must be held.
+// line returns a line of at most that many columns. It takes what still fits, in this order: the percentage, the bytes,
+// the bar, the name, the rate, the time left. mu must be held.
 func (p *progress) line(columns int) string {
 	share := 1.0
 	if p.size > 0 {

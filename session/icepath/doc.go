@@ -1,6 +1,5 @@
-// Package icepath finds a path for packets that are no media. A session's picture has pion/webrtc's own agent, which
-// gives its pairs to nobody else; what travels beside pictures has an agent of its own here, set up like that one: the
-// same sockets, servers, port mapping and guessed ports serve it.
-//
+// Package icepath finds a path for packets that are not media. pion/webrtc keeps its ICE agent to itself, so whatever
+// else two ends exchange gets an agent of its own here. Like the picture's, it can use STUN and TURN servers, ports
+// that a router opened, and guessed ports.
 // It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package icepath

@@ -18,12 +18,12 @@ import (
 	"github.com/peephole-cam/peephole/session/turnclient"
 )
 
-// ErrFailed is returned by Connect if no pair of candidates works, and ends the reads of a path that broke.
+// ErrFailed is returned by Connect if no pair of candidates works. A path that breaks later closes Failed's channel.
 var ErrFailed = errors.New("no pair of candidates works")
 
 const (
-	// silentAfter is how long nothing may arrive before the agent looks for another pair, and failAfter before it gives
-	// the path up.
+	// The agent calls the path disconnected when nothing has arrived for silentAfter, and gives it up failAfter after
+	// that.
 	silentAfter = 2 * time.Second
 	failAfter   = 10 * time.Second
 	// aliveEvery is how often the agent checks the selected pair.
@@ -80,7 +80,7 @@ func New(ctx context.Context, cfg Config) (*Path, error) {
 	return p, nil
 }
 
-// options returns pion's options, which are those of a session's own agent.
+// options returns pion's options: much like those of a picture's agent, but more patient, and without its failover.
 func (c Config) options(ctx context.Context) ([]ice.AgentOption, error) {
 	servers, err := c.servers(ctx)
 	if err != nil {
@@ -159,8 +159,8 @@ func (p *Path) AddCandidate(text string) error {
 	return nil
 }
 
-// Connect waits until a pair works. It returns the path as a connection that reads only what the other end sends, to
-// which each address is the other end's. Close ends it.
+// Connect waits until a pair works, and returns the path as a packet connection: it reads only what the other end
+// sends, and sends everything there, whatever address is given. Close ends it.
 func (p *Path) Connect(ctx context.Context) (net.PacketConn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -263,8 +263,7 @@ func (c packets) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, otherEnd{}, err
 }
 
-// WriteTo sends a packet. A pair that does not work is about to be replaced, so a packet that it refuses is lost, and
-// no error.
+// WriteTo sends a packet. If the pair refuses it, it is dropped without an error: that pair is about to be replaced.
 func (c packets) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if _, err := c.Write(b); errors.Is(err, ice.ErrClosed) || errors.Is(err, net.ErrClosed) {
 		return 0, net.ErrClosed

@@ -12,8 +12,8 @@ import (
 	"github.com/peephole-cam/peephole/cmd/internal/obs"
 )
 
-// history is what viewers get who ask for a camera's log: the newest lines, whoever wrote them in this process. The
-// cameras of camera-sim share one.
+// history is the log that a camera gives to viewers who ask for it: the newest lines, whoever wrote them in this
+// process. The cameras of camera-sim share one.
 type history struct {
 	obs.Ring
 	started time.Time
@@ -21,8 +21,8 @@ type history struct {
 
 func newHistory() *history { return &history{started: time.Now()} }
 
-// text returns the lines below two that say which program wrote them. Addresses are left out: a viewer learns those of
-// its own sessions, and not those of others, or of a camera that hides its own.
+// text returns a header of two lines, which says what program this is, and the log. IP addresses are replaced, so that
+// a viewer learns neither other viewers' nor those of a camera that hides its own.
 func (h *history) text() []byte {
 	header := fmt.Appendf(nil, "peephole %s\n%s/%s, started %s\n", cli.Version(), runtime.GOOS, runtime.GOARCH,
 		h.started.UTC().Format(time.RFC3339))

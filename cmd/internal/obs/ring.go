@@ -17,8 +17,8 @@ type Ring struct {
 	kept []byte // guarded by mu; whole lines, at most 2*RingSize bytes, of which the newest RingSize count
 }
 
-// Write keeps whole lines, as a logger writes them, and forgets the oldest ones for which there is no more room. What
-// is larger than RingSize is not kept. Write returns no error.
+// Write adds lines, which must be whole, as a logger writes them, and drops the oldest if there is no room. It ignores
+// a write of more than RingSize bytes. Write returns no error.
 func (r *Ring) Write(lines []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

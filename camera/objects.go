@@ -23,8 +23,8 @@ const (
 
 	// snapshotsPerID is how many snapshots of one thing there are at a time.
 	snapshotsPerID = 2
-	// keepSnapshot is how long a snapshot that nobody reads is kept, unless a newer one needs its place: a transfer that
-	// broke can then go on.
+	// keepSnapshot is how long a snapshot that nobody reads is kept, unless a newer one needs its place: a transfer
+	// that broke can then go on.
 	keepSnapshot = 10 * time.Minute
 	// shareSnapshot is how old a snapshot may be that serves another request too.
 	shareSnapshot = 2 * time.Second

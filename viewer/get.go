@@ -103,11 +103,7 @@ func (v *Viewer) bulk(
 	if err != nil {
 		return err
 	}
-	connect := v.connectCamera
-	if g.RelayOnly {
-		connect = v.connectRelay
-	}
-	link, err := connect(ctx, record)
+	link, err := v.connectCamera(ctx, record, g.RelayOnly)
 	if err != nil {
 		return err
 	}

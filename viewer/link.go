@@ -75,19 +75,15 @@ func (v *Viewer) connect(ctx context.Context, relayURL string) (*link, error) {
 	return l, l.start(ctx)
 }
 
-// connectRelay reaches a paired camera through its relay alone, which shows the camera no address of ours.
-func (v *Viewer) connectRelay(ctx context.Context, record pairing.Record) (*link, error) {
-	return v.connect(ctx, record.RelayURL)
-}
-
-// connectCamera is like connect, but reaches a paired camera by any carrier.
-func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record) (*link, error) {
+// connectCamera is like connect, but reaches a paired camera by any carrier. relayOnly keeps to its relay, which shows
+// the camera no address of ours.
+func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relayOnly bool) (*link, error) {
 	l, err := v.newLink(ctx, record.RelayURL)
 	if err != nil {
 		return nil, err
 	}
 
-	if !v.cfg.LAN {
+	if !v.cfg.LAN || relayOnly {
 		return l, l.start(ctx)
 	}
 	l.kept = func() session.HostList { return v.hostList(record) }

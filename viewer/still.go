@@ -23,7 +23,7 @@ func (v *Viewer) Still(ctx context.Context, name string, onReject func(Rejection
 	if err != nil {
 		return Frame{}, err
 	}
-	link, err := v.connectCamera(ctx, record)
+	link, err := v.connectCamera(ctx, record, false)
 	if err != nil {
 		return Frame{}, err
 	}

@@ -47,11 +47,7 @@ func (v *Viewer) Watch(ctx context.Context, name string, w Watch) error {
 	if err != nil {
 		return err
 	}
-	connect := v.connectCamera
-	if w.RelayOnly {
-		connect = v.connectRelay
-	}
-	link, err := connect(ctx, record)
+	link, err := v.connectCamera(ctx, record, w.RelayOnly)
 	if err != nil {
 		return err
 	}

@@ -305,11 +305,9 @@ func (e *bulkEnd) addCandidate(m handshake.Message) {
 
 // candidate handles a candidate of this end. nil means that no more will come, except those of opened ports.
 func (e *bulkEnd) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
-	if e.cfg.ports != nil && !e.cfg.peer.relayOnly && !e.cfg.peer.loopback && opens(c) {
-		e.work.Go(func() {
-			openPort(ctx, e.cfg.ports, *c, e.cfg.peer.log, func(m *webrtc.ICECandidate) {
-				e.do(ctx, func() error { return e.sendCandidate(m) })
-			})
+	if !e.cfg.peer.relayOnly && !e.cfg.peer.loopback {
+		openPort(ctx, e.cfg.ports, c, &e.work, e.cfg.peer.log, func(m *webrtc.ICECandidate) {
+			e.do(ctx, func() error { return e.sendCandidate(m) })
 		})
 	}
 	return e.sendCandidate(c)

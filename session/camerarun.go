@@ -244,12 +244,10 @@ func (c *Camera) candidate(ctx context.Context, candidate *webrtc.ICECandidate) 
 	if candidate == nil {
 		c.explainer.Gathered()
 	}
-	ports := portMapper(c.cfg.PortMapper, c.cfg.SeenAs, c.offer.TURN)
-	if ports != nil && !c.hides() && !c.cfg.Loopback && opens(candidate) {
-		c.work.Go(func() {
-			openPort(ctx, ports, *candidate, c.cfg.Logger, func(m *webrtc.ICECandidate) {
-				c.do(ctx, func() error { return c.sendCandidate(m) })
-			})
+	if !c.hides() && !c.cfg.Loopback {
+		ports := portMapper(c.cfg.PortMapper, c.cfg.SeenAs, c.offer.TURN)
+		openPort(ctx, ports, candidate, &c.work, c.cfg.Logger, func(m *webrtc.ICECandidate) {
+			c.do(ctx, func() error { return c.sendCandidate(m) })
 		})
 	}
 

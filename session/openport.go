@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"sync"
 
 	"github.com/pion/webrtc/v4"
 
@@ -63,18 +64,25 @@ func (p preservedPorts) Map(ctx context.Context, inside netip.AddrPort, found fu
 // candidates whose addresses a server has seen.
 const mappedPriority = 100<<24 | 65534<<8 | 255
 
-// openPort makes the router open the port of a host candidate, and calls found with the candidate that this makes. It
-// blocks until ctx ends or the port cannot be opened.
-func openPort(ctx context.Context, m PortMapper, host webrtc.ICECandidate, log *slog.Logger,
+// openPort makes the router open the port of a candidate of this end until ctx ends, on a goroutine of work. It calls
+// found with the candidate that this makes. It does nothing if m is nil, or if no router could open that port.
+func openPort(ctx context.Context, m PortMapper, c *webrtc.ICECandidate, work *sync.WaitGroup, log *slog.Logger,
 	found func(*webrtc.ICECandidate)) {
+	if m == nil || !opens(c) {
+		return
+	}
+	host := *c
 	ip, err := netip.ParseAddr(host.Address)
 	if err != nil {
 		return
 	}
-	err = m.Map(ctx, netip.AddrPortFrom(ip, host.Port), func(outside netip.AddrPort) { found(mapped(host, outside)) })
-	if err != nil {
-		log.Debug("open port", "err", err)
-	}
+
+	work.Go(func() {
+		inside := netip.AddrPortFrom(ip, host.Port)
+		if err := m.Map(ctx, inside, func(outside netip.AddrPort) { found(mapped(host, outside)) }); err != nil {
+			log.Debug("open port", "err", err)
+		}
+	})
 }
 
 // opens reports whether a router could open the port of a candidate of this end.

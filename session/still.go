@@ -8,7 +8,6 @@ import (
 
 	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/crypto/envelope"
-	"github.com/peephole-cam/peephole/printable"
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -122,7 +121,7 @@ func (s *still) deliver(d signaling.Delivery) (*handshake.Frame, error) {
 	plaintext, err := s.assembly.AddChunk(d.Body)
 	if err != nil {
 		if !s.inbox.IsReply(s.offerer, d) {
-			s.reject(d, "frame", err)
+			rejectDelivery(d, "frame", err, s.cfg.OnReject)
 		}
 		return nil, nil
 	}
@@ -137,19 +136,14 @@ func (s *still) deliver(d signaling.Delivery) (*handshake.Frame, error) {
 func (s *still) openAnswer(d signaling.Delivery) (*handshake.Frame, error) {
 	a, secret, err := s.inbox.OpenReply(s.offerer, d)
 	if errors.As(err, new(handshake.NotReplyError)) {
-		s.reject(d, "envelope", err)
+		rejectDelivery(d, "envelope", err, s.cfg.OnReject)
 		return nil, nil
 	}
 	if err != nil || a == nil {
 		return nil, err
 	}
 
-	if s.cfg.OnName != nil {
-		s.cfg.OnName(printable.Name(a.Name))
-	}
-	if a.LAN != nil && s.cfg.OnHostList != nil {
-		s.cfg.OnHostList(*a.LAN)
-	}
+	introduce(a, s.cfg.OnName, s.cfg.OnHostList)
 	if s.assembly, err = secret.NewStillAssembly(handshake.MaxChunks); err != nil {
 		return nil, err
 	}
@@ -161,13 +155,4 @@ func (s *still) openAnswer(d signaling.Delivery) (*handshake.Frame, error) {
 	}
 
 	return nil, nil
-}
-
-func (s *still) reject(d signaling.Delivery, what string, err error) {
-	if handshake.IsForeign(err) {
-		d.Reject()
-	}
-	if s.cfg.OnReject != nil {
-		s.cfg.OnReject(Rejection{what, err})
-	}
 }

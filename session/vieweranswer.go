@@ -85,7 +85,7 @@ func (v *Viewer) deliver(ctx context.Context, d signaling.Delivery) error {
 	}
 	if err != nil {
 		if !v.inbox.IsReply(v.offerer, d) {
-			v.rejectDelivery(d, "record", err)
+			rejectDelivery(d, "record", err, v.cfg.OnReject)
 		}
 		return nil
 	}
@@ -105,7 +105,7 @@ func (v *Viewer) deliver(ctx context.Context, d signaling.Delivery) error {
 func (v *Viewer) addFirst(d signaling.Delivery) error {
 	plaintext, err := v.first.AddChunk(d.Body)
 	if err != nil {
-		v.rejectDelivery(d, "frame", err)
+		rejectDelivery(d, "frame", err, v.cfg.OnReject)
 		return nil
 	}
 
@@ -138,7 +138,7 @@ func (v *Viewer) show(f handshake.Frame) {
 func (v *Viewer) openAnswer(ctx context.Context, d signaling.Delivery) error {
 	a, secret, err := v.inbox.OpenReply(v.offerer, d)
 	if errors.As(err, new(handshake.NotReplyError)) {
-		v.rejectDelivery(d, "envelope", err)
+		rejectDelivery(d, "envelope", err, v.cfg.OnReject)
 		return nil
 	}
 	if err != nil || a == nil {
@@ -160,11 +160,14 @@ func (v *Viewer) openAnswer(ctx context.Context, d signaling.Delivery) error {
 	return nil
 }
 
-func (v *Viewer) rejectDelivery(d signaling.Delivery, what string, err error) {
-	if handshake.IsForeign(err) {
-		d.Reject()
+// introduce passes on what a camera's answer says about the camera. Both functions may be nil.
+func introduce(a *handshake.Answer, onName func(string), onHostList func(HostList)) {
+	if onName != nil {
+		onName(printable.Name(a.Name))
 	}
-	v.reject(what, err)
+	if a.LAN != nil && onHostList != nil {
+		onHostList(*a.LAN)
+	}
 }
 
 // answered begins the session that the camera has agreed to.
@@ -179,12 +182,7 @@ func (v *Viewer) answered(ctx context.Context, a *handshake.Answer, secret *hand
 	}
 
 	v.phase("answered")
-	if v.cfg.OnName != nil {
-		v.cfg.OnName(printable.Name(a.Name))
-	}
-	if a.LAN != nil && v.cfg.OnHostList != nil {
-		v.cfg.OnHostList(*a.LAN)
-	}
+	introduce(a, v.cfg.OnName, v.cfg.OnHostList)
 	if a.RelayOnly {
 		v.hideToo()
 	}

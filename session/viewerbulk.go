@@ -7,7 +7,6 @@ import (
 
 	"github.com/peephole-cam/peephole/clock"
 	"github.com/peephole-cam/peephole/crypto/identity"
-	"github.com/peephole-cam/peephole/printable"
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/signaling"
 )
@@ -120,29 +119,15 @@ func (v *bulkViewer) openAnswer(d signaling.Delivery) (*handshake.Answer, *hands
 	}
 	a, secret, err := v.inbox.OpenReply(v.offerer, d)
 	if errors.As(err, new(handshake.NotReplyError)) {
-		v.reject(d, "envelope", err)
+		rejectDelivery(d, "envelope", err, v.cfg.OnReject)
 		return nil, nil, nil
 	}
 	if a == nil || err != nil {
 		return nil, nil, err
 	}
 
-	if v.cfg.OnName != nil {
-		v.cfg.OnName(printable.Name(a.Name))
-	}
-	if a.LAN != nil && v.cfg.OnHostList != nil {
-		v.cfg.OnHostList(*a.LAN)
-	}
+	introduce(a, v.cfg.OnName, v.cfg.OnHostList)
 	return a, secret, nil
-}
-
-func (v *bulkViewer) reject(d signaling.Delivery, what string, err error) {
-	if handshake.IsForeign(err) {
-		d.Reject()
-	}
-	if v.cfg.OnReject != nil {
-		v.cfg.OnReject(Rejection{what, err})
-	}
 }
 
 // bulkConfig returns what this end needs. A camera that hides its address learns none of ours.
@@ -164,7 +149,7 @@ func (v *bulkViewer) bulkConfig(a *handshake.Answer, secret *handshake.Secret,
 		arrived: v.arrived,
 		foreign: func(d signaling.Delivery, err error) {
 			if !v.inbox.OpenedBefore(d) && !v.inbox.IsReply(v.offerer, d) {
-				v.reject(d, "record", err)
+				rejectDelivery(d, "record", err, v.cfg.OnReject)
 			}
 		},
 		use: use,

@@ -207,12 +207,10 @@ func (v *Viewer) candidate(ctx context.Context, c *webrtc.ICECandidate) error {
 	if c == nil {
 		v.explainer.Gathered()
 	}
-	ports := portMapper(v.cfg.PortMapper, v.cfg.SeenAs, v.cfg.TURN)
-	if ports != nil && !v.cfg.RelayOnly && !v.cfg.Loopback && opens(c) {
-		v.tracks.Go(func() {
-			openPort(ctx, ports, *c, v.cfg.Logger, func(m *webrtc.ICECandidate) {
-				v.do(ctx, func() error { return v.sendCandidate(m) })
-			})
+	if !v.cfg.RelayOnly && !v.cfg.Loopback {
+		ports := portMapper(v.cfg.PortMapper, v.cfg.SeenAs, v.cfg.TURN)
+		openPort(ctx, ports, c, &v.tracks, v.cfg.Logger, func(m *webrtc.ICECandidate) {
+			v.do(ctx, func() error { return v.sendCandidate(m) })
 		})
 	}
 

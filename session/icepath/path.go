@@ -263,10 +263,5 @@ func (c packets) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, otherEnd{}, err
 }
 
-// WriteTo sends a packet. If the pair refuses it, it is dropped without an error: that pair is about to be replaced.
-func (c packets) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if _, err := c.Write(b); errors.Is(err, ice.ErrClosed) || errors.Is(err, net.ErrClosed) {
-		return 0, net.ErrClosed
-	}
-	return len(b), nil
-}
+// WriteTo sends a packet. Its errors are pion's: a packet that the pair refuses is not sent.
+func (c packets) WriteTo(b []byte, _ net.Addr) (int, error) { return c.Write(b) }

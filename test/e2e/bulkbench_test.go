@@ -31,16 +31,8 @@ var (
 // bulkRate is what the viewer's line carries, in bit/s each way.
 const bulkRate = 100e6
 
-// bulkEndsBuilt builds test/bulkends beside our commands, once per test process that asks for it.
-var bulkEndsBuilt = sync.OnceValue(func() error {
-	dir, err := built()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "bulkends"), "./test/bulkends")
-	cmd.Dir, cmd.Stderr = "../..", os.Stderr
-	return cmd.Run()
-})
+// bulkEndsBuilt builds test/bulkends, once per test process that asks for it.
+var bulkEndsBuilt = sync.OnceValue(func() error { return buildRig("bulkends") })
 
 // bulkScene has a camera with a public address, so that iperf3 gets there too, a viewer at home, and a relay. All paths
 // between camera and viewer lead over the viewer's line.

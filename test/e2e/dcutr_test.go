@@ -19,16 +19,19 @@ import (
 	"github.com/peephole-cam/peephole/test/natlab"
 )
 
-// dcutrBuilt builds test/dcutr beside our commands, once per test process that asks for it.
-var dcutrBuilt = sync.OnceValue(func() error {
+// dcutrBuilt builds test/dcutr, once per test process that asks for it.
+var dcutrBuilt = sync.OnceValue(func() error { return buildRig("dcutr") })
+
+// buildRig builds a program of test/ beside our commands.
+func buildRig(name string) error {
 	dir, err := built()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "dcutr"), "./test/dcutr")
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./test/"+name)
 	cmd.Dir, cmd.Stderr = "../..", os.Stderr
 	return cmd.Run()
-})
+}
 
 // dcutr is go-libp2p's hole punching between two hosts of a lab.
 type dcutr struct {

@@ -234,6 +234,26 @@ func (k *kept) Open(ctx context.Context, id string, root Hash) (Object, error) {
 	return shelf{id: k.current}.Open(ctx, id, root)
 }
 
+// TestPictureComesFirst: a camera that sends a picture sends what is fetched more slowly than the path allows.
+func TestPictureComesFirst(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		took := func(busy bool) time.Duration {
+			l := connect(t)
+			l.serve(t, shelf{"log": NewBytes("log", testData(4*BlockSize))}, func() bool { return busy })
+			began := time.Now()
+			f := openTestFile(t, filepath.Join(t.TempDir(), "log"))
+			if _, err := l.viewer.Fetch(t.Context(), "log", f, nil); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(began)
+		}
+
+		if free, held := took(false), took(true); held < 50*time.Millisecond || held < 2*free {
+			t.Errorf("1 MiB takes %v beside a picture, and %v without one", held, free)
+		}
+	})
+}
+
 // changing is another object whenever it is opened for the current one, and keeps only that.
 type changing struct{ versions []Object }
 

@@ -94,7 +94,7 @@ func (p *memoryPath) SetWriteDeadline(time.Time) error { return nil }
 func (p *memoryPath) SetDeadline(at time.Time) error   { return p.SetReadDeadline(at) }
 func (p *memoryPath) LocalAddr() net.Addr              { return &net.UDPAddr{} }
 
-// failingPath fails as it is told.
+// failingPath fails with err.
 type failingPath struct {
 	net.PacketConn
 	err error

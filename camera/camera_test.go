@@ -451,9 +451,15 @@ func TestRemovedViewerCostsNothingMore(t *testing.T) {
 	}
 }
 
-// TestCameraSaysBye: a camera that is switched off says bye through signaling, too, so that a viewer that has found no
-// path to it stops waiting.
-func TestCameraSaysBye(t *testing.T) {
+// visit is a camera at a relay, and a viewer on its roster.
+type visit struct {
+	camera *Camera // does not run yet
+	viewer *viewer
+	cfg    session.ViewerConfig // the viewer's end
+}
+
+func newVisit(t *testing.T) *visit {
+	t.Helper()
 	url, operator := startRelay(t)
 	c, _ := newCamera(t, Config{
 		State:    t.TempDir(),
@@ -476,7 +482,6 @@ func TestCameraSaysBye(t *testing.T) {
 		Secret:        envelope.Secret{1},
 		MailboxSecret: envelope.Secret{2},
 	}
-
 	theirs := &envelope.Pair{
 		Self:          self,
 		Role:          identity.Viewer,
@@ -489,51 +494,87 @@ func TestCameraSaysBye(t *testing.T) {
 	if err := c.store.Put(record); err != nil {
 		t.Fatal(err)
 	}
-	c.viewers[self.Bundle().Fingerprint()] = &viewer{camera: c, record: record}
+	v := &viewer{camera: c, record: record}
+	c.viewers[self.Bundle().Fingerprint()] = v
 	client, err := signaling.NewClient(signaling.ClientConfig{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	run(t, client.Run)
-	serving, off := context.WithCancel(t.Context())
-	defer off()
-	done := make(chan error, 1)
-	go func() { done <- c.Run(serving) }()
 	box := theirs.Mailbox(envelope.ToCamera, theirs.Day(time.Now()))
+	return &visit{c, v, session.ViewerConfig{
+		Pair:     theirs,
+		Signal:   client,
+		Inbox:    signaling.Mailbox{Read: box.Read, Write: box.Write},
+		Box:      box,
+		Carriers: []media.Carrier{media.H264Carrier},
+		Logger:   slog.New(slog.DiscardHandler),
+		OnFrame:  func(session.Frame) {},
+	}}
+}
 
-	watch := func() error {
-		v, err := session.NewViewer(session.ViewerConfig{
-			Pair:   theirs,
-			Signal: client,
-			Inbox:  signaling.Mailbox{Read: box.Read, Write: box.Write},
-			Box:    box,
-			// there is no relay: no path will be found
-			Carriers:  []media.Carrier{media.H264Carrier},
-			RelayOnly: true,
-			Logger:    slog.New(slog.DiscardHandler),
-			OnFrame:   func(session.Frame) {},
-			OnPhase: func(phase string) {
-				if phase == "answered" {
-					off()
-				}
-			},
-		})
+// watch runs the viewer's end of one session.
+func (v *visit) watch(ctx context.Context) error {
+	for {
+		s, err := session.NewViewer(v.cfg)
 		if err != nil {
 			return err
 		}
-		return v.Run(t.Context())
+		err = s.Run(ctx)
+		refusal := new(*signaling.Error)
+		if !errors.As(err, refusal) || (*refusal).Code != signaling.CodeNotAdmitted {
+			return err
+		} // the camera has not opened its mailbox yet
 	}
+}
 
-	err = watch()
-	for refusal := new(*signaling.Error); errors.As(err, refusal) && (*refusal).Code == signaling.CodeNotAdmitted; {
-		err = watch() // the camera has not opened its mailbox yet
+// TestCameraSaysBye: a camera that is switched off says bye through signaling, too, so that a viewer that has found no
+// path to it stops waiting.
+func TestCameraSaysBye(t *testing.T) {
+	v := newVisit(t)
+	serving, off := context.WithCancel(t.Context())
+	defer off()
+	done := make(chan error, 1)
+	go func() { done <- v.camera.Run(serving) }()
+
+	v.cfg.RelayOnly = true // there is no relay: no path will be found
+	v.cfg.OnPhase = func(phase string) {
+		if phase == "answered" {
+			off()
+		}
 	}
-	if !errors.Is(err, session.ErrEnded) {
+	if err := v.watch(t.Context()); !errors.Is(err, session.ErrEnded) {
 		t.Errorf("the viewer's end: %v", err)
 	}
-
 	if err := await(t, done, "end of the camera"); !errors.Is(err, context.Canceled) {
 		t.Errorf("the camera's end: %v", err)
+	}
+}
+
+// TestCameraYieldsWhileItIsWatched: what viewers fetch makes room for the picture for as long as anybody watches.
+func TestCameraYieldsWhileItIsWatched(t *testing.T) {
+	v := newVisit(t)
+	run(t, v.camera.Run)
+	busy := v.viewer.sessionConfig(envelope.Opened{}, nil).Busy
+	becomes := func(want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); busy() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("busy is not %t", want)
+			}
+		}
+	}
+
+	becomes(false)
+	watching, leave := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	v.cfg.Loopback = true
+	go func() { ended <- v.watch(watching) }()
+	becomes(true)
+	leave()
+	becomes(false)
+	if err := await(t, ended, "end of the session"); err != nil {
+		t.Errorf("the viewer's end: %v", err)
 	}
 }

@@ -70,3 +70,51 @@ func TestByeBeforeConnected(t *testing.T) {
 		})
 	}
 }
+
+// TestToldToStop: Run returns nil once its context has ended, even if something else ends the session at that moment.
+func TestToldToStop(t *testing.T) {
+	for _, told := range []string{"viewer", "camera"} {
+		t.Run(told, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				var work sync.WaitGroup
+				defer work.Wait()
+				defer cancel()
+
+				atCamera, atViewer, _ := lineOf(ctx, 150*ms, &work)
+				relay := newMail(ctx, t, 75*ms, &work)
+				defer relay.close()
+				going, stop := context.WithCancel(ctx)
+				stopped := func() error { stop(); return ErrLost }
+				ended := make(chan error, 1) // how the end that was told ended
+				cfg := answering(t, relay,
+					CameraConfig{Stream: broadcast{Broadcast: media.NewBroadcast()}, network: atCamera}, &work,
+					func(c *Camera) error {
+						if told == "viewer" {
+							return c.Run(ctx)
+						}
+						c.events <- stopped
+						ended <- c.Run(going)
+						return nil
+					})
+
+				cfg.Carriers, cfg.network, cfg.OnFrame = []media.Carrier{media.H264Carrier}, atViewer,
+					func(handshake.Frame) {}
+				v, err := NewViewer(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if told == "viewer" {
+					v.events <- stopped
+					ended <- v.Run(going)
+				} else {
+					work.Go(func() { _ = v.Run(ctx) }) // the camera's goodbye ends it
+				}
+
+				if err := <-ended; err != nil {
+					t.Errorf("%s's end: %v", told, err)
+				}
+			})
+		})
+	}
+}

@@ -52,8 +52,6 @@ func (c *Camera) Run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			c.leaves = true
-			return nil
 		case f := <-c.events:
 			err = f()
 		case <-ticker.C:
@@ -66,6 +64,10 @@ func (c *Camera) Run(ctx context.Context) error {
 			}
 		}
 
+		if ctx.Err() != nil {
+			c.leaves = true
+			return nil
+		}
 		if errors.Is(err, errLeft) {
 			return nil
 		}

@@ -46,8 +46,6 @@ func (v *Viewer) Run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			v.leaves = true
-			return nil
 		case f := <-v.events:
 			err = f()
 		case err = <-posted:
@@ -58,6 +56,11 @@ func (v *Viewer) Run(ctx context.Context) error {
 			err = v.judgeAnswerLimit()
 		case <-v.connectLimit.fired():
 			err = v.judgeConnectLimit()
+		}
+
+		if ctx.Err() != nil {
+			v.leaves = true
+			return nil
 		}
 		if err != nil {
 			return err

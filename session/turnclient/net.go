@@ -59,6 +59,8 @@ func (n agentNet) ListenUDP(network string, at *net.UDPAddr) (transport.UDPConn,
 	if err != nil {
 		return nil, err
 	}
+	makeRoom(conn)
+
 	if udp, ok := conn.(*net.UDPConn); ok && n.sockets != nil && (at == nil || !at.IP.IsMulticast()) {
 		conn = n.sockets.Wrap(udp)
 	}
@@ -68,6 +70,17 @@ func (n agentNet) ListenUDP(network string, at *net.UDPAddr) (transport.UDPConn,
 		host.nat64 = nat64{}
 	}
 	return pacedConn{host, newCheckPacer(), n.sources}, nil
+}
+
+// receiveBuffer is how much a socket should hold while this process waits for a processor, in bytes. What does not fit
+// is lost, and congestion control takes that for a slow network. Linux grants at most twice net.core.rmem_max: with its
+// default, twice what a socket has anyway.
+const receiveBuffer = 4 << 20
+
+func makeRoom(conn net.PacketConn) {
+	if c, ok := conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+		_ = c.SetReadBuffer(receiveBuffer) // an error leaves the default
+	}
 }
 
 // ResolveUDPAddr resolves an IPv4 address for IPv6 too if NAT64 reaches it.
@@ -104,6 +117,8 @@ func (n agentNet) ListenPacket(network, address string) (net.PacketConn, error) 
 	if err != nil {
 		return nil, err
 	}
+	makeRoom(conn)
+
 	return &packetConn{conn, n.udp, newPermissions(n.turn)}, nil
 }
 

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io/fs"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -49,7 +49,7 @@ func (c *Conn) list(ctx context.Context) (infos []Info, err error) {
 //
 // After an error, to holds what has arrived: call Fetch again with a connection that works. Errors: ErrBroken,
 // ErrNotFound, ErrChanged if the object keeps changing, ErrBusy, ErrFailed, ErrForged, ErrMalformed, ErrTooLarge,
-// ErrCertificate, ErrDiskFull, net.ErrClosed if to is closed, ctx's own.
+// ErrCertificate, ErrDiskFull, fs.ErrClosed if to is closed, ctx's own.
 func (c *Conn) Fetch(ctx context.Context, id string, to *File, progress func(done, size int64)) (Info, error) {
 	info, err := c.fetch(ctx, id, to, progress)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Conn) fetch(ctx context.Context, id string, to *File, progress func(don
 		return Info{}, err
 	}
 	if to.part == nil {
-		return Info{}, fmt.Errorf("the file is closed: open it again: %w", net.ErrClosed)
+		return Info{}, fmt.Errorf("the file is closed: open it again: %w", fs.ErrClosed)
 	}
 	if to.info.ID != id {
 		to.forget()

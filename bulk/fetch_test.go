@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,7 +101,7 @@ func TestFetchBringsTheWholeObject(t *testing.T) {
 				t.Errorf("the last progress is %d", last)
 			}
 
-			if _, err := l.viewer.Fetch(t.Context(), "log", f, nil); !errors.Is(err, net.ErrClosed) {
+			if _, err := l.viewer.Fetch(t.Context(), "log", f, nil); !errors.Is(err, fs.ErrClosed) {
 				t.Errorf("fetch into a finished file: %v", err)
 			}
 		})

@@ -32,7 +32,7 @@ type noWayError struct {
 }
 
 func (e noWayError) Error() string {
-	return fmt.Sprintf("no way to the %s was found within %s: run viewer doctor at both ends", e.to, connectWait)
+	return fmt.Sprintf("no way to the %s was found: run viewer doctor at both ends", e.to)
 }
 
 func (noWayError) Unwrap() error { return ErrLost }

@@ -89,7 +89,7 @@ func worthRetrying(err error) bool {
 var final = []error{
 	ErrNoCamera, ErrAmbiguous,
 	bulk.ErrNotFound, bulk.ErrChanged, bulk.ErrForged, bulk.ErrMalformed, bulk.ErrTooLarge, bulk.ErrCertificate,
-	bulk.ErrDiskFull, bulk.ErrFailed,
+	bulk.ErrDiskFull, bulk.ErrFailed, fs.ErrClosed,
 }
 
 // bulk runs one bulk session with a camera.

@@ -188,7 +188,10 @@ func formatBytes(n int64) string {
 
 // formatShare returns 1.2 of 3.4 MB.
 func formatShare(done, size int64) string {
-	if size < 1e6 {
+	switch {
+	case size < 1e3:
+		return fmt.Sprintf("%d of %d bytes", done, size)
+	case size < 1e6:
 		return fmt.Sprintf("%d of %d kB", done/1e3, size/1e3)
 	}
 	return fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(size)/1e6)

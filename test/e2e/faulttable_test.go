@@ -21,7 +21,7 @@ const (
 	saysBusyCamera = "the camera's computer is too busy to send every picture: let it do less, or choose the " +
 		"camera's substream"
 	saysBusyViewer = "the viewing device is too busy to keep up: close other programs there"
-	saysNoWay      = "no way to the camera was found within 20s: run viewer doctor at both ends"
+	saysNoWay      = "no way to the camera was found: run viewer doctor at both ends"
 	saysStalled    = "nothing arrives from the camera"
 	saysSilent     = "the relay does not answer"
 	saysMalformed  = "ask for ice servers: malformed signaling frame"

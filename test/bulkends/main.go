@@ -28,6 +28,7 @@ type config struct {
 	username   string
 	credential string
 	relayOnly  bool
+	watched    bool // the camera sends as if it also sent a live picture
 }
 
 var errUsage = errors.New("want [FLAGS] quic or sctp, and camera or viewer")
@@ -41,6 +42,7 @@ func parseConfig(args []string) (c config, err error) {
 	flags.StringVar(&c.username, "username", "", "the username for the TURN server")
 	flags.StringVar(&c.credential, "credential", "", "the credential for the TURN server")
 	flags.BoolVar(&c.relayOnly, "relay-only", false, "show the other end only the relay's address")
+	flags.BoolVar(&c.watched, "watched", false, "let the camera yield, as if somebody watched it too")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}

@@ -52,7 +52,7 @@ func runQUIC(ctx context.Context, c config) error {
 	}
 
 	if c.camera {
-		return serveQUIC(ctx, packets, own, other.Certificate, object)
+		return c.serveQUIC(ctx, packets, own, other.Certificate, object)
 	}
 	return fetchQUIC(ctx, c, path, packets, own, other.Certificate)
 }
@@ -102,13 +102,15 @@ func gather(ctx context.Context, c config) (path *icepath.Path, candidates []str
 	}
 }
 
-func serveQUIC(ctx context.Context, path net.PacketConn, own bulk.Certificate, other bulk.Hash, o bulk.Object) error {
+func (c config) serveQUIC(
+	ctx context.Context, path net.PacketConn, own bulk.Certificate, other bulk.Hash, o bulk.Object,
+) error {
 	conn, err := bulk.Accept(ctx, path, own, other)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	return conn.Serve(ctx, source{o}, func() bool { return false })
+	return conn.Serve(ctx, source{o}, func() bool { return c.watched })
 }
 
 // fetchQUIC gets the object, and stays until it is stopped.

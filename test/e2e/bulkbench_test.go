@@ -39,6 +39,7 @@ var bulkEndsBuilt = sync.OnceValue(func() error { return buildRig("bulkends") })
 type bulkScene struct {
 	relay, camera, viewer *natlab.Host
 	turn                  turn.Grant
+	watched               bool // the camera yields, as if somebody watched it too
 }
 
 func newBulkScene(t testing.TB) *bulkScene {
@@ -106,7 +107,8 @@ func (e bulkEnd) introduce(t testing.TB, to bulkEnd) {
 func (s *bulkScene) carry(t testing.TB, method string, relayed bool, size int) time.Duration {
 	t.Helper()
 	dir := t.TempDir()
-	common := []string{"-size", strconv.Itoa(size), "-dir", dir, "-password", "a password that all tests know"}
+	common := []string{"-size", strconv.Itoa(size), "-dir", dir, "-password", "a password that all tests know",
+		"-watched=" + strconv.FormatBool(s.watched)}
 	from := func(c turn.Credential) (args []string) {
 		if !relayed {
 			return common

@@ -194,6 +194,7 @@ type arrivals struct {
 	*process
 	mu    sync.Mutex
 	times []time.Time // several that come at once may count as one; guarded by mu
+	ends  []int       // how much had come at each of these times, in bytes; guarded by mu
 	data  []byte      // guarded by mu
 }
 
@@ -230,6 +231,7 @@ func (s *scene) begin(t testing.TB, args ...string) *arrivals {
 			if n > 0 {
 				a.mu.Lock()
 				a.times, a.data = append(a.times, time.Now()), append(a.data, buf[:n]...)
+				a.ends = append(a.ends, len(a.data))
 				a.mu.Unlock()
 			}
 

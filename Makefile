@@ -51,6 +51,7 @@ quick: $(NODE) ## the packages' own tests and the page's unit tests (two minutes
 RUNS ?= 10
 BUSY ?= 4
 
+stress: export STRICT = 1
 stress: deps $(NODE) trial ## make test RUNS times in a row, beside BUSY busy loops; stops at the first failure
 	@go test -count=1 -run '^$$' ./... >/dev/null
 	@$(BIN)/trial -runs $(RUNS) -busy $(BUSY) $(MAKE) --no-print-directory test
@@ -76,7 +77,7 @@ audit: $(NODE) ## known vulnerabilities in dependencies; says so if a database c
 	@scripts/audit.sh
 
 race: ## the packages' tests again under the race detector, the models with fewer stories
-	RAPID_CHECKS=20 go test -race -p 4 -timeout 10m $$(go list ./... | grep -v /peephole/test/) ./test/bubble
+	@scripts/race.sh
 
 fuzz: ## every fuzz target for FUZZTIME, but at most FUZZBUDGET seconds together
 	@scripts/fuzz.sh $(FUZZTIME) $(FUZZBUDGET)

@@ -69,11 +69,11 @@ func (d *datagrams) serve() {
 func (d *datagrams) handUp(a *allocation, p []byte, from netip.AddrPort, local netip.Addr, out outlet) {
 	class, _ := stunClass(p)
 	switch {
-	case a != nil && relayable(p):
-		d.enqueuePacket(a, p, from, local, out)
-		return
 	case len(p) > maxMessage:
 		d.counters.count(dropTooBig)
+		return
+	case a != nil && relayable(p):
+		d.enqueuePacket(a, p, from, local, out)
 		return
 	case !stunWhole(p) || class != stun.ClassRequest && class != stun.ClassIndication:
 		d.counters.count(dropMalformed)

@@ -34,7 +34,7 @@ func relayable(p []byte) bool {
 func (d *datagrams) enqueuePacket(a *allocation, p []byte, from netip.AddrPort, local netip.Addr, out outlet) {
 	if a.pending.packets.Add(1) > maxPendingPackets {
 		a.pending.packets.Add(-1)
-		d.counters.count(dropNoPermission)
+		d.counters.count(withoutRoute(p))
 		return
 	}
 
@@ -50,8 +50,16 @@ func (d *datagrams) forwardPending(m *datagram) {
 		d.out = d.sockets.newOutlet()
 	}
 	if !d.relay.forward(m.by, m.data[:m.n], d.out) {
-		d.counters.count(dropNoPermission)
+		d.counters.count(withoutRoute(m.data[:m.n]))
 	}
 	d.out.flush()
 	m.by.pending.packets.Add(-1)
+}
+
+// withoutRoute returns why a packet to relay is dropped that has no route.
+func withoutRoute(p []byte) reason {
+	if p[0]>>6 == 1 { // ChannelData
+		return dropNoChannel
+	}
+	return dropNoPermission
 }

@@ -61,7 +61,8 @@ func TestMalformedMessagesDoNoHarm(t *testing.T) {
 		cam.fence()
 	}
 
-	if n := s.Stats(); n.Packets != 0 || n.Drops["malformed"] != 19 || n.Drops["too_big"] != 2 {
+	if n := s.Stats(); n.Packets != 0 || n.Drops["malformed"] != 19 || n.Drops["too_big"] != 2 ||
+		n.Drops["no_channel"] != 2 {
 		t.Errorf("%+v", n)
 	}
 }

@@ -222,3 +222,16 @@ func TestTransferArrivesWholeThroughEveryRouter(t *testing.T) {
 		})
 	}
 }
+
+// The next host that comes into a network does not change the router's address there, so the others' connections go on.
+func TestRouterKeepsItsAddressInside(t *testing.T) {
+	t.Parallel()
+	network := New(t).Network(PortRestricted)
+	for range 4 {
+		network.Host("host")
+		said, err := network.router.run("", "ip", "-br", "link", "show", "lan")
+		if err != nil || !strings.Contains(said, lanMAC) {
+			t.Errorf("the router's address is not %s: %v\n%s", lanMAC, err, said)
+		}
+	}
+}

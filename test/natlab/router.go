@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// lanMAC is every router's address on its LAN. A bridge without one takes the lowest of its ports', which changes with
+// the next host, and those that were there before then send to nobody until ARP notices.
+const lanMAC = "02:00:00:00:00:01"
+
 // A router is a namespace with an inside, the bridge lan, and an outside, wan.
 type router struct {
 	*namespace
@@ -51,7 +55,7 @@ func (r *router) setUp(inside []netip.Prefix) error {
 		}
 	}
 
-	lines := []string{"link add lan type bridge mcast_snooping 0", "link set lan up"}
+	lines := []string{"link add lan address " + lanMAC + " type bridge mcast_snooping 0", "link set lan up"}
 	for _, p := range inside {
 		lines = append(lines, fmt.Sprintf("addr add %s dev lan", p))
 	}

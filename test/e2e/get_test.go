@@ -27,14 +27,21 @@ func TestGetTakesEveryWay(t *testing.T) {
 	} {
 		t.Run(tt.camera.Name+" and "+tt.viewer.Name, func(t *testing.T) {
 			s := newScene(t, tt.camera, tt.viewer)
-			wire, file := s.person.Record(), filepath.Join(t.TempDir(), "picture.h264")
-			said := s.get(t, "picture", "-o", file)
-			if n := pictures(file); n == 0 || !strings.Contains(said, "wrote "+file) {
-				t.Errorf("%d pictures; said %q", n, said)
+			wire := s.person.Record()
+			var large []natlab.Packet
+			var direct, overUDP int
+			// Whichever pair works first is used, and a better one after a second. Before that, so little may have come
+			// through the relay.
+			for try := 0; try == 0 || tt.direct && direct == 0 && try < 10; try++ {
+				file := filepath.Join(t.TempDir(), "picture.h264")
+				said := s.get(t, "picture", "-o", file)
+				if n := pictures(file); n == 0 || !strings.Contains(said, "wrote "+file) {
+					t.Errorf("%d pictures; said %q", n, said)
+				}
+				large = slices.DeleteFunc(wire.Packets(), func(p natlab.Packet) bool { return len(p.Data) < 1000 })
+				direct, overUDP = came(large, s.home)
 			}
 
-			large := slices.DeleteFunc(wire.Packets(), func(p natlab.Packet) bool { return len(p.Data) < 1000 })
-			direct, overUDP := came(large, s.home)
 			if (direct > 0) != tt.direct || (overUDP > 0) != tt.udp {
 				t.Errorf("of %d large packets %d came from the camera's network, and %d over UDP", len(large), direct,
 					overUDP)

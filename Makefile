@@ -15,7 +15,7 @@ FUZZBUDGET ?= 300
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup \
-	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan bench-bulk soak-turn ci messages clean
+	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan bench-bulk bench-carriers soak-turn ci messages clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -142,6 +142,10 @@ bench-bulk: ## one large object: by TCP, by our QUIC and by SCTP, directly and r
 soak-turn: export SOAK ?= 30m
 soak-turn: ## our TURN server at half load for SOAK, while clients come and go: what it holds must not grow
 	go test -v -run '^$$' -bench Soak -benchtime 1x -timeout 4h ./test/turnbench
+
+bench-carriers: ## signaling over WebTransport beside the WebSocket (ten minutes, as root)
+	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -trimpath" \
+		go test -v -run '^$$' -bench SignalingCarriers -benchtime 1x -timeout 2h ./test/e2e
 
 # CI=1 makes a skipped test a failure. The tests come last, so that their count is the last line.
 ci: export CI = 1

@@ -212,10 +212,10 @@ var vendors = []struct {
 	{"github.com/pion/sdp", []string{"session", "media"}},
 	{"github.com/libp2p", []string{"p2p", "test/dcutr"}}, // the rig is a stock host, to measure it beside ICE
 	{"github.com/multiformats", []string{"p2p", "test/dcutr"}},
-	// the HTTP/3 endpoint is signaling/server's, and test/e2e has strangers that flood a camera
-	{"github.com/quic-go", []string{"bulk", "signaling/server", "p2p", "test/e2e"}},
+	// test/signalends measures WebTransport beside the WebSocket, and test/e2e has strangers that flood a camera
+	{"github.com/quic-go", []string{"bulk", "p2p", "test/signalends", "test/e2e"}},
 	{"github.com/nats-io", []string{"signaling/bus"}},
-	{"github.com/coder/websocket", []string{"signaling", "test/signalingproxy", "test/signalingtest"}},
+	{"github.com/coder/websocket", []string{"signaling", "test/signalends", "test/signalingproxy", "test/signalingtest"}},
 	{"github.com/cilium/ebpf", []string{"turn/xdp", "test/natlab"}},
 	{"github.com/prometheus", []string{"cmd/internal/obs"}},
 	{"pgregory.net/rapid", []string{"test/model", "session", "signaling", "netlimit"}}, // their tests

@@ -41,11 +41,11 @@ const (
 
 // The application error codes of QUIC.
 const (
-	goodbye          quic.ApplicationErrorCode = 0
-	streamGivenUp    quic.StreamErrorCode      = 1 // the viewer does not want the rest
-	streamFailed     quic.StreamErrorCode      = 2 // the camera cannot send the rest
-	streamAgainstLaw quic.StreamErrorCode      = 3 // the request is malformed, or did not come in time
-	streamInterrupt  quic.StreamErrorCode      = 4 // the session ends
+	goodbye         quic.ApplicationErrorCode = 0
+	streamGivenUp   quic.StreamErrorCode      = 1 // the viewer does not want the rest
+	streamFailed    quic.StreamErrorCode      = 2 // the camera cannot send the rest
+	streamMalformed quic.StreamErrorCode      = 3 // the request is malformed, or did not come in time
+	streamInterrupt quic.StreamErrorCode      = 4 // the session ends
 )
 
 // Conn is the one QUIC connection of a session. A viewer calls List and Fetch, several at a time if it likes; a camera

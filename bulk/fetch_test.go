@@ -217,7 +217,7 @@ func TestAnotherProcessGetsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFile(t, path, old)
-	if _, err := os.Stat(path + nameSuffix); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(path + originSuffix); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the name of the part is left: %v", err)
 	}
 }

@@ -20,8 +20,8 @@ var ErrDiskFull = errors.New("the disk is full: make room there and try again; w
 const (
 	// partSuffix ends the name of a file that is not whole.
 	partSuffix = ".part"
-	// nameSuffix ends the name of the file beside it that says what it is a part of: its ID and root, in a line.
-	nameSuffix = ".part.of"
+	// originSuffix ends the name of the file beside it that says what it is a part of: its ID and root, in a line.
+	originSuffix = ".part.of"
 )
 
 // File is a download under way on disk: PATH.part, which its owner alone can read, until it is whole and verified;
@@ -61,12 +61,12 @@ func OpenFile(path string) (*File, error) {
 
 	part, err := os.OpenFile(name, flags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open download: %w", advise(err))
+		return nil, fmt.Errorf("open download: %w", asDiskFull(err))
 	}
 	if err := keepPrivate(part, before); err != nil {
 		return nil, errors.Join(fmt.Errorf("open download: %w", err), part.Close())
 	}
-	return &File{path: path, part: part, before: readOrigin(path + nameSuffix)}, nil
+	return &File{path: path, part: part, before: readOrigin(path + originSuffix)}, nil
 }
 
 // readOrigin reads what an earlier attempt was getting. A file that cannot be read is as good as none.
@@ -87,10 +87,10 @@ func readOrigin(name string) (of origin) {
 func (f *File) remember() error {
 	root, err := f.tree.Root().MarshalText()
 	if err == nil {
-		err = identity.WriteFile(f.path+nameSuffix, fmt.Appendf(nil, "%s %s\n", f.info.ID, root))
+		err = identity.WriteFile(f.path+originSuffix, fmt.Appendf(nil, "%s %s\n", f.info.ID, root))
 	}
 	if err != nil {
-		return fmt.Errorf("save what the download is: %w", advise(err))
+		return fmt.Errorf("save what the download is: %w", asDiskFull(err))
 	}
 	f.before = origin{f.info.ID, f.tree.Root()}
 	return nil
@@ -120,10 +120,10 @@ func (f *File) Close() error {
 	empty, err := f.empty()
 	err = errors.Join(err, f.part.Close())
 	if f.part = nil; err == nil && empty {
-		err = errors.Join(os.Remove(f.path+partSuffix), removeIfThere(f.path+nameSuffix))
+		err = errors.Join(os.Remove(f.path+partSuffix), removeIfThere(f.path+originSuffix))
 	}
 	if err != nil {
-		return fmt.Errorf("close download: %w", advise(err))
+		return fmt.Errorf("close download: %w", asDiskFull(err))
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func (f *File) begin(ctx context.Context, info Info, tree *Tree, progress func()
 	onDisk := stat.Size()
 	if onDisk > tree.Size() {
 		if err := f.part.Truncate(tree.Size()); err != nil {
-			return fmt.Errorf("shorten download: %w", advise(err))
+			return fmt.Errorf("shorten download: %w", asDiskFull(err))
 		}
 	}
 
@@ -236,7 +236,7 @@ func (f *File) begin(ctx context.Context, info Info, tree *Tree, progress func()
 // write writes a block, which must be verified.
 func (f *File) write(block int, data []byte) error {
 	if _, err := f.part.WriteAt(data, int64(block)*BlockSize); err != nil {
-		return fmt.Errorf("write download: %w", advise(err))
+		return fmt.Errorf("write download: %w", asDiskFull(err))
 	}
 	f.note(block)
 	return nil
@@ -253,15 +253,15 @@ func (f *File) note(block int) {
 // finish gives a whole file its name, once it is on the disk for good.
 func (f *File) finish() error {
 	if err := f.part.Sync(); err != nil {
-		return fmt.Errorf("save download: %w", advise(err))
+		return fmt.Errorf("save download: %w", asDiskFull(err))
 	}
 	err := f.part.Close() // Windows cannot rename an open file
 	f.part = nil
 	if err == nil {
-		err = errors.Join(identity.MoveFile(f.path+partSuffix, f.path), removeIfThere(f.path+nameSuffix))
+		err = errors.Join(identity.MoveFile(f.path+partSuffix, f.path), removeIfThere(f.path+originSuffix))
 	}
 	if err != nil {
-		return fmt.Errorf("save download: %w", advise(err))
+		return fmt.Errorf("save download: %w", asDiskFull(err))
 	}
 	return nil
 }
@@ -272,8 +272,8 @@ const (
 	windowsDiskFull   syscall.Errno = 112
 )
 
-// advise makes an error of a full disk ErrDiskFull.
-func advise(err error) error {
+// asDiskFull makes an error of a full disk ErrDiskFull.
+func asDiskFull(err error) error {
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 	if runtime.GOOS == "windows" {
 		full = full || errors.Is(err, windowsHandleFull) || errors.Is(err, windowsDiskFull)

@@ -159,12 +159,12 @@ func TestVerifyingStopsWithItsContext(t *testing.T) {
 
 func TestFullDiskKeepsWhatHasArrived(t *testing.T) {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT} {
-		err := advise(fmt.Errorf("write: %w", full))
+		err := asDiskFull(fmt.Errorf("write: %w", full))
 		if !errors.Is(err, ErrDiskFull) || !errors.Is(err, full) {
 			t.Errorf("%v: %v", full, err)
 		}
 	}
-	if err := advise(os.ErrPermission); errors.Is(err, ErrDiskFull) {
+	if err := asDiskFull(os.ErrPermission); errors.Is(err, ErrDiskFull) {
 		t.Error(err)
 	}
 

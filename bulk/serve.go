@@ -56,22 +56,22 @@ type upload struct {
 func (u *upload) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	noMore := context.AfterFunc(u.stream.Context(), cancel) // the viewer has given up
-	goesOn := context.AfterFunc(ctx, func() { u.abort(streamInterrupt) })
+	stopCancel := context.AfterFunc(u.stream.Context(), cancel) // the viewer has given up
+	stopAbort := context.AfterFunc(ctx, func() { u.abort(streamInterrupt) })
 
 	code := streamFailed
 	r, err := u.read()
 	switch {
 	case err != nil:
-		code = streamAgainstLaw
+		code = streamMalformed
 	case r.List:
 		err = u.list(ctx)
 	default:
 		err = u.get(ctx, r.Get)
 	}
 
-	noMore()
-	if !goesOn() { // aborted, or about to be
+	stopCancel()
+	if !stopAbort() { // aborted, or about to be
 		return
 	}
 	if err != nil || u.stream.Close() != nil {

@@ -59,7 +59,7 @@ type bulkEnd struct {
 	taken, offered quota // count the other end's candidates, and ours
 	heard          bool  // the other end has sent the hash of its certificate
 	puncher        *puncher
-	relayed        time.Time // since when the path leads through a relay; zero if it does not
+	relayedSince   time.Time // since when the path leads through a relay; zero if it does not
 }
 
 func newBulkEnd(ctx context.Context, cfg bulkConfig) (*bulkEnd, error) {
@@ -347,15 +347,15 @@ func (e *bulkEnd) byeRecord(err error, log *slog.Logger) []byte {
 func (e *bulkEnd) noteRelayed() {
 	switch {
 	case !e.path.Relayed():
-		e.relayed = time.Time{}
-	case e.relayed.IsZero():
-		e.relayed = time.Now()
+		e.relayedSince = time.Time{}
+	case e.relayedSince.IsZero():
+		e.relayedSince = time.Now()
 	}
 }
 
 // PunchDue implements punchSituation.
 func (e *bulkEnd) PunchDue(after time.Duration) bool {
-	return !e.relayed.IsZero() && time.Since(e.relayed) >= after && e.WorthPunching()
+	return !e.relayedSince.IsZero() && time.Since(e.relayedSince) >= after && e.WorthPunching()
 }
 
 // WorthPunching implements punchSituation.

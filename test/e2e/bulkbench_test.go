@@ -102,9 +102,11 @@ func (e bulkEnd) introduce(t testing.TB, to bulkEnd) {
 	}
 }
 
-// carry carries an object of size bytes by one of the methods of test/bulkends, and returns how long that took. The
-// relayed way leads through the relay alone.
-func (s *bulkScene) carry(t testing.TB, method string, relayed bool, size int) time.Duration {
+// carry carries an object of size bytes by one of the methods of test/bulkends, and returns how long that took and when
+// it was over. The relayed way leads through the relay alone.
+func (s *bulkScene) carry(
+	t testing.TB, method string, relayed bool, size int,
+) (took time.Duration, over time.Time) {
 	t.Helper()
 	dir := t.TempDir()
 	common := []string{"-size", strconv.Itoa(size), "-dir", dir, "-password", "a password that all tests know",
@@ -126,6 +128,7 @@ func (s *bulkScene) carry(t testing.TB, method string, relayed bool, size int) t
 	viewer.introduce(t, camera)
 	camera.introduce(t, viewer)
 	said := viewer.line(t, "done ")
+	over = time.Now()
 	var bytes int
 	var seconds float64
 	var byRelay bool
@@ -135,7 +138,7 @@ func (s *bulkScene) carry(t testing.TB, method string, relayed bool, size int) t
 	if bytes != size || seconds <= 0 || byRelay != relayed {
 		t.Fatalf("%s: %q; want %d bytes, relayed: %t", method, said, size, relayed)
 	}
-	return time.Duration(seconds * float64(time.Second))
+	return time.Duration(seconds * float64(time.Second)), over
 }
 
 // What the benchmark measures works: both methods carry an object over a path of their own.
@@ -167,7 +170,7 @@ func (c *contestant) run(t testing.TB, s *bulkScene, tcp float64) {
 		c.size = max(1<<18, int(tcp*1e6/8))
 	}
 	for {
-		took := s.carry(t, c.method, c.relayed, c.size)
+		took, _ := s.carry(t, c.method, c.relayed, c.size)
 		rate := float64(c.size) * 8 / took.Seconds() / 1e6
 		if !first || took > *bulkTime*2/3 {
 			c.rates = append(c.rates, rate)

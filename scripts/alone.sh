@@ -1,35 +1,47 @@
 #!/usr/bin/env bash
-# Decides about tests that failed beside others: scripts/alone.sh REPORT [FLAG...]. REPORT is gotestsum's JSON; FLAGs
-# go to go test. It succeeds if each of them passes TIMES times in a row when it runs alone: then the machine was busy,
-# and the test is too impatient, which its output in the run should help to mend. It fails at once if more than MOST
-# tests failed, or if anything panicked, raced, hung or did not build.
+# Decides whether a run with failed tests may pass: scripts/alone.sh REPORT [FLAG...]. REPORT is gotestsum's JSON; FLAGs
+# go to go test. It runs each failed test alone, TIMES times in a row. If all pass, the machine was busy and the test too
+# impatient: mend it with the help of its output in the first run. It refuses at once if more than MOST tests failed, or
+# if anything panicked, raced, was left behind, did not end or did not build.
 set -euo pipefail
 
 readonly MOST=3 TIMES=3
 report=$1
 shift
 
-# A subtest fails its parents too; those without a slash in their names are run.
-failed=$(sed -nE 's|.*"Action":"fail","Package":"([^"]*)","Test":"([^"/]*)".*|\1 \2|p' "$report" | sort -u)
+# tests ACTION prints the tests that the report has an action of, as lines "PACKAGE NAME".
+tests() { sed -nE 's/.*"Action":"('"$1"')","Package":"([^"]*)","Test":"([^"]*)".*/\2 \3/p' "$report" | sort -u; }
+
+refuse() {
+	echo "$1: no test is tried alone"
+	exit 1
+}
+
+# A failed subtest fails its parents too, so only tests without a slash in their names run again.
+failed=$(tests fail | grep -v ' .*/' || true)
 count=$(grep -c . <<<"$failed" || true)
-if [ "$count" -eq 0 ] || [ "$count" -gt "$MOST" ]; then
-	echo "$count tests failed; only 1 to $MOST are tried alone"
-	exit 1
-fi
+[ "$count" -gt 0 ] || refuse 'something failed, but no test did'
+[ "$count" -le "$MOST" ] || refuse "$count tests failed, more than $MOST"
 
-if grep -E '"Output":"(panic:|fatal error:|WARNING: DATA RACE|=== RUN .*\(unknown\))' "$report" >/dev/null; then
-	echo "a test panicked, raced or hung: nothing is tried alone"
-	exit 1
-fi
+# The output of a process that a test started is indented.
+! grep -qE '"Output":"( |\\t)*(panic: |fatal error: |WARNING: DATA RACE|SIG[A-Z]+: |\*\*\* Test )' "$report" ||
+	refuse 'a panic, a data race or a test that hung'
+! grep -q 'race detected during execution' "$report" || refuse 'a data race'
+! grep -qE '"Output":"left (running|behind)' "$report" || refuse 'a test left something behind'
+[ -z "$(comm -23 <(tests run) <(tests 'pass|fail|skip'))" ] || refuse 'a test did not end'
 
-# A package may have failed without a test: it did not build, or something was left behind after the last test.
-broken=$(sed -nE 's|.*"Action":"fail","Package":"([^"]*)"[^T]*$|\1|p' "$report" | sort -u)
-while read -r package; do
-	grep -q "^$package " <<<"$failed" || { echo "$package failed, but none of its tests did"; exit 1; }
-done <<<"$broken"
+# A package that did not build, or whose TestMain failed, has no failed test.
+without=$(comm -23 \
+	<(sed -nE 's/.*"Action":"fail","Package":"([^"]*)"(,"Elapsed"[^}]*)?(,"FailedBuild"[^}]*)?}$/\1/p' "$report" | sort -u) \
+	<(cut -d' ' -f1 <<<"$failed" | sort -u))
+[ -z "$without" ] || refuse "a package failed without a failed test ($without)"
 
 while read -r package name; do
 	echo "trying alone, $TIMES times: $package $name"
-	go test -count="$TIMES" -parallel 1 "$@" -run "^$name\$" "$package" </dev/null
+	said=$(go test -v -count="$TIMES" -parallel 1 -timeout 60m "$@" -run "^$name\$" "$package" </dev/null) || {
+		echo "$said"
+		exit 1
+	}
+	[ "$(grep -c "^--- PASS: $name " <<<"$said")" -eq "$TIMES" ] || refuse "$name did not pass $TIMES times"
 done <<<"$failed"
 sed 's/^/failed beside other tests, passed alone: /' <<<"$failed"

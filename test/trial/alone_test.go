@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// failing is a package whose tests fail so many times before they pass: as many as FAILURES says.
-const failing = `package failing
+// failingSource is a package whose TestA fails the first FAILURES times that it runs; EXTRA says what else goes wrong.
+const failingSource = `package failing
 
 import (
 	"fmt"
@@ -20,84 +20,130 @@ import (
 	"testing"
 )
 
+func fails(t *testing.T) bool {
+	failures, _ := strconv.Atoi(os.Getenv("FAILURES"))
+	counted := "counted." + t.Name()
+	runs, _ := os.ReadFile(counted)
+	os.WriteFile(counted, append(runs, '.'), 0o600)
+	return len(runs) < failures
+}
+
+func TestA(t *testing.T) {
+	t.Run("row", func(t *testing.T) {})
+	switch extra := os.Getenv("EXTRA"); {
+	case fails(t):
+		fmt.Println(os.Getenv("SAYS"))
+		if extra == "panic" {
+			panic("planted")
+		}
+		t.Error("planted")
+	case extra == "skip":
+		t.Skip("planted")
+	}
+}
+
+func TestAB(t *testing.T) {}
+
+func TestC(t *testing.T) { four(t) }
+func TestD(t *testing.T) { four(t) }
+func TestE(t *testing.T) { four(t) }
+
+func four(t *testing.T) {
+	if os.Getenv("EXTRA") == "four" {
+		t.Error("planted")
+	}
+}
+
+func TestF(t *testing.T) {
+	if os.Getenv("EXTRA") == "exit" {
+		os.Exit(1)
+	}
+}
+`
+
+// otherSource is another package, whose TestMain may fail.
+const otherSource = `package other
+
+import (
+	"os"
+	"testing"
+)
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv("EXTRA") == "left behind" {
+	if os.Getenv("EXTRA") == "main" {
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func often(t *testing.T) {
-	most, _ := strconv.Atoi(os.Getenv("FAILURES"))
-	path := "counted." + t.Name()
-	b, _ := os.ReadFile(path)
-	if len(b) < most {
-		os.WriteFile(path, append(b, '.'), 0o600)
-		fmt.Println(os.Getenv("EXTRA"))
-		if os.Getenv("EXTRA") == "panic" {
-			panic("planted")
-		}
-		t.Error("planted")
-	}
-}
-
-func TestA(t *testing.T) { t.Run("row", func(t *testing.T) {}); often(t) }
-func TestAB(t *testing.T) {}
-func TestC(t *testing.T) { if os.Getenv("EXTRA") == "four" { often(t) } }
-func TestD(t *testing.T) { if os.Getenv("EXTRA") == "four" { often(t) } }
-func TestE(t *testing.T) { if os.Getenv("EXTRA") == "four" { often(t) } }
+func TestOther(t *testing.T) {}
 `
 
-// A test that fails beside others is forgiven if it passes alone three times in a row, and nothing else is.
+// A failed test is forgiven only if it then passes three times in a row alone, and if nothing else was wrong.
 func TestAlone(t *testing.T) {
 	script, err := filepath.Abs("../../scripts/alone.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const (
-		forgiven = "failed beside other tests, passed alone: example.com/failing TestA\n"
-		refused  = "nothing is tried alone\n"
-	)
+	const forgiven = "failed beside other tests, passed alone: example.com/failing TestA\n"
 	for name, tt := range map[string]struct {
-		failures, extra string
-		passes          bool
-		says            string
+		failures string
+		extra    string
+		says     string // by TestA when it fails
+		other    string // the source of the other package
+		passes   bool
+		want     string
 	}{
-		"once":         {failures: "1", passes: true, says: forgiven},
-		"again alone":  {failures: "2", says: "FAIL\texample.com/failing"},
-		"four of them": {failures: "1", extra: "four", says: "4 tests failed; only 1 to 3 are tried alone\n"},
-		"a panic":      {failures: "1", extra: "panic", says: refused},
-		"a race":       {failures: "1", extra: "WARNING: DATA RACE", says: refused},
-		"no test":      {failures: "0", extra: "left behind", says: "0 tests failed"},
+		"once":                {failures: "1", passes: true, want: forgiven},
+		"again alone":         {failures: "2", want: "FAIL\texample.com/failing"},
+		"four of them":        {failures: "1", extra: "four", want: "4 tests failed, more than 3:"},
+		"a panic":             {failures: "1", extra: "panic", want: "a panic, a data race or a test that hung:"},
+		"a panic of another":  {failures: "1", says: "    panic: planted", want: "a panic, a data race or a test that hung:"},
+		"a race":              {failures: "1", says: "WARNING: DATA RACE", want: "a panic, a data race or a test that hung:"},
+		"something left":      {failures: "1", says: "left running, now killed: 1", want: "left something behind:"},
+		"a process that ends": {failures: "1", extra: "exit", want: "a test did not end:"},
+		"skipped alone":       {failures: "1", extra: "skip", want: "TestA did not pass 3 times:"},
+		"TestMain":            {failures: "0", extra: "main", want: "something failed, but no test did:"},
+		"TestMain too":        {failures: "1", extra: "main", want: "a package failed without a failed test"},
+		"does not build": {
+			failures: "1",
+			other:    "package other\n\nvar x int = true\n",
+			want:     "a package failed without a failed test",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			for file, text := range map[string]string{
-				"go.mod":     "module example.com/failing\n\ngo 1.26\n",
-				"go_test.go": failing,
-			} {
-				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			write := func(name, text string) {
+				t.Helper()
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			env := append(os.Environ(), "GOFLAGS=-mod=mod", "FAILURES="+tt.failures, "EXTRA="+tt.extra)
+			if err := os.Mkdir(filepath.Join(dir, "other"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if tt.other == "" {
+				tt.other = otherSource
+			}
+			write("go.mod", "module example.com/failing\n\ngo 1.26\n")
+			write("failing_test.go", failingSource)
+			write("other/other_test.go", tt.other)
+			env := append(os.Environ(), "GOFLAGS=-mod=mod", "FAILURES="+tt.failures, "EXTRA="+tt.extra, "SAYS="+tt.says)
 
-			beside := exec.CommandContext(t.Context(), "go", "test", "-json", "-count=1", ".")
-			beside.Dir, beside.Env = dir, env
-			report, err := beside.Output()
+			first := exec.CommandContext(t.Context(), "go", "test", "-json", "-count=1", "./...")
+			first.Dir, first.Env = dir, env
+			report, err := first.Output()
 			if err == nil {
 				t.Fatalf("nothing failed:\n%s", report)
 			}
-			if err := os.WriteFile(filepath.Join(dir, "report"), report, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			write("report", string(report))
 
-			alone := exec.CommandContext(t.Context(), script, "report")
-			alone.Dir, alone.Env = dir, env
-			out, err := alone.CombinedOutput()
-			if passed := err == nil; passed != tt.passes || !strings.Contains(string(out), tt.says) {
-				t.Errorf("passed: %v, want %v and %q:\n%s\nreport:\n%s", passed, tt.passes, tt.says, out, report)
+			again := exec.CommandContext(t.Context(), script, "report")
+			again.Dir, again.Env = dir, env
+			out, err := again.CombinedOutput()
+			if passes := err == nil; passes != tt.passes || !strings.Contains(string(out), tt.want) {
+				t.Errorf("passes: %t, want %t and %q:\n%s\nreport:\n%s", passes, tt.passes, tt.want, out, report)
 			}
 		})
 	}

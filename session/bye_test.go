@@ -71,7 +71,7 @@ func TestByeBeforeConnected(t *testing.T) {
 	}
 }
 
-// TestToldToStop: Run returns nil once its context has ended, even if something else ends the session at that moment.
+// TestToldToStop: Run returns nil if its context ends, even if the session fails at the same moment.
 func TestToldToStop(t *testing.T) {
 	for _, told := range []string{"viewer", "camera"} {
 		t.Run(told, func(t *testing.T) {

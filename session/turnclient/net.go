@@ -72,9 +72,9 @@ func (n agentNet) ListenUDP(network string, at *net.UDPAddr) (transport.UDPConn,
 	return pacedConn{host, newCheckPacer(), n.sources}, nil
 }
 
-// receiveBuffer is how much a socket should hold while this process waits for a processor, in bytes. What does not fit
-// is lost, and congestion control takes that for a slow network. Linux grants at most twice net.core.rmem_max: with its
-// default, twice what a socket has anyway.
+// receiveBuffer is how many bytes a socket should hold while this process waits for a processor. What does not fit is
+// lost, and congestion control takes that for a slow network. Linux caps it at net.core.rmem_max and then doubles it.
+// With the defaults, that is twice what a socket would have.
 const receiveBuffer = 4 << 20
 
 func makeRoom(conn net.PacketConn) {

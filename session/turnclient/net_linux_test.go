@@ -10,8 +10,8 @@ import (
 	"github.com/peephole-cam/peephole/nat/punch"
 )
 
-// room returns the size of a socket's receive buffer in bytes, as Linux counts it.
-func room(t *testing.T, conn any) (size int) {
+// receiveBufferOf returns the size of a socket's receive buffer in bytes, as Linux counts it.
+func receiveBufferOf(t *testing.T, conn any) (size int) {
 	t.Helper()
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -53,7 +53,7 @@ func TestSocketsHaveRoom(t *testing.T) {
 		"host candidate": host.(pacedConn).UDPConn.(hostConn).UDPConn,
 		"TURN client":    client.(*packetConn).PacketConn,
 	} {
-		if got, least := room(t, conn), room(t, plain); got <= least {
+		if got, least := receiveBufferOf(t, conn), receiveBufferOf(t, plain); got <= least {
 			t.Errorf("%s: room for %d bytes; a plain socket has %d", name, got, least)
 		}
 	}

@@ -236,7 +236,11 @@ func TestLargePictureIsSoonerThanOverADataChannel(t *testing.T) {
 		{"50 Mbit/s, 40 ms, 0.5 %", quality{rate: 50_000_000, delay: 20 * ms, queue: 200 * ms, loss: 0.005}, 0.5},
 		{"20 Mbit/s, 100 ms, 1 %", quality{rate: 20_000_000, delay: 50 * ms, queue: 200 * ms, loss: 0.01}, 0.5},
 	} {
-		for _, size := range []int{3_000_000, 8_000_000} {
+		sizes := []int{3_000_000, 8_000_000}
+		if testing.Short() {
+			sizes = sizes[:1]
+		}
+		for _, size := range sizes {
 			t.Run(fmt.Sprintf("%s, %d MB", tt.name, size/1_000_000), func(t *testing.T) {
 				var track, channel largeDelivery
 				bubble.Test(t, func(t *testing.T) { track = overTrack(t, tt.quality, size) })

@@ -189,7 +189,11 @@ func TestHonestClientsLoseNothingBesideAFlood(t *testing.T) {
 				return s.RefusedConnections.Load() > 0 && s.RefusedMessages.Load() > 0 && s.RefusedMailboxes.Load() > 0
 			})
 
-			for i := range 20 {
+			rounds := 20
+			if testing.Short() {
+				rounds = 5
+			}
+			for i := range rounds {
 				if i%5 == 0 {
 					homes = append(homes, settle(2+i))
 				}

@@ -143,7 +143,7 @@ soak-turn: export SOAK ?= 30m
 soak-turn: ## our TURN server at half load for SOAK, while clients come and go: what it holds must not grow
 	go test -v -run '^$$' -bench Soak -benchtime 1x -timeout 4h ./test/turnbench
 
-bench-carriers: ## signaling over WebTransport beside the WebSocket (ten minutes, as root)
+bench-carriers: ## signaling over WebTransport beside the WebSocket (six minutes, as root)
 	CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -trimpath" \
 		go test -v -run '^$$' -bench SignalingCarriers -benchtime 1x -timeout 2h ./test/e2e
 

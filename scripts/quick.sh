@@ -4,7 +4,7 @@ set -uo pipefail
 
 page=$(mktemp)
 status=0
-npm --prefix web test >"$page" 2>&1 &
+npm --prefix web run --silent unit >"$page" 2>&1 &
 page_tests=$!
 trap 'kill "$page_tests" 2>/dev/null; rm -f "$page"' EXIT
 

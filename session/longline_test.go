@@ -49,7 +49,7 @@ func TestLongLine(t *testing.T) {
 		{thin, 400 * ms, 0.02, 0, 0.4, 6},
 		{thin, 600 * ms, 0.05, 0, 0.25, 10},
 	} {
-		if testing.Short() && i%4 != 0 {
+		if testing.Short() && i%8 != 0 {
 			continue
 		}
 		name := fmt.Sprintf("%.1f Mbit_s, %v, %.0f %%", float64(tt.rate)/1e6, tt.roundTrip, 100*tt.loss)

@@ -215,7 +215,9 @@ var vendors = []struct {
 	// test/signalends measures WebTransport beside the WebSocket, and test/e2e has strangers that flood a camera
 	{"github.com/quic-go", []string{"bulk", "p2p", "test/signalends", "test/e2e"}},
 	{"github.com/nats-io", []string{"signaling/bus"}},
-	{"github.com/coder/websocket", []string{"signaling", "test/signalends", "test/signalingproxy", "test/signalingtest"}},
+	{"github.com/coder/websocket", []string{
+		"signaling", "test/signalends", "test/signalingproxy", "test/signalingtest",
+	}},
 	{"github.com/cilium/ebpf", []string{"turn/xdp", "test/natlab"}},
 	{"github.com/prometheus", []string{"cmd/internal/obs"}},
 	{"pgregory.net/rapid", []string{"test/model", "session", "signaling", "netlimit"}}, // their tests

@@ -68,7 +68,7 @@ func BenchmarkBulkBesidePicture(b *testing.B) {
 	s.pair(b)
 
 	rows := []string{
-		"| line, each way | camera yields | object | of what the picture leaves | pictures late, alone | beside it | lost |",
+		"| line, each way | camera yields | object | of what is left | pictures late, alone | beside it | lost |",
 		"|---|---|---|---|---|---|---|",
 	}
 	for _, rate := range []int{4e6, 20e6} {

@@ -19,7 +19,7 @@ import (
 	"github.com/peephole-cam/peephole/test/selfsigned"
 )
 
-var carrierRuns = flag.Int("carrier-runs", 60,
+var carrierRuns = flag.Int("carrier-runs", 40,
 	"how often BenchmarkSignalingCarriers connects, posts and moves by each carrier")
 
 // signalEndsBuilt builds test/signalends, once per test process that asks for it.
@@ -49,9 +49,11 @@ func newCarrierScene(t testing.TB) *carrierScene {
 	at := netip.AddrPortFrom(server.IPv4(), 443).String()
 	certificate, key := selfsigned.PEM(t, selfsigned.New(t, server.IPv4().String()))
 	dir := t.TempDir()
-	s.args = []string{"-at", at, "-certificate", filepath.Join(dir, "certificate.pem"), "-key", filepath.Join(dir, "key.pem")}
-	for i, file := range [][]byte{certificate, key} {
-		if err := os.WriteFile(s.args[3+2*i], file, 0o600); err != nil {
+	files := map[string][]byte{"certificate": certificate, "key": key}
+	s.args = []string{"-at", at}
+	for name, file := range files {
+		s.args = append(s.args, "-"+name, filepath.Join(dir, name))
+		if err := os.WriteFile(filepath.Join(dir, name), file, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

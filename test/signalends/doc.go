@@ -11,8 +11,8 @@
 //
 // The messages have the sizes of the protocol's (doc/protocol.md, section 3), but nothing is signed: that would cost
 // both carriers the same. The client does what a line on its standard input says: dial, post, or move, which is what it
-// does when its network has changed: it gets a connection that works there, and posts. Over WebSocket it then connects anew; over WebTransport it takes its
-// connection with it (RFC 9000, section 9).
+// does when its network has changed: it gets a connection that works there, and posts. Over WebSocket it connects anew;
+// over WebTransport it takes its connection with it (RFC 9000, section 9).
 //
 // Only tests may run it, in namespaces that they made.
 package main

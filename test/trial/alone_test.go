@@ -86,7 +86,10 @@ func TestAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const forgiven = "failed beside other tests, passed alone: example.com/failing TestA\n"
+	const (
+		forgiven = "failed beside other tests, passed alone: example.com/failing TestA\n"
+		crashed  = "a panic, a data race or a test that hung:"
+	)
 	for name, tt := range map[string]struct {
 		failures string
 		extra    string
@@ -98,9 +101,9 @@ func TestAlone(t *testing.T) {
 		"once":                {failures: "1", passes: true, want: forgiven},
 		"again alone":         {failures: "2", want: "FAIL\texample.com/failing"},
 		"four of them":        {failures: "1", extra: "four", want: "4 tests failed, more than 3:"},
-		"a panic":             {failures: "1", extra: "panic", want: "a panic, a data race or a test that hung:"},
-		"a panic of another":  {failures: "1", says: "    panic: planted", want: "a panic, a data race or a test that hung:"},
-		"a race":              {failures: "1", says: "WARNING: DATA RACE", want: "a panic, a data race or a test that hung:"},
+		"a panic":             {failures: "1", extra: "panic", want: crashed},
+		"a panic of another":  {failures: "1", says: "    panic: planted", want: crashed},
+		"a race":              {failures: "1", says: "WARNING: DATA RACE", want: crashed},
 		"something left":      {failures: "1", says: "left running, now killed: 1", want: "left something behind:"},
 		"a process that ends": {failures: "1", extra: "exit", want: "a test did not end:"},
 		"skipped alone":       {failures: "1", extra: "skip", want: "TestA did not pass 3 times:"},

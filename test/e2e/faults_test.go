@@ -110,13 +110,12 @@ func (f fault) run(t *testing.T) faultRow {
 	for _, h := range homes {
 		eventually(t, h.name+" has its picture before the fault", func() bool { return !h.seen.lastRight().IsZero() })
 	}
-	f.interrupt(t, c, homes)
+	acted := f.interrupt(t, c, homes)
 	before := make([]counted, len(homes))
 	for i, h := range homes {
 		before[i] = h.seen.counted()
 	}
 
-	acted := f.acted(c.Counts())
 	stopStills := askForStills(t, homes)
 	defer func() {
 		if t.Failed() {
@@ -197,12 +196,13 @@ func moveIn(t *testing.T, c *evilcloud.Cloud, relayed bool) []*home {
 }
 
 // interrupt begins the fault. Unless the sessions are meant to continue, it stops the cameras and starts them again
-// under the fault, with a relay that has meanwhile forgotten what it was asked for, so that all sessions start anew.
-func (f fault) interrupt(t *testing.T, c *evilcloud.Cloud, homes []*home) {
+// under the fault, with a relay that has meanwhile forgotten what it was asked for, so that all sessions start anew. It
+// returns how often the fault had acted before that.
+func (f fault) interrupt(t *testing.T, c *evilcloud.Cloud, homes []*home) (acted int64) {
 	t.Helper()
 	f.begin(t, c)
 	if f.goes {
-		return
+		return f.acted(c.Counts())
 	}
 	for _, h := range homes {
 		n := h.seen.counted().retries
@@ -213,10 +213,12 @@ func (f fault) interrupt(t *testing.T, c *evilcloud.Cloud, homes []*home) {
 	if err := c.Restart(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
+	acted = f.acted(c.Counts())
 	for _, h := range homes {
 		h.seen.forget()
 		h.household = h.again()
 	}
+	return acted
 }
 
 // stillEvery is the interval at which people look at their list of cameras.

@@ -26,11 +26,19 @@ func (r *relay) forward(a *allocation, p []byte, out outlet) bool {
 
 // mustWait reports whether a packet without a route should wait for its client's pending requests; otherwise it counts
 // the drop. The caller must look for pending requests before it looks at the routes.
-func (r *relay) mustWait(pending bool, otherwise reason) bool {
+func (r *relay) mustWait(pending bool, p []byte) bool {
 	if !pending {
-		r.counters.count(otherwise)
+		r.counters.count(withoutRoute(p))
 	}
 	return pending
+}
+
+// withoutRoute returns why a packet to relay that has no route is dropped.
+func withoutRoute(p []byte) reason {
+	if p[0]>>6 == 1 { // ChannelData
+		return dropNoChannel
+	}
+	return dropNoPermission
 }
 
 // forwardChannelData relays ChannelData (RFC 8656 section 12.6).
@@ -51,7 +59,7 @@ func (r *relay) forwardChannelData(a *allocation, p []byte, out outlet) (done bo
 	pending := a.pending.requests.Load() > 0
 	to, ok := a.currentRoutes().peerOf(binary.BigEndian.Uint16(p))
 	if !ok {
-		return !r.mustWait(pending, dropNoChannel)
+		return !r.mustWait(pending, p)
 	}
 	r.pass(a, to, p[:channelHeader+n], channelHeader, out)
 	return true
@@ -74,7 +82,7 @@ func (r *relay) forwardIndication(a *allocation, p []byte, out outlet) (done boo
 
 	pending, to := a.pending.requests.Load() > 0, hostOf(peer)
 	if b := a.bound.Load(); to != 0 && b != nil && b.peer(to) != nil && !a.currentRoutes().permits(to) {
-		return !r.mustWait(pending, dropNoPermission)
+		return !r.mustWait(pending, p)
 	}
 	r.pass(a, to, p[:end], from, out)
 	return true

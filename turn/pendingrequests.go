@@ -55,11 +55,3 @@ func (d *datagrams) forwardPending(m *datagram) {
 	d.out.flush()
 	m.by.pending.packets.Add(-1)
 }
-
-// withoutRoute returns why a packet to relay is dropped that has no route.
-func withoutRoute(p []byte) reason {
-	if p[0]>>6 == 1 { // ChannelData
-		return dropNoChannel
-	}
-	return dropNoPermission
-}

@@ -154,3 +154,35 @@ func TestPacketsBeforeAPendingOneLeaveFirst(t *testing.T) {
 		t.Errorf("%d packets wait behind %q, want one behind the first", len(d.clients), out.sent)
 	}
 }
+
+// TestPendingPacketsAreDroppedForTheirOwnReason: what waited for requests and has no route in the end is counted as if
+// it had not waited, and what is too big does not wait.
+func TestPendingPacketsAreDroppedForTheirOwnReason(t *testing.T) {
+	var n counters
+	r := newRelay(Config{}.withDefaults(), &n)
+	cam := bound(t, r, 1, camera)
+	bound(t, r, 1, viewer)
+	d := newDatagrams(nil, r, "peephole", newAmplificationLimit(time.Now()))
+	d.out = new(kept)
+	in := ingress{relay: r, requests: d, out: new(kept)}
+
+	cam.pending.requests.Add(1) // as long as the test runs
+	from := cam.bound.Load().client()
+	for range maxPendingPackets + 1 { // one more than may wait
+		in.receive([]byte{0x50, 0, 0, 1, 'a'}, 5, from, netip.Addr{})
+	}
+	big := make([]byte, channelHeader+maxMessage)
+	copy(big, []byte{0x40, 0, byte(maxMessage >> 8), byte(maxMessage & 0xff)})
+	in.receive(big, len(big), from, netip.Addr{})
+
+	go func() { _, _, _ = d.ReadFrom(make([]byte, maxMessage+1)) }()
+	await(t, func() bool { return cam.pending.packets.Load() == 0 })
+	close(d.closed)
+	<-d.ended
+	want := map[string]uint64{"no_channel": maxPendingPackets + 1, "too_big": 1}
+	for reason, got := range n.snapshot().Drops {
+		if uint64(got) != want[reason] {
+			t.Errorf("%d dropped as %s, want %d", got, reason, want[reason])
+		}
+	}
+}

@@ -135,6 +135,21 @@ func await[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
+// eventually waits until something is true.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for !is() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
 // visitor returns a client of a code's relay, which runs until the test ends.
 func visitor(t *testing.T, code pairing.Code) *signaling.Client {
 	t.Helper()
@@ -434,20 +449,10 @@ func TestRemovedViewerCostsNothingMore(t *testing.T) {
 	if err := c.Remove(fingerprint); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(patience)
-	for r.Stats.StoredBytes.Load() > 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("messages for the removed viewer still wait")
-		}
-		time.Sleep(time.Millisecond) // between two tries
-	}
+	eventually(t, "no message waits for the removed viewer", func() bool { return r.Stats.StoredBytes.Load() == 0 })
 
 	for _, direction := range []envelope.Direction{envelope.ToCamera, envelope.ToViewer} {
-		for err := post(direction); !refused(err); err = post(direction) {
-			if time.Now().After(deadline) {
-				t.Fatalf("a removed viewer can still post: %v", err)
-			}
-		}
+		eventually(t, "a removed viewer cannot post", func() bool { return refused(post(direction)) })
 	}
 }
 
@@ -557,23 +562,16 @@ func TestCameraYieldsWhileItIsWatched(t *testing.T) {
 	v := newVisit(t)
 	run(t, v.camera.Run)
 	busy := v.viewer.sessionConfig(envelope.Opened{}, nil).Busy
-	becomes := func(want bool) {
-		t.Helper()
-		for deadline := time.Now().Add(patience); busy() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("busy is not %t", want)
-			}
-		}
+	if busy() {
+		t.Error("busy before anybody watches")
 	}
-
-	becomes(false)
 	watching, leave := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	v.cfg.Loopback = true
 	go func() { ended <- v.watch(watching) }()
-	becomes(true)
+	eventually(t, "the camera yields", busy)
 	leave()
-	becomes(false)
+	eventually(t, "the camera yields no longer", func() bool { return !busy() })
 	if err := await(t, ended, "end of the session"); err != nil {
 		t.Errorf("the viewer's end: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -209,16 +210,7 @@ func (a *asked) logged(text string) int {
 // says waits until the camera's log says something.
 func (a *asked) says(text string) {
 	a.t.Helper()
-	late := time.After(patience)
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for a.logged(text) == 0 {
-		select {
-		case <-look.C:
-		case <-late:
-			a.t.Fatalf("the camera does not say %q", text)
-		}
-	}
+	eventually(a.t, fmt.Sprintf("the camera says %q", text), func() bool { return a.logged(text) > 0 })
 }
 
 // TestOldOfferStartsNothingAtAnUnsetClock: an offer that was recorded three months ago is not served, whatever the

@@ -61,14 +61,8 @@ func TestOnlyTheCodeNeedsAHook(t *testing.T) {
 	}
 
 	client.Keep(outbox)
-	late := time.After(patience)
-	for c.Rejected() == 0 { // OnRefuse and OnReject would hear of this message
-		select {
-		case <-late:
-			t.Fatal("nothing was refused")
-		case <-time.After(time.Millisecond):
-		}
-	}
+	// OnRefuse and OnReject would hear of this message.
+	eventually(t, "the message is refused", func() bool { return c.Rejected() > 0 })
 }
 
 func TestSetUpWindowOfEachPairWindow(t *testing.T) {

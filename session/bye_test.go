@@ -12,6 +12,24 @@ import (
 	"github.com/peephole-cam/peephole/test/bubble"
 )
 
+// meeting returns what a viewer needs to meet a camera without a picture, which run runs, over a line with a round trip.
+// The test ends when work is done.
+func meeting(t *testing.T, roundTrip time.Duration, work *sync.WaitGroup, run func(*Camera) error) ViewerConfig {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(work.Wait)
+	t.Cleanup(cancel)
+	atCamera, atViewer, _ := lineOf(ctx, roundTrip, work)
+	relay := newMail(ctx, t, roundTrip/2, work)
+	t.Cleanup(relay.close)
+
+	camera := CameraConfig{Stream: broadcast{Broadcast: media.NewBroadcast()}, network: atCamera}
+	cfg := answering(t, relay, camera, work, run)
+	cfg.Carriers, cfg.network = []media.Carrier{media.H264Carrier}, atViewer
+	cfg.OnFrame = func(handshake.Frame) {}
+	return cfg
+}
+
 // TestByeBeforeConnected: an end that leaves before the data channel opens says so through signaling, so that the other
 // end need not wait until ICE gives up.
 func TestByeBeforeConnected(t *testing.T) {
@@ -19,29 +37,19 @@ func TestByeBeforeConnected(t *testing.T) {
 		t.Run(leaves, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				const roundTrip = 150 * ms
-				ctx, cancel := context.WithCancel(t.Context())
-				var work sync.WaitGroup
-				defer work.Wait()
-				defer cancel()
-
-				atCamera, atViewer, _ := lineOf(ctx, roundTrip, &work)
-				relay := newMail(ctx, t, roundTrip/2, &work)
-				defer relay.close()
+				ctx := t.Context()
 				ended := make(chan error, 1) // how the end that stays ended
 				going, leave := context.WithCancel(ctx)
-				cfg := answering(t, relay,
-					CameraConfig{Stream: broadcast{Broadcast: media.NewBroadcast()}, network: atCamera}, &work,
-					func(c *Camera) error {
-						if leaves == "camera" {
-							return c.Run(going)
-						}
-						ended <- c.Run(ctx)
-						return nil
-					})
+				var work sync.WaitGroup
+				cfg := meeting(t, roundTrip, &work, func(c *Camera) error {
+					if leaves == "camera" {
+						return c.Run(going)
+					}
+					ended <- c.Run(ctx)
+					return nil
+				})
 
 				var left time.Time
-				cfg.Carriers, cfg.network, cfg.OnFrame = []media.Carrier{media.H264Carrier}, atViewer,
-					func(handshake.Frame) {}
 				cfg.OnPhase = func(phase string) {
 					if phase == "answered" {
 						left = time.Now()
@@ -76,30 +84,20 @@ func TestToldToStop(t *testing.T) {
 	for _, told := range []string{"viewer", "camera"} {
 		t.Run(told, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
-				var work sync.WaitGroup
-				defer work.Wait()
-				defer cancel()
-
-				atCamera, atViewer, _ := lineOf(ctx, 150*ms, &work)
-				relay := newMail(ctx, t, 75*ms, &work)
-				defer relay.close()
+				ctx := t.Context()
 				going, stop := context.WithCancel(ctx)
 				stopped := func() error { stop(); return ErrLost }
 				ended := make(chan error, 1) // how the end that was told ended
-				cfg := answering(t, relay,
-					CameraConfig{Stream: broadcast{Broadcast: media.NewBroadcast()}, network: atCamera}, &work,
-					func(c *Camera) error {
-						if told == "viewer" {
-							return c.Run(ctx)
-						}
-						c.events <- stopped
-						ended <- c.Run(going)
-						return nil
-					})
+				var work sync.WaitGroup
+				cfg := meeting(t, 150*ms, &work, func(c *Camera) error {
+					if told == "viewer" {
+						return c.Run(ctx)
+					}
+					c.events <- stopped
+					ended <- c.Run(going)
+					return nil
+				})
 
-				cfg.Carriers, cfg.network, cfg.OnFrame = []media.Carrier{media.H264Carrier}, atViewer,
-					func(handshake.Frame) {}
 				v, err := NewViewer(cfg)
 				if err != nil {
 					t.Fatal(err)

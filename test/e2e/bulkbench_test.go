@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,30 +75,10 @@ func (s *bulkScene) startTURN(t testing.TB) {
 	}
 }
 
-// bulkEnd is one end of a transfer.
-type bulkEnd struct {
-	*process
-	input io.Writer
-}
-
-func startBulkEnd(t testing.TB, on *natlab.Host, args ...string) (e bulkEnd) {
+// introduce takes what an end of a transfer says about itself to the other.
+func (r rig) introduce(t testing.TB, to rig) {
 	t.Helper()
-	begin := func(cmd *exec.Cmd) (err error) {
-		if e.input, err = cmd.StdinPipe(); err != nil {
-			return err
-		}
-		return on.Start(cmd)
-	}
-	e.process = startBy(t, begin, "bulkends", args...)
-	return e
-}
-
-// introduce takes what an end says about itself to the other.
-func (e bulkEnd) introduce(t testing.TB, to bulkEnd) {
-	t.Helper()
-	if _, err := io.WriteString(to.input, "{"+e.line(t, "{")+"\n"); err != nil {
-		t.Fatal(err)
-	}
+	to.tell(t, "{"+r.line(t, "{"))
 }
 
 // carry carries an object of size bytes by one of the methods of test/bulkends, and returns how long that took and when
@@ -118,8 +97,8 @@ func (s *bulkScene) carry(
 		return append(common[:len(common):len(common)], "-turn", "turn:"+s.relay.IPv4().String()+":3478?transport=udp",
 			"-username", c.Username, "-credential", c.Password)
 	}
-	camera := startBulkEnd(t, s.camera, append(from(s.turn.Camera), method, "camera")...)
-	viewer := startBulkEnd(t, s.viewer,
+	camera := startRig(t, s.camera, "bulkends", append(from(s.turn.Camera), method, "camera")...)
+	viewer := startRig(t, s.viewer, "bulkends",
 		append(from(s.turn.Viewer), "-relay-only="+strconv.FormatBool(relayed), method, "viewer")...)
 	defer os.RemoveAll(dir) // what many transfers leave would fill the disk
 	defer camera.stop()

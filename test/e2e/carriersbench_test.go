@@ -5,10 +5,8 @@ package e2e
 import (
 	"flag"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -61,32 +59,18 @@ func newCarrierScene(t testing.TB) *carrierScene {
 	return s
 }
 
-// carrierClient is a client that uses one carrier.
-type carrierClient struct {
-	*process
-	input io.Writer
-}
-
-func (s *carrierScene) start(t testing.TB, carrier string) (c carrierClient) {
+func (s *carrierScene) start(t testing.TB, carrier string) rig {
 	t.Helper()
-	begin := func(cmd *exec.Cmd) (err error) {
-		if c.input, err = cmd.StdinPipe(); err != nil {
-			return err
-		}
-		return s.person.Start(cmd)
-	}
-	c.process = startBy(t, begin, "signalends", append(s.args, "client", carrier)...)
+	c := startRig(t, s.person, "signalends", append(s.args, "client", carrier)...)
 	c.line(t, "ready")
 	return c
 }
 
-// does makes the client do something, and returns how long that took, in ms.
-func (c carrierClient) does(t testing.TB, what string) (took float64) {
+// does makes a client do something, and returns how long that took, in ms.
+func (r rig) does(t testing.TB, what string) (took float64) {
 	t.Helper()
-	if _, err := io.WriteString(c.input, what+"\n"); err != nil {
-		t.Fatal(err)
-	}
-	said := c.line(t, "took ")
+	r.tell(t, what)
+	said := r.line(t, "took ")
 	if _, err := fmt.Sscan(said, &took); err != nil {
 		t.Fatalf("%q: %v", said, err)
 	}
@@ -151,7 +135,7 @@ func (s *carrierScene) compare(b *testing.B, begin string) (rows []string) {
 			}
 			for k := range 2 { // who goes first pays for ARP
 				i := (k + n/2) % 2
-				took[i] = append(took[i], []carrierClient{webSocket, webTransport}[i].does(b, what))
+				took[i] = append(took[i], []rig{webSocket, webTransport}[i].does(b, what))
 			}
 		}
 

@@ -4,10 +4,7 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,23 +19,12 @@ import (
 // dcutrBuilt builds test/dcutr, once per test process that asks for it.
 var dcutrBuilt = sync.OnceValue(func() error { return buildRig("dcutr") })
 
-// buildRig builds a program of test/ beside our commands.
-func buildRig(name string) error {
-	dir, err := built()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./test/"+name)
-	cmd.Dir, cmd.Stderr = "../..", os.Stderr
-	return cmd.Run()
-}
-
 // dcutr is go-libp2p's hole punching between two hosts of a lab.
 type dcutr struct {
-	camera, viewer *process
-	ask            io.Writer // the viewer's standard input
-	attempts       int
-	cut            bool // an end has no way to the relays
+	camera   *process
+	viewer   rig
+	attempts int
+	cut      bool // an end has no way to the relays
 }
 
 // startDCUtR starts relays beside the relay's host, and both ends with a host of go-libp2p for each attempt. An attempt
@@ -69,15 +55,9 @@ func startDCUtR(t testing.TB, relay, camera, viewer *natlab.Host, attempts int, 
 		return args
 	}
 	d.camera = startBy(t, camera.Start, "dcutr", from(camera, "camera")...)
-	begin := func(cmd *exec.Cmd) (err error) {
-		if d.ask, err = cmd.StdinPipe(); err != nil {
-			return err
-		}
-		return viewer.Start(cmd)
-	}
-	d.viewer = startBy(t, begin, "dcutr", from(viewer, "viewer")...)
+	d.viewer = startRig(t, viewer, "dcutr", from(viewer, "viewer")...)
 
-	for _, p := range []*process{d.camera, d.viewer} {
+	for _, p := range []*process{d.camera, d.viewer.process} {
 		d.cut = d.cut || p.line(t, "connected ") == "no"
 	}
 	return d
@@ -108,7 +88,7 @@ func (d *dcutr) settle(t testing.TB) {
 		t.Log("DCUtR: no way to the relays")
 		return
 	}
-	for _, p := range []*process{d.camera, d.viewer} {
+	for _, p := range []*process{d.camera, d.viewer.process} {
 		t.Logf("%s: settled %s", filepath.Base(p.Path), p.line(t, "settled "))
 		p.line(t, "ready")
 	}
@@ -122,9 +102,7 @@ func (d *dcutr) run(t testing.TB) (direct []float64) {
 		return nil
 	}
 	for range d.attempts {
-		if _, err := io.WriteString(d.ask, "\n"); err != nil {
-			t.Fatal(err)
-		}
+		d.viewer.tell(t, "")
 		said := d.viewer.line(t, "tried ")
 		t.Logf("DCUtR: %s", said)
 		words := strings.Fields(said)

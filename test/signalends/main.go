@@ -145,12 +145,11 @@ func (c *client) obey(ctx context.Context) error {
 
 // do does one thing.
 func (c *client) do(ctx context.Context, what string) (took time.Duration, err error) {
-	if what == "dial" {
-		c.close()
-	}
 	began := time.Now()
 	switch what {
 	case "dial":
+		c.close()
+		began = time.Now()
 		err = c.connect(ctx)
 	case "post":
 		err = c.post(ctx)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -102,8 +103,7 @@ func (s *scene) besideBulk(b *testing.B, rate int, yields bool, row string) stri
 	time.Sleep(3 * time.Second) // the queue drains
 
 	all := a.delays(b)
-	alone := lateBy(all, 0, began, beside)
-	zero := time.Duration(percentile(alone, 0) * float64(time.Millisecond))
+	zero := slices.MinFunc(all, func(a, b arrival) int { return cmp.Compare(a.delay, b.delay) }).delay
 	alone, late := lateBy(all, zero, began, beside), lateBy(all, zero, beside, over)
 	whole := lateBy(all, zero, began, time.Now())
 	shift := percentile(whole[len(whole)-filmRate:], 50) - percentile(whole[:filmRate], 50)

@@ -15,7 +15,8 @@ FUZZBUDGET ?= 300
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo build dist cross web deps test quick stress trial check audit race fuzz mutate formal xdp mixup \
-	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan bench-bulk bench-carriers soak-turn ci messages clean
+	nat-matrix bench bench-turn bench-networks bench-rtsp bench-lan bench-bulk bench-carriers soak-turn ci \
+	messages clean
 
 help: ## print this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,7 +45,7 @@ deps: ## install the Debian packages that the tests need
 test: deps $(NODE) trial ## all tests, Go and web; ends with how many passed
 	@$(BIN)/trial scripts/test.sh
 
-quick: $(NODE) ## the packages' own tests and the page's unit tests (two minutes)
+quick: $(NODE) ## the packages' own tests and the page's unit tests (2 min 15 s)
 	@scripts/quick.sh
 
 # How many runs, and how many busy loops beside them.

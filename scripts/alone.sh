@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Decides whether a run with failed tests may pass: scripts/alone.sh REPORT [FLAG...]. REPORT is gotestsum's JSON; FLAGs
-# go to go test. It runs each failed test alone, TIMES times in a row. If all pass, the machine was busy and the test too
-# impatient: mend it with the help of its output in the first run. It refuses at once if more than MOST tests failed, or
-# if anything panicked, raced, was left behind, did not end or did not build.
+# go to go test. It runs each failed test alone, TIMES times in a row. If all pass, the machine was busy and the test
+# too impatient: mend it with the help of its output in the first run. It refuses at once if more than MOST tests
+# failed, or if anything panicked, raced, was left behind, did not end or did not build.
 set -euo pipefail
 
 readonly MOST=3 TIMES=3
@@ -31,8 +31,9 @@ count=$(grep -c . <<<"$failed" || true)
 [ -z "$(comm -23 <(tests run) <(tests 'pass|fail|skip'))" ] || refuse 'a test did not end'
 
 # A package that did not build, or whose TestMain failed, has no failed test.
+package_failed='"Action":"fail","Package":"([^"]*)"(,"Elapsed"[^}]*)?(,"FailedBuild"[^}]*)?}$'
 without=$(comm -23 \
-	<(sed -nE 's/.*"Action":"fail","Package":"([^"]*)"(,"Elapsed"[^}]*)?(,"FailedBuild"[^}]*)?}$/\1/p' "$report" | sort -u) \
+	<(sed -nE "s/.*$package_failed/\\1/p" "$report" | sort -u) \
 	<(cut -d' ' -f1 <<<"$failed" | sort -u))
 [ -z "$without" ] || refuse "a package failed without a failed test ($without)"
 

@@ -12,8 +12,8 @@ import (
 	"github.com/peephole-cam/peephole/test/bubble"
 )
 
-// meeting returns what a viewer needs to meet a camera without a picture, which run runs, over a line with a round trip.
-// The test ends when work is done.
+// meeting returns what a viewer needs to meet a camera without a picture, which run runs, over a line with a round
+// trip. The test ends when work is done.
 func meeting(t *testing.T, roundTrip time.Duration, work *sync.WaitGroup, run func(*Camera) error) ViewerConfig {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

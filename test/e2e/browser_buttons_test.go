@@ -82,6 +82,9 @@ func testButtons(t *testing.T, browser string) {
 		opened(b.link), b.leaveAndReturn(), []step{ask, reload, ask, {"cached": true}, ask, nobodyAgreed},
 		// a question that was answered with no
 		[]step{{"answer": "no"}, shut, reload, shut}, b.leaveAndReturn(), []step{shut},
+		// the same by a key and by the dialog's own button, with a reload before the browser tells of it
+		opened(b.link), []step{{"answer": "Escape"}, reload, shut, nobodyAgreed},
+		opened(b.link), []step{{"script": "document.querySelector('#pair .close').click()"}, reload, shut, nobodyAgreed},
 		// a question that was left by a new visit
 		opened(b.link), []step{{"visit": b.stranger}, {"visit": b.book.URL}, shut, note, nobodyAgreed},
 		// the ways to the dialog

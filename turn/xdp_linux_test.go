@@ -1,12 +1,11 @@
 package turn
 
 import (
+	"bytes"
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/peephole-cam/peephole/test/natlab"
@@ -62,18 +61,19 @@ func TestWithXDP(t *testing.T) {
 		"TestRefreshEndsAtMaxLifetime",
 	}
 
-	runtime.LockOSThread() // the child dies with this thread (prctl(2)), so no lab may use and end it
-	defer runtime.UnlockOSThread()
 	cmd := exec.Command(os.Args[0], "-test.run", "^("+strings.Join(tests, "|")+")$", "-test.v", "-test.timeout", "15m")
 	cmd.Env = append(os.Environ(), withXDPVariable+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v:\n%s", err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v:\n%s", err, out.Bytes())
 	}
 
 	for _, name := range tests {
-		if !strings.Contains(string(out), "--- PASS: "+name+" ") {
+		if !strings.Contains(out.String(), "--- PASS: "+name+" ") {
 			t.Errorf("%s did not run, or failed", name)
 		}
 	}

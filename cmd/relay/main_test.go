@@ -70,12 +70,11 @@ func (ps *processes) up(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 
-	endWithTest(p.cmd)
 	p.cmd.Dir, p.cmd.Stderr = ts.Getenv("WORK"), &p.stderr
 	p.cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("WORK"))
 	out, err := p.cmd.StdoutPipe()
 	ts.Check(err)
-	ts.Check(p.cmd.Start())
+	ts.Check(startWithScript(ts, p.cmd))
 
 	ts.Defer(func() {
 		if ps.swap(ts, nil) == p { // the script failed before down

@@ -2,8 +2,14 @@ package main
 
 import (
 	"os/exec"
-	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/peephole-cam/peephole/test/natlab"
 )
 
-// endWithTest makes the kernel kill cmd when the test's process ends, for whatever reason.
-func endWithTest(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// startWithScript starts a process that the kernel kills when the script or the test's process ends, for whatever
+// reason.
+func startWithScript(ts *testscript.TestScript, cmd *exec.Cmd) error {
+	return natlab.StartOutside(ts.Defer, cmd)
+}

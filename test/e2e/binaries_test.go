@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/test/leash"
+	"github.com/peephole-cam/peephole/test/natlab"
 )
 
 // patience ends what hangs. Nothing is measured by it: a busy machine may take its time.
@@ -69,14 +70,13 @@ type process struct {
 // start runs one of our commands. At the end of the test it gets SIGTERM and must then exit by itself.
 func start(t testing.TB, name string, args ...string) *process {
 	t.Helper()
-	return startBy(t, func(cmd *exec.Cmd) error { return forked(cmd.Start) }, name, args...)
+	return startBy(t, func(cmd *exec.Cmd) error { return natlab.StartOutside(t.Cleanup, cmd) }, name, args...)
 }
 
 // startBy is start, except that begin starts the process: on a host of a lab, for example.
 func startBy(t testing.TB, begin func(*exec.Cmd) error, name string, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(binaries(t), name), withoutLAN(name, args)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peephole-cam/peephole/test/natlab"
 )
 
 // conversation is a command with a person at its terminal.
@@ -35,8 +37,8 @@ func converse(t *testing.T, name string, args ...string) *conversation {
 	defer program.Close()
 	cmd := exec.Command(filepath.Join(binaries(t), name), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
-	if err := forked(cmd.Start); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
 		t.Fatal(err)
 	}
 

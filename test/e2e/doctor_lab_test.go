@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +28,6 @@ type examination struct {
 func examine(t *testing.T, h *natlab.Host, args ...string) *examination {
 	t.Helper()
 	e := &examination{cmd: exec.Command(filepath.Join(binaries(t), "viewer"), args...)}
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	e.cmd.Stdout, e.cmd.Stderr = &e.stdout, &e.stderr
 	if err := h.Start(e.cmd); err != nil {
 		t.Fatal(err)

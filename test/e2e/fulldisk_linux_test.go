@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/test/reserve"
 )
 
@@ -33,7 +34,7 @@ func (d *disk) start(cmd *exec.Cmd) error {
 	script := `mount -t tmpfs -o size=128k,mode=0700 tmpfs "$0" && exec "$@"`
 	cmd.Args = append([]string{unshare, "-m", "sh", "-c", script, d.at, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = unshare
-	err = forked(cmd.Start)
+	err = natlab.StartOutside(d.t.Cleanup, cmd)
 	if err == nil {
 		d.root = fmt.Sprintf("/proc/%d/root", cmd.Process.Pid)
 	}
@@ -137,7 +138,7 @@ func TestCameraOnAReadOnlyDisk(t *testing.T) {
 		if cmd.Path, err = exec.LookPath("unshare"); err != nil {
 			return err
 		}
-		return forked(cmd.Start)
+		return natlab.StartOutside(t.Cleanup, cmd)
 	}, "camera-sim", "-relay", url, "-state", state, "-pair-more")
 
 	after.await(t, "the folder is read-only: make it writable", 1)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/peephole-cam/peephole/test/natlab"
 )
 
 // SIGHUP ends no process and no session: viewers see the camera's next input, which it has read by then.
@@ -25,7 +27,7 @@ func TestHangupEndsNobody(t *testing.T) {
 	defer stdin.Close()
 	camera := startBy(t, func(cmd *exec.Cmd) error {
 		cmd.Stdin = stdin
-		return forked(cmd.Start)
+		return natlab.StartOutside(t.Cleanup, cmd)
 	}, "camera", "-relay", url, "-state", t.TempDir(), "-name", "porch", "-input", "-")
 	v := newTerminal(t)
 	v.ok(t, "pair", camera.line(t, "pair porch "))

@@ -51,14 +51,14 @@ func TestNothingIsLeftOfTheKilled(t *testing.T) {
 			t.Cleanup(func() { os.RemoveAll(files) })
 			cmd := exec.Command(os.Args[0], "-test.run", "^TestNothingIsLeftOfTheKilled$")
 			cmd.Env = append(os.Environ(), killedVariable+"="+tt.browser, "TMPDIR="+files)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			var said bytes.Buffer
 			cmd.Stderr = &said
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := forked(cmd.Start); err != nil {
+			if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
 				t.Fatal(err)
 			}
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +21,6 @@ func (s *scene) once(t testing.TB, frames string, args ...string) (w watched, co
 	t.Helper()
 	cmd := exec.Command(filepath.Join(binaries(t), "viewer"),
 		slices.Concat(s.flags, []string{"watch", "sim-0", "-json", "-frames", frames}, args)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := s.person.Start(cmd); err != nil {

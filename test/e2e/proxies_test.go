@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/test/reserve"
 	"github.com/peephole-cam/peephole/test/selfsigned"
 )
@@ -89,8 +89,7 @@ func (p proxy) start(t *testing.T, dir, config, public string) {
 
 	said := &tape{}
 	cmd.Stdout, cmd.Stderr = said, said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := forked(cmd.Start); err != nil {
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
 		t.Fatal(err)
 	}
 

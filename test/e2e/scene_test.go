@@ -212,7 +212,6 @@ func (s *scene) begin(t testing.TB, args ...string) *arrivals {
 	a := &arrivals{process: &process{stderr: &tape{}}}
 	cmd := exec.Command(filepath.Join(binaries(t), "viewer"),
 		append(s.flags, append([]string{"watch", "sim-0", "-o", "-"}, args...)...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

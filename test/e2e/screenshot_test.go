@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/test/tcptest"
 )
 
@@ -41,8 +42,7 @@ func startDisplay(t *testing.T) string {
 // runs starts a process that ends with the test.
 func runs(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := forked(cmd.Start); err != nil {
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

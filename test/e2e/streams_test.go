@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/peephole-cam/peephole/media"
+	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/test/reserve"
 )
 
@@ -31,7 +31,6 @@ func startRTSP(t *testing.T, args ...string) rtspServer {
 	}
 
 	cmd := exec.Command(python, append([]string{"../../media/testdata/rtsp_server.py"}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	if _, err := cmd.StdinPipe(); err != nil { // the server ends with its standard input
 		t.Fatal(err)
@@ -41,7 +40,7 @@ func startRTSP(t *testing.T, args ...string) rtspServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := forked(cmd.Start); err != nil {
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
 		t.Fatal(err)
 	}
 

@@ -19,6 +19,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/natlab"
 )
 
 // turnPorts is a relay's TURN server at one address of this machine, and a session granted there.
@@ -103,7 +104,7 @@ func turnutils(t *testing.T, each func(line string), program string, args ...str
 	}
 
 	cmd.Stderr = cmd.Stdout
-	if err := forked(cmd.Start); err != nil {
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil {
 		t.Fatal(err)
 	}
 	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })

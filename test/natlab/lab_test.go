@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -131,10 +130,9 @@ func TestNothingIsLeftOfTheDead(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run", "^TestNothingIsLeftOfTheDead$")
 			// The dead remove no files either: this test does.
 			cmd.Env = append(os.Environ(), variable+"="+death, "TMPDIR="+t.TempDir())
-			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 			stdin, err1 := cmd.StdinPipe()
 			stdout, err2 := cmd.StdoutPipe()
-			if err1 != nil || err2 != nil || cmd.Start() != nil {
+			if err1 != nil || err2 != nil || StartOutside(t.Cleanup, cmd) != nil {
 				t.Fatal(err1, err2)
 			}
 

@@ -121,10 +121,7 @@ func (n *namespace) do(f func() error) error {
 // start starts a process within. The kernel kills it when the namespace's thread ends, and therefore when the test
 // process ends.
 func (n *namespace) start(cmd *exec.Cmd) error {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	endWithThread(cmd)
 	return n.do(cmd.Start)
 }
 

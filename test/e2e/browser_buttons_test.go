@@ -42,10 +42,10 @@ func (b buttons) leaveAndReturn() []step {
 // pairingBegun tells the test that the page has reached the relay, and must not reach it again.
 var pairingBegun = step{"tell": "pairing begun", "hear": true}
 
-func (b buttons) run(t *testing.T, d drive) driven {
-	t.Helper()
+// listen returns what checks, at each step that says so, that nobody agreed: the page has not reached the relay.
+func (b buttons) listen(t *testing.T) func(line string) {
 	begun := false
-	return d.run(t, func(line string) {
+	return func(line string) {
 		if line == pairingBegun["tell"] {
 			b.book.clear()
 			begun = true
@@ -56,7 +56,7 @@ func (b buttons) run(t *testing.T, d drive) driven {
 		}) {
 			t.Errorf("the relay was asked for %q before anybody agreed", reached)
 		}
-	})
+	}
 }
 
 // Back, forward and reload, and a page restored from the browser's cache, neither answer nor lose a question: at every
@@ -73,18 +73,19 @@ func testButtons(t *testing.T, browser string) {
 	ask, shut, note := step{"ask": true}, step{"empty": true, "shut": true}, step{"note": true}
 	reload, yes, begins := step{"reload": true}, step{"answer": "yes"}, step{"begun": true}
 	playing := step{"wait": "playing", "cards": 1}
+	cross := step{"script": "document.querySelector('#pair .close').click()"}
 	opened := func(link string) []step {
 		return []step{{"visit": b.stranger}, {"open": link, "unanswered": true}, ask}
 	}
 
-	r := b.run(t, drive{Browser: browser, Policy: "plain", Reached: true, Steps: slices.Concat(
+	d := drive{Browser: browser, Policy: "plain", Reached: true, Steps: slices.Concat(
 		// a question that is open
 		opened(b.link), b.leaveAndReturn(), []step{ask, reload, ask, {"cached": true}, ask, nobodyAgreed},
 		// a question that was answered with no
 		[]step{{"answer": "no"}, shut, reload, shut}, b.leaveAndReturn(), []step{shut},
 		// the same by a key and by the dialog's own button, with a reload before the browser tells of it
 		opened(b.link), []step{{"answer": "Escape"}, reload, shut, nobodyAgreed},
-		opened(b.link), []step{{"script": "document.querySelector('#pair .close').click()"}, reload, shut, nobodyAgreed},
+		opened(b.link), []step{cross, reload, shut, nobodyAgreed},
 		// a question that was left by a new visit
 		opened(b.link), []step{{"visit": b.stranger}, {"visit": b.book.URL}, shut, note, nobodyAgreed},
 		// the ways to the dialog
@@ -97,7 +98,9 @@ func testButtons(t *testing.T, browser string) {
 		// a camera that has been added
 		opened(b.link), []step{yes, playing, {"shut": true}, reload, playing, {"shut": true}},
 		b.leaveAndReturn(), []step{playing, {"shut": true}},
-	)})
+	)}
+
+	r := d.run(t, b.listen(t))
 	for i, q := range r.Asked {
 		if len(q.Reached) > 0 || q.Title != "Add a NEW camera?" || q.Address != b.book.URL+"/" {
 			t.Errorf("question %d: %+v", i, q)
@@ -144,18 +147,15 @@ func testButtonsElsewhere(t *testing.T, browser string) {
 		leaveAndReturn, []step{playing, {"shut": true}},
 	)}
 
+	heard := b.listen(t)
 	r := d.run(t, func(line string) {
 		switch line {
 		case "the page goes down":
 			own.shut()
 		case "the page is back":
 			own.reopen()
-		case pairingBegun["tell"]:
-			b.book.clear()
 		default:
-			if reached := b.book.signaling(); len(reached) > 0 {
-				t.Errorf("the relay was asked for %q before anybody agreed", reached)
-			}
+			heard(line)
 		}
 	})
 	for i, q := range r.Asked {

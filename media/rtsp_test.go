@@ -220,6 +220,10 @@ func TestRTSPBFrames(t *testing.T) {
 	if unit, ok, _ := subscription.pop(); ok {
 		t.Errorf("a picture of a stream with B-frames was shown: %d bytes", len(unit.Data))
 	}
+	if testing.Short() {
+		return
+	}
+
 	other := startRTSP(t) // GStreamer's server fails an assertion if one client leaves a stream while another joins it
 	transcoded := runFeed(t, other.url("/bframes"), Opener{Transcode: true}, FeedOptions{})
 	check(t, collect(t, transcoded.Subscribe(), 30))
@@ -234,6 +238,9 @@ func TestRTSPDigest(t *testing.T) {
 	})
 
 	t.Run("right, through ffmpeg", func(t *testing.T) {
+		if testing.Short() {
+			return
+		}
 		url := "rtsp://cam:" + password + "@127.0.0.1:" + server.port + "/baseline"
 		feed := runFeed(t, url, Opener{Transcode: true}, FeedOptions{})
 		check(t, collect(t, feed.Subscribe(), 20))

@@ -34,7 +34,7 @@ func settleOnCable(t testing.TB, c *Config) *ground {
 // TestWithXDP runs the tests of relaying once more, in a process of its own, with the kernel forwarding what it can.
 func TestWithXDP(t *testing.T) {
 	natlab.Need(t)
-	if withXDP {
+	if withXDP || testing.Short() {
 		return
 	}
 	tests := []string{

@@ -20,20 +20,21 @@ import (
 // taken calls make n times, and returns how many bytes of heap and stack each call's result takes. make must keep its
 // results.
 func taken(n int, make func(i int)) int64 {
-	now := func() int64 {
-		var m runtime.MemStats
-		for range 3 {
-			runtime.GC()
-		}
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc + m.StackInuse)
-	}
-
-	before := now()
+	before := inUse()
 	for i := range n {
 		make(i)
 	}
-	return (now() - before) / int64(n)
+	return (inUse() - before) / int64(n)
+}
+
+// inUse returns how many bytes of heap and stack are in use.
+func inUse() int64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 // covers fails unless a thing takes at most what is charged for it, and at least a quarter of that.
@@ -111,7 +112,6 @@ func TestCostsCoverAConnection(t *testing.T) {
 	defer s.conns.Wait()
 	defer s.cancel()
 
-	took := taken(150, func(int) { handshake(t, hs) })
 	var full delivered
 	ring := taken(1, func(int) {
 		for seq := range uint64(deliveredKept) {
@@ -119,7 +119,20 @@ func TestCostsCoverAConnection(t *testing.T) {
 		}
 	})
 
-	covers(t, "a connection", took+ring+outboxFree, connCost)
+	const n = 150
+	before := inUse()
+	for range n {
+		handshake(t, hs)
+	}
+
+	// On a busy machine the server still works on some of them.
+	var took int64
+	until(t, "the connections take no more than is charged", func() bool {
+		took = (inUse()-before)/n + ring + outboxFree
+		return took <= connCost
+	})
+
+	covers(t, "a connection", took, connCost)
 	runtime.KeepAlive(&full)
 }
 

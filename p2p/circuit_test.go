@@ -41,7 +41,7 @@ func startRelayAt(t testing.TB, at string) (r *Relay, address string) {
 			t.Errorf("close relay: %v", err)
 		}
 	})
-	return r, fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", r.Addr().Port(), r.PeerID())
+	return r, r.AddressAt("127.0.0.1")
 }
 
 // startStockRelay runs go-libp2p's own relay, in its own default host.

@@ -84,7 +84,7 @@ func playRelay(ctx context.Context, address string) error {
 		return err
 	}
 	defer r.Close()
-	fmt.Println(r.PeerID())
+	fmt.Println(r.AddressAt("relay.lab"))
 	r.Run(untilInputEnds(ctx))
 	return nil
 }

@@ -149,8 +149,10 @@ func (r *Relay) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
-// PeerID returns the name of the relay's host key, with which its multiaddr ends.
-func (r *Relay) PeerID() string { return r.endpoint.id.String() }
+// AddressAt returns the relay's multiaddr at a host, by its name or its IP address.
+func (r *Relay) AddressAt(host string) string {
+	return spellRelay(host, r.Addr().Port(), r.endpoint.id)
+}
 
 // Run serves until ctx ends or the relay is closed. Then it ends all connections and closes the relay, whose port is
 // free when Run returns.

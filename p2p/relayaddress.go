@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -93,6 +94,27 @@ func parseRelay(text string) (r relayAddress, err error) {
 		return relayAddress{}, fmt.Errorf("%w: %w", errRelay, err)
 	}
 	return r, nil
+}
+
+// RelayAddress returns the multiaddr of a circuit relay with that host key, at a UDP port of a host. host is a name or
+// an IP address.
+func RelayAddress(host string, port uint16, key ed25519.PublicKey) (string, error) {
+	ids, err := peerIDs([]ed25519.PublicKey{key})
+	if err != nil {
+		return "", err
+	}
+	return spellRelay(host, port, ids[0]), nil
+}
+
+func spellRelay(host string, port uint16, id peer.ID) string {
+	kind := "dns"
+	if ip, err := netip.ParseAddr(host); err == nil {
+		kind = "ip4"
+		if ip.Is6() {
+			kind = "ip6"
+		}
+	}
+	return fmt.Sprintf("/%s/%s/udp/%d/quic-v1/p2p/%s", kind, host, port, id)
 }
 
 // STUNURLs returns the circuit relays as STUN servers (RFC 7064), since ours answer Binding requests at the same port.

@@ -35,6 +35,24 @@ func TestRelayIsWrittenAsAMultiaddr(t *testing.T) {
 	}
 }
 
+// TestRelayIsWrittenAtItsHost: as a name, or as an address of either family.
+func TestRelayIsWrittenAtItsHost(t *testing.T) {
+	key := publicKey(testKey("relay"))
+	for host, want := range map[string]string{
+		"relay.example.org": "/dns/relay.example.org/udp/4001/quic-v1/p2p/",
+		"192.0.2.1":         "/ip4/192.0.2.1/udp/4001/quic-v1/p2p/",
+		"2001:db8::1":       "/ip6/2001:db8::1/udp/4001/quic-v1/p2p/",
+	} {
+		text, err := RelayAddress(host, 4001, key)
+		if err != nil || !strings.HasPrefix(text, want) || CheckRelay(text) != nil {
+			t.Errorf("%s: %q, %v", host, text, err)
+		}
+	}
+	if text, err := RelayAddress("relay.example.org", 4001, key[1:]); err == nil || text != "" {
+		t.Errorf("a torn key: %q, %v", text, err)
+	}
+}
+
 // TestRelaysAreFew: the same one twice is one, and there are at most eight.
 func TestRelaysAreFew(t *testing.T) {
 	var texts []string

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -59,13 +58,5 @@ func (r *Relay) P2PAddress() string {
 	if r.circuits == nil {
 		return ""
 	}
-
-	host, kind := hostname(r.url), "dns"
-	if ip, err := netip.ParseAddr(host); err == nil {
-		kind = "ip4"
-		if ip.Is6() {
-			kind = "ip6"
-		}
-	}
-	return fmt.Sprintf("/%s/%s/udp/%d/quic-v1/p2p/%s", kind, host, r.circuits.Addr().Port(), r.circuits.PeerID())
+	return r.circuits.AddressAt(hostname(r.url))
 }

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"net/url"
 	"path/filepath"
 	"time"
 
 	"github.com/peephole-cam/peephole/cmd/internal/cli"
 	"github.com/peephole-cam/peephole/cmd/internal/doctor"
+	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -74,5 +78,32 @@ func (c *config) operator() (doctor.Operator, error) {
 		}
 	}
 
-	return o, nil
+	if c.p2p != "" {
+		o.Circuits, err = c.circuits(o.URL)
+	}
+	return o, err
+}
+
+// circuits returns the multiaddr of the circuit relay, at the host of the URL that devices use.
+func (c *config) circuits(relayURL string) (string, error) {
+	at, err := net.ResolveUDPAddr("udp", c.p2p)
+	if err != nil {
+		return "", fmt.Errorf("-p2p %s: %w", c.p2p, err)
+	}
+	if at.Port == 0 {
+		return "", errors.New("-p2p names no port: give the one that relay serve prints")
+	}
+	u, err := url.Parse(relayURL)
+	if err != nil {
+		return "", fmt.Errorf("-public-url: %w", err)
+	}
+
+	key, err := hostKeyFile.read(c.state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w; relay serve -p2p makes one", err)
+	}
+	if err != nil {
+		return "", err
+	}
+	return p2p.RelayAddress(u.Hostname(), uint16(at.Port), key.Public().(ed25519.PublicKey))
 }

@@ -44,18 +44,23 @@ func hostKey(dir string) (ed25519.PrivateKey, error) { return hostKeyFile.load(d
 
 // load reads the key, or makes one.
 func (f keyFile) load(dir string) (ed25519.PrivateKey, error) {
+	key, err := f.read(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	text := []byte(f.prefix + base64.RawURLEncoding.EncodeToString(seed) + "\n")
+	if err := identity.WriteFile(filepath.Join(dir, f.file), text); err != nil {
+		return nil, fmt.Errorf("write %s: %w; give another folder with -state", f.name, err)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// read reads the key. The error is fs.ErrNotExist if there is none.
+func (f keyFile) read(dir string) (ed25519.PrivateKey, error) {
 	path := filepath.Join(dir, f.file)
 	text, err := identity.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		seed := make([]byte, ed25519.SeedSize)
-		rand.Read(seed)
-		text = []byte(f.prefix + base64.RawURLEncoding.EncodeToString(seed) + "\n")
-		if err := identity.WriteFile(path, text); err != nil {
-			return nil, fmt.Errorf("write %s: %w; give another folder with -state", f.name, err)
-		}
-		return ed25519.NewKeyFromSeed(seed), nil
-	}
-
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.name, err)
 	}

@@ -2,11 +2,14 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/peephole-cam/peephole/p2p"
 )
 
 // Operator is a relay as its operator configured it. It is to be examined on the relay's own machine, while the relay
@@ -16,6 +19,7 @@ type Operator struct {
 	Certificate string   // PEM file of its chain; empty: none
 	SelfSigned  bool     // only those who were given the certificate trust it, by -relay-cert
 	Secrets     []string // files that nobody else may read; missing ones are ignored
+	Circuits    string   // multiaddr of its circuit relay; empty: none
 	Addresses   bool     // show addresses in findings
 }
 
@@ -26,13 +30,14 @@ func (o Operator) Examine(ctx context.Context) Report {
 	c := o.contact(ctx, "")
 
 	var u *udp
-	var tcp, tls, name, websocket Finding
+	var tcp, tls, name, websocket, circuits Finding
 	var checks sync.WaitGroup
 	checks.Go(func() { u = c.askUDP(ctx) })
 	checks.Go(func() { tcp = c.checkTCP(ctx) })
 	checks.Go(func() { tls = c.checkTLS(ctx) })
 	checks.Go(func() { name = o.checkName(ctx, local) })
 	checks.Go(func() { websocket = c.checkSignaling(ctx) })
+	checks.Go(func() { circuits = o.checkCircuits(ctx) })
 	checks.Wait()
 
 	https := c.checkHTTPS()
@@ -49,6 +54,7 @@ func (o Operator) Examine(ctx context.Context) Report {
 		u.checkSecondPort(),
 		tcp,
 		tls,
+		circuits,
 		o.checkSecrets(),
 		checkOpenFiles(),
 		checkBuffers(),
@@ -85,6 +91,28 @@ func (o Operator) checkName(ctx context.Context, local bool) Finding {
 	}
 	return f.conclude(Bad, "private", "the public URL's host has an address that the internet cannot reach: "+
 		"correct its DNS records, or this machine's hosts file")
+}
+
+// checkCircuits tells whether cameras and viewers reach the circuit relay, by the multiaddr that they know.
+func (o Operator) checkCircuits(ctx context.Context) Finding {
+	f := Finding{Check: "circuit relay"}
+	if o.Circuits == "" {
+		return f.conclude(OK, "none", "there is none, since -p2p is not given")
+	}
+	return judgeCircuits(f, p2p.ReachRelay(ctx, o.Circuits))
+}
+
+// judgeCircuits tells what came of reaching the circuit relay.
+func judgeCircuits(f Finding, err error) Finding {
+	switch {
+	case err == nil:
+		return f.conclude(OK, "yes", "it answers with the key that is in its address")
+	case errors.Is(err, p2p.ErrOtherKey):
+		return f.conclude(Bad, "key", "it answers with another key than its key file's, so no camera accepts it: "+
+			"restart the relay, or check -state")
+	}
+	return f.conclude(Bad, "silent",
+		"no answer: open the UDP port of -p2p in the firewall, and restart the relay if -p2p is new")
 }
 
 // checkSecondPort tells whether devices can find out what NAT they are behind.

@@ -1,12 +1,15 @@
 package doctor
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/peephole-cam/peephole/nat"
+	"github.com/peephole-cam/peephole/p2p"
 )
 
 func TestLinesOfTheSecondPort(t *testing.T) {
@@ -37,6 +40,24 @@ func TestLinesOfTheSecondPort(t *testing.T) {
 	} {
 		l.check(t)
 		if l.Check != "second udp port" {
+			t.Errorf("the check is called %q", l.Check)
+		}
+	}
+}
+
+func TestLinesOfTheCircuitRelay(t *testing.T) {
+	reached := func(err error) Finding { return judgeCircuits(Finding{Check: "circuit relay"}, err) }
+	for _, l := range []line{
+		{"none", Operator{}.checkCircuits(t.Context()), "there is none, since -p2p is not given"},
+		{"it answers", reached(nil), "it answers with the key that is in its address"},
+		{"another key", reached(fmt.Errorf("reach circuit relay: %w", p2p.ErrOtherKey)),
+			"it answers with another key than its key file's, so no camera accepts it: " +
+				"restart the relay, or check -state"},
+		{"silent", reached(context.DeadlineExceeded),
+			"no answer: open the UDP port of -p2p in the firewall, and restart the relay if -p2p is new"},
+	} {
+		l.check(t)
+		if l.Check != "circuit relay" {
 			t.Errorf("the check is called %q", l.Check)
 		}
 	}

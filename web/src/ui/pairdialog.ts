@@ -46,11 +46,12 @@ export class PairDialog {
   constructor(private readonly hooks: PairDialogHooks) {
     const section = element(this.#dialog, '.question', HTMLElement);
     this.#question = new Question(section, (code, known) => void this.#pair(code, known));
-    element(section, '.no', HTMLButtonElement).addEventListener('click', () => this.#close());
-    element(this.#dialog, '.close', HTMLButtonElement).addEventListener('click', () => this.#close());
-    this.#dialog.addEventListener('close', () => {
-      if (!this.#dialog.open) this.#closed(); // the event comes late, and another code may have reopened it
-    });
+    element(section, '.no', HTMLButtonElement).addEventListener('click', () => this.#dialog.close());
+
+    // The dialog's close event would come with the next frame, or only when the tab is shown again.
+    new MutationObserver(() => {
+      if (!this.#dialog.open) this.#closed();
+    }).observe(this.#dialog, { attributeFilter: ['open'] });
     addEventListener('pagehide', () => this.#left());
 
     const picture = element(this.#dialog, '#picture', HTMLInputElement);
@@ -162,7 +163,7 @@ export class PairDialog {
         await this.hooks.paired(camera);
       });
 
-      this.#close();
+      this.#dialog.close();
     } catch (e) {
       if (pairing.signal.aborted) return;
       this.#pairing = undefined;
@@ -186,15 +187,6 @@ export class PairDialog {
       },
       here: () => this.#say(working),
     };
-  }
-
-  /**
-   * Closes the dialog, and forgets its code at once. The close event may come a frame later, or only when the tab is
-   * shown again, and until then a reload would ask about the code again.
-   */
-  #close(): void {
-    this.#dialog.close();
-    this.#closed();
   }
 
   /** Closing the dialog ends whatever was under way and forgets its code. */

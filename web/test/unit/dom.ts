@@ -30,6 +30,7 @@ export function openDocument(address = 'https://relay.example/'): Window {
     'HTMLInputElement',
     'HTMLTemplateElement',
     'HTMLVideoElement',
+    'MutationObserver',
   ] as const;
 
   for (const name of names) {

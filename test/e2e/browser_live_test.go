@@ -102,11 +102,10 @@ func TestBrowserCallsNoHeldPictureLive(t *testing.T) {
 				}
 			}
 
-			tt.drive.Within = 120_000
 			tt.drive.Steps = []step{
 				{"open": s.url}, {"paste": s.code(t).URI()}, {"wait": "playing", "cards": 1}, {"sample": true},
 				{"sampled": 20, "live": true},
-				{"tell": "hold", "hear": true}, {"sampled": 300, "live": false},
+				{"tell": "hold", "hear": true}, {"sampled": 60, "live": false},
 				{"tell": "release", "hear": true}, {"sampled": 20, "live": true},
 			}
 
@@ -128,7 +127,6 @@ func TestBrowserCallsNothingLiveOfBeforeASleep(t *testing.T) {
 	for _, tt := range screens {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newFilmScene(t)
-			tt.drive.Within = 120_000
 			tt.drive.Steps = []step{{"open": s.url}, {"paste": s.code(t).URI()}, {"wait": "playing", "cards": 1}}
 			jumps := []map[string]int{
 				{"now": 0, "wall": hour},     // a sleep that only the wall clock counts
@@ -183,7 +181,6 @@ func TestBrowserCallsNothingLiveOfAStoppedCamera(t *testing.T) {
 				}
 			}
 
-			tt.drive.Within = 120_000
 			tt.drive.Steps = []step{
 				{"open": links["sim-0"]}, {"wait": "playing", "cards": 1}, {"frames": 20}, {"sample": true},
 				{"tell": "hold", "hear": true}, {"tell": "stop", "hear": true}, {"tell": "go on", "hear": true},
@@ -216,7 +213,6 @@ func TestBrowserThatWasStoppedCallsNoOldPictureLive(t *testing.T) {
 	for _, tt := range screens {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newFilmScene(t)
-			tt.drive.Within = 120_000
 			tt.drive.Steps = []step{
 				{"open": s.url}, {"paste": s.code(t).URI()}, {"wait": "playing", "cards": 1}, {"sample": true},
 				{"sampled": 20, "live": true},

@@ -27,12 +27,13 @@ func TestBrowserHidesItsAddress(t *testing.T) {
 		for _, hide := range []bool{false, true} {
 			t.Run(browser+map[bool]string{false: " shows", true: " hides"}[hide], func(t *testing.T) {
 				camera := startCamera(t, c, "front door", 2)
+				path := map[bool]string{false: "^Direct$", true: "^Relayed$"}[hide]
 				var s *standIn
 				between := func(string) { s = standInFor(t, camera, url) }
 				r := drive{Browser: browser, Policy: "plain", Sealed: true, Steps: []step{
 					{"open": url}, {"hide": hide}, {"paste": camera.code(t).URI()}, {"wait": "playing", "cards": 1},
 					{"tell": "stand in", "hear": true}, {"open": url}, {"wait": "playing", "cards": 1}, {"frames": 60},
-					{"path": true}, {"why": true},
+					{"path": path}, {"why": true},
 				}}.run(t, between)
 
 				offers, camera2 := s.seen()

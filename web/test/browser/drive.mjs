@@ -432,6 +432,7 @@ async function step(browser, page, s, result) {
 
 async function newPage(browser, result) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(within);
   // Firefox reports its messages about ICE, WebSockets and policies as errors of the page. The steps judge whether a
   // session has failed.
   const policy = /^(WebRTC: |The connection to wss?:|Firefox can’t establish a connection|Content-Security-Policy: )/;
@@ -524,6 +525,8 @@ async function newPage(browser, result) {
 
 const browser = await puppeteer.launch({
   headless: true,
+  timeout: within,
+  protocolTimeout: 2 * within, // longer than any wait of a step
   acceptInsecureCerts: want.trustAll ?? false,
   ...browsers[want.browser],
 });

@@ -111,7 +111,9 @@ export async function decoded(n) {
 /** Returns what the page shows of each camera. */
 export function look() {
   const pixel = (card) => {
-    const screen = ['canvas', 'video'].map((s) => card.querySelector(`.screen ${s}`)).find((e) => e && !e.hidden);
+    // While one session replaces another, the old one's video covers the new one's, which comes before it.
+    const shown = (s) => [...card.querySelectorAll(`.screen ${s}`)].filter((e) => !e.hidden).at(-1);
+    const screen = shown('canvas') ?? shown('video');
     const [width, height] =
       screen instanceof HTMLVideoElement ? [screen.videoWidth, screen.videoHeight] : [screen.width, screen.height];
     const canvas = new OffscreenCanvas(Math.max(width, 1), Math.max(height, 1));

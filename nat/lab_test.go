@@ -7,13 +7,12 @@ import (
 	"net/netip"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/peephole-cam/peephole/test/natlab"
+	"github.com/peephole-cam/peephole/test/noleak"
 	"github.com/peephole-cam/peephole/turn"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }
 
 // server is an address with two ports that answer as a relay's second port does, and an old one that does not know
 // RESPONSE-PORT.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/peephole-cam/peephole/test/noleak"
 )
 
 // roleVariable makes a process of the tests something else: a device in a lab, which needs a process of its own, since
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role))
 	}
-	goleak.VerifyTestMain(m)
+	noleak.Main(m)
 }
 
 // play plays a role until standard input ends, and prints what happens:

@@ -18,13 +18,13 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 
 	"github.com/peephole-cam/peephole/test/bubble"
+	"github.com/peephole-cam/peephole/test/noleak"
 	"github.com/peephole-cam/peephole/test/reserve"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }
 
 const patience = 2 * time.Minute
 
@@ -194,7 +194,7 @@ func TestAcksAreBounded(t *testing.T) {
 	}
 
 	deadline, last, still := time.Now().Add(patience), int64(0), time.Now()
-	for time.Since(still) < 300*time.Millisecond { // until the relay can send nothing more
+	for last < maxQueue || time.Since(still) < 300*time.Millisecond { // until the relay can send nothing more
 		if n := delivered.Load(); n != last {
 			last, still = n, time.Now()
 		}
@@ -212,13 +212,9 @@ func TestAcksAreBounded(t *testing.T) {
 		}
 
 		if time.Now().After(deadline) {
-			t.Fatalf("after %d deliveries the client still accepts more", last)
+			t.Fatalf("after %d deliveries the client still accepts more, or stopped too early", last)
 		}
 		runtime.Gosched()
-	}
-
-	if last < maxQueue {
-		t.Errorf("only %d deliveries", last)
 	}
 
 	// The lock is free: the client still accepts requests while the relay stalls.

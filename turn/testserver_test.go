@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/peephole-cam/peephole/test/noleak"
 	"github.com/peephole-cam/peephole/test/selfsigned"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }
 
 const patience = time.Minute // ends what hangs
 

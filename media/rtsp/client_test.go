@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peephole-cam/peephole/media/rtsp/rtsptest"
+	"github.com/peephole-cam/peephole/test/noleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }
 
 // clip returns a test stream: 15 pictures of two slices, the first an IDR picture after SPS, PPS and SEI.
 func clip(t testing.TB) [][][]byte {

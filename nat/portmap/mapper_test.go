@@ -11,9 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peephole-cam/peephole/test/bubble"
+	"github.com/peephole-cam/peephole/test/noleak"
 )
 
 var (
@@ -281,5 +280,5 @@ func TestMain(m *testing.M) {
 	if inLab() {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	noleak.Main(m)
 }

@@ -3,8 +3,8 @@ package stream
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/peephole-cam/peephole/test/noleak"
 )
 
 // TestMain fails if a test has left a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }

@@ -9,12 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/noleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }
 
 // start runs a cloud until the test ends.
 func start(t *testing.T, cfg Config) *Cloud {

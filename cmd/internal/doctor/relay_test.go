@@ -11,14 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/peephole-cam/peephole/test/noleak"
 	"github.com/peephole-cam/peephole/test/reserve"
 	"github.com/peephole-cam/peephole/test/selfsigned"
 	"github.com/peephole-cam/peephole/test/tcptest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { noleak.Main(m) }
 
 // fake starts the HTTPS part of a relay that answers as handle does.
 func fake(t *testing.T, certificate tls.Certificate, handle http.HandlerFunc) Relay {

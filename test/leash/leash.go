@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A Leash is held from Hold until Release, or until its holder's process ends.
@@ -39,11 +40,20 @@ func Run(f func() (code int)) (code int) {
 		return 1
 	}
 	code = f()
+	l.await()
 	if err := l.Release(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
 	return code
+}
+
+// await gives processes that are about to end the time to do so: a browser's processes, for example, end after it.
+func (l *Leash) await() {
+	const grace = 5 * time.Second
+	for late := time.Now().Add(grace); len(marked(l.mark)) > 0 && time.Now().Before(late); {
+		time.Sleep(lookEvery)
+	}
 }
 
 // Hold puts this process on a leash: whatever it starts from now on is marked, and os.TempDir names a directory of the

@@ -28,7 +28,11 @@ func TestHiddenOnTheWire(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene(t, natlab.DualStack, natlab.DualStack, tt.camera...)
 			home, person, wire := s.home.Record(), s.person.Record(), s.person.Network().Record()
-			w, code := s.once(t, untilSettled, tt.viewer...)
+			watch := s.once
+			if tt.camera == nil && tt.viewer == nil {
+				watch = s.direct
+			}
+			w, code := watch(t, untilSettled, tt.viewer...)
 			if code != 0 || !strings.HasSuffix(w.Why, tt.why) {
 				t.Fatalf("exit %d, %q, %q", code, w.Why, w.Error)
 			}

@@ -238,7 +238,7 @@ func TestTimeIsUpWhileWaiting(t *testing.T) {
 	v := newTerminal(t)
 	v.pair(t, sim.line(t, "pair sim-0 "))
 	file := filepath.Join(t.TempDir(), "out.h264")
-	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-duration", "6s", "-o", file)...)
+	watching := start(t, "viewer", append(v.flags, "watch", "sim-0", "-json", "-duration", "15s", "-o", file)...)
 	eventually(t, "a picture", func() bool { return size(file) > 0 })
 	relay.stop()
 	sim.stop()

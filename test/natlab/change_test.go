@@ -91,7 +91,11 @@ func TestRebootLosesTheMappings(t *testing.T) {
 			s := newSocket(t, h, "udp4")
 			mapped := s.mapped(t, r, 0, 0)
 			rebooted := make(chan bool)
-			go func() { network.Reboot(time.Second); close(rebooted) }()
+			go func() {
+				defer close(rebooted)
+				network.Reboot(3 * time.Second)
+			}()
+
 			eventually(t, "the host's cable is dead", func() bool {
 				out, err := h.ns.run("", "ip", "link", "show", "eth0")
 				return err == nil && strings.Contains(out, "NO-CARRIER")

@@ -2,7 +2,10 @@
 
 package turnbench
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // idle is what idle allocations cost a server.
 type idle struct {
@@ -45,8 +48,25 @@ func (s *server) state(t testing.TB) (now state) {
 	return now
 }
 
+// rest waits until the server has closed what it was still closing: its descriptors stay the same for a while.
+func (s *server) rest(t testing.TB) {
+	t.Helper()
+	const looks, between = 10, 20 * time.Millisecond
+	for same, last := 0, -1; same < looks; same++ {
+		now, err := descriptors(s.cmd.Process.Pid)
+		if err != nil {
+			t.Fatalf("%s: %v", s.brand.name, err)
+		}
+		if now != last {
+			same, last = 0, now
+		}
+		time.Sleep(between)
+	}
+}
+
 func (s *server) idle(t testing.TB, allocations int) idle {
 	t.Helper()
+	s.rest(t)
 	before := s.state(t)
 	begin, err := s.meter.cpu()
 	if err != nil {

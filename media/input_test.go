@@ -292,6 +292,22 @@ func standIn(t *testing.T, script string) (program string) {
 	return program
 }
 
+// onceSource is a Source that reads its input once, and then only waits: what the input has left running can be told
+// from what the next one runs.
+type onceSource struct {
+	Source
+	ran bool
+}
+
+func (s *onceSource) Run(ctx context.Context, sink func(AccessUnit)) error {
+	if !s.ran {
+		s.ran = true
+		return s.Source.Run(ctx, sink)
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
 // TestSourceOutput runs scripts instead of ffmpeg.
 func TestSourceOutput(t *testing.T) {
 	rows := []struct {
@@ -307,7 +323,11 @@ func TestSourceOutput(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			feed := runFeed(t, "test", Opener{FFmpeg: standIn(t, row.script)}, FeedOptions{Stall: row.stall})
+			source, err := Opener{FFmpeg: standIn(t, row.script)}.Open(t.Context(), "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			feed := runSource(t, &onceSource{Source: source}, FeedOptions{Stall: row.stall})
 			s := feed.await(t, "dead", func(s State) bool { return s.Restarts == 1 })
 			if !strings.Contains(s.String(), row.want) || strings.Contains(s.String(), "secret") {
 				t.Errorf("got %q, want %q", s, row.want)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/test/reserve"
 )
 
@@ -37,8 +38,6 @@ func startRTSP(t *testing.T, args ...string) *rtspServer {
 	}
 
 	cmd := exec.Command(python, append([]string{"testdata/rtsp_server.py"}, args...)...)
-	// in case the server hangs; otherwise it ends with its standard input
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	if _, err := cmd.StdinPipe(); err != nil { // it closes with this process, which ends the server
 		t.Fatal(err)
@@ -48,7 +47,7 @@ func startRTSP(t *testing.T, args ...string) *rtspServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := natlab.StartOutside(t.Cleanup, cmd); err != nil { // it ends with the test, also if it hangs
 		t.Fatal(err)
 	}
 

@@ -241,9 +241,13 @@ func TestSilentConnectionEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.admission.mu.Lock()
-			s := l.admission.unproven[0]
-			s.deadline.Stop()
+			unproven := l.admission.unproven
 			l.admission.mu.Unlock()
+			if len(unproven) == 0 {
+				t.Fatal("the connection ended before its time")
+			}
+			s := unproven[0]
+			s.deadline.Stop()
 			if _, err := dialLoopback(t, l, publicKey(key)); err != nil {
 				t.Fatal(err)
 			}

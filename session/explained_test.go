@@ -98,7 +98,7 @@ func knowsBoth(ctx context.Context, do func(context.Context, func() error), x *p
 	do(ctx, func() error { known <- x.SoFar(); return nil })
 	select {
 	case e := <-known:
-		return e.Own.Mapping == nat.NoMapping && e.Other.Mapping == nat.NoMapping
+		return e.Own.Complete && e.Own.Mapping == nat.NoMapping && e.Other.Mapping == nat.NoMapping
 	case <-ctx.Done():
 		return false
 	}

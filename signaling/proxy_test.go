@@ -126,7 +126,7 @@ func TestOldTLSIsNamed(t *testing.T) {
 // If the relay's first message never arrives, the error says that something holds it back.
 func TestHeldBackChallengeIsNamed(t *testing.T) {
 	held := hostileRelay(t, func(context.Context, *websocket.Conn) {})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := CheckRelay(ctx, held, nil, 0); !errors.Is(err, ErrHeldBack) {
 		t.Error(err)

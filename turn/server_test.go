@@ -145,7 +145,7 @@ func TestUnrefreshedAllocationEnds(t *testing.T) {
 	s := serve(t, Config{MaxAllocations: 1})
 	g := grant(t, s.config.Keys)
 	cam, view := dial(t, s, "udp", g.Camera), dial(t, s, "udp", g.Viewer)
-	if code := cam.allocate(attribute(stun.AttrLifetime, 0, 0, 0, 1)); code != 0 {
+	if code := cam.allocate(attribute(stun.AttrLifetime, 0, 0, 0, 5)); code != 0 {
 		t.Fatal(code)
 	}
 

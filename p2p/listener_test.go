@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -241,7 +242,7 @@ func TestSilentConnectionEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.admission.mu.Lock()
-			unproven := l.admission.unproven
+			unproven := slices.Clone(l.admission.unproven)
 			l.admission.mu.Unlock()
 			if len(unproven) == 0 {
 				t.Fatal("the connection ended before its time")

@@ -105,7 +105,7 @@ func TestBrowserCallsNoHeldPictureLive(t *testing.T) {
 			tt.drive.Steps = []step{
 				{"open": s.url}, {"paste": s.code(t).URI()}, {"wait": "playing", "cards": 1}, {"sample": true},
 				{"sampled": 20, "live": true},
-				{"tell": "hold", "hear": true}, {"sampled": 60, "live": false},
+				{"tell": "hold", "hear": true}, {"sampled": 300, "live": false},
 				{"tell": "release", "hear": true}, {"sampled": 20, "live": true},
 			}
 

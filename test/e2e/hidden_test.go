@@ -28,11 +28,11 @@ func TestHiddenOnTheWire(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScene(t, natlab.DualStack, natlab.DualStack, tt.camera...)
 			home, person, wire := s.home.Record(), s.person.Record(), s.person.Network().Record()
-			watch := s.once
+			path := "relay"
 			if tt.camera == nil && tt.viewer == nil {
-				watch = s.direct
+				path = "direct"
 			}
-			w, code := watch(t, untilSettled, tt.viewer...)
+			w, code := s.onceBy(t, path, untilSettled, tt.viewer...)
 			if code != 0 || !strings.HasSuffix(w.Why, tt.why) {
 				t.Fatalf("exit %d, %q, %q", code, w.Why, w.Error)
 			}

@@ -310,6 +310,7 @@ func TestForgedAnnouncementsHideNoCamera(t *testing.T) {
 
 // Strangers in the house ask for cameras and open connections to the camera without end. A viewer that comes gets its
 // picture nevertheless, without the relay.
+//
 // It is not parallel: the flood takes both processors, and other tests would find their machine slow.
 func TestFloodedCameraIsWatched(t *testing.T) {
 	s := newHouse(t, "-lan")

@@ -39,11 +39,7 @@ func TestOpenedPortMakesAPathDirect(t *testing.T) {
 
 			opener.Network().OpenPorts(tt.ways...)
 			s.flags = slices.Concat(s.flags, tt.flags)
-			watch := s.once
-			if tt.want == "direct" {
-				watch = s.direct
-			}
-			w, code := watch(t, "60", tt.args...)
+			w, code := s.onceBy(t, tt.want, "60", tt.args...)
 			if code != 0 || w.Path != tt.want || w.Rejected+w.Missing != 0 {
 				t.Errorf("exit %d, %+v, want path %q", code, w, tt.want)
 			}

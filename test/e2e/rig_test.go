@@ -23,7 +23,7 @@ func buildRig(name string) error {
 	return cmd.Run()
 }
 
-// rig is a running program of test/ that is told on its standard input what to do.
+// rig is a running program of test/ that takes orders on its standard input.
 type rig struct {
 	*process
 	input io.Writer

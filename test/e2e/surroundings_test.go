@@ -67,11 +67,7 @@ func TestPairsDoNotGrowWithNetworks(t *testing.T) {
 			t.Parallel()
 			s := tt.stage(t)
 			wire, began := s.person.Record(), time.Now()
-			watch := s.once
-			if tt.path == "direct" {
-				watch = s.direct
-			}
-			w, code := watch(t, untilSettled)
+			w, code := s.onceBy(t, tt.path, untilSettled)
 			took := time.Since(began)
 			if code != 0 || w.Error != "" || w.Missing > 0 || w.Path != tt.path {
 				t.Errorf("exit %d, path %q, %d frames missing, %s; want path %q and all frames", code, w.Path,

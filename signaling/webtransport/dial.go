@@ -1,0 +1,74 @@
+package webtransport
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+	"github.com/quic-go/webtransport-go"
+)
+
+// Dial connects to the relay at HOST:PORT. trust may be nil, for the system's roots. The caller must close the
+// connection with CloseNow.
+func Dial(ctx context.Context, hostPort string, trust *tls.Config) (_ *Conn, err error) {
+	to, err := resolve(ctx, hostPort)
+	if err != nil {
+		return nil, err
+	}
+
+	c := &Conn{path: path{to: to}, pongs: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			_ = c.CloseNow()
+		}
+	}()
+	transport := &webtransport.Transport{
+		TLSClientConfig: clientTLS(trust),
+		QUICConfig:      newConfig(1),
+		DialAddr: func(ctx context.Context, _ string, secure *tls.Config, cfg *quic.Config) (*quic.Conn, error) {
+			socket, err := c.path.open()
+			if err != nil {
+				return nil, err
+			}
+			secure.ServerName, _, _ = net.SplitHostPort(hostPort) // as resolve did
+			c.quic, err = socket.Dial(ctx, to, secure, cfg)
+			return c.quic, err
+		},
+	}
+
+	_, session, err := transport.Dial(ctx, "https://"+hostPort+Path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	stream, err := session.AcceptStream(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the stream: %w", err)
+	}
+	c.begin(stream)
+	return c, nil
+}
+
+// clientTLS returns trust for HTTP/3, whatever else it was made for.
+func clientTLS(trust *tls.Config) *tls.Config {
+	secure := &tls.Config{}
+	if trust != nil {
+		secure = trust.Clone()
+	}
+	secure.MinVersion = tls.VersionTLS13
+	secure.NextProtos = []string{http3.NextProtoH3}
+	return secure
+}
+
+// resolve returns the address at which to reach HOST:PORT, as the system would choose it for a datagram.
+func resolve(ctx context.Context, hostPort string) (*net.UDPAddr, error) {
+	var d net.Dialer
+	probe, err := d.DialContext(ctx, "udp", hostPort) // sends nothing
+	if err != nil {
+		return nil, err
+	}
+	defer probe.Close()
+	return probe.RemoteAddr().(*net.UDPAddr), nil
+}

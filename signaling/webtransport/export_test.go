@@ -1,0 +1,7 @@
+package webtransport
+
+// WriteRaw sends bytes that need be no message.
+func (c *Conn) WriteRaw(b []byte) error {
+	_, err := c.stream.Write(b)
+	return err
+}

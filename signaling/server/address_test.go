@@ -15,7 +15,7 @@ func TestConnectionsOfAnAddressAreLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	enter := func(addr string) int {
-		_, status := s.addConn(s.accountOf(netip.MustParseAddr(addr)))
+		_, status := s.addConn(s.accountOf(netip.MustParseAddr(addr)), connCost)
 		return status
 	}
 

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
 
 	"github.com/peephole-cam/peephole/netlimit"
@@ -31,7 +30,7 @@ const (
 // conn is one client's connection. Its reading goroutine owns all fields that have no other mark.
 type conn struct {
 	server        *Server
-	ws            *websocket.Conn
+	frames        frameConn
 	origin        string // what the client signs besides the nonce
 	nonce         [32]byte
 	out           *outbox
@@ -39,8 +38,6 @@ type conn struct {
 	boxes         map[signaling.Name]*opened
 	rate          *rate.Limiter
 	badSignatures int
-
-	arriving *meter // below ws
 
 	stopping atomic.Bool // the relay is stopping
 
@@ -65,10 +62,10 @@ type opened struct {
 }
 
 // newConn returns a connection for which an address pays. connection is what the address has already paid.
-func newConn(s *Server, ws *websocket.Conn, who *account, connection *netlimit.Lease) *conn {
+func newConn(s *Server, frames frameConn, who *account, connection *netlimit.Lease) *conn {
 	c := &conn{
 		server:     s,
-		ws:         ws,
+		frames:     frames,
 		origin:     s.cfg.PublicURL,
 		boxes:      make(map[signaling.Name]*opened),
 		rate:       rate.NewLimiter(framesPerSecond, frameBurst),
@@ -92,7 +89,7 @@ func (c *conn) run(stop context.Context) {
 	var ctx context.Context
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(stop))
 	defer c.cancel()
-	c.arriving.pay = func(frames int64) bool { return c.stopping.Load() || c.pay(ctx, frames*frameWork) }
+	c.frames.Meter(func(frames int64) bool { return c.stopping.Load() || c.pay(ctx, frames*frameWork) })
 	c.send(signaling.Challenge{Nonce: c.nonce, Time: c.server.timeForClients()})
 
 	var others sync.WaitGroup
@@ -204,14 +201,14 @@ func (c *conn) writeLoop(ctx context.Context) {
 	}
 }
 
-// hangUp ends the connection. It waits for the client to agree only if the relay is stopping. While the relay waits, it
-// reads and discards the client's frames, so a client that is cut off for what it did could go on sending for free.
+// hangUp ends the connection. It waits for the client only if the relay is stopping. Meanwhile the client's frames are
+// read and discarded, so a client that is cut off for what it did could go on sending for free.
 func (c *conn) hangUp() {
 	if c.stopping.Load() {
-		c.ws.Close(websocket.StatusGoingAway, "")
+		c.frames.Leave()
 		return
 	}
-	c.ws.CloseNow()
+	c.frames.CloseNow()
 }
 
 // writeStored writes the next few stored messages of a mailbox, and reports whether the connection stays up.
@@ -253,7 +250,7 @@ func (c *conn) pingLoop(ctx context.Context) {
 			return
 		case <-ticker.C:
 			waiting, cancel := context.WithTimeout(ctx, silence-pingInterval)
-			err := c.ws.Ping(waiting)
+			err := c.frames.Ping(waiting)
 			cancel()
 			if err != nil {
 				c.cancel()
@@ -266,7 +263,7 @@ func (c *conn) pingLoop(ctx context.Context) {
 // readLoop handles the client's messages until the connection ends.
 func (c *conn) readLoop(ctx context.Context) {
 	for {
-		kind, b, release, err := c.readMessage(ctx)
+		b, release, err := c.readFrame(ctx)
 		if errors.Is(err, errBusy) {
 			c.server.Stats.RefusedBuffers.Add(1)
 			c.send(signaling.Refused{Code: signaling.CodeQuota, Text: "the relay is busy: try again later"})
@@ -275,7 +272,7 @@ func (c *conn) readLoop(ctx context.Context) {
 			return
 		}
 
-		going := c.rate.Wait(ctx) == nil && c.handleMessage(ctx, kind, b)
+		going := c.rate.Wait(ctx) == nil && c.handleFrame(ctx, b)
 		release()
 		if !going {
 			return
@@ -283,15 +280,14 @@ func (c *conn) readLoop(ctx context.Context) {
 	}
 }
 
-// handleMessage pays for the processor time of one message and then handles it. It reports whether the connection stays
-// up.
-func (c *conn) handleMessage(ctx context.Context, kind websocket.MessageType, b []byte) bool {
+// handleFrame pays for the processor time of one frame and then handles it. It reports whether the connection stays up.
+func (c *conn) handleFrame(ctx context.Context, b []byte) bool {
 	f, err := signaling.Parse(b)
 	if err == nil && !c.pay(ctx, workOf(f)) {
 		return false
 	}
 
-	if err != nil || kind != websocket.MessageBinary || !c.handle(ctx, f) {
+	if err != nil || !c.handle(ctx, f) {
 		c.server.Stats.BadFrames.Add(1)
 		c.reply(0, &signaling.Error{Code: signaling.CodeMalformed, Text: "not a client's frame of protocol version 3"})
 		return false

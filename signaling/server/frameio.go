@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -24,24 +22,24 @@ var (
 	largeFrames = sync.Pool{New: func() any { b := make([]byte, signaling.MaxFrame+1); return &b }}
 )
 
-// readMessage waits for the client's next message, which is valid until release is called. For a message larger than
-// smallFrame, it pays before it reads the rest, which must arrive in time: a client that sends half a message holds
+// readFrame waits for the client's next frame, which is valid until release is called. For a frame larger than
+// smallFrame, it pays before it reads the rest, which must arrive in time: a client that sends half a frame holds
 // nothing for long.
-func (c *conn) readMessage(ctx context.Context) (kind websocket.MessageType, frame []byte, release func(), err error) {
-	kind, r, err := c.ws.Reader(ctx)
+func (c *conn) readFrame(ctx context.Context) (frame []byte, release func(), err error) {
+	r, err := c.frames.NextReader(ctx)
 	if err != nil {
-		return 0, nil, nil, err
+		return nil, nil, err
 	}
 	small := smallFrames.Get().(*[]byte)
 	release = func() { smallFrames.Put(small) }
 	n, err := io.ReadFull(r, *small)
 	if err != nil {
-		return ended(kind, (*small)[:n], release, err)
+		return ended((*small)[:n], release, err)
 	}
 
 	defer release()
 	if c.inbound.Grow(signaling.MaxFrame) != nil {
-		return 0, nil, nil, errBusy
+		return nil, nil, errBusy
 	}
 	large := largeFrames.Get().(*[]byte)
 	freed := func() {
@@ -53,22 +51,20 @@ func (c *conn) readMessage(ctx context.Context) (kind websocket.MessageType, fra
 	defer timer.Stop()
 	copy(*large, *small)
 	m, err := io.ReadFull(r, (*large)[n:])
-	return ended(kind, (*large)[:n+m], freed, err)
+	return ended((*large)[:n+m], freed, err)
 }
 
-// ended returns a message that was read to its end, or the error with which reading failed.
-func ended(kind websocket.MessageType, frame []byte, release func(), err error) (
-	websocket.MessageType, []byte, func(), error,
-) {
+// ended returns a frame that was read to its end, or the error with which reading failed.
+func ended(frame []byte, release func(), err error) ([]byte, func(), error) {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return kind, frame, release, nil
+		return frame, release, nil
 	}
 	release()
 	if err == nil {
 		err = signaling.ErrFrame
 	}
 
-	return 0, nil, nil, err
+	return nil, nil, err
 }
 
 // roomPause is how long a frame for which there is no room waits before the next try.
@@ -89,7 +85,7 @@ func (c *conn) writeFrame(ctx context.Context, f signaling.Frame) bool {
 
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	return c.ws.Write(ctx, websocket.MessageBinary, signaling.Append(nil, f)) == nil
+	return c.frames.Write(ctx, signaling.Append(nil, f)) == nil
 }
 
 // pause waits, and reports whether ctx is still alive.

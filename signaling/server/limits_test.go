@@ -33,7 +33,7 @@ func newServer(t testing.TB, cfg Config) *Server {
 // visit returns a connection from an address, without a socket.
 func (s *Server) visit(t testing.TB, addr string) *conn {
 	t.Helper()
-	lease, status := s.addConn(s.accountOf(netip.MustParseAddr(addr)))
+	lease, status := s.addConn(s.accountOf(netip.MustParseAddr(addr)), connCost)
 	if status != http.StatusOK {
 		t.Fatalf("from %s: status %d", addr, status)
 	}
@@ -204,7 +204,7 @@ func TestForgedOpensWaitForTheirAddressesTime(t *testing.T) {
 			from := fmt.Sprintf("2001:db8:0:%x::1", i)
 			forging.Go(func() {
 				for ctx.Err() == nil { // each time on a new connection, because eight forged opens end one
-					lease, status := s.addConn(s.accountOf(netip.MustParseAddr(from)))
+					lease, status := s.addConn(s.accountOf(netip.MustParseAddr(from)), connCost)
 					if status != http.StatusOK {
 						pause(ctx, time.Second)
 						continue
@@ -212,7 +212,7 @@ func TestForgedOpensWaitForTheirAddressesTime(t *testing.T) {
 					c := newConn(s, nil, s.accountOf(netip.MustParseAddr(from)), lease)
 					c.cancel = func() {}
 					forged := signaling.SignOpen("https://another.example", c.nonce, fuzzMailbox(1), signaling.Read)
-					for c.handleMessage(ctx, websocket.MessageBinary, signaling.Append(nil, forged)) {
+					for c.handleFrame(ctx, signaling.Append(nil, forged)) {
 						checked.Add(1)
 					}
 					c.releaseLeases()
@@ -226,7 +226,7 @@ func TestForgedOpensWaitForTheirAddressesTime(t *testing.T) {
 		honest := s.visit(t, "2001:db8:1::1")
 		for i := range 100 {
 			open := signaling.SignOpen(s.cfg.PublicURL, honest.nonce, fuzzMailbox(byte(i)), signaling.Read)
-			if !honest.handleMessage(t.Context(), websocket.MessageBinary, signaling.Append(nil, open)) {
+			if !honest.handleFrame(t.Context(), signaling.Append(nil, open)) {
 				t.Fatal("the honest client's connection ended")
 			}
 		}
@@ -253,7 +253,7 @@ func TestHonestClientOpensManyMailboxesAtOnce(t *testing.T) {
 	c := s.visit(t, "2001:db8::1")
 	for i := range 1000 {
 		open := signaling.SignOpen(s.cfg.PublicURL, c.nonce, fuzzMailbox(byte(i)), signaling.Read)
-		if !c.handleMessage(t.Context(), websocket.MessageBinary, signaling.Append(nil, open)) {
+		if !c.handleFrame(t.Context(), signaling.Append(nil, open)) {
 			t.Fatal("the connection ended")
 		}
 	}
@@ -268,7 +268,7 @@ func TestDialingAgainAndAgainIsLimited(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) { // in which no time passes
 		s, entered := newServer(t, Config{}), 0
 		for ; entered < 100_000; entered++ {
-			lease, status := s.addConn(s.accountOf(netip.MustParseAddr("2001:db8::1")))
+			lease, status := s.addConn(s.accountOf(netip.MustParseAddr("2001:db8::1")), connCost)
 			if status != http.StatusOK {
 				break
 			}
@@ -383,7 +383,8 @@ func TestLoopbackIsLimitedUnlessTheOperatorSaysElse(t *testing.T) {
 		s := newServer(t, Config{Memory: 16 << 20, LoopbackUnlimited: free})
 		entered := 0
 		for ; entered < 1000; entered++ {
-			if _, status := s.addConn(s.accountOf(netip.MustParseAddr("127.0.0.1"))); status != http.StatusOK {
+			own := s.accountOf(netip.MustParseAddr("127.0.0.1"))
+			if _, status := s.addConn(own, connCost); status != http.StatusOK {
 				break
 			}
 		}
@@ -391,7 +392,8 @@ func TestLoopbackIsLimitedUnlessTheOperatorSaysElse(t *testing.T) {
 		if (entered == 1000) != free {
 			t.Errorf("unlimited %v: %d connections", free, entered)
 		}
-		if _, status := s.addConn(s.accountOf(netip.MustParseAddr("::1"))); (status == http.StatusOK) != free && free {
+		own := s.accountOf(netip.MustParseAddr("::1"))
+		if _, status := s.addConn(own, connCost); (status == http.StatusOK) != free && free {
 			t.Errorf("unlimited %v: ::1 gets status %d", free, status)
 		}
 

@@ -163,7 +163,7 @@ type outsider struct {
 func (c *conn) comeFromOutside(from *place) {
 	c.outsider = &outsider{place: from, standing: standing{end: func() { c.cancel() }}}
 	c.rate = rate.NewLimiter(framesPerSecond, 2*mailboxesOutside)
-	c.ws.SetReadLimit(proofFrame)
+	c.frames.SetReadLimit(proofFrame)
 }
 
 // prove handles a frame of a client from outside that has proven nothing: if the frame opens an admitted mailbox for
@@ -174,7 +174,7 @@ func (c *conn) prove(ctx context.Context, f signaling.Frame, now time.Time) {
 		if c.openMailbox(ctx, signaling.NameOf(open.ReadKey, open.WriteKey), open, now) == nil {
 			c.outsider.proven = true
 			c.outsider.place.prove()
-			c.ws.SetReadLimit(signaling.MaxFrame)
+			c.frames.SetReadLimit(signaling.MaxFrame)
 			c.reply(open.ID, nil)
 			return
 		}

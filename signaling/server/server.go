@@ -21,10 +21,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/signaling/webtransport"
 )
 
 // Granter makes credentials on the relay's TURN server.
@@ -66,9 +66,10 @@ type Config struct {
 	Place func(*http.Request) func(who netlimit.Payer) error
 }
 
-// Stats counts since the start, except Connections, Mailboxes and StoredBytes, which are present values.
+// Stats counts since the start, except for the first line, which are present values. WebTransport is the part of
+// Connections that came over HTTP/3.
 type Stats struct {
-	Connections, Mailboxes, StoredBytes                atomic.Int64
+	Connections, WebTransport, Mailboxes, StoredBytes  atomic.Int64
 	Opened, Posted, Delivered, Acked, Granted, Expired atomic.Int64
 	BadFrames, BadSignatures, Refused, SlowReaders     atomic.Int64
 
@@ -238,41 +239,34 @@ func (s *Server) Serving() error {
 	return nil
 }
 
-// ServeHTTP serves one WebSocket connection. Any Origin may connect. Every right comes from a mailbox's keys and none
-// from a cookie, so another site's page can do no more than any program.
+// ServeHTTP serves one connection, a WebSocket or a WebTransport session. Any Origin may connect. Every right comes
+// from a mailbox's keys and none from a cookie, so another site's page can do no more than any program.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	origin, who, from := s.originOf(r)
 	if origin == "" {
 		http.Error(w, http.StatusText(http.StatusForbidden), http.StatusForbidden)
 		return
 	}
-	lease, status := s.addConn(who)
+	overHTTP3, cost := webtransport.Asks(r), int64(connCost)
+	if overHTTP3 {
+		cost = sessionCost
+	}
+	lease, status := s.addConn(who, cost)
 	if status != http.StatusOK {
 		w.Header().Set("Retry-After", "30")
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
 
-	options := &websocket.AcceptOptions{Subprotocols: []string{signaling.Subprotocol}, InsecureSkipVerify: true}
-	arriving := new(meter)
-	ws, err := websocket.Accept(metered{w, arriving}, r, options)
-	if err != nil { // Accept has answered
+	frames, err := accept(w, r)
+	if err != nil { // accept has answered
 		s.removeConn(lease)
 		return
 	}
 
-	if ws.Subprotocol() != signaling.Subprotocol {
-		// Otherwise Close would wait for the client's answer, and read whatever arrives until then.
-		arriving.pay = func(int64) bool { return false }
-		ws.Close(websocket.StatusPolicyViolation, "want subprotocol "+signaling.Subprotocol)
-		s.removeConn(lease)
-		return
-	}
-
-	c := newConn(s, ws, who, lease)
+	c := newConn(s, frames, who, lease)
 	c.origin = origin
-	c.arriving = arriving
-	ws.SetReadLimit(signaling.MaxFrame)
+	frames.SetReadLimit(signaling.MaxFrame)
 	if from != nil {
 		c.comeFromOutside(from)
 	}
@@ -283,8 +277,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The connection now belongs to this package. A new goroutine has a small stack, and keeps nothing of the request
 	// in memory.
 	go func() {
+		if overHTTP3 {
+			s.Stats.WebTransport.Add(1)
+			defer s.Stats.WebTransport.Add(-1)
+		}
 		defer s.removeConn(nil)
-		defer ws.CloseNow()
+		defer frames.CloseNow()
 		c.run(s.stop)
 	}()
 }
@@ -314,16 +312,16 @@ func (s *Server) accountOf(addr netip.Addr) *account {
 	return &account{payer: netlimit.PayerOf(addr), class: class, addr: netlimit.Fold(addr).Addr()}
 }
 
-// addConn counts and charges a new connection, or returns the status with which to refuse it. The connection must call
-// removeConn.
-func (s *Server) addConn(who *account) (lease *netlimit.Lease, status int) {
+// addConn counts a new connection and charges its cost in memory, or returns the status with which to refuse it. The
+// connection must call removeConn.
+func (s *Server) addConn(who *account, cost int64) (lease *netlimit.Lease, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	if s.stopping {
 		return nil, http.StatusServiceUnavailable
 	}
-	lease, err := who.class.connections.Acquire(who.payer, connCost)
+	lease, err := who.class.connections.Acquire(who.payer, cost)
 	if err == nil && who.class.work.Charge(who.payer, enterWork, time.Now()) != nil {
 		lease.Release()
 		err = netlimit.ErrShare

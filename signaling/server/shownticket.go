@@ -82,7 +82,7 @@ func (c *conn) moveLeases(who *account) {
 		pool *netlimit.Pool
 		n    int64
 	}{
-		{who.class.connections, connCost},
+		{who.class.connections, c.connection.Held()},
 		{who.class.mailboxes, c.mailboxes.Held()},
 		{who.class.buffers, c.inbound.Held()},
 		{who.class.buffers, 0},

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -42,7 +40,7 @@ func BenchmarkWork(b *testing.B) {
 
 			f := signaling.Append(nil, frame(s, c, mb))
 			for b.Loop() {
-				c.handleMessage(b.Context(), websocket.MessageBinary, f)
+				c.handleFrame(b.Context(), f)
 
 				b.StopTimer()
 				c.badSignatures, c.out.frames, c.out.bytes, c.out.replays = 0, nil, 0, nil

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// CheckRelay connects to a relay once, like a Client, and leaves the connection idle for some time. It returns
+// CheckRelay connects to a relay once, by a WebSocket, and leaves the connection idle for some time. It returns
 // ErrUpgradeDropped, ErrHeldBack, an *IdleCutError, or another error that says in a person's words why there is no
 // connection. Its errors do not name the host.
 func CheckRelay(ctx context.Context, relayURL string, trust *tls.Config, idle time.Duration) error {
@@ -16,7 +16,7 @@ func CheckRelay(ctx context.Context, relayURL string, trust *tls.Config, idle ti
 	}
 	defer c.httpClient().CloseIdleConnections()
 
-	l, err := c.dial(ctx)
+	l, err := c.dialWebSocket(ctx)
 	if err != nil {
 		return &relayError{err}
 	}
@@ -25,7 +25,7 @@ func CheckRelay(ctx context.Context, relayURL string, trust *tls.Config, idle ti
 	waiting, cancel := context.WithTimeout(ctx, idle)
 	defer cancel()
 	for {
-		_, _, err := l.conn.Read(waiting)
+		_, err := l.conn.Read(waiting)
 		if waiting.Err() != nil {
 			return ctx.Err()
 		}

@@ -33,6 +33,10 @@ type ClientConfig struct {
 	OnRefused func(refusal error) // called with an *Error when the relay refuses a mailbox, as for an expired ticket
 	Logger    *slog.Logger        // nil means no logging
 
+	// WebTransport races HTTP/3 against the WebSocket, and keeps what connects first. It is for clients whose user
+	// waits for the connection: a connection that waits for days costs a relay more memory over HTTP/3.
+	WebTransport bool
+
 	// Dial opens a connection to a signaling server that is no relay, such as a camera's own: a stream of bytes on
 	// which the server speaks plain HTTP. origin names both ends of that connection, and is what the client signs
 	// instead of a relay URL. Dial may search until its context ends; the client does not call it twice at the same
@@ -53,6 +57,7 @@ type Client struct {
 
 	mu          sync.Mutex
 	http        *http.Client          // guarded by mu; replaced by Trust
+	tls         *tls.Config           // guarded by mu; replaced by Trust
 	link        *link                 // guarded by mu; nil while not connected
 	linkErr     error                 // guarded by mu; why there is no link
 	linkChanged chan struct{}         // guarded by mu; closed when link changes
@@ -82,6 +87,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		cfg:         cfg,
 		dialNow:     make(chan struct{}, 1),
 		http:        newHTTPClient(cfg.TLS),
+		tls:         cfg.TLS,
 		linkChanged: make(chan struct{}),
 		receivers:   make(map[Name]*receiver),
 		resting:     make(map[Name]bool),
@@ -225,7 +231,7 @@ func (c *Client) reportRefusal(err error) {
 // readFrames handles what the relay sends until the connection ends.
 func (c *Client) readFrames(ctx context.Context, l *link) error {
 	for {
-		_, b, err := l.conn.Read(ctx)
+		b, err := l.conn.Read(ctx)
 		if err != nil {
 			return l.endReason(err)
 		}

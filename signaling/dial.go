@@ -33,13 +33,20 @@ func (c *Client) httpClient() *http.Client {
 	return c.http
 }
 
+// trusted returns the present TLS configuration, nil for the system's roots.
+func (c *Client) trusted() *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tls
+}
+
 // Trust replaces [ClientConfig].TLS for future connections; the present one goes on.
 func (c *Client) Trust(cfg *tls.Config) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
 	c.http.CloseIdleConnections()
-	c.http = newHTTPClient(cfg)
+	c.http, c.tls = newHTTPClient(cfg), cfg
 }
 
 // dialUntilReached dials the relay. While somebody waits, it starts another attempt every redialInterval, without
@@ -128,7 +135,7 @@ func (c *Client) setDialAnew(cancel context.CancelFunc) {
 // dial connects to the server and reads its challenge.
 func (c *Client) dial(ctx context.Context) (*link, error) {
 	if c.cfg.Dial == nil {
-		return c.enter(ctx, "ws"+c.cfg.URL[len("http"):], c.httpClient(), c.cfg.URL)
+		return c.dialRelay(ctx)
 	}
 
 	conn, origin, err := c.cfg.Dial(ctx)
@@ -142,12 +149,17 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 	return l, err
 }
 
+// dialWebSocket connects to the relay by a WebSocket.
+func (c *Client) dialWebSocket(ctx context.Context) (*link, error) {
+	return c.enter(ctx, "ws"+c.cfg.URL[len("http"):], c.httpClient(), c.cfg.URL)
+}
+
 // enter makes a WebSocket connection to the server at a URL and reads its challenge.
 func (c *Client) enter(ctx context.Context, url string, through *http.Client, origin string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 
-	conn, response, err := websocket.Dial(ctx, url+Path, &websocket.DialOptions{
+	ws, response, err := websocket.Dial(ctx, url+Path, &websocket.DialOptions{
 		HTTPClient:   through,
 		Subprotocols: []string{Subprotocol},
 	})
@@ -158,6 +170,11 @@ func (c *Client) enter(ctx context.Context, url string, through *http.Client, or
 		return nil, err
 	}
 
+	return c.greeted(ctx, webSocket{ws}, origin)
+}
+
+// greeted returns the link over a connection once its challenge has come, or closes the connection.
+func (c *Client) greeted(ctx context.Context, conn frameConn, origin string) (*link, error) {
 	conn.SetReadLimit(MaxFrame)
 	challenge, err := readChallenge(ctx, conn)
 	if err != nil {
@@ -203,8 +220,8 @@ func (c *Client) noteTime(challenge Challenge) {
 	c.clock, c.clockKnown = time.Until(time.UnixMilli(int64(challenge.Time))), true
 }
 
-func readChallenge(ctx context.Context, conn *websocket.Conn) (Challenge, error) {
-	_, b, err := conn.Read(ctx)
+func readChallenge(ctx context.Context, conn frameConn) (Challenge, error) {
+	b, err := conn.Read(ctx)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = ErrHeldBack
@@ -214,7 +231,7 @@ func readChallenge(ctx context.Context, conn *websocket.Conn) (Challenge, error)
 
 	f, err := Parse(b)
 	challenge, ok := f.(Challenge)
-	if err != nil || !ok || conn.Subprotocol() != Subprotocol {
+	if err != nil || !ok {
 		return Challenge{}, ErrFrame
 	}
 	return challenge, nil

@@ -17,9 +17,9 @@ const (
 	maxQueue     = 256 // frames
 )
 
-// link is one WebSocket connection and the requests under way on it.
+// link is one connection and the requests under way on it.
 type link struct {
-	conn   *websocket.Conn
+	conn   frameConn
 	origin string // what an Open signs: the relay URL, or what Dial returned
 	nonce  [32]byte
 	since  time.Time
@@ -27,6 +27,7 @@ type link struct {
 	wake  chan struct{} // holds one token when there is something to write
 	drain chan struct{} // holds one token when the queue has been emptied
 	probe chan struct{} // holds one token when the relay must show that it still answers
+	move  chan struct{} // holds one token when this device may have changed networks
 
 	mu          sync.Mutex
 	lastArrival time.Time              // guarded by mu
@@ -53,7 +54,7 @@ type answer struct {
 	err  error
 }
 
-func newLink(conn *websocket.Conn, origin string, nonce [32]byte) *link {
+func newLink(conn frameConn, origin string, nonce [32]byte) *link {
 	now := time.Now()
 	return &link{
 		conn:        conn,
@@ -64,6 +65,7 @@ func newLink(conn *websocket.Conn, origin string, nonce [32]byte) *link {
 		wake:        make(chan struct{}, 1),
 		drain:       make(chan struct{}, 1),
 		probe:       make(chan struct{}, 1),
+		move:        make(chan struct{}, 1),
 		waiting:     make(map[uint32]chan answer),
 		opens:       make(map[uint32]pendingOpen),
 		refused:     make(map[Name]error),
@@ -236,7 +238,7 @@ func (l *link) writeQueue(ctx context.Context) {
 		q := l.emptyQueue()
 		for _, b := range q {
 			writing, cancel := context.WithTimeout(ctx, pingTimeout)
-			err := l.conn.Write(writing, websocket.MessageBinary, b)
+			err := l.conn.Write(writing, b)
 			cancel()
 			if err != nil {
 				return
@@ -274,7 +276,8 @@ func (l *link) silenceAtCut(err error) time.Duration {
 	return time.Since(l.lastArrival)
 }
 
-// ping pings the relay, and ends the connection once the relay is silent.
+// ping pings the relay, and ends the connection once the relay is silent. It also takes the connection to another
+// network, if that is possible.
 func (l *link) ping(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -283,6 +286,12 @@ func (l *link) ping(ctx context.Context, interval time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.move:
+			if !l.moved(ctx) {
+				l.conn.CloseNow()
+				return
+			}
+			timeout = probeTimeout
 		case <-l.probe:
 			timeout = probeTimeout
 		case now := <-ticker.C:
@@ -301,4 +310,21 @@ func (l *link) ping(ctx context.Context, interval time.Duration) {
 		}
 		l.noteArrival()
 	}
+}
+
+// redial moves the connection to another network, or ends it so that another one replaces it.
+func (l *link) redial() {
+	if _, ok := l.conn.(mover); ok {
+		signal(l.move)
+		return
+	}
+	l.conn.CloseNow()
+}
+
+// moved takes the connection to the network that this device has now, and reports whether that worked.
+func (l *link) moved(ctx context.Context) bool {
+	moving, cancel := context.WithTimeout(ctx, moveTimeout)
+	defer cancel()
+	m, ok := l.conn.(mover)
+	return ok && m.Move(moving) == nil
 }

@@ -6,6 +6,7 @@ const (
 	urgentFor      = time.Minute
 	redialInterval = 500 * time.Millisecond
 	probeTimeout   = 600 * time.Millisecond
+	moveTimeout    = 600 * time.Millisecond
 )
 
 // Probe tells the client that somebody is waiting for the relay, because media stalled or the network changed. The
@@ -23,15 +24,15 @@ func (c *Client) Probe() {
 	}
 }
 
-// Redial is like Probe, but for a device whose addresses have changed: it replaces the connection without checking
-// whether the old one still works. It also begins a call of [ClientConfig].Dial anew.
+// Redial is like Probe, but for a device whose addresses have changed: it moves the connection to the new network, or
+// replaces it, without checking whether the old one still works. It also begins a call of [ClientConfig].Dial anew.
 func (c *Client) Redial() {
 	c.Probe()
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.link != nil {
-		c.link.conn.CloseNow()
+		c.link.redial()
 	}
 	if c.dialAnew != nil {
 		c.dialAnew()

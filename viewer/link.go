@@ -110,10 +110,11 @@ func (v *Viewer) newLink(ctx context.Context, relayURL string) (*link, error) {
 	l := &link{changed: make(chan struct{})}
 	var err error
 	l.relay, err = signaling.NewClient(signaling.ClientConfig{
-		URL:     relayURL,
-		TLS:     v.cfg.TLS,
-		OnState: l.observe,
-		Logger:  v.cfg.Logger,
+		URL:          relayURL,
+		TLS:          v.cfg.TLS,
+		WebTransport: true,
+		OnState:      l.observe,
+		Logger:       v.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

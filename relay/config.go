@@ -32,6 +32,9 @@ const MaxAlsoTURN = 4
 // NoTURNTLS as Config.TURNTLS means that the relay does not offer TURN over TLS at all.
 const NoTURNTLS = "off"
 
+// NoWebTransport as Config.WebTransport means that the relay does not offer WebTransport at all.
+const NoWebTransport = "off"
+
 // ErrConfig is wrapped by the errors of New and Validate for a Config that cannot work.
 var ErrConfig = errors.New("invalid relay configuration")
 
@@ -49,6 +52,11 @@ type Config struct {
 	Certificate func(host string) (*tls.Certificate, error)
 	// SelfSigned means that browsers do not trust the Certificate, so they must not be held to HTTPS.
 	SelfSigned bool
+
+	// WebTransport is the HOST:PORT, UDP, of signaling over HTTP/3, beside the WebSocket at Listen. Clients look for it
+	// at the port of PublicURL. "" means Listen's own port if there is a Certificate and nothing else has it, and
+	// NoWebTransport switches it off.
+	WebTransport string
 
 	TURN        string // HOST:PORT of TURN over UDP and TCP; "" means DefaultTURN, and port 0 takes free ones
 	TURNPublic  string // HOST:PORT at which clients reach TURN; "" means TURN's own address, or PublicURL's host
@@ -129,6 +137,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("field Listen %s names no host: set PublicURL", c.Listen)
 	case c.Certificate == nil && c.TURNTLS != "" && c.TURNTLS != NoTURNTLS:
 		return fmt.Errorf("field TURNTLS %s: TLS needs a Certificate", c.TURNTLS)
+	case c.Certificate == nil && c.WebTransport != "" && c.WebTransport != NoWebTransport:
+		return fmt.Errorf("field WebTransport %s: HTTP/3 needs a Certificate", c.WebTransport)
 	case c.Allocations < 1 || c.Allocations > turn.MaxAddresses:
 		return fmt.Errorf("field Allocations %d: want 1 to %d", c.Allocations, turn.MaxAddresses)
 	case c.Mbit < 0:
@@ -160,9 +170,11 @@ func (c Config) validateAddresses() error {
 		{"TURN", c.TURN, free},
 		{"TURNPublic", c.TURNPublic, given},
 		{"TURNTLS", c.TURNTLS, free},
+		{"WebTransport", c.WebTransport, free},
 		{"Metrics", c.Metrics, free},
 	} {
-		if a.value == "" || a.field == "TURNTLS" && a.value == NoTURNTLS {
+		off := a.field == "TURNTLS" && a.value == NoTURNTLS || a.field == "WebTransport" && a.value == NoWebTransport
+		if a.value == "" || off {
 			continue
 		}
 		host, port, err := net.SplitHostPort(a.value)

@@ -29,19 +29,36 @@ const (
 // with its client's address. A door that serves both HTTP and TURN tells them apart by ALPN or by the first byte, so a
 // network that lets out only HTTPS can use both.
 type door struct {
-	net.Listener             // raw TCP
-	name         string      // in Refusals
-	tls          *tls.Config // nil means plain TCP
-	proxied      bool        // trusted proxies may begin with a PROXY header
-	places       *places
-	lobby        *lobby
-	log          *slog.Logger
-	http, turn   *branch // nil if the door does not serve it
+	net.Listener // raw TCP
+	entrance
+	tls        *tls.Config // nil means plain TCP
+	proxied    bool        // trusted proxies may begin with a PROXY header
+	lobby      *lobby
+	http, turn *branch // nil if the door does not serve it
+}
 
+// entrance is what all ports of the relay have in common.
+type entrance struct {
+	name    string // in Refusals
+	places  *places
+	log     *slog.Logger
 	refused map[refusal]*atomic.Int64 // the map itself does not change
 }
 
-// refusal is why a door closed a connection, or answered a request with an error.
+func newEntrance(name string, places *places, log *slog.Logger) entrance {
+	e := entrance{
+		name:    name,
+		places:  places,
+		log:     log.With("door", name),
+		refused: make(map[refusal]*atomic.Int64),
+	}
+	for _, why := range refusals {
+		e.refused[why] = new(atomic.Int64)
+	}
+	return e
+}
+
+// refusal is why a port refused a connection, or answered a request with an error.
 type refusal string
 
 const (
@@ -66,20 +83,12 @@ var refusals = []refusal{
 
 // newDoor returns a door that owns the listener.
 func newDoor(name string, l net.Listener, places *places, log *slog.Logger) *door {
-	d := &door{
+	return &door{
 		Listener: l,
-		name:     name,
+		entrance: newEntrance(name, places, log),
 		proxied:  true,
-		places:   places,
 		lobby:    places.strangers,
-		log:      log.With("door", name),
-		refused:  make(map[refusal]*atomic.Int64),
 	}
-
-	for _, why := range refusals {
-		d.refused[why] = new(atomic.Int64)
-	}
-	return d
 }
 
 // withProtocols returns a copy of c for clients that name one of these protocols (ALPN), or none, like browsers' TURN

@@ -14,7 +14,7 @@ import (
 // crowd. An HTTP connection is closed between two requests after half of that time.
 const strangerLife = 2 * time.Minute
 
-// guest is a client's TCP connection with what the limits need to know: whose connection it is, and whose place it
+// guest is a client's connection, by TCP or QUIC, with what the limits need to know: whose it is, and whose place it
 // takes. Its RemoteAddr is the client's, whatever proxy the connection came through. Closing it frees its place.
 type guest struct {
 	net.Conn
@@ -69,8 +69,11 @@ func (g *guest) evict() {
 }
 
 func addrPortOf(a net.Addr) netip.AddrPort {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		return netip.AddrPortFrom(tcp.AddrPort().Addr().Unmap(), uint16(tcp.Port))
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
+	case *net.UDPAddr:
+		return netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
 	}
 	return netip.AddrPort{}
 }

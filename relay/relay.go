@@ -45,7 +45,7 @@ const (
 
 // ListenError is returned by New if it cannot listen on an address. Err says why.
 type ListenError struct {
-	Field   string // the field of Config: "Listen", "TURN", "TURNTLS" or "Metrics"
+	Field   string // the field of Config: "Listen", "WebTransport", "TURN", "TURNTLS", "P2P" or "Metrics"
 	Address string
 	Err     error
 }
@@ -76,6 +76,8 @@ type Relay struct {
 	signaling *server.Server
 	pages     *pages
 	circuits  *p2p.Relay // nil if there is none
+
+	webTransport *webTransport // nil if there is none
 
 	certificate servedCertificate
 }
@@ -119,8 +121,10 @@ func (r *Relay) start() error {
 	if c.Node == "" {
 		c.Node = hostname(r.url)
 	}
-	r.signaling, err = server.New(r.signalingConfig())
-	return err
+	if r.signaling, err = server.New(r.signalingConfig()); err != nil {
+		return err
+	}
+	return r.openWebTransport()
 }
 
 // URL returns the relay URL that devices dial.
@@ -244,6 +248,9 @@ func (r *Relay) Close() error {
 	if r.circuits != nil {
 		errs = append(errs, r.circuits.Close())
 	}
+	if r.webTransport != nil {
+		errs = append(errs, r.webTransport.Close())
+	}
 
 	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, net.ErrClosed) })
 	return errors.Join(errs...)
@@ -270,6 +277,9 @@ func (r *Relay) Run(ctx context.Context) error {
 
 	if r.circuits != nil {
 		parts["circuits"] = r.runCircuits
+	}
+	if r.webTransport != nil {
+		parts["webtransport"] = r.webTransport.Run
 	}
 	for _, d := range r.turnDoors {
 		parts[d.name] = func(context.Context) error { return d.Run(drained) }

@@ -43,7 +43,7 @@ func (r *Relay) CheckTURN(ctx context.Context) error { return r.turn.check(ctx) 
 
 // Refusal counts the connections and requests that one port refused for one reason.
 type Refusal struct {
-	Door  string // the port: "listen", "turn", "turn-tls" or "metrics"
+	Door  string // the port: "listen", "webtransport", "turn", "turn-tls" or "metrics"
 	Why   string
 	Count *atomic.Int64
 }
@@ -51,15 +51,23 @@ type Refusal struct {
 // Refusals returns a counter for each port and reason. They keep counting.
 func (r *Relay) Refusals() []Refusal {
 	var all []Refusal
+	entrances := []entrance{}
 	for _, d := range r.doors() {
-		for why, n := range d.refused {
-			all = append(all, Refusal{Door: d.name, Why: string(why), Count: n})
+		entrances = append(entrances, d.entrance)
+	}
+	if r.webTransport != nil {
+		entrances = append(entrances, r.webTransport.entrance)
+	}
+
+	for _, e := range entrances {
+		for why, n := range e.refused {
+			all = append(all, Refusal{Door: e.name, Why: string(why), Count: n})
 		}
 	}
 	return all
 }
 
-// Connections returns how many TCP connections there are now, by who pays for them: "stranger" (a client that has shown
+// Connections returns how many connections there are now, by who pays for them: "stranger" (a client that has shown
 // nothing yet), "address", "ticket" or "operator".
 func (r *Relay) Connections() map[string]int64 {
 	open := make(map[string]int64)

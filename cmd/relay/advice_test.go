@@ -39,7 +39,7 @@ func TestAdviceNamesTheFlagOfTheAddress(t *testing.T) {
 	for field, flag := range map[string]string{
 		"Listen":  "-listen",
 		"TURN":    "-turn",
-		"TURNTLS": "-turn-tls",
+		"TURNTLS": "-turn-tls", "WebTransport": "-webtransport",
 		"Metrics": "-metrics",
 		"P2P":     "-p2p",
 	} {
@@ -56,6 +56,9 @@ func TestSettingsThatCannotWorkAreAdvised(t *testing.T) {
 		want string
 	}{
 		{[]string{"-state="}, "-state: want a folder"},
+		{[]string{"-webtransport=:443"},
+			"-webtransport :443 without a certificate: " +
+				"give -tls-cert and -tls-key, or -tls-self-signed for development"},
 		{[]string{"-turn-tls=:443"},
 			"-turn-tls :443 without a certificate: give -tls-cert and -tls-key, or -tls-self-signed for development"},
 		{[]string{"-public-url=https://relay.example:99999"},

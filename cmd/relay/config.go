@@ -34,6 +34,8 @@ type config struct {
 	publicURL string
 	metrics   string
 
+	webTransport string
+
 	tlsCert, tlsKey string
 	tlsSelfSigned   bool
 

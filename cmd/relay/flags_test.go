@@ -51,11 +51,12 @@ func TestFlagsReachTheRelay(t *testing.T) {
 		"-metrics=127.0.0.1:9100", "-turn=:3478", "-turn-public=relay.example:3479", "-turn-tls=:5349",
 		"-turn-xdp=eth0", "-turn-mbit=7", "-turn-allocations=8", "-turn-secret="+file, "-turn-also="+also, "-drain=9s",
 		"-drain-to=192.0.2.1:3478", "-admission=ticket", "-memory=64", "-node=east-1", "-trusted-proxies=10.0.0.0/8",
-		"-proxy-header=forwarded", "-p2p=:4001")
+		"-proxy-header=forwarded", "-p2p=:4001", "-webtransport=:4443")
 	checkValues(t, got, relay.Config{
 		Listen:         ":443",
 		PublicURL:      "https://relay.example",
 		SelfSigned:     true,
+		WebTransport:   ":4443",
 		TURN:           ":3478",
 		TURNPublic:     "relay.example:3479",
 		TURNTLS:        ":5349",

@@ -87,6 +87,7 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 		Listen:            c.listen,
 		PublicURL:         c.publicURL,
 		SelfSigned:        c.tlsSelfSigned,
+		WebTransport:      c.webTransport,
 		TURN:              c.turn,
 		TURNPublic:        c.turnPublic,
 		TURNTLS:           c.turnTLS,
@@ -171,11 +172,12 @@ func (c *config) advise(err error) error {
 	}
 
 	flags := map[string]string{
-		"Listen":  "-listen",
-		"TURN":    "-turn",
-		"TURNTLS": "-turn-tls",
-		"Metrics": "-metrics",
-		"P2P":     "-p2p",
+		"Listen":       "-listen",
+		"WebTransport": "-webtransport",
+		"TURN":         "-turn",
+		"TURNTLS":      "-turn-tls",
+		"Metrics":      "-metrics",
+		"P2P":          "-p2p",
 	}
 	return adviseListen(flags[listening.Field], listening)
 }

@@ -42,10 +42,13 @@ func (c *config) validateAddresses() error {
 		{"turn", c.turn, false, free},
 		{"turn-public", c.turnPublic, true, given},
 		{"turn-tls", c.turnTLS, true, free},
+		{"webtransport", c.webTransport, true, free},
 		{"metrics", c.metrics, true, free},
 		{"p2p", c.p2p, true, free},
 	} {
-		if a.optional && a.value == "" || a.flag == "turn-tls" && a.value == relay.NoTURNTLS {
+		off := a.flag == "turn-tls" && a.value == relay.NoTURNTLS ||
+			a.flag == "webtransport" && a.value == relay.NoWebTransport
+		if a.optional && a.value == "" || off {
 			continue
 		}
 		_, port, err := net.SplitHostPort(a.value)
@@ -70,10 +73,16 @@ func (c *config) validateTLS() error {
 		return fmt.Errorf("-listen %s without TLS: plain HTTP is served to this machine only; "+
 			"give -tls-cert and -tls-key, or -tls-self-signed for development, or listen on 127.0.0.1", c.listen)
 	case !c.tls() && c.turnTLS != "" && c.turnTLS != relay.NoTURNTLS:
-		return fmt.Errorf("-turn-tls %s without a certificate: "+
-			"give -tls-cert and -tls-key, or -tls-self-signed for development", c.turnTLS)
+		return withoutCertificate("turn-tls", c.turnTLS)
+	case !c.tls() && c.webTransport != "" && c.webTransport != relay.NoWebTransport:
+		return withoutCertificate("webtransport", c.webTransport)
 	}
 	return nil
+}
+
+func withoutCertificate(flag, value string) error {
+	return fmt.Errorf("-%s %s without a certificate: "+
+		"give -tls-cert and -tls-key, or -tls-self-signed for development", flag, value)
 }
 
 func (c *config) validatePolicy() error {

@@ -2,9 +2,11 @@ import { concat, Reader, text, toHex, u32, u64, u8, utf8, var16, type Bytes } fr
 import { sign } from '../crypto/label';
 import type { Mailbox } from '../crypto/mailbox';
 import { printableText } from '../printable';
+import type { Carrier } from './carrier';
+import { Race } from './race';
 
 // The client of a relay's signaling (doc/protocol.md, section 5). It reconnects by itself and trusts nothing that
-// arrives.
+// arrives. What carries its frames is the business of Race.
 
 const Type = {
   challenge: 0x01,
@@ -35,7 +37,6 @@ const maxProbeTimeout = 2_400;
 const maxUrgentBackOff = 2_000;
 /** How long to leave a mailbox alone after another connection has taken over reading it, in milliseconds. */
 export const replacedRest = 30_000;
-const maxFrame = 65_536;
 const maxBody = 40_000;
 // A browser accepts whatever the network delivers, even if the page cannot keep up. A relay that sends more than a
 // mailbox holds, or that reads nothing, counts as a lost connection; the next connection delivers again what was not
@@ -89,9 +90,9 @@ interface Receiver {
   handle: Handle;
 }
 
-/** One WebSocket connection. */
+/** A connection on which the relay has sent its challenge. */
 interface Link {
-  socket: WebSocket;
+  carrier: Carrier;
   nonce: Bytes;
   since: number;
   /** The mailboxes open for writing, by name. Each promise resolves once the request is on its way. */
@@ -105,7 +106,7 @@ export class Signaling {
   readonly #requests = new Map<number, Request>();
   #waiting: (() => void)[] = [];
   #link: Link | undefined;
-  #socket: WebSocket | undefined;
+  #race: Race | undefined; // the connection, or the attempt at one
   #lastID = 0;
   #backOff = firstBackOff;
   #clock = 0;
@@ -131,7 +132,7 @@ export class Signaling {
 
   /** Reports whether the relay has accepted the connection and has sent nothing so far. */
   get held(): boolean {
-    return this.#link === undefined && this.#socket?.readyState === WebSocket.OPEN;
+    return this.#race?.held ?? false;
   }
 
   close(): void {
@@ -139,9 +140,14 @@ export class Signaling {
     globalThis.removeEventListener?.('online', this.probe);
     clearTimeout(this.#timer);
     for (const timer of this.#resting.values()) clearTimeout(timer);
-    this.#socket?.close();
+    this.#race?.close();
     this.#link = undefined;
     this.#fail(new Error('signaling is closed'));
+  }
+
+  /** By what the relay is reached; undefined while it is not. */
+  get carriedBy(): Carrier['name'] | undefined {
+    return this.#link?.carrier.name;
   }
 
   /** The relay's clock in Unix seconds. It may choose the day of a mailbox and nothing else. */
@@ -215,7 +221,7 @@ export class Signaling {
     const id = ++this.#lastID;
     const answer = new Promise<Bytes>((resolve, reject) => this.#requests.set(id, { resolve, reject }));
     this.#put(link, frame(id));
-    const timer = setTimeout(() => this.#lost(link.socket), answerWithin);
+    const timer = setTimeout(() => this.#lost(link.carrier), answerWithin);
     if (this.#urgent) this.#expectAnswer(link);
 
     try {
@@ -253,34 +259,34 @@ export class Signaling {
   }
 
   #put(link: Link, ...parts: Uint8Array[]): void {
-    if (link.socket.readyState !== WebSocket.OPEN) return;
-    link.socket.send(concat(...parts));
-    if (link.socket.bufferedAmount > maxUnread) this.#lost(link.socket);
+    link.carrier.send(concat(...parts));
+    if (link.carrier.unsent > maxUnread) this.#lost(link.carrier);
   }
 
   #dial(): void {
-    const socket = new WebSocket(`ws${this.relayURL.slice('http'.length)}/v1/signal`, 'peephole.signal.3');
-    socket.binaryType = 'arraybuffer';
-    socket.onmessage = (e: MessageEvent<ArrayBuffer>) => this.#message(socket, e.data);
-    socket.onclose = () => this.#lost(socket);
-    this.#socket = socket;
+    const race = new Race(this.relayURL, {
+      frame: (from, frame) => this.#message(from, frame),
+      lost: (from) => this.#lost(from),
+    });
+
+    this.#race = race;
     if (!this.#urgent) return;
 
     setTimeout(() => {
-      if (this.#link !== undefined || this.#socket !== socket) return;
+      if (this.#link !== undefined || this.#race !== race) return;
       this.#probeTimeout = Math.min(2 * this.#probeTimeout, maxProbeTimeout);
-      this.#lost(socket);
+      this.#lost(race);
     }, 2 * this.#probeTimeout); // TCP, TLS and the challenge take more than one round trip
   }
 
-  #lost(socket: WebSocket): void {
-    if (socket !== this.#socket) return;
+  #lost(carrier: Carrier): void {
+    if (carrier !== this.#race) return;
 
     const { held } = this;
-    socket.close(); // it may only have gone silent
+    carrier.close(); // it may only have gone silent
     if (this.#link && performance.now() - this.#link.since >= steady) this.#backOff = firstBackOff;
     this.#link = undefined;
-    this.#socket = undefined;
+    this.#race = undefined;
     this.#fail(new Error('connection to the relay lost'));
     if (this.#closed) return;
 
@@ -303,14 +309,14 @@ export class Signaling {
     if (this.#link) return this.#expectAnswer(this.#link);
 
     clearTimeout(this.#timer);
-    const waiting = this.#socket;
+    const waiting = this.#race;
     this.#dial();
     waiting?.close(); // it may be waiting for a network that is gone
   };
 
   /** The device may have changed networks: replaces the connection without probing it first. */
   redial(): void {
-    if (this.#link) this.#lost(this.#link.socket);
+    if (this.#link) this.#lost(this.#link.carrier);
     this.probe();
   }
 
@@ -325,7 +331,7 @@ export class Signaling {
     setTimeout(() => {
       if (this.#link !== link || this.#heard !== heard || this.#requests.size === 0) return;
       this.#probeTimeout = Math.min(2 * this.#probeTimeout, maxProbeTimeout);
-      this.#lost(link.socket);
+      this.#lost(link.carrier);
     }, this.#probeTimeout);
   }
 
@@ -336,23 +342,22 @@ export class Signaling {
     this.#waiting = [];
   }
 
-  #message(socket: WebSocket, data: ArrayBuffer): void {
+  #message(carrier: Carrier, frame: Bytes): void {
     try {
-      if (!(data instanceof ArrayBuffer) || data.byteLength > maxFrame) throw new Error('malformed frame');
-      if (socket === this.#socket) this.#frame(socket, new Reader(new Uint8Array(data)));
+      if (carrier === this.#race) this.#frame(carrier, new Reader(frame));
     } catch {
-      this.#lost(socket); // this is no relay of ours
+      this.#lost(carrier); // this is no relay of ours
     }
   }
 
-  #frame(socket: WebSocket, r: Reader): void {
+  #frame(carrier: Carrier, r: Reader): void {
     const type = r.u8();
     const link = this.#link;
     this.#heard++;
 
     // The challenge comes first, and only once.
     if ((link === undefined) !== (type === Type.challenge)) throw new Error('malformed frame');
-    if (link === undefined) return this.#challenge(socket, r);
+    if (link === undefined) return this.#challenge(carrier, r);
     if (type === Type.deliver) return this.#deliver(link, toHex(r.bytes(32)), r.u64(), r.rest());
     if (type === Type.closed) return this.#replaced(r);
 
@@ -373,8 +378,8 @@ export class Signaling {
     request?.resolve(new Uint8Array(0));
   }
 
-  #challenge(socket: WebSocket, r: Reader): void {
-    const link = { socket, nonce: r.bytes(32), since: performance.now(), opened: new Map<string, Promise<void>>() };
+  #challenge(carrier: Carrier, r: Reader): void {
+    const link = { carrier, nonce: r.bytes(32), since: performance.now(), opened: new Map<string, Promise<void>>() };
     this.#clock = Number(r.u64()) - Date.now();
     r.end();
     this.#link = link;

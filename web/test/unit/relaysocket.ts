@@ -53,13 +53,16 @@ export class Socket {
 }
 globalThis.WebSocket = Socket as unknown as typeof WebSocket;
 
+/** The end of a connection at the relay. */
+export type Relay = Pick<Socket, 'nonce' | 'take'>;
+
 export const url = 'https://relay.example';
 const secret = new Uint8Array(32).fill(3);
 export const outbox = await pairMailbox(secret, toCamera, 7);
 export const inbox = await pairMailbox(secret, toViewer, 7);
 
 /** Reads an open frame, checks its signature, and returns its id. */
-export async function opened(s: Socket, box: Mailbox, access: number, ticket = '', frame = s.take()): Promise<number> {
+export async function opened(s: Relay, box: Mailbox, access: number, ticket = '', frame = s.take()): Promise<number> {
   const r = new Reader(await frame);
   assert.equal(r.u8(), 0x10);
   const id = r.u32();
@@ -74,7 +77,7 @@ export async function opened(s: Socket, box: Mailbox, access: number, ticket = '
 }
 
 /** Reads a post frame for a mailbox, and returns its id and body. */
-export async function posted(s: Socket, box: Mailbox, frame = s.take()): Promise<{ id: number; body: string }> {
+export async function posted(s: Relay, box: Mailbox, frame = s.take()): Promise<{ id: number; body: string }> {
   const r = new Reader(await frame);
   assert.equal(r.u8(), 0x11);
   const id = r.u32();

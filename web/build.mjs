@@ -30,8 +30,9 @@ async function dist() {
 
 // A unit test that matches sets hooks, replaces something that all code of its process sees, or waits. It runs in a
 // process of its own; the others share one, since starting a process takes longer than most of them.
-const changesItsProcess =
-  /\bmock\.|\b(before|after)(Each)?\(|\b(globalThis|defineProperty|setTimeout)\b|'\.\/(dom|openedpage|fakeclocks)'/;
+const changes = /\bmock\.|\b(before|after)(Each)?\(|\b(globalThis|defineProperty|setTimeout)\b/;
+const importsChanges = /'\.\/(dom|openedpage|fakeclocks|relaysession|relaysocket)'/;
+const changesItsProcess = (text) => changes.test(text) || importsChanges.test(text);
 
 async function test() {
   rmSync('.build', { recursive: true, force: true });
@@ -47,7 +48,7 @@ async function test() {
     external: ['happy-dom'],
   };
 
-  const alone = tests.filter((f) => changesItsProcess.test(readFileSync(f, 'utf8')));
+  const alone = tests.filter((f) => changesItsProcess(readFileSync(f, 'utf8')));
   const together = tests.filter((f) => !alone.includes(f)).map((f) => `import './${f}';`);
   await build({ ...node, entryPoints: alone, outdir: '.build/test' });
   const stdin = { contents: together.join('\n'), resolveDir: '.' };

@@ -19,7 +19,7 @@ export class WebSocketCarrier implements Carrier {
 
   /** Reports whether the relay, or a proxy in front of it, has accepted the connection. */
   get open(): boolean {
-    return !this.#closed && this.#socket.readyState === WebSocket.OPEN;
+    return this.#socket.readyState === WebSocket.OPEN;
   }
 
   get unsent(): number {

@@ -6,9 +6,6 @@ import { Splitter } from './splitter';
 export const offersWebTransport = (relayURL: string): boolean =>
   relayURL.startsWith('https:') && globalThis.WebTransport !== undefined;
 
-/** A session that fails rejects all its promises. One is enough to learn of it; the others must not go unhandled. */
-const ignore = (...promises: Promise<unknown>[]): void => promises.forEach((p) => void p.catch(() => undefined));
-
 /**
  * Carries frames on one stream of a WebTransport session (HTTP/3), each after its length. The relay opens the stream,
  * so that its challenge comes along with its answer.
@@ -25,7 +22,7 @@ export class WebTransportCarrier implements Carrier {
     private readonly owner: Owner,
   ) {
     this.#session = new WebTransport(`${relayURL}/v1/signal/3`, { congestionControl: 'low-latency' });
-    ignore(this.#session.ready);
+    this.#session.ready.catch(() => undefined); // closed is rejected, too
     void this.#session.closed.then(this.#lost, this.#lost);
     void this.#receive().then(this.#lost, this.#lost);
   }
@@ -35,7 +32,7 @@ export class WebTransportCarrier implements Carrier {
   }
 
   send(frame: Bytes): void {
-    if (this.#closed || this.#writer === undefined) return;
+    if (this.#writer === undefined) return;
 
     const message = concat(u32(frame.length), frame);
     this.#unsent += message.length;
@@ -52,7 +49,6 @@ export class WebTransportCarrier implements Carrier {
     const { readable, writable } = await this.#stream();
     this.#writer = writable.getWriter();
     const reader = readable.getReader();
-    ignore(this.#writer.ready, this.#writer.closed, reader.closed);
     const splitter = new Splitter();
 
     for (;;) {
@@ -70,7 +66,6 @@ export class WebTransportCarrier implements Carrier {
   async #stream(): Promise<{ readable: ReadableStream<Uint8Array>; writable: WritableStream<Bytes> }> {
     const streams: ReadableStream<WebTransportBidirectionalStream> = this.#session.incomingBidirectionalStreams;
     const reader = streams.getReader();
-    ignore(reader.closed);
     const { value, done } = await reader.read();
     if (done) throw new Error('session ended');
     return value;

@@ -35,6 +35,7 @@ import { Playout } from '../../src/media/playout';
 import { Reorder, type Ordered } from '../../src/media/reorder';
 import { decodeHeader, encodeHeader, FrameError, FrameKey, ReplayWindow } from '../../src/crypto/sframe';
 import { Signaling } from '../../src/signaling/client';
+import { Splitter } from '../../src/signaling/splitter';
 import { identityOf, type DeviceVector } from './device';
 import { hex, readJSON } from './testdata';
 
@@ -344,6 +345,32 @@ fuzz('only the envelope itself opens, in its mailbox and before it expires', Mat
   const opened = await attempt(() => openEnvelope(ours, box, wire, now + late), EnvelopeError);
   assert.equal(opened !== undefined, equal(wire, envelope) && box === inbox && late <= 180_000);
   if (opened) assert.ok(equal(pad(opened), pad(answer)));
+});
+
+fuzz('a stream of frames is read in one way, however it is cut', rounds, (dice) => {
+  const frames = Array.from({ length: 1 + dice.below(5) }, () => dice.bytes(dice.below(40)));
+  const whole = concat(...frames.flatMap((f) => [u32(f.length), f]));
+  const stream = dice.below(2) === 0 ? whole : dice.spoil(whole);
+
+  const read = (most: number): string => {
+    const splitter = new Splitter();
+    const got: string[] = [];
+    try {
+      for (let at = 0, to = 0; at < stream.length; at = to) {
+        to = at + 1 + dice.below(most);
+        for (const frame of splitter.split(stream.slice(at, to))) got.push(toHex(frame));
+      }
+    } catch (e) {
+      assert.ok(e instanceof RangeError);
+      got.push('too long');
+    }
+    return got.join();
+  };
+
+  const got = read(1);
+  assert.equal(read(9), got);
+  assert.equal(read(stream.length + 1), got);
+  if (equal(stream, whole)) assert.equal(got, frames.filter((f) => f.length > 0).map(toHex).join());
 });
 
 /** A relay in place of the browser's WebSocket. */

@@ -74,6 +74,7 @@ test('the WebSocket is used if its challenge comes first, and the session is clo
   socket.challenge();
   await client.connected();
   assert.deepEqual([client.carriedBy, socket.readyState, session.gone], ['websocket', Socket.OPEN, true]);
+  assert.ok(!client.held);
   await settle();
   assert.deepEqual(states, [[true, false]]);
 });

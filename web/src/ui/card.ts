@@ -94,6 +94,7 @@ export class Card {
       if (connected) reach.connected();
       const why = connected ? '' : reach.failed(held);
       if (this.#signaling !== signaling) return;
+      if (signaling.carriedBy) this.root.dataset['signaling'] = signaling.carriedBy;
       this.#unreachable = why;
       this.#explain();
     }));

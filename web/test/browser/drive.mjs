@@ -9,6 +9,8 @@
 //   "breakFirst": bool                  the page's first connection breaks while it gets a candidate
 //   "sealed": bool                      notes everything that the page seals
 //   "trustAll": bool                    the browser accepts every certificate
+//   "spki": BASE64                      Chromium trusts the certificate whose SubjectPublicKeyInfo has this SHA-256,
+//                                       for WebTransport too
 //   "reached": bool                     notes every connection that the page opens
 //   "slowClock": bool                   the page's clock stands still until a step moves it
 //   "prelude": TEXT                     a script to run before the page's own
@@ -95,12 +97,15 @@ const fakeLens = want.lens
       `--use-file-for-fake-video-capture=${want.lens}`,
     ]
   : [];
+// Over QUIC, Chromium trusts no certificate of a private authority outside WebTransport's developer mode, whatever else
+// it is told to ignore.
+const trustOverQUIC = [`--ignore-certificate-errors-spki-list=${want.spki}`, '--webtransport-developer-mode'];
 const browsers = {
   chromium: {
     executablePath: '/usr/bin/chromium',
     args: [
       '--no-sandbox',
-      '--disable-quic',
+      ...(want.spki ? trustOverQUIC : ['--disable-quic']),
       '--no-first-run',
       '--disable-background-networking',
       '--disable-component-update',
@@ -246,7 +251,8 @@ async function step(browser, page, s, result) {
   if (s.answer === 'yes' || s.answer === 'no') await page.click(`#pair .${s.answer}`);
   else if (s.answer) await page.keyboard.press(s.answer);
   if (s.begun) {
-    await until(page, 'wait for a relay', () => window.sockets?.some((w) => w.readyState === WebSocket.OPEN));
+    const begun = () => window.session || window.sockets?.some((w) => w.readyState === WebSocket.OPEN);
+    await until(page, 'wait for a relay', begun);
   }
 
   if (s.unreachable) await arrive(page, 'wait for an error', () => document.querySelector('#pair') === null);

@@ -70,6 +70,7 @@ export function watchNetwork() {
         note(name, JSON.stringify(a[0] ?? ''));
         super(...a);
         if (name === 'WebSocket') (window.sockets ??= []).push(this);
+        if (name === 'WebTransport') this.ready.then(() => (window.session = this)).catch(() => undefined);
       }
     };
   }
@@ -202,6 +203,13 @@ export async function forbidden(origin) {
   const socket = origin.replace('http', 'ws');
   await refused('fetch', 'connect-src', () => fetch(`${origin}/v1/servers`));
   await refused('WebSocket', 'connect-src', async () => new WebSocket(`${socket}/v1/signal`));
+  if (window.WebTransport) {
+    await refused('WebTransport', 'connect-src', async () => {
+      const session = new WebTransport(`${origin.replace('http:', 'https:')}/v1/signal/3`);
+      session.closed.catch(() => undefined);
+      await session.ready;
+    });
+  }
   await refused('EventSource', 'connect-src', async () => new EventSource(`${origin}/events`));
   await refused('beacon', 'connect-src', async () => navigator.sendBeacon(`${origin}/beacon`));
   await refused('image', 'img-src', async () => {

@@ -73,6 +73,19 @@ test('a card says that its relay cannot be reached', async () => {
   card.stop();
 });
 
+test('a card notes by what it has reached its relay', async () => {
+  globalThis.WebSocket = class extends DeadSocket {
+    onmessage: ((e: { data: ArrayBuffer }) => void) | undefined;
+    constructor() {
+      super();
+      setTimeout(() => this.onmessage?.({ data: Uint8Array.of(1, ...new Uint8Array(40)).buffer }));
+    }
+  } as unknown as typeof WebSocket; // a relay that sends its challenge
+  card.start();
+  await comes(() => card.root.dataset['signaling'] ?? '', 'websocket');
+  card.stop();
+});
+
 test('a card says what the camera says, in its name alone', () => {
   card.start();
   view.say('no video: the camera does not answer');

@@ -73,7 +73,7 @@ func TestMessagesCrossFromWebTransportToTheWebSocket(t *testing.T) {
 		t.Fatal("the relay serves no WebTransport")
 	}
 
-	c, err := webtransport.Dial(t.Context(), r.webTransport.Addr().String(), trust)
+	c, err := webtransport.Dialer{TLS: trust}.Dial(t.Context(), r.webTransport.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestMessagesCrossFromWebTransportToTheWebSocket(t *testing.T) {
 func TestWebTransportTakesPlaces(t *testing.T) {
 	secure, trust := overTLS(t)
 	r := serveRelay(t, secure, func(c *Config) { c.WebTransport = "127.0.0.1:0" })
-	c, err := webtransport.Dial(t.Context(), r.webTransport.Addr().String(), trust)
+	c, err := webtransport.Dialer{TLS: trust}.Dial(t.Context(), r.webTransport.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

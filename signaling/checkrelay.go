@@ -45,3 +45,18 @@ type relayError struct{ err error }
 func (e *relayError) Error() string { return cause(e.err) }
 
 func (e *relayError) Unwrap() error { return e.err }
+
+// CheckWebTransport connects to a relay once over HTTP/3, as a Client with WebTransport does, and returns why that is
+// not possible.
+func CheckWebTransport(ctx context.Context, relayURL string, trust *tls.Config) error {
+	c, err := NewClient(ClientConfig{URL: relayURL, TLS: trust})
+	if err != nil {
+		return err
+	}
+	l, err := c.dialWebTransport(ctx)
+	if err != nil {
+		return &relayError{err}
+	}
+	l.close()
+	return nil
+}

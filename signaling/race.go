@@ -100,7 +100,7 @@ func (c *Client) dialWebTransport(ctx context.Context) (*link, error) {
 	if at.Port() == "" {
 		hostPort = net.JoinHostPort(at.Hostname(), "443")
 	}
-	conn, err := webtransport.Dial(ctx, hostPort, c.trusted())
+	conn, err := webtransport.Dialer{TLS: c.trusted()}.Dial(ctx, hostPort)
 	if err != nil {
 		return nil, err
 	}

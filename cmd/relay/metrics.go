@@ -14,7 +14,9 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 	m := obs.NewMetrics()
 	s := r.SignalingStats()
 	of := func(n *atomic.Int64) func() float64 { return func() float64 { return float64(n.Load()) } }
-	m.Gauge("peephole_signaling_connections", "WebSocket connections now.", nil, of(&s.Connections))
+	m.Gauge("peephole_signaling_connections", "Connections now.", nil, of(&s.Connections))
+	m.Gauge("peephole_signaling_webtransport", "Connections over WebTransport now, which are among the connections.",
+		nil, of(&s.WebTransport))
 	m.Gauge("peephole_signaling_mailboxes", "Mailboxes now.", nil, of(&s.Mailboxes))
 	m.Gauge("peephole_signaling_stored_bytes", "Bytes of messages that wait now.", nil, of(&s.StoredBytes))
 
@@ -60,7 +62,7 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 	}
 
 	for class := range r.Connections() {
-		m.Gauge("peephole_door_connections", "TCP connections now, by whose place they have.",
+		m.Gauge("peephole_door_connections", "Connections now, over TCP and over HTTP/3, by whose place they have.",
 			obs.Labels{"class": class}, func() float64 { return float64(r.Connections()[class]) })
 	}
 

@@ -216,6 +216,7 @@ var attacks = []struct {
 	{"slow", []int{443}, 1000},               // sends a request's header, line by line
 	{"idle", []int{443}, 1000},               // sends a request, and keeps the connection
 	{"upgraded", []int{443}, 1000},           // opens a WebSocket, and says nothing
+	{"sessions", []int{443}, 200},            // opens a WebTransport session, and says nothing
 	{"bindings", []int{443, 3478}, 1000},     // speaks TURN, and asks for nothing
 	{"datagrams", []int{3478, 3479}, 200},    // STUN over UDP
 	{"guesses", []int{3478}, 200},            // TURN over UDP, with a bad password

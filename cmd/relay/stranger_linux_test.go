@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -17,6 +19,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/webtransport"
 )
 
 // stranger is a client that tries to harm the relay with as many connections as possible.
@@ -26,8 +29,8 @@ type stranger struct {
 	from   netip.Prefix
 
 	mu      sync.Mutex
-	held    map[net.Conn]bool // guarded by mu
-	refused int               // guarded by mu
+	held    map[io.Closer]bool // guarded by mu
+	refused int                // guarded by mu
 }
 
 // strangerMain is a program with the arguments ATTACK HOST:PORT PREFIX N RATE. When it reads "come", it attacks N
@@ -44,7 +47,7 @@ func strangerMain() {
 		attack: os.Args[1],
 		to:     netip.MustParseAddrPort(os.Args[2]),
 		from:   netip.MustParsePrefix(os.Args[3]),
-		held:   make(map[net.Conn]bool),
+		held:   make(map[io.Closer]bool),
 	}
 
 	lines := make(chan string)
@@ -130,6 +133,10 @@ func (s *stranger) harm() {
 		s.flood()
 		return
 	}
+	if s.attack == "sessions" {
+		s.openSession()
+		return
+	}
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.address(), 0)), Timeout: strangersPatience}
 	c, err := d.Dial("tcp", s.to.String())
 	if err != nil {
@@ -161,6 +168,40 @@ func (s *stranger) harm() {
 	s.held[c] = true
 	s.mu.Unlock()
 	go s.hold(c, over)
+}
+
+// heldSession is a session as something to close.
+type heldSession struct{ *webtransport.Conn }
+
+func (c heldSession) Close() error { return c.CloseNow() }
+
+// openSession opens a WebTransport session, and keeps it open until the relay closes it.
+func (s *stranger) openSession() {
+	ctx, cancel := context.WithTimeout(context.Background(), strangersPatience)
+	defer cancel()
+	c, err := webtransport.Dialer{
+		TLS:       &tls.Config{InsecureSkipVerify: true},
+		LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.address(), 0)),
+	}.Dial(ctx, s.to.String())
+	if err != nil {
+		s.refuse()
+		return
+	}
+
+	held := heldSession{c}
+	s.mu.Lock()
+	s.held[held] = true
+	s.mu.Unlock()
+	go func() {
+		for err := error(nil); err == nil; {
+			_, err = c.Read(context.Background())
+		}
+		c.CloseNow()
+		s.refuse()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.held, held)
+	}()
 }
 
 // say sends something on a connection, and reports whether it was accepted.

@@ -50,7 +50,7 @@ func overHTTP3(t *testing.T, h http.Handler) (dial func() *webtransport.Conn) {
 		t.Helper()
 		dialing, done := context.WithTimeout(ctx, patience)
 		defer done()
-		c, err := webtransport.Dial(dialing, socket.LocalAddr().String(), &tls.Config{RootCAs: roots})
+		c, err := webtransport.Dialer{TLS: &tls.Config{RootCAs: roots}}.Dial(dialing, socket.LocalAddr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

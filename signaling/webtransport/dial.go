@@ -11,22 +11,27 @@ import (
 	"github.com/quic-go/webtransport-go"
 )
 
-// Dial connects to the relay at HOST:PORT. trust may be nil, for the system's roots. The caller must close the
-// connection with CloseNow.
-func Dial(ctx context.Context, hostPort string, trust *tls.Config) (_ *Conn, err error) {
+// Dialer connects to relays. The zero value trusts the system's roots.
+type Dialer struct {
+	TLS       *tls.Config  // nil means the system's roots
+	LocalAddr *net.UDPAddr // nil means any
+}
+
+// Dial connects to the relay at HOST:PORT. The caller must close the connection with CloseNow.
+func (d Dialer) Dial(ctx context.Context, hostPort string) (_ *Conn, err error) {
 	to, err := resolve(ctx, hostPort)
 	if err != nil {
 		return nil, err
 	}
 
-	c := &Conn{path: path{to: to}, pongs: make(chan struct{}, 1)}
+	c := &Conn{path: path{from: d.LocalAddr, to: to}, pongs: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			_ = c.CloseNow()
 		}
 	}()
 	transport := &webtransport.Transport{
-		TLSClientConfig: clientTLS(trust),
+		TLSClientConfig: d.secure(),
 		QUICConfig:      newConfig(1),
 		DialAddr: func(ctx context.Context, _ string, secure *tls.Config, cfg *quic.Config) (*quic.Conn, error) {
 			socket, err := c.path.open()
@@ -51,11 +56,11 @@ func Dial(ctx context.Context, hostPort string, trust *tls.Config) (_ *Conn, err
 	return c, nil
 }
 
-// clientTLS returns trust for HTTP/3, whatever else it was made for.
-func clientTLS(trust *tls.Config) *tls.Config {
+// secure returns the TLS configuration for HTTP/3, whatever else it was made for.
+func (d Dialer) secure() *tls.Config {
 	secure := &tls.Config{}
-	if trust != nil {
-		secure = trust.Clone()
+	if d.TLS != nil {
+		secure = d.TLS.Clone()
 	}
 	secure.MinVersion = tls.VersionTLS13
 	secure.NextProtos = []string{http3.NextProtoH3}

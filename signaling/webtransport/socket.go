@@ -21,7 +21,7 @@ var errMoves = errors.New("this connection cannot move")
 
 // path is the way of a client's packets to the server. The zero value is a server's, which has none.
 type path struct {
-	to *net.UDPAddr
+	from, to *net.UDPAddr // from may be nil
 
 	mu      sync.Mutex
 	sockets []*quic.Transport // guarded by mu; the last one is in use
@@ -37,7 +37,7 @@ func (p *path) open() (*quic.Transport, error) {
 	if p.to == nil || p.closed || len(p.sockets) > maxMoves {
 		return nil, errMoves
 	}
-	conn, err := net.DialUDP("udp", nil, p.to)
+	conn, err := net.DialUDP("udp", p.from, p.to)
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func (s *server) dial(t *testing.T) *webtransport.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, err := webtransport.Dial(ctx, s.at, s.trust)
+	c, err := webtransport.Dialer{TLS: s.trust}.Dial(ctx, s.at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestRefusedConnectionEndsAtOnce(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	_, err := webtransport.Dial(ctx, s.at, s.trust)
+	_, err := webtransport.Dialer{TLS: s.trust}.Dial(ctx, s.at)
 	if err == nil || ctx.Err() != nil || asked.Load() == 0 {
 		t.Errorf("dial: %v; asked %d times", err, asked.Load())
 	}

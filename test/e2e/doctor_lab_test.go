@@ -65,7 +65,7 @@ func sick(k natlab.Kind) map[string]string {
 		}
 	}
 
-	want["udp"], want["mtu"] = "ok "+value, "ok 1500"
+	want["udp"], want["mtu"], want["http/3"] = "ok "+value, "ok 1500", "ok yes"
 	if k.Name == natlab.Only443.Name {
 		want["tcp"] = "bad silent"
 	}
@@ -73,6 +73,7 @@ func sick(k natlab.Kind) map[string]string {
 	case !k.UDP:
 		want["udp"], want["mtu"], want["mapping"], want["filtering"], want["hairpin"] = "bad ", "unknown ",
 			"unknown unknown", "unknown unknown", "unknown unknown"
+		want["http/3"] = "ok no"
 	case !k.IPv4:
 		want["mapping"], want["filtering"], want["hairpin"] = "ok none", "ok address-and-port-dependent", "ok none"
 	case !b.Translates:

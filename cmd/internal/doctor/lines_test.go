@@ -256,6 +256,25 @@ func TestLinesOfSignaling(t *testing.T) {
 	}
 }
 
+func TestLinesOfWebTransport(t *testing.T) {
+	check := func(c contact) Finding { return c.checkWebTransport(t.Context()) }
+	silent := selfsigned.New(t, "127.0.0.1")
+	for _, l := range []line{
+		{"no HTTPS", check(contact{err: io.EOF}), "not tested: it needs HTTPS, which does not get through"},
+		{"no TLS", check(contact{Relay: Relay{URL: "http://127.0.0.1:1"}}),
+			"there is none without TLS; signaling goes over WebSocket"},
+		{"it connects", judgeWebTransport(Finding{}, nil), "it gets through, so viewers connect a round trip sooner"},
+		{"not offered", check(contact{Relay: fake(t, silent, says(oneServer))}),
+			"it does not get through, or the relay does not offer it; signaling goes over WebSocket, " +
+				"which takes a round trip more to connect"},
+	} {
+		l.check(t)
+		if l.Verdict == Bad {
+			t.Errorf("%s: to do without HTTP/3 is called a fault", l.name)
+		}
+	}
+}
+
 func TestLinesOfTheNAT(t *testing.T) {
 	of := func(m nat.Mapping, family string, opened bool) Finding {
 		return behaviour{family: family, mapping: m, answers: []nat.Binding{{}}}.checkMapping(opened)

@@ -64,9 +64,10 @@ func (r Relay) testPaths(ctx context.Context, name string) ([]Finding, *udp) {
 	c := r.contact(ctx, name)
 
 	var u *udp
-	var tcp, tls, websocket Finding
+	var tcp, tls, websocket, webTransport Finding
 	var checks sync.WaitGroup
 	checks.Go(func() { websocket = c.checkSignaling(ctx) })
+	checks.Go(func() { webTransport = c.checkWebTransport(ctx) })
 	checks.Go(func() { u = c.askUDP(ctx) })
 	checks.Go(func() { tcp = c.checkTCP(ctx) })
 	checks.Go(func() { tls = c.checkTLS(ctx) })
@@ -77,6 +78,7 @@ func (r Relay) testPaths(ctx context.Context, name string) ([]Finding, *udp) {
 		c.checkCertificate(time.Now()),
 		c.checkClock(),
 		websocket,
+		webTransport,
 		u.checkUDP(),
 		tcp,
 		tls,

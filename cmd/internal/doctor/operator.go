@@ -30,13 +30,14 @@ func (o Operator) Examine(ctx context.Context) Report {
 	c := o.contact(ctx, "")
 
 	var u *udp
-	var tcp, tls, name, websocket, circuits Finding
+	var tcp, tls, name, websocket, webTransport, circuits Finding
 	var checks sync.WaitGroup
 	checks.Go(func() { u = c.askUDP(ctx) })
 	checks.Go(func() { tcp = c.checkTCP(ctx) })
 	checks.Go(func() { tls = c.checkTLS(ctx) })
 	checks.Go(func() { name = o.checkName(ctx, local) })
 	checks.Go(func() { websocket = c.checkSignaling(ctx) })
+	checks.Go(func() { webTransport = c.checkWebTransport(ctx) })
 	checks.Go(func() { circuits = o.checkCircuits(ctx) })
 	checks.Wait()
 
@@ -50,6 +51,7 @@ func (o Operator) Examine(ctx context.Context) Report {
 		c.checkCertificate(now),
 		o.checkCertificateFile(c, now),
 		websocket,
+		webTransport,
 		u.checkUDP(),
 		u.checkSecondPort(),
 		tcp,

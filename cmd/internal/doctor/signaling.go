@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
@@ -39,4 +40,27 @@ func (c *contact) checkSignaling(ctx context.Context) Finding {
 		return f.conclude(Bad, "cut", cut.Error())
 	}
 	return f.conclude(Bad, "no", "WebSocket does not get through: "+err.Error())
+}
+
+// checkWebTransport tells whether viewers may signal over HTTP/3. To do without it is no fault.
+func (c *contact) checkWebTransport(ctx context.Context) Finding {
+	f := Finding{Check: "http/3", Relay: c.name}
+	if c.err != nil {
+		return f.conclude(Unknown, "", "not tested: it needs HTTPS, which does not get through")
+	}
+	if strings.HasPrefix(c.URL, "http:") {
+		return f.conclude(OK, "no", "there is none without TLS; signaling goes over WebSocket")
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, contactTimeout)
+	defer cancel()
+	return judgeWebTransport(f, signaling.CheckWebTransport(ctx, c.URL, c.Trust))
+}
+
+func judgeWebTransport(f Finding, err error) Finding {
+	if err != nil {
+		return f.conclude(OK, "no", "it does not get through, or the relay does not offer it; signaling goes over "+
+			"WebSocket, which takes a round trip more to connect")
+	}
+	return f.conclude(OK, "yes", "it gets through, so viewers connect a round trip sooner")
 }

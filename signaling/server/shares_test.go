@@ -14,13 +14,14 @@ const offerSize = 9337
 // hoard stores as much as an account can, in its own mailboxes, until it is refused.
 func hoard(t *testing.T, s *store, who *account, kind byte, ttl time.Duration) (mailboxes int) {
 	t.Helper()
+	body := make([]byte, signaling.MaxBody) // all messages share it, so that a gigabyte of them is quickly made
 	for i := 0; ; i++ {
 		h, name := new(holder), nameOf(kind, i)
 		if _, err := s.openBox(name, h, opening{first: true, who: who}, begin); err != nil {
 			return i
 		}
 		stored := 0
-		for s.post(name, h, make([]byte, signaling.MaxBody), ttl, begin) == nil {
+		for s.post(name, h, body, ttl, begin) == nil {
 			stored++
 		}
 		if stored == 0 {

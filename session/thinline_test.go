@@ -224,7 +224,7 @@ func TestThinLine(t *testing.T) {
 	napping := both(2_000_000, 0.05, 50*ms)
 	napping.up.naps = 300 * ms
 
-	for _, tt := range []struct {
+	for i, tt := range []struct {
 		name string
 		screening
 		shown   float64       // share of the pictures, at least
@@ -318,6 +318,9 @@ func TestThinLine(t *testing.T) {
 			freezes:   3,
 		},
 	} {
+		if testing.Short() && i%2 > 0 {
+			continue
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			var v verdict
 			for n := range *screenings {

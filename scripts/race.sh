@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the packages' tests under the race detector. Up to three that fail are tried again alone (scripts/alone.sh).
+# Runs the packages' tests under the race detector, the longest at a smaller size (-short), since make test
+# runs them whole. Up to three that fail are tried again alone (scripts/alone.sh).
 set -euo pipefail
 
 report=$(mktemp)
@@ -10,9 +11,9 @@ all=$(go list ./...)
 mapfile -t packages < <(grep -v /peephole/test/ <<<"$all")
 status=0
 go tool gotestsum --format pkgname --format-hide-empty-pkg --jsonfile "$report" -- \
-	-race -p 4 -timeout 10m "${packages[@]}" ./test/bubble || status=$?
+	-race -short -p 4 -timeout 10m "${packages[@]}" ./test/bubble || status=$?
 if [ $status -eq 1 ]; then # not interrupted
 	status=0
-	scripts/alone.sh "$report" -race || status=1
+	scripts/alone.sh "$report" -race -short || status=1
 fi
 exit $status

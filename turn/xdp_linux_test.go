@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peephole-cam/peephole/test/bubble"
 	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/turn/xdp"
 )
@@ -34,7 +35,7 @@ func settleOnCable(t testing.TB, c *Config) *ground {
 // TestWithXDP runs the tests of relaying once more, in a process of its own, with the kernel forwarding what it can.
 func TestWithXDP(t *testing.T) {
 	natlab.Need(t)
-	if withXDP || testing.Short() {
+	if withXDP || testing.Short() && !bubble.RaceDetector { // make race is -short, and make test has no detector
 		return
 	}
 	tests := []string{

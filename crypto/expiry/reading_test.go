@@ -56,6 +56,21 @@ func TestClockFile(t *testing.T) {
 	}
 }
 
+// A file that the disk does not give is not called damaged, and holds nobody up.
+func TestUnreadableFileIsNotADamagedOne(t *testing.T) {
+	m := newMachine(t)
+	if err := os.Mkdir(filepath.Join(m.dir, fileName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(m.dir, m.source())
+	if c == nil || err == nil || errors.Is(err, ErrFile) {
+		t.Fatalf("%v, %v; want a clock, and the disk's own error", c, err)
+	}
+	if !c.Now().Equal(noon) {
+		t.Errorf("now is %s, want %s", c.Now(), noon)
+	}
+}
+
 // An old program that still runs does not overwrite a newer one's file.
 func TestNewerFileIsLeftAlone(t *testing.T) {
 	m := newMachine(t)

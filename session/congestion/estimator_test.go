@@ -257,3 +257,35 @@ func TestEstimatorForgetsAShorterRoute(t *testing.T) {
 		t.Errorf("the estimator still sees a queue of %v", p.e.queue())
 	}
 }
+
+// A queue of more than 50 ms is standing. One that stands for more than a second, though the sender leaves room for it
+// to shrink, is somebody else's, and doubles the limit, up to 400 ms. Once less than half the limit waits, the limit
+// falls again, by a twentieth of the time that passes.
+func TestForeignQueueRaisesTheLimitForATime(t *testing.T) {
+	const ms = time.Millisecond
+	e, begin := newEstimator(), time.Minute
+	for _, step := range []struct {
+		after, waits time.Duration
+		standing     bool
+		limit        time.Duration // afterwards
+	}{
+		{0, 50 * ms, false, 50 * ms},
+		{500 * ms, 300 * ms, true, 50 * ms},
+		{1000 * ms, 300 * ms, true, 50 * ms},
+		{1001 * ms, 300 * ms, true, 100 * ms},
+		{2001 * ms, 300 * ms, true, 100 * ms},
+		{2002 * ms, 300 * ms, true, 200 * ms},
+		{3003 * ms, 300 * ms, true, 400 * ms},
+		{3003 * ms, 401 * ms, true, 400 * ms},
+		{4004 * ms, 401 * ms, true, 400 * ms},
+		{9000 * ms, 200 * ms, false, 400 * ms},
+		{10_000 * ms, 199 * ms, false, 350 * ms},
+		{12_000 * ms, 174 * ms, false, 250 * ms},
+		{30_000 * ms, 0, false, 50 * ms},
+	} {
+		if standing := e.stands(step.waits, begin+step.after); standing != step.standing || e.full != step.limit {
+			t.Errorf("after %v, with %v on the way: standing %t, limit %v; want %t, %v", step.after, step.waits,
+				standing, e.full, step.standing, step.limit)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package congestion
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -110,6 +111,85 @@ func TestReportsLetPacketsLeave(t *testing.T) {
 			t.Errorf("%d bytes are in flight, want %d", p.flight, len(more)*size)
 		}
 	})
+}
+
+// A sender that was held back before a report, but not since, does not learn from the next one that the path carries
+// more.
+func TestEachReportAsksAnewWhetherThePacerHeldBack(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		p := NewPacer()
+		left, numbers := drive(p, 1024, 100*time.Millisecond)
+		at := make([]time.Duration, len(left))
+		for i := range at {
+			at[i] = time.Second + left[i] // without a queue on the way
+		}
+		p.Report(feedbackOf(0, at...))
+		grown := p.Rate()
+		if grown <= firstRate {
+			t.Fatalf("%.1f Mbit/s, although the pacer has held packets back", grown/1e6)
+		}
+
+		time.Sleep(time.Second)
+		number, pause := p.tryLeave(1024)
+		if pause > 0 || number != numbers[len(numbers)-1]+1 {
+			t.Fatalf("packet %d waits %v", number, pause)
+		}
+		p.Report(feedbackOf(number, 2100*time.Millisecond))
+		if p.Rate() != grown {
+			t.Errorf("%.1f Mbit/s, want %.1f as before", p.Rate()/1e6, grown/1e6)
+		}
+	})
+}
+
+// A report counts once for each packet, and not at all for one that was not sent or has been forgotten.
+func TestReportCountsOncePerPacket(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		p := NewPacer()
+		p.GoBlind()
+		p.estimator.rate = 1e15 // nothing waits
+		for i := range 4096 + 4 {
+			if _, pause := p.tryLeave(100); pause > 0 {
+				t.Fatalf("packet %d waits %s", i, pause)
+			}
+		}
+
+		for _, step := range []struct {
+			name   string
+			first  uint16
+			landed int
+		}{
+			{"the next two packets, which have not left", 4100, 0},
+			{"the oldest packet that is remembered, and the one before it", 3, 100},
+			{"two packets, one of them again", 4, 200},
+			{"the same two again", 4, 200},
+		} {
+			p.Report(feedbackOf(step.first, time.Second, time.Second+time.Millisecond))
+			if p.landed != step.landed {
+				t.Errorf("after a report of %s, %d bytes have arrived, want %d", step.name, p.landed, step.landed)
+			}
+		}
+	})
+}
+
+// What the path carries in a round trip and 180 ms may be in flight, and 10 KiB in any case.
+func TestFlightIsBounded(t *testing.T) {
+	for _, tt := range []struct {
+		rate float64
+		most int
+	}{
+		{50e3, 10 << 10},
+		{8e6, 200_000},
+	} {
+		p := NewPacer()
+		p.estimator.rate, p.estimator.queued, p.rtt = tt.rate, true, 20*time.Millisecond
+		p.flight = tt.most - 1000
+		if pause := p.pause(1000, 0); pause > 0 {
+			t.Errorf("at %.2f Mbit/s, the packet that makes it %d bytes waits %v", tt.rate/1e6, tt.most, pause)
+		}
+		if p.pause(1001, 0) == 0 {
+			t.Errorf("at %.2f Mbit/s, more than %d bytes are in flight", tt.rate/1e6, tt.most)
+		}
+	}
 }
 
 // When reports stop, a packet leaves only now and then, to see whether they resume. When they do, the pacer starts
@@ -236,6 +316,32 @@ func TestArrivalClockReadsFeedback(t *testing.T) {
 	}
 	if again[0].at != first[0].at {
 		t.Errorf("reading the same report again gives %v, and gave %v before", again[0].at, first[0].at)
+	}
+}
+
+// A chunk of feedback tells of each of its packets, whether it is a run of one kind or a list (draft-holmer-rmcat-
+// transport-wide-cc-extensions-01, section 3.1).
+func TestArrivalClockReadsWholeChunks(t *testing.T) {
+	r := &rtcp.TransportLayerCC{
+		BaseSequenceNumber: 65535,
+		PacketStatusCount:  5,
+		PacketChunks: []rtcp.PacketStatusChunk{
+			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 3},
+			&rtcp.StatusVectorChunk{SymbolList: []uint16{rtcp.TypeTCCPacketNotReceived,
+				rtcp.TypeTCCPacketReceivedLargeDelta, rtcp.TypeTCCPacketReceivedSmallDelta}},
+		},
+		RecvDeltas: []*rtcp.RecvDelta{{Delta: 1000}, {Delta: 2000}, {Delta: 3000}, {Delta: 4000}},
+	}
+
+	want := []status{
+		{65535, true, 1 * time.Millisecond},
+		{0, true, 3 * time.Millisecond},
+		{1, true, 6 * time.Millisecond},
+		{2, false, 0},
+		{3, true, 10 * time.Millisecond},
+	}
+	if got := new(arrivalClock).read(r); !slices.Equal(got, want) {
+		t.Errorf("read %+v, want %+v", got, want)
 	}
 }
 

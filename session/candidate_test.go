@@ -93,6 +93,19 @@ func TestCandidatesAreBounded(t *testing.T) {
 	}
 }
 
+// The end of candidates is neither used as one nor logged as a fault.
+func TestEndOfCandidatesIsNoFault(t *testing.T) {
+	var said bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	q := make(quota)
+	if q.takes(candidateMessage(outgoing(nil)), log) || len(q) != 0 || said.Len() != 0 {
+		t.Errorf("counted: %v, logged: %q", q, said.String())
+	}
+	if q.takes(handshake.Message{Type: "candidate", Candidate: "candidate:1"}, log) || said.Len() == 0 {
+		t.Error("half a candidate is used, or nothing is logged about it")
+	}
+}
+
 // describedPeer returns one end, and the description that it gets from the other end, in an offer or an answer.
 func describedPeer(t *testing.T, kind webrtc.SDPType) (*peer, string) {
 	t.Helper()

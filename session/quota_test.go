@@ -12,6 +12,7 @@ import (
 
 	"github.com/peephole-cam/peephole/session/handshake"
 	"github.com/peephole-cam/peephole/session/path"
+	"github.com/peephole-cam/peephole/signaling"
 )
 
 // Whatever arrives first, and however much of it, some candidates of every kind are kept, above all a relayed one.
@@ -111,6 +112,28 @@ func TestOfferedCandidatesAreBounded(t *testing.T) {
 	}
 	if !p.offered.offers(nil) {
 		t.Error("the end of candidates was left out")
+	}
+}
+
+// That holds in a bulk session too.
+func TestBulkOffersNoMoreCandidatesThanAreUsed(t *testing.T) {
+	keys, _ := agreedKeys(t)
+	e := &bulkEnd{
+		cfg:     bulkConfig{outbox: newOutbox(nil, signaling.Mailbox{}, quiet())},
+		records: keys.Signaling,
+		offered: make(quota),
+	}
+	for n := range 60 {
+		if err := e.sendCandidate(hostCandidate(fmt.Sprintf("10.%d.0.1", n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(e.cfg.outbox.queue); n != 4 {
+		t.Errorf("%d host candidates were sent, want 4", n)
+	}
+
+	if err := e.sendCandidate(nil); err != nil || len(e.cfg.outbox.queue) != 5 {
+		t.Errorf("%d messages were sent, with the end of candidates; want 5 (%v)", len(e.cfg.outbox.queue), err)
 	}
 }
 

@@ -200,6 +200,42 @@ func TestSenderLeavesOut(t *testing.T) {
 	}
 }
 
+// A picture that is late by exactly as much as is allowed is sent: 150 ms if no other refers to it, and 300 ms if a
+// keyframe already waits.
+func TestSenderSendsWhatIsJustInTime(t *testing.T) {
+	const (
+		some = 150 * time.Millisecond
+		much = 300 * time.Millisecond
+	)
+	needed := media.AccessUnit{Data: []byte{0, 0, 0, 1, 0x61}}
+	spare := media.AccessUnit{Data: []byte{0, 0, 0, 1, 0x01}} // nal_ref_idc 0
+	for _, tt := range []struct {
+		name  string
+		unit  media.AccessUnit
+		late  time.Duration
+		waits bool // a keyframe
+		want  bool
+	}{
+		{"no other refers to it", spare, some, false, false},
+		{"the same, later", spare, some + 1, false, true},
+		{"others refer to it", needed, much + 1, false, false},
+		{"a keyframe waits", needed, much, true, false},
+		{"the same, later", needed, much + 1, true, true},
+	} {
+		b := media.NewBroadcast()
+		s := NewSender(nil, congestion.NewPacer(), media.H264Carrier, NewSelector(fixedStream{Broadcast: b}, nil),
+			discard())
+		s.streams.open()
+		if tt.waits {
+			b.Send(media.AccessUnit{Data: []byte{0, 0, 0, 1, 0x65}, Keyframe: true})
+		}
+		if got := s.leavesOut(newLag(0), tt.unit, tt.late); got != tt.want {
+			t.Errorf("%s, %v late: left out %t, want %t", tt.name, tt.late, got, tt.want)
+		}
+		s.streams.close()
+	}
+}
+
 // If the next keyframe is far away, the sender sends delayed pictures late instead of leaving them out, because a
 // minute without pictures is worse.
 func TestSenderCatchesUpBetweenFarKeyframes(t *testing.T) {

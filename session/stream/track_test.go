@@ -107,6 +107,20 @@ func TestTrackRetransmits(t *testing.T) {
 	}
 }
 
+// Each carrier and its retransmissions have payload types of their own, of those that RTP leaves free (RFC 3551,
+// section 3).
+func TestPayloadTypesAreDynamic(t *testing.T) {
+	seen := make(map[webrtc.PayloadType]bool)
+	for _, carrier := range []media.Carrier{media.VP8Carrier, media.H264Carrier} {
+		for _, c := range Codecs(carrier) {
+			if c.PayloadType < 96 || c.PayloadType > 127 || seen[c.PayloadType] {
+				t.Errorf("%v: %s has the payload type %d, among %v", carrier, c.MimeType, c.PayloadType, seen)
+			}
+			seen[c.PayloadType] = true
+		}
+	}
+}
+
 // A track keeps packets for a limited time, and no more of them than that takes, because each keeps a whole frame in
 // memory.
 func TestTrackForgetsWhatIsTooOld(t *testing.T) {

@@ -67,8 +67,11 @@ func newProxy(t *testing.T, to string, status int) proxy {
 	p := proxy{asked: make(chan string, 8)}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asOrigin := &http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
-		user, password, _ := asOrigin.BasicAuth()
-		p.asked <- fmt.Sprintf("%s %s %s:%s", r.Method, r.Host, user, password)
+		who := "without credentials"
+		if user, password, ok := asOrigin.BasicAuth(); ok {
+			who = user + ":" + password
+		}
+		p.asked <- fmt.Sprintf("%s %s %s", r.Method, r.Host, who)
 		if status != http.StatusOK {
 			w.WriteHeader(status)
 			return
@@ -178,12 +181,21 @@ func TestTURNDialerThroughProxy(t *testing.T) {
 	}
 
 	p := newProxy(t, address, http.StatusOK)
-	p.User = url.UserPassword("me", "pass:word")
-	if got, err := says(through(p), "example.com:443"); err != nil || got != alpnTURN+"\n" {
-		t.Errorf("through a proxy: %q, %v", got, err)
-	}
-	if asked := <-p.asked; asked != "CONNECT example.com:443 me:pass:word" {
-		t.Errorf("the proxy got the request %s", asked)
+	for _, tt := range []struct {
+		user *url.Userinfo
+		want string
+	}{
+		{url.UserPassword("me", "pass:word"), "CONNECT example.com:443 me:pass:word"},
+		{url.User("me"), "CONNECT example.com:443 me:"},
+		{nil, "CONNECT example.com:443 without credentials"},
+	} {
+		p.User = tt.user
+		if got, err := says(through(p), "example.com:443"); err != nil || got != alpnTURN+"\n" {
+			t.Errorf("through a proxy, as %v: %q, %v", tt.user, got, err)
+		}
+		if asked := <-p.asked; asked != tt.want {
+			t.Errorf("the proxy got the request %s, want %s", asked, tt.want)
+		}
 	}
 
 	if got, err := says(through(p), address); err == nil {

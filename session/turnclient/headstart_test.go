@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"net"
+	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -138,6 +141,58 @@ func TestTURNDialerAfterUDP(t *testing.T) {
 
 	if err := <-ended; !errors.Is(err, errNotNeeded) {
 		t.Errorf("UDP began to work meanwhile: %v", err)
+	}
+}
+
+// A connection that took long is held back for as long again, because an allocation over UDP takes two round trips. The
+// head start counts as a part of that.
+func TestDistantRelayHasTwoRoundTripsOverUDP(t *testing.T) {
+	for _, tt := range []struct{ connecting, took time.Duration }{
+		{0, 250 * time.Millisecond},
+		{100 * time.Millisecond, 350 * time.Millisecond},
+		{400 * time.Millisecond, (250 + 400 + 2*400 - 250) * time.Millisecond},
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			server, trust := tlsConfigs(t)
+			l, err := tls.Listen("tcp", "127.0.0.1:0", server)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+
+			shaken := make(chan error, 1)
+			d := newDialer(t.Context(), []string{"turns:" + l.Addr().String()}, trust,
+				newHeadStart([]string{"turn:a:1"}))
+			d.proxy = func(*http.Request) (*url.URL, error) { // takes the time that a distant server would take
+				time.Sleep(tt.connecting)
+				// no earlier, because the bubble's time stands still while this waits for the client
+				go func() { shaken <- (<-accept(t, l)).(*tls.Conn).Handshake() }()
+				return nil, nil
+			}
+
+			began := time.Now()
+			conn, err := d.Dial("tcp4", l.Addr().String())
+			if err := errors.Join(err, <-shaken); err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if took := time.Since(began); took != tt.took {
+				t.Errorf("a connection that took %v comes after %v, want %v", tt.connecting, took, tt.took)
+			}
+		})
+	}
+}
+
+// However many requests are made, the head start remembers 256.
+func TestHeadStartRemembersABoundedNumber(t *testing.T) {
+	h := newHeadStart([]string{"turn:a:1"})
+	for n := range 1000 {
+		ask := allocated(t, stun.NewType(stun.MethodAllocate, stun.ClassRequest))
+		binary.BigEndian.PutUint16(ask[8:], uint16(n)) // another transaction
+		h.ask(ask, relayAt)
+	}
+	if len(h.asked) != 256 {
+		t.Errorf("%d requests are remembered, want 256", len(h.asked))
 	}
 }
 

@@ -72,6 +72,19 @@ func TestManyNetworksLeaveTheirNumbersShare(t *testing.T) {
 	}
 }
 
+// TestPoolsDivideTheMemory: all pools together hold the relay's memory, whether it admits everyone or needs tickets.
+func TestPoolsDivideTheMemory(t *testing.T) {
+	sum := func(p parts) int64 {
+		return p.connections + p.mailboxes + p.buffers + p.brief + p.lasting + p.pairings
+	}
+	if n := sum(openParts); n != 32 {
+		t.Errorf("where everyone is admitted: %d of 32 parts", n)
+	}
+	if n := sum(visitorParts) + sum(ticketParts); n != 32 {
+		t.Errorf("where tickets are needed: %d of 32 parts", n)
+	}
+}
+
 // TestPairingsTakeNothingFromTickets: at a relay that needs tickets, somebody without one can fill the pool of
 // pairings, but no other.
 func TestPairingsTakeNothingFromTickets(t *testing.T) {

@@ -16,8 +16,9 @@ type iceStats struct {
 	rtt           float64
 }
 
-// readStats asks the ICE agent for its statistics. It asks for the selected pair only if there is one, because before
-// that pion may still be starting. The call may wait for the agent, which may wait for the network.
+// readStats asks the ICE agent for its statistics. It asks for the selected pair only once the agent has told of one:
+// before that, pion may still be starting, and nobody knows since when a pair carries the media. The call may wait for
+// the agent, which may wait for the network.
 func readStats(pc *webrtc.PeerConnection, selected bool) iceStats {
 	s := iceStats{ours: make(map[string]Candidate), theirs: make(map[string]Candidate)}
 	for _, x := range pc.GetStats() {

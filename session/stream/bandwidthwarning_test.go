@@ -77,6 +77,39 @@ func TestFewPicturesLeftOutCauseNoWarning(t *testing.T) {
 	})
 }
 
+// Two pictures are a hiccup too, however far apart they were left out. The third one, five seconds after the first,
+// causes the warning.
+func TestThreePicturesLeftOutCauseAWarning(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var l bandwidthWarning
+		for n, want := range []string{"", "", saysSlow} {
+			l.noteLeftOut(time.Now(), late(500_000))
+			if text := l.String(); text != want {
+				t.Errorf("after %d pictures: said %q, want %q", n+1, text, want)
+			}
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+// What the viewer reports counts for a quarter. The viewer is to blame while that makes a quarter of its time.
+func TestViewerIsToBlameForSomeReports(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var l bandwidthWarning
+		for n, want := range []shortage{ofViewer, ofViewer, ofViewer, ofViewer, ofViewer, ofNetwork} {
+			l.noteLeftOut(time.Now(), late(500_000))
+			busy := 0.0
+			if n == 0 {
+				busy = 1
+			}
+			if l.report(time.Now(), busy); l.shortage() != want { // 3/4 to the power of 4 is 0.32, and of 5 is 0.24
+				t.Errorf("%d reports after the viewer was busy: %v, want %v", n, l.shortage(), want)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 // Until a group of pictures has ended, the rate that the stream needs is unknown.
 func TestWarningWithoutARateNamesNone(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

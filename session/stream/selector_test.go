@@ -181,6 +181,37 @@ func TestStreamSelectorStaysWhereTheOtherStreamIsNoHelp(t *testing.T) {
 	})
 }
 
+// The selector changes to the lower stream once three pictures were left out over four seconds, the last one at most
+// five seconds ago. It tries the main stream again when its patience ends, and nothing was left out for ten seconds.
+func TestStreamSelectorChangesWhenDue(t *testing.T) {
+	const second = time.Second
+	now := time.Now()
+	for _, tt := range []struct {
+		name        string
+		lower       bool
+		times       int
+		first, last time.Duration // how long ago
+		since       time.Duration // how long ago
+		want        bool
+	}{
+		{"three times in four seconds", false, 3, 9 * second, 5 * second, 0, true},
+		{"twice", false, 2, 9 * second, 5 * second, 0, false},
+		{"within less time", false, 3, 9*second - 1, 5 * second, 0, false},
+		{"too long ago", false, 3, 10 * second, 5*second + 1, 0, false},
+		{"lower for as long as planned", true, 0, 0, 10*second + 1, 20 * second, true},
+		{"not as long", true, 0, 0, 10*second + 1, 20*second - 1, false},
+		{"something was left out", true, 0, 0, 10 * second, 20 * second, false},
+	} {
+		s := NewSelector(nil, fixedStream{nil, media.State{Live: true}})
+		s.lower.Store(tt.lower)
+		s.times, s.patience = tt.times, 20*second
+		s.first, s.last, s.since = now.Add(-tt.first), now.Add(-tt.last), now.Add(-tt.since)
+		if got := s.due(now); got != tt.want {
+			t.Errorf("%s: due %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}
+
 // Pictures that a subscription drops before its first one do not count, since the viewer does not miss them. Later ones
 // count.
 func TestPicturesDroppedBeforeTheFirstDoNotCount(t *testing.T) {

@@ -1,7 +1,11 @@
 package stream
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -335,5 +339,62 @@ func TestSenderSpreadsCopies(t *testing.T) {
 
 		cancel()
 		work.Wait()
+	})
+}
+
+// A packet that cannot be sent is a line in the log. That the session ends is none, and nothing is sent after it.
+func TestSenderLogsWhatItCannotSend(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n := &negotiated{media: 7, repair: 8, extension: 20} // a one-byte extension has an id of at most 14
+		var said bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		s := NewSender(bound(t, n), congestion.NewPacer(), media.VP8Carrier, nil, log)
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { s.transmit(ctx) })
+
+		header := rtp.Header{
+			Version:          2,
+			SequenceNumber:   9,
+			Extension:        true,
+			ExtensionProfile: rtp.ExtensionProfileOneByte,
+		}
+		s.packets <- packet{header, make([]byte, 100_000)}
+		synctest.Wait()
+		if lines := strings.Count(said.String(), "send packet"); lines != 1 {
+			t.Errorf("%d lines, want one about the packet: %s", lines, said.String())
+		}
+
+		s.packets <- packet{header, []byte("waits for the pacer")}
+		synctest.Wait()
+		cancel()
+		work.Wait()
+		if lines := strings.Count(said.String(), "\n"); lines != 1 {
+			t.Errorf("%d lines, although the session has only ended: %s", lines, said.String())
+		}
+	})
+}
+
+// A session that ends does not send again what waits for the pacer.
+func TestNothingIsSentAgainAfterTheEnd(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		n := &negotiated{media: 7, repair: 8, extension: 3}
+		s := NewSender(bound(t, n), congestion.NewPacer(), media.VP8Carrier, nil, discard())
+		p := packet{rtp.Header{Version: 2, SequenceNumber: 9}, make([]byte, 100_000)}
+		if err := s.track.send(p, 1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.pacer.Wait(t.Context(), len(p.payload)); err != nil {
+			t.Fatal(err)
+		}
+
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.resend(ended, p); !errors.Is(err, context.Canceled) {
+			t.Errorf("sent again: %v", err)
+		}
+		if len(n.sent) != 1 || s.tally.again.Load() != 0 {
+			t.Errorf("%d packets were sent, %d of them again", len(n.sent), s.tally.again.Load())
+		}
 	})
 }

@@ -124,17 +124,8 @@ func (s *batchSocket) addMoreSockets(want int) {
 		return
 	}
 
-	only := int(0)
-	if s.family == unix.AF_INET6 {
-		only, _ = unix.GetsockoptInt(s.fds[0], unix.SOL_IPV6, unix.IPV6_V6ONLY)
-	}
-	network := map[uint16]string{unix.AF_INET: "udp4", unix.AF_INET6: "udp6"}[s.family]
-	if s.wildcard && only == 0 {
-		network = "udp"
-	}
-
 	for len(s.fds) < want {
-		c, err := reusingPort.ListenPacket(context.Background(), network, s.at.String())
+		c, err := reusingPort.ListenPacket(context.Background(), "udp", s.at.String()) // as the first was bound
 		if err != nil {
 			s.config.Logger.Warn("open another UDP socket", "error", errors.Unwrap(err))
 			return

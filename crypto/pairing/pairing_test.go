@@ -179,6 +179,22 @@ func TestCopiesChangeNothing(t *testing.T) {
 	}
 }
 
+// TestAnswerBeforeTheBundleIsPassedOver: a mailbox may still hold answers to an earlier attempt, and deliver them
+// before the bundle. They are no reason for alarm, and do not count as refused.
+func TestAnswerBeforeTheBundleIsPassedOver(t *testing.T) {
+	e, earlier := begin(t, identity.Camera), begin(t, identity.Camera)
+	old := earlier.answer(earlier.say(earlier.displayer.Hello()))
+	for range 20 {
+		if reply, err := e.scanner.Handle(old); reply != nil || err != nil {
+			t.Fatalf("scanner says %x, %v", reply, err)
+		}
+	}
+
+	if e.displayer.Handle(e.say(e.answer(e.say(e.displayer.Hello())))).Pair == nil {
+		t.Error("the ends do not pair afterwards")
+	}
+}
+
 // TestFirstScannerBindsTheCode: the first scanner binds the code. Another is refused and hears why, and the first still
 // pairs.
 func TestFirstScannerBindsTheCode(t *testing.T) {

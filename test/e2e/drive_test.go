@@ -27,6 +27,7 @@ type drive struct {
 	RelayOnly  bool   `json:"relayOnly"`         // only relayed candidates
 	BreakFirst bool   `json:"breakFirst"`        // the first session breaks as soon as it gets a candidate
 	TrustAll   bool   `json:"trustAll"`          // accept any certificate
+	SPKI       string `json:"spki,omitempty"`    // SHA-256 of the key that Chromium accepts over QUIC, in base64
 	Sealed     bool   `json:"sealed"`            // keep what the page seals, in the clear
 	Untold     bool   `json:"untold"`            // the browser reports no RTP timestamps of the pictures that it shows
 	Reached    bool   `json:"reached"`           // record everything that the page does to reach the network
@@ -74,6 +75,7 @@ type question struct {
 
 type card struct {
 	Camera, Name, State, Message, Alarm, Path, Why, Record, Live, Element, Frames, Rejected, First, TTFF, Gap string
+	Signaling                                                                                                 string
 	Size                                                                                                      [2]int
 	Corner                                                                                                    [3]int
 }

@@ -28,7 +28,7 @@ func startTLSRelay(t *testing.T) (url, file string) {
 	t.Helper()
 	state := t.TempDir()
 	p := start(t, "relay", "serve", "-loopback-unlimited", "-listen", "localhost:0", "-turn", "127.0.0.1:0",
-		"-turn-public", deaf(t), "-tls-self-signed", "-state", state)
+		"-turn-public", deaf(t), "-webtransport", "off", "-tls-self-signed", "-state", state)
 	url = p.line(t, "ready ")
 	text, err := os.ReadFile(filepath.Join(state, "self-signed.pem"))
 	if err != nil {

@@ -21,30 +21,46 @@ func TestDeviceAddressesAreThoseOfEveryDevice(t *testing.T) {
 	host.Surround(9, natlab.PrivateDual)
 	var got, want []string
 	err := host.Do(func() error {
-		all, err := DeviceAddresses()
-		for _, a := range all {
-			got = append(got, fmt.Sprint(a.Device.Index, a.Device.Name, a.Device.Flags, " ", a.Prefix))
-		}
-		devices, err2 := net.Interfaces()
-		for _, d := range devices {
-			addresses, err3 := d.Addrs()
-			err2 = errors.Join(err2, err3)
-			for _, a := range addresses {
-				want = append(want, fmt.Sprint(d.Index, d.Name, d.Flags, " ", a))
+		for {
+			before, err1 := packageNets()
+			all, err2 := DeviceAddresses()
+			after, err3 := packageNets()
+			if err := errors.Join(err1, err2, err3); err != nil {
+				return err
 			}
-		}
+			if !slices.Equal(before, after) { // the kernel adds link-local addresses on its own time
+				continue
+			}
 
-		return errors.Join(err, err2)
+			want = after
+			for _, a := range all {
+				got = append(got, fmt.Sprint(a.Device.Index, a.Device.Name, a.Device.Flags, " ", a.Prefix))
+			}
+			return nil
+		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	slices.Sort(got)
-	slices.Sort(want)
 	if len(want) < 20 || !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
+}
+
+// packageNets returns the addresses of all devices as package net knows them.
+func packageNets() (all []string, err error) {
+	devices, err := net.Interfaces()
+	for _, d := range devices {
+		addresses, err2 := d.Addrs()
+		err = errors.Join(err, err2)
+		for _, a := range addresses {
+			all = append(all, fmt.Sprint(d.Index, d.Name, d.Flags, " ", a))
+		}
+	}
+	slices.Sort(all)
+	return all, err
 }
 
 func BenchmarkDeviceAddresses(b *testing.B) {

@@ -18,10 +18,11 @@ const (
 	// maxOperator is how many places the Metrics port has of its own, so that a relay under attack can be observed.
 	maxOperator = 64
 
-	// A connection costs one unit of work, or four with TLS. A request costs one, and one more for each workBytes of
+	// A connection costs one unit of work, or four with TLS, or eight over HTTP/3. A request costs one, and one more for each workBytes of
 	// its answer. Each core does workPerSecond, and is idle for most of that second.
 	workPerSecond = 1000
 	workOfTLS     = 4
+	workOfHTTP3   = 8
 	workBytes     = 32 << 10
 	workWindow    = 10 * time.Second
 )

@@ -71,7 +71,7 @@ func (r *Relay) webTransportHandler() http.Handler {
 
 // admit takes a place for a connection, for which its client's address pays. No proxy introduces clients over QUIC.
 func (w *webTransport) admit(ctx context.Context, client netip.AddrPort, hangUp func()) (context.Context, error) {
-	if !w.places.chargeClient(client.Addr(), workOfTLS) {
+	if !w.places.chargeClient(client.Addr(), workOfHTTP3) {
 		w.refused[refusedWork].Add(1)
 		return nil, netlimit.ErrShare
 	}

@@ -213,7 +213,7 @@ var vendors = []struct {
 	{"github.com/libp2p", []string{"p2p", "test/dcutr"}}, // the rig is a stock host, to measure it beside ICE
 	{"github.com/multiformats", []string{"p2p", "test/dcutr"}},
 	// test/e2e has strangers that flood a camera
-	{"github.com/quic-go", []string{"bulk", "p2p", "signaling/webtransport", "test/signalends", "test/e2e"}},
+	{"github.com/quic-go", []string{"bulk", "p2p", "signaling/webtransport", "test/e2e"}},
 	{"github.com/nats-io", []string{"signaling/bus"}},
 	{"github.com/coder/websocket", []string{
 		"signaling", "test/signalends", "test/signalingproxy", "test/signalingtest",

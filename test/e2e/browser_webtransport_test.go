@@ -13,35 +13,37 @@ import (
 	"github.com/peephole-cam/peephole/media"
 )
 
-// startRelayOverHTTP3 starts a relay that serves WebTransport, and returns its certificate's file and the hash of its
-// SubjectPublicKeyInfo.
-func startRelayOverHTTP3(t *testing.T) (url, file, spki string) {
+// startRelayOverHTTP3 starts a relay that serves WebTransport, and returns its certificate's file.
+func startRelayOverHTTP3(t testing.TB) (url, file string, relay *process) {
 	t.Helper()
 	for range 20 { // until the UDP port with the number of the TCP port is free
 		state := t.TempDir()
-		relay := start(t, "relay", "serve", "-loopback-unlimited", "-listen", "127.0.0.1:0", "-turn", "127.0.0.1:0",
+		relay = start(t, "relay", "serve", "-loopback-unlimited", "-listen", "127.0.0.1:0", "-turn", "127.0.0.1:0",
 			"-tls-self-signed", "-state", state)
 		url = relay.line(t, "ready ")
-		if strings.Contains(relay.said(), "signaling over WebSocket alone") {
-			relay.stop()
-			continue
+		if !strings.Contains(relay.said(), "signaling over WebSocket alone") {
+			return url, filepath.Join(state, "self-signed.pem"), relay
 		}
-
-		file = filepath.Join(state, "self-signed.pem")
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		block, _ := pem.Decode(text)
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-		return url, file, base64.StdEncoding.EncodeToString(sum[:])
+		relay.stop()
 	}
 	t.Fatal("no port is free for both TCP and UDP")
-	return "", "", ""
+	return "", "", nil
+}
+
+// spkiOf returns the SHA-256 of the SubjectPublicKeyInfo of the certificate in a file, in base64.
+func spkiOf(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // noWebSocket makes WebSockets that never connect.
@@ -57,7 +59,7 @@ const noWebSocket = `globalThis.WebSocket = class {
 // relay has no WebTransport.
 func TestBrowserSignalsOverWebTransport(t *testing.T) {
 	t.Parallel()
-	url, file, spki := startRelayOverHTTP3(t)
+	url, file, _ := startRelayOverHTTP3(t)
 	links := startCameraSim(t, url, 1, "-relay-cert", file)
 	clips, err := media.Clips()
 	if err != nil {
@@ -68,7 +70,7 @@ func TestBrowserSignalsOverWebTransport(t *testing.T) {
 		Browser:  "chromium",
 		Policy:   "plain",
 		TrustAll: true,
-		SPKI:     spki,
+		SPKI:     spkiOf(t, file),
 		Prelude:  noWebSocket,
 		Steps: []step{
 			{"open": links["sim-0"]}, {"wait": "playing", "cards": 1}, {"frames": 20},

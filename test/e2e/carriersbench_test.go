@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/webtransport"
 	"github.com/peephole-cam/peephole/test/natlab"
 	"github.com/peephole-cam/peephole/test/selfsigned"
 )
@@ -151,4 +154,74 @@ func (s *carrierScene) compare(b *testing.B, begin string) (rows []string) {
 	b.Logf("connections that could not move: %d", strings.Count(webTransport.said(), "move: "))
 	b.ReportMetric(0, "ns/op")
 	return rows
+}
+
+// BenchmarkIdleClients measures what a client costs a relay, by each carrier: resident kB while it is idle, and
+// microseconds of the relay's processor to connect and to leave.
+func BenchmarkIdleClients(b *testing.B) {
+	const clients = 500
+	for _, carrier := range []string{"websocket", "webtransport"} {
+		b.Run(carrier, func(b *testing.B) {
+			var memory, work []float64
+			for b.Loop() {
+				_, _, idle := startRelayOverHTTP3(b)
+				idle.stop()
+				url, file, relay := startRelayOverHTTP3(b)
+				before := statusOf(b, relay, "status", "VmRSS")
+				leave := connectIdle(b, clients, carrier, url, file)
+				time.Sleep(10 * time.Second) // the collector of a relay at rest runs now and then
+				memory = append(memory, float64(statusOf(b, relay, "status", "VmRSS")-before)/clients)
+				leave()
+				relay.stop()
+				work = append(work, float64((processorTime(relay)-processorTime(idle)).Microseconds())/clients)
+			}
+			b.ReportMetric(percentile(memory, 50), "kB/client")
+			b.ReportMetric(percentile(work, 50), "µs/client")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// processorTime returns how long a process that has ended had a processor.
+func processorTime(p *process) time.Duration {
+	return p.ProcessState.UserTime() + p.ProcessState.SystemTime()
+}
+
+// connectIdle connects clients that do nothing until they leave.
+func connectIdle(b *testing.B, n int, carrier, url, certificate string) (leave func()) {
+	b.Helper()
+	trust, err := signaling.TrustFile(certificate)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	leave = func() { cancel(); running.Wait() }
+	b.Cleanup(leave)
+
+	for range n {
+		if carrier == "webtransport" {
+			c, err := webtransport.Dialer{TLS: trust}.Dial(ctx, strings.TrimPrefix(url, "https://"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			running.Go(func() {
+				defer c.CloseNow()
+				for err := error(nil); err == nil; {
+					_, err = c.Read(ctx)
+				}
+			})
+			continue
+		}
+
+		c, err := signaling.NewClient(signaling.ClientConfig{URL: url, TLS: trust})
+		if err != nil {
+			b.Fatal(err)
+		}
+		running.Go(func() { _ = c.Run(ctx) })
+		if err := c.Connect(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return leave
 }

@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/coder/websocket"
-	"github.com/quic-go/quic-go/http3"
-	"github.com/quic-go/webtransport-go"
+
+	"github.com/peephole-cam/peephole/signaling/webtransport"
 )
 
 // serve serves both carriers until ctx ends.
@@ -23,30 +25,37 @@ func (c config) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	udp, err := net.ListenPacket("udp", c.at)
+	at, err := net.ResolveUDPAddr("udp", c.at)
+	if err != nil {
+		return err
+	}
+	udp, err := net.ListenUDP("udp", at)
 	if err != nil {
 		return err
 	}
 
 	identity := &tls.Config{Certificates: []tls.Certificate{own}}
 	overTCP := &http.Server{Handler: http.HandlerFunc(serveWebSocket)}
-	overUDP := &webtransport.Server{H3: &http3.Server{
-		TLSConfig:  http3.ConfigureTLSConfig(identity),
-		QUICConfig: quicConfig,
-	}}
-	overUDP.H3.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		serveWebTransport(overUDP, w, r)
+	overUDP := webtransport.NewServer(udp, webtransport.ServerConfig{
+		TLS:     identity,
+		Handler: http.HandlerFunc(serveWebTransport),
+		Admit: func(ctx context.Context, _ netip.AddrPort, _ func()) (context.Context, error) {
+			return ctx, nil
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ended := make(chan error, 2)
 	go func() { ended <- overTCP.Serve(tls.NewListener(tcp, identity)) }()
-	go func() { ended <- overUDP.Serve(udp) }()
+	go func() { ended <- overUDP.Run(ctx) }()
 	fmt.Println("ready")
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
-		return errors.Join(overTCP.Close(), overUDP.Close(), udp.Close())
+		return errors.Join(overTCP.Close(), overUDP.Close())
 	}
 }
 
@@ -59,16 +68,13 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	answer(r.Context(), webSocket{conn})
 }
 
-func serveWebTransport(server *webtransport.Server, w http.ResponseWriter, r *http.Request) {
-	session, err := server.Upgrade(w, r)
+func serveWebTransport(w http.ResponseWriter, r *http.Request) {
+	conn, err := webtransport.Accept(w, r)
 	if err != nil {
 		return
 	}
-	stream, err := session.OpenStreamSync(r.Context())
-	if err != nil {
-		return
-	}
-	answer(session.Context(), &webTransport{stream: stream, session: session})
+	conn.SetReadLimit(maxMessage)
+	go answer(context.WithoutCancel(r.Context()), webTransport{conn})
 }
 
 // answer answers a client until it leaves.

@@ -18,8 +18,8 @@ const (
 	// maxOperator is how many places the Metrics port has of its own, so that a relay under attack can be observed.
 	maxOperator = 64
 
-	// A connection costs one unit of work, or four with TLS, or eight over HTTP/3. A request costs one, and one more for each workBytes of
-	// its answer. Each core does workPerSecond, and is idle for most of that second.
+	// A connection costs one unit of work, or four with TLS, or eight over HTTP/3. A request costs one, and one more
+	// for each workBytes of its answer. Each core does workPerSecond, and is idle for most of that second.
 	workPerSecond = 1000
 	workOfTLS     = 4
 	workOfHTTP3   = 8

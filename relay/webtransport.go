@@ -54,7 +54,7 @@ func (r *Relay) openWebTransport() error {
 	w.Server = webtransport.NewServer(socket, webtransport.ServerConfig{
 		TLS:      r.certificate.config(),
 		ResetKey: resetKey(r.certificate.current.Load()),
-		Handler:  w.welcome(r.webTransportHandler()),
+		Handler:  w.receive(r.webTransportHandler()),
 		Admit:    w.admit,
 		Logger:   w.log,
 	})
@@ -70,7 +70,7 @@ func (r *Relay) webTransportHandler() http.Handler {
 }
 
 // admit takes a place for a connection, for which its client's address pays. No proxy introduces clients over QUIC.
-func (w *webTransport) admit(ctx context.Context, client netip.AddrPort, hangUp func()) (context.Context, error) {
+func (w *webTransport) admit(ctx context.Context, client netip.AddrPort, hangUp func()) (any, error) {
 	if !w.places.chargeClient(client.Addr(), workOfHTTP3) {
 		w.refused[refusedWork].Add(1)
 		return nil, netlimit.ErrShare
@@ -82,7 +82,22 @@ func (w *webTransport) admit(ctx context.Context, client netip.AddrPort, hangUp 
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { g.Close() })
-	return context.WithValue(ctx, guestKey{}, g), nil
+	return g, nil
+}
+
+// receive adds the guest to the one request of each connection, which the connection has paid for. Its headers say
+// nothing about who the client is, and its address is the one that was admitted, wherever the client has gone since.
+func (w *webTransport) receive(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		g, ok := webtransport.Guest(r).(*guest)
+		if !ok {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), guestKey{}, g))
+		r.RemoteAddr = g.RemoteAddr().String()
+		next.ServeHTTP(rw, r)
+	})
 }
 
 // caller is a client's QUIC connection as a guest: it has an address and can be closed. Nothing reads from it.

@@ -36,10 +36,10 @@ func placeOf(r *http.Request) func(netlimit.Payer) error {
 
 // welcome charges each request to its client, which trusted proxies may name, and lets next serve it under that
 // address.
-func (e *entrance) welcome(next http.Handler) http.Handler {
+func (d *door) welcome(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if status, why := e.identify(r); why != "" {
-			e.refused[why].Add(1)
+		if status, why := d.identify(r); why != "" {
+			d.refused[why].Add(1)
 			w.Header().Set("Connection", "close")
 			http.Error(w, http.StatusText(status), status)
 			return
@@ -53,8 +53,8 @@ func (e *entrance) welcome(next http.Handler) http.Handler {
 }
 
 // identify sets a request's RemoteAddr to its client's, or returns why to refuse the client.
-func (e *entrance) identify(r *http.Request) (status int, why refusal) {
-	if r.ContentLength != 0 && r.Method != http.MethodConnect {
+func (d *door) identify(r *http.Request) (status int, why refusal) {
+	if r.ContentLength != 0 {
 		return http.StatusRequestEntityTooLarge, refusedBody
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -63,13 +63,13 @@ func (e *entrance) identify(r *http.Request) (status int, why refusal) {
 	}
 
 	from := peer.Addr().Unmap()
-	client, err := e.places.proxies.client(from, r.Header)
+	client, err := d.places.proxies.client(from, r.Header)
 	if err != nil {
-		e.log.Debug("read header of proxies", "err", err)
+		d.log.Debug("read header of proxies", "err", err)
 		return http.StatusBadRequest, refusedProxy
 	}
 
-	if e.places.proxies.trust(from) {
+	if d.places.proxies.trust(from) {
 		at := peer
 		if client != from {
 			at = netip.AddrPortFrom(client, 0)
@@ -82,7 +82,7 @@ func (e *entrance) identify(r *http.Request) (status int, why refusal) {
 		r.RemoteAddr = at.String()
 	}
 
-	if !e.places.chargeClient(client, 1) {
+	if !d.places.chargeClient(client, 1) {
 		return http.StatusTooManyRequests, refusedWork
 	}
 	return 0, ""

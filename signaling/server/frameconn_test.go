@@ -32,10 +32,8 @@ func overHTTP3(t *testing.T, h http.Handler) (dial func() *webtransport.Conn) {
 	s := webtransport.NewServer(socket, webtransport.ServerConfig{
 		TLS:     &tls.Config{Certificates: []tls.Certificate{certificate}},
 		Handler: h,
-		Admit: func(ctx context.Context, _ netip.AddrPort, _ func()) (context.Context, error) {
-			return ctx, nil
-		},
-		Logger: slog.New(slog.DiscardHandler),
+		Admit:   func(ctx context.Context, _ netip.AddrPort, _ func()) (any, error) { return nil, nil },
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
-	"github.com/quic-go/webtransport-go"
 )
 
 var (
@@ -27,20 +26,28 @@ const defaultReadLimit = 4 << 10
 // leaveTimeout is how long Leave waits for the other end.
 const leaveTimeout = 2 * time.Second
 
+// stream is one end of a session's stream.
+type stream interface {
+	io.ReadWriteCloser // Close ends writing alone
+	CancelRead()
+	CancelWrite()
+}
+
 // Conn is one end of a connection. One goroutine may read from it, and several may write.
 type Conn struct {
 	quic   *quic.Conn
-	stream *webtransport.Stream
+	stream stream
 	in     messages      // of the stream
 	pongs  chan struct{} // holds one token when a ping was answered; nil at a server
 	path   path          // a client's
 
 	writing sync.Mutex
+	prefix  []byte // guarded by writing; precedes the first message of a server
 }
 
 // begin makes the connection speak on a stream.
-func (c *Conn) begin(stream *webtransport.Stream) {
-	c.stream, c.in.from = stream, stream
+func (c *Conn) begin(on stream) {
+	c.stream, c.in.from = on, on
 	c.in.limit.Store(defaultReadLimit)
 }
 
@@ -51,7 +58,7 @@ func (c *Conn) SetReadLimit(n int64) { c.in.limit.Store(n) }
 // ErrTooLong for a message that exceeds the read limit, and ErrPing at a server. When ctx ends, the connection cannot
 // be read any more.
 func (c *Conn) NextReader(ctx context.Context) (io.Reader, error) {
-	defer context.AfterFunc(ctx, func() { c.stream.CancelRead(0) })()
+	defer context.AfterFunc(ctx, c.stream.CancelRead)()
 	for {
 		length, err := c.in.next()
 		switch {
@@ -78,7 +85,7 @@ type message struct {
 
 // Read returns io.EOF at the end of the message, and another error if the connection ends before.
 func (m message) Read(p []byte) (int, error) {
-	defer context.AfterFunc(m.ctx, func() { m.stream.CancelRead(0) })()
+	defer context.AfterFunc(m.ctx, m.stream.CancelRead)()
 	n, err := m.in.Read(p)
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%w: %w", err, m.lost(err))
@@ -100,9 +107,9 @@ func (c *Conn) Write(ctx context.Context, message []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 
-	defer context.AfterFunc(ctx, func() { c.stream.CancelWrite(0) })()
-	framed := make([]byte, headerSize, headerSize+len(message))
-	binary.BigEndian.PutUint32(framed, uint32(len(message)))
+	defer context.AfterFunc(ctx, c.stream.CancelWrite)()
+	framed := binary.BigEndian.AppendUint32(c.prefix, uint32(len(message)))
+	c.prefix = nil
 	if _, err := c.stream.Write(append(framed, message...)); err != nil {
 		return c.lost(err)
 	}
@@ -135,7 +142,7 @@ func (c *Conn) Leave() {
 	c.writing.Lock()
 	err := c.stream.Close()
 	c.writing.Unlock()
-	c.stream.CancelRead(0)
+	c.stream.CancelRead()
 	if err == nil {
 		timer := time.NewTimer(leaveTimeout)
 		defer timer.Stop()

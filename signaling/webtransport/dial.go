@@ -39,7 +39,7 @@ func (d Dialer) Dial(ctx context.Context, hostPort string) (_ *Conn, err error) 
 				return nil, err
 			}
 			secure.ServerName, _, _ = net.SplitHostPort(hostPort) // as resolve did
-			c.quic, err = socket.Dial(ctx, to, secure, cfg)
+			c.quic, err = socket.DialEarly(ctx, to, secure, cfg)
 			return c.quic, err
 		},
 	}
@@ -52,9 +52,15 @@ func (d Dialer) Dial(ctx context.Context, hostPort string) (_ *Conn, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("wait for the stream: %w", err)
 	}
-	c.begin(stream)
+	c.begin(clientStream{stream})
 	return c, nil
 }
+
+// clientStream is the client's end of a session's stream.
+type clientStream struct{ *webtransport.Stream }
+
+func (s clientStream) CancelRead()  { s.Stream.CancelRead(0) }
+func (s clientStream) CancelWrite() { s.Stream.CancelWrite(0) }
 
 // secure returns the TLS configuration for HTTP/3, whatever else it was made for.
 func (d Dialer) secure() *tls.Config {

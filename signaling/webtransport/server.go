@@ -5,22 +5,37 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+	"github.com/quic-go/quic-go/quicvarint"
 	"github.com/quic-go/webtransport-go"
+	"golang.org/x/time/rate"
 )
 
-// maxUnproven bounds the handshakes under way with addresses that have proven nothing. Beyond it, a client must first
-// answer from its address (a Retry: RFC 9000, section 8.1.2), which takes one round trip more.
-const maxUnproven = 64
+// An address that has proven nothing may be forged, so nobody pays for its handshake. At most maxUnproven of these are
+// under way, and unprovenPerSecond begin after a burst. Beyond that, a client must first answer from its address (a
+// Retry: RFC 9000, section 8.1.2), which takes one round trip more.
+const (
+	maxUnproven       = 64
+	unprovenPerSecond = 50
+	unprovenBurst     = 100
+)
+
+// maxCapsules bounds what a client may say of a session that is open, in bytes. It has nothing to say (RFC 9297).
+const maxCapsules = 1 << 10
+
+// streamFrame begins a bidirectional stream of a session, before the session's id (draft-ietf-webtrans-http3, 4.2).
+const streamFrame = 0x41
 
 // connectionIDSize makes even a ping long enough for a stateless reset in reply, which is shorter than what it answers.
 const connectionIDSize = 20
@@ -39,51 +54,57 @@ type ServerConfig struct {
 	// their connection is gone (RFC 9000, section 10.3).
 	ResetKey [32]byte
 
-	// Handler gets every request. Accept makes a Conn of one.
+	// Handler gets the one request of each connection. Accept makes a Conn of it; otherwise the connection ends.
 	Handler http.Handler
 
-	// Admit is called for each connection before its handshake. An error refuses the connection, and costs nothing
-	// more. The returned context must be a child of the given one, which ends with the connection, and is a parent of
-	// the contexts of its requests. hangUp is called to end the connection; it may be called at any time.
-	Admit func(ctx context.Context, client netip.AddrPort, hangUp func()) (context.Context, error)
+	// Admit is called once for each connection, as soon as its client has proven to be at its address, which may be
+	// before the handshake. An error ends the connection. The value is what Guest returns for the request. ctx ends
+	// with the connection; hangUp ends it, and may be called at any time.
+	Admit func(ctx context.Context, client netip.AddrPort, hangUp func()) (guest any, err error)
 
 	Logger *slog.Logger
 }
 
-// Server accepts WebTransport sessions at one UDP port. It does not look at what they carry.
+// Server accepts WebTransport sessions at one UDP port, one on each connection. It does not look at what they carry.
+// It bounds what a client may do besides: package webtransport-go would accept streams and requests without end.
 type Server struct {
 	cfg      ServerConfig
 	conn     net.PacketConn
 	quic     *quic.Transport
-	sessions *webtransport.Server
+	http     *http3.Server
 	unproven atomic.Int64
+	arriving *rate.Limiter // those that have proven nothing
 	serving  sync.WaitGroup
+
+	mu       sync.Mutex
+	open     int           // guarded by mu; sessions that were accepted and have not ended
+	stopping bool          // guarded by mu; no session is accepted any more
+	empty    chan struct{} // closed once the server is stopping and open is 0
 }
 
 // NewServer returns a server that owns the socket. Run serves.
 func NewServer(conn net.PacketConn, cfg ServerConfig) *Server {
-	s := &Server{cfg: cfg, conn: conn}
+	s := &Server{
+		cfg:      cfg,
+		conn:     conn,
+		arriving: rate.NewLimiter(unprovenPerSecond, unprovenBurst),
+		empty:    make(chan struct{}),
+	}
 
 	key := quic.StatelessResetKey(cfg.ResetKey)
 	s.quic = &quic.Transport{
 		Conn:                conn,
 		ConnectionIDLength:  connectionIDSize,
 		StatelessResetKey:   &key,
-		VerifySourceAddress: func(net.Addr) bool { return s.unproven.Load() >= maxUnproven },
-		ConnContext:         s.admit,
+		VerifySourceAddress: func(net.Addr) bool { return s.unproven.Load() >= maxUnproven || !s.arriving.Allow() },
+		ConnContext:         s.arrive,
 	}
-	s.sessions = &webtransport.Server{
-		H3: &http3.Server{
-			Handler:        s.handler(),
-			MaxHeaderBytes: maxHeader,
-			IdleTimeout:    handshakeTimeout, // without a request
-			ConnContext:    withConn,
-			Logger:         cfg.Logger,
-		},
-		// Every right comes from a mailbox's keys, and none from a cookie: another site's page can do no more than any
-		// program.
-		CheckOrigin: func(*http.Request) bool { return true },
+	s.http = &http3.Server{
+		Handler:        http.HandlerFunc(s.serveRequest),
+		MaxHeaderBytes: maxHeader,
+		Logger:         cfg.Logger,
 	}
+	webtransport.ConfigureHTTP3Server(s.http) // its settings
 	return s
 }
 
@@ -96,7 +117,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	secure := s.cfg.TLS.Clone()
 	secure.NextProtos = []string{http3.NextProtoH3}
-	listener, err := s.quic.Listen(secure, newConfig(1))
+	listener, err := s.quic.ListenEarly(secure, newConfig(1)) // HTTP/3's settings go along with the handshake
 	if err != nil {
 		return fmt.Errorf("serve WebTransport: %w", err)
 	}
@@ -110,63 +131,65 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 			break
 		}
-		s.serving.Go(func() {
-			if err := s.sessions.ServeQUICConn(over); err != nil {
-				s.cfg.Logger.Debug("serve HTTP/3", "err", err)
-			}
-		})
+		s.serving.Go(func() { s.serve(over) })
 	}
 
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		s.serving.Wait()
-	}()
+	s.mu.Lock()
+	s.stopping = true
+	s.closeIfEmpty()
+	s.mu.Unlock()
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
-	case <-gone:
+	case <-s.empty:
 	case <-timer.C:
 	}
 	return nil
 }
 
-// Close closes the socket, and with it every connection. After Run it does nothing.
-func (s *Server) Close() error {
-	err := s.sessions.Close() // tells the clients
-	s.serving.Wait()
-	return errors.Join(err, s.quic.Close(), s.conn.Close())
+// enter counts a session until its connection's context ends. It reports whether the server still accepts sessions.
+func (s *Server) enter(ctx context.Context) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.open++
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.open--
+		s.closeIfEmpty()
+	})
+	return true
 }
 
-// admit is the transport's ConnContext. An address that has not answered yet may be forged, so few of those are served
-// at a time.
-func (s *Server) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	var client netip.AddrPort
-	if udp, ok := info.RemoteAddr.(*net.UDPAddr); ok {
-		client = netip.AddrPortFrom(udp.AddrPort().Addr().Unmap(), uint16(udp.Port))
+// closeIfEmpty closes empty once the last session of a stopping server has ended. s.mu must be held.
+func (s *Server) closeIfEmpty() {
+	if s.stopping && s.open == 0 {
+		close(s.empty)
 	}
+}
 
-	a := &arrival{}
-	inner, err := s.cfg.Admit(ctx, client, a.hangUp)
-	if err != nil {
-		return nil, err
-	}
-	if !info.AddrVerified {
-		s.unproven.Add(1)
-		a.shown = sync.OnceFunc(func() { s.unproven.Add(-1) })
-		context.AfterFunc(ctx, a.shown)
-	}
-	return context.WithValue(inner, arrivalKey{}, a), nil
+// Close closes the socket, and with it every connection. After Run it does nothing.
+func (s *Server) Close() error {
+	err := s.quic.Close() // ends every connection
+	s.serving.Wait()
+	return errors.Join(err, s.conn.Close())
 }
 
 type arrivalKey struct{}
 
 // arrival is a connection from before its handshake.
 type arrival struct {
-	shown func() // the client has answered from its address; nil if it had before
+	client   netip.AddrPort
+	proven   bool   // before the handshake
+	guest    any    // set once it is admitted
+	shown    func() // the client has answered from its address
+	accepted bool   // the request has become a session; owned by serve's goroutine
 
 	mu    sync.Mutex
-	conn  *quic.Conn // guarded by mu; nil until the handshake is done
+	conn  *quic.Conn // guarded by mu; nil at first
 	ended bool       // guarded by mu
 }
 
@@ -180,61 +203,152 @@ func (a *arrival) hangUp() {
 	}
 }
 
-// withConn is http3.Server's ConnContext.
-func withConn(ctx context.Context, conn *quic.Conn) context.Context {
-	a, ok := ctx.Value(arrivalKey{}).(*arrival)
-	if !ok {
-		return ctx
-	}
-	if a.shown != nil {
-		a.shown()
+// begin notes the connection, unless it has to end.
+func (a *arrival) begin(conn *quic.Conn) (ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conn = conn
+	return !a.ended
+}
+
+// arrive is the transport's ConnContext.
+func (s *Server) arrive(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	a := &arrival{proven: info.AddrVerified, shown: func() {}}
+	if udp, ok := info.RemoteAddr.(*net.UDPAddr); ok {
+		a.client = netip.AddrPortFrom(udp.AddrPort().Addr().Unmap(), uint16(udp.Port))
 	}
 
-	a.mu.Lock()
-	a.conn = conn
-	ended := a.ended
-	a.mu.Unlock()
-	if ended {
-		_ = conn.CloseWithError(0, "")
+	if a.proven {
+		if err := s.admit(ctx, a); err != nil {
+			return nil, err
+		}
+	} else {
+		s.unproven.Add(1)
+		a.shown = sync.OnceFunc(func() { s.unproven.Add(-1) })
+		context.AfterFunc(ctx, a.shown)
 	}
-	return ctx
+	return context.WithValue(ctx, arrivalKey{}, a), nil
+}
+
+func (s *Server) admit(ctx context.Context, a *arrival) (err error) {
+	a.guest, err = s.cfg.Admit(ctx, a.client, a.hangUp)
+	return err
+}
+
+// serve serves one connection until its request is answered or has become a session.
+func (s *Server) serve(over *quic.Conn) {
+	a := over.Context().Value(arrivalKey{}).(*arrival)
+	defer func() {
+		if !a.accepted {
+			_ = over.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "")
+		}
+	}()
+	if !a.begin(over) {
+		return
+	}
+	h, err := s.http.NewRawServerConn(over) // sends the settings
+	if err != nil {
+		s.cfg.Logger.Debug("serve HTTP/3", "err", err)
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(over.Context(), handshakeTimeout)
+	defer cancel()
+	select {
+	case <-over.HandshakeComplete():
+	case <-ctx.Done():
+		return
+	}
+	a.shown()
+	if !a.proven && s.admit(over.Context(), a) != nil {
+		return
+	}
+
+	s.serving.Go(func() { serveUniStreams(over, h) })
+	request, err := over.AcceptStream(ctx)
+	if err != nil {
+		return
+	}
+	_ = request.SetReadDeadline(time.Now().Add(handshakeTimeout))
+	h.HandleRequestStream(request)
+}
+
+// serveUniStreams takes the few streams that HTTP/3 needs for itself. It ends a connection that opens others.
+func serveUniStreams(over *quic.Conn, h *http3.RawServerConn) {
+	for range maxUniStreams {
+		stream, err := over.AcceptUniStream(over.Context())
+		if err != nil {
+			return
+		}
+		go h.HandleUnidirectionalStream(stream) // until the connection ends
+	}
+	if _, err := over.AcceptUniStream(over.Context()); err == nil {
+		_ = over.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")
+	}
 }
 
 type serverKey struct{}
 
-// handler adds to each request what Accept needs.
-func (s *Server) handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.cfg.Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), serverKey{}, s)))
-	})
+// serveRequest adds to a request what Accept and Guest need.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
+	s.cfg.Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), serverKey{}, s)))
 }
 
-// Asks reports whether a request asks for a WebTransport session.
+// Guest returns what Admit returned for the connection of a request, or nil if the request came another way.
+func Guest(r *http.Request) any {
+	if a, ok := r.Context().Value(arrivalKey{}).(*arrival); ok {
+		return a.guest
+	}
+	return nil
+}
+
+// Asks reports whether a request came over HTTP/3 and asks for a session.
 func Asks(r *http.Request) bool {
 	return r.Method == http.MethodConnect && r.Context().Value(serverKey{}) != nil
 }
 
-// Accept accepts the session that a request asks for, and opens its stream. If it returns an error, the connection has
-// ended. The caller must close the Conn.
+// protocols are those that ask for a session: of the present draft, and of the earlier ones that browsers speak.
+var protocols = []string{"webtransport-h3", "webtransport"}
+
+// Accept accepts the session that a request asks for, and opens its stream. If it returns an error, it has answered the
+// request. The caller must close the Conn.
 func Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	s, served := r.Context().Value(serverKey{}).(*Server)
 	a, arrived := r.Context().Value(arrivalKey{}).(*arrival)
-	if !served || !arrived {
-		return nil, errors.New("accept WebTransport: the request came another way")
+	if !served || !arrived || !slices.Contains(protocols, r.Proto) {
+		w.WriteHeader(http.StatusBadRequest)
+		return nil, errors.New("accept WebTransport: the request asks for something else")
+	}
+	if !s.enter(a.conn.Context()) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return nil, fmt.Errorf("accept WebTransport: %w", net.ErrClosed)
+	}
+	stream, err := a.conn.OpenStream()
+	if err != nil {
+		return nil, fmt.Errorf("accept WebTransport: %w", err)
 	}
 
-	session, err := s.sessions.Upgrade(w, r)
-	if err != nil {
-		a.hangUp()
-		return nil, fmt.Errorf("accept WebTransport: %w", err)
-	}
-	stream, err := session.OpenStream()
-	if err != nil {
-		a.hangUp()
-		return nil, fmt.Errorf("accept WebTransport: %w", err)
-	}
+	w.WriteHeader(http.StatusOK)
+	w.(http.Flusher).Flush()
+	a.accepted = true
+	session := w.(http3.HTTPStreamer).HTTPStream()
+	_ = session.SetReadDeadline(time.Time{})
+	go func() {
+		_, _ = io.CopyN(io.Discard, session, maxCapsules)
+		a.hangUp() // the client has ended its session, or says too much
+	}()
 
 	c := &Conn{quic: a.conn}
-	c.begin(stream)
+	c.begin(serverStream{stream})
+	c.prefix = quicvarint.Append(quicvarint.Append(nil, streamFrame), uint64(session.StreamID()))
 	return c, nil
 }
+
+// reset is the code with which a stream is reset (draft-ietf-webtrans-http3, 4.4: the application's code 0).
+const reset quic.StreamErrorCode = 0x52e4a40fa8db
+
+// serverStream is the server's end of a session's stream.
+type serverStream struct{ *quic.Stream }
+
+func (s serverStream) CancelRead()  { s.Stream.CancelRead(reset) }
+func (s serverStream) CancelWrite() { s.Stream.CancelWrite(reset) }

@@ -39,10 +39,8 @@ func (c config) serve(ctx context.Context) error {
 	overUDP := webtransport.NewServer(udp, webtransport.ServerConfig{
 		TLS:     identity,
 		Handler: http.HandlerFunc(serveWebTransport),
-		Admit: func(ctx context.Context, _ netip.AddrPort, _ func()) (context.Context, error) {
-			return ctx, nil
-		},
-		Logger: slog.New(slog.DiscardHandler),
+		Admit:   func(ctx context.Context, _ netip.AddrPort, _ func()) (any, error) { return nil, nil },
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 
 	ctx, cancel := context.WithCancel(ctx)

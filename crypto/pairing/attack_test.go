@@ -2,6 +2,7 @@ package pairing
 
 import (
 	"bytes"
+	"crypto/hpke"
 	"errors"
 	"testing"
 	"time"
@@ -146,6 +147,48 @@ func TestProofOfAWrongSizeIsRefused(t *testing.T) {
 
 	if e.displayer.Handle(m3).Pair == nil {
 		t.Error("the genuine M3 is no longer accepted")
+	}
+}
+
+// TestMessageOfAWrongSizeIsRefused: whoever holds the code can seal what opens, but is too short or too long.
+func TestMessageOfAWrongSizeIsRefused(t *testing.T) {
+	e := begin(t, identity.Camera)
+	reseal := func(to *identity.Private, info, message []byte, change func([]byte) []byte) []byte {
+		t.Helper()
+		plaintext, err := hpke.Open(to.KEM(), hpke.HKDFSHA256(), hpke.AES256GCM(), info, message[1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := hpkeSeal(to.Bundle(), info, change(plaintext))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append([]byte{message[0]}, sealed...)
+	}
+
+	changes := map[string]func([]byte) []byte{
+		"nothing":     func([]byte) []byte { return nil },
+		"a byte less": func(b []byte) []byte { return b[:len(b)-1] },
+		"a byte more": func(b []byte) []byte { return append(b, 0) },
+		"half of it":  func(b []byte) []byte { return b[:len(b)/2] },
+	}
+	m1 := e.say(e.displayer.Hello())
+	for name, change := range changes {
+		spoiled := reseal(e.displayer.self, e.displayer.exchange.m1Info(), m1, change)
+		if o := e.displayer.Handle(spoiled); !errors.Is(o.Refuse, ErrInvalid) || o.Pair != nil {
+			t.Errorf("an M1 with %s: %v", name, o.Refuse)
+		}
+	}
+	m2 := e.answer(m1)
+	for name, change := range changes {
+		spoiled := reseal(e.scanner.self, e.scanner.exchange.m2Info(), m2, change)
+		if _, err := e.scanner.Handle(spoiled); !errors.Is(err, ErrInvalid) {
+			t.Errorf("an M2 with %s: %v", name, err)
+		}
+	}
+
+	if e.displayer.Handle(e.say(m2)).Pair == nil {
+		t.Error("the ends do not pair afterwards")
 	}
 }
 

@@ -217,15 +217,12 @@ func (s *Store) parse(b []byte) (Record, error) {
 		return Record{}, fmt.Errorf("%w (it is of another device)", ErrPairFile)
 	}
 
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(f.Peer)
-	if err != nil {
-		return Record{}, errors.Join(ErrPairFile, err)
-	}
-	peer, err1 := identity.ParseBundle(raw)
-	secret, err2 := envelope.DecodeSecret(f.PairSecret)
-	mailbox, err3 := envelope.DecodeSecret(f.MailboxSecret)
-	relay, err4 := relayurl.Normalize(f.RelayURL)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	raw, err1 := base64.RawURLEncoding.Strict().DecodeString(f.Peer)
+	peer, err2 := identity.ParseBundle(raw)
+	secret, err3 := envelope.DecodeSecret(f.PairSecret)
+	mailbox, err4 := envelope.DecodeSecret(f.MailboxSecret)
+	relay, err5 := relayurl.Normalize(f.RelayURL)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return Record{}, errors.Join(ErrPairFile, err)
 	}
 

@@ -99,6 +99,16 @@ func TestBadPairFile(t *testing.T) {
 			return b
 		}
 	}
+	behind := func(key, more string) func([]byte) []byte {
+		return func(b []byte) []byte {
+			var m map[string]any
+			if err := json.Unmarshal(b, &m); err != nil {
+				panic(err)
+			}
+			return field(key, m[key].(string)+more)(b)
+		}
+	}
+	another := map[string]bool{"foreign": true, "version 0": true, "of the other role": true, "of another device": true}
 	for name, row := range map[string]struct {
 		change func(b []byte) []byte
 		want   error
@@ -113,6 +123,7 @@ func TestBadPairFile(t *testing.T) {
 		"version 0":           {field("version", 0), ErrPairFile},
 		"of the other role":   {field("role", "camera"), ErrPairFile},
 		"of another device":   {field("self", strings.Repeat("A", 43)), ErrPairFile},
+		"more than the peer":  {behind("peer", "!"), ErrPairFile},
 		"peer torn":           {field("peer", "AAAA"), ErrPairFile},
 		"secret torn":         {field("pair_secret", "AAAA"), ErrPairFile},
 		"no mailbox secret":   {field("mailbox_secret", ""), ErrPairFile},
@@ -131,7 +142,7 @@ func TestBadPairFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := s.Load()
-			told := name != "of another device" || strings.HasSuffix(err.Error(), "(it is of another device)")
+			told := strings.HasSuffix(err.Error(), "(it is of another device)") == another[name]
 			if !errors.Is(err, row.want) || !strings.Contains(err.Error(), path) || !told {
 				t.Errorf("%v, want %v", err, row.want)
 			}

@@ -193,17 +193,17 @@ const rounding = 1e-9
 // scaleFor returns the scale at which what is held has faded enough for add to accept an amount, if nothing else is
 // added before. It is infinite if the amount is never possible.
 func (l *ledger) scaleFor(at path, amount float64) float64 {
+	if amount == 0 {
+		return l.scale
+	}
+
 	need := max(l.scale, quotient(l.used, l.size-amount))
 	for _, n := range at {
 		if n == nil {
 			continue
 		}
 		share := l.shares[n.key.kind]
-		under := l.scaleUnder(share.Free, n.held, amount)
-		if share.Min > 0 {
-			under = min(under, quotient(n.held, float64(share.Min)-amount))
-		}
-
+		under := min(l.scaleUnder(share.Free, n.held, amount), quotient(n.held, float64(share.Min)-amount))
 		need = max(need, under)
 		if share.Max > 0 {
 			need = max(need, quotient(n.held, float64(share.Max)-amount))
@@ -228,7 +228,7 @@ func (l *ledger) scaleUnder(multiple, held, amount float64) float64 {
 
 // quotient returns held/room, which is infinite if there is no room.
 func quotient(held, room float64) float64 {
-	if room < 0 || room == 0 && held > 0 {
+	if room < 0 {
 		return math.Inf(1)
 	}
 	if held == 0 {

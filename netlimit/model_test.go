@@ -237,7 +237,7 @@ func TestModelRate(t *testing.T) {
 				fadeTo(now.Add(time.Duration(rapid.Int64Range(0, int64(3*window)).Draw(t, "time"))))
 			},
 			"delay": func(t *rapid.T) {
-				who, n := drawPayer(t), rapid.Int64Range(1, max(cfg.Size/8, 2)).Draw(t, "amount")
+				who, n := drawPayer(t), rapid.Int64Range(0, max(cfg.Size/8, 2)).Draw(t, "amount")
 				delay := r.Delay(who, n, now)
 				if delay == math.MaxInt64 {
 					fadeTo(now.Add(100 * window))

@@ -189,6 +189,14 @@ func TestShareAllowsWhatAPoolWould(t *testing.T) {
 	}
 }
 
+// TestMinIsThereToTheLast: as long as Min is free, a payer gets it, even if then nothing is left.
+func TestMinIsThereToTheLast(t *testing.T) {
+	share := Share{Free: 0.25, Min: 5}
+	if !share.Allows(0, 5, 1000, 995) || share.Allows(0, 5, 1000, 996) || share.Allows(0, 6, 1000, 990) {
+		t.Error("a payer does not get the last 5 of 1000, or gets more")
+	}
+}
+
 func TestReleasedIsFreeAgain(t *testing.T) {
 	p := NewPool(Config{Size: 1000})
 	who := addr("2001:db8::1")
@@ -293,8 +301,8 @@ func TestCrowdedNetworkLeavesPlaces(t *testing.T) {
 	for i := range 10_000 {
 		flood = append(flood, hold(addr("2001:db8:0:%x::1", i)))
 	}
-	if got, most := p.Payers(), payers/crowd+1; got > most {
-		t.Errorf("one /48 is counted as %d payers, want %d at most", got, most)
+	if got := p.Payers(); got != 5 { // a sixteenth of all, and the /48 itself
+		t.Errorf("one /48 is counted as %d payers, want 5", got)
 	}
 
 	if got := flood[0].at[0].held; got != 10_000 {
@@ -322,6 +330,34 @@ func TestCrowdedNetworkLeavesPlaces(t *testing.T) {
 	}
 	if p.Used() != 0 || p.Payers() != 0 || p.ledger.others.held != 0 {
 		t.Errorf("%d used, %d payers known, others hold %v", p.Used(), p.Payers(), p.ledger.others.held)
+	}
+}
+
+// TestNetworkHasAPlaceInASmallTable: a sixteenth of few places is one.
+func TestNetworkHasAPlaceInASmallTable(t *testing.T) {
+	p := NewPool(Config{Size: 1 << 40, Payers: 8})
+	for i := range 10 {
+		if _, err := p.Acquire(addr("2001:db8:0:%x::1", i), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := p.Payers(); got != 2 {
+		t.Errorf("one /48 is counted as %d payers, want 2: itself and one more", got)
+	}
+}
+
+func TestDefaultsAreAsDocumented(t *testing.T) {
+	c := Config{IPv4: Share{Min: -1}}.withDefaults()
+	want := Config{
+		IPv4:    Share{Free: 0.25},
+		Host:    Share{Free: 0.0625},
+		Site:    Share{Free: 0.125},
+		Network: Share{Free: 0.25},
+		Named:   Share{Free: 0.25},
+		Payers:  65_536,
+	}
+	if c != want {
+		t.Errorf("defaults %+v, want %+v", c, want)
 	}
 }
 

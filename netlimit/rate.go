@@ -69,13 +69,9 @@ func (r *Rate) Delay(who Payer, n int64, now time.Time) time.Duration {
 
 func (r *Rate) delay(at path, amount float64) time.Duration {
 	seconds := math.Log(r.ledger.scaleFor(at, amount)/r.ledger.scale) * r.window
-	switch {
-	case seconds >= math.MaxInt64/float64(time.Second):
+	if seconds >= math.MaxInt64/float64(time.Second) {
 		return math.MaxInt64
-	case seconds <= 0:
-		return 0
 	}
-
 	return time.Duration(math.Ceil(seconds * float64(time.Second)))
 }
 

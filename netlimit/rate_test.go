@@ -50,6 +50,14 @@ func TestRateFadesToOneEth(t *testing.T) {
 	}
 }
 
+func TestWindowThatIsNotPositiveIsASecond(t *testing.T) {
+	for window, want := range map[time.Duration]float64{-time.Hour: 1, 0: 1, 1: 1e-9, time.Minute: 60} {
+		if got := NewRate(Config{Size: 1}, window).window; got != want {
+			t.Errorf("%v is taken as %v s, want %v s", window, got, want)
+		}
+	}
+}
+
 func TestBusyPayerDoesNotSlowOthers(t *testing.T) {
 	r := NewRate(Config{Size: 1000}, time.Second)
 	at := start
@@ -111,13 +119,52 @@ func TestRateForgetsPayersThatHaveFaded(t *testing.T) {
 	}
 
 	for i := range 1000 {
+		before := len(r.ledger.nodes)
 		if err := r.Charge(addr("192.0.2.1"), 1, start.Add(5*time.Second)); err != nil {
 			t.Fatal(i, err)
+		}
+		if forgotten := before - len(r.ledger.nodes); forgotten > 6 { // a charge takes a constant number of steps
+			t.Fatalf("one charge forgets %d", forgotten)
 		}
 	}
 
 	if got := len(r.ledger.nodes); got != 1 || len(r.ledger.ring) != 1 {
 		t.Errorf("%d nodes and %d in the ring, want that of the last payer", got, len(r.ledger.ring))
+	}
+}
+
+// TestPayerIsForgottenBelowASixteenth: a charge of 1 has faded to a sixteenth after 2.77 windows.
+func TestPayerIsForgottenBelowASixteenth(t *testing.T) {
+	for after, want := range map[time.Duration]int{2700 * time.Millisecond: 2, 2800 * time.Millisecond: 1} {
+		r := NewRate(Config{Size: 1000}, time.Second)
+		for i, at := range []time.Time{start, start.Add(after)} {
+			if err := r.Charge(addr("192.0.2.%d", i), 1, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := len(r.ledger.nodes); got != want {
+			t.Errorf("after %v: %d payers are known, want %d", after, got, want)
+		}
+	}
+}
+
+// TestChargesOutliveTheScale: when amounts are scaled down, after 20.8 windows, nothing fades faster than before.
+func TestChargesOutliveTheScale(t *testing.T) {
+	r := NewRate(Config{Size: 1000, IPv4: Share{Free: 1e9}}, time.Second)
+	who, before := addr("192.0.2.1"), start.Add(20_700*time.Millisecond)
+	if err := errors.Join(r.Charge(who, 1, start), r.Charge(who, 998, before)); err != nil {
+		t.Fatal(err)
+	}
+
+	after := before.Add(200 * time.Millisecond) // a charge is 0.819 of itself, so 183 have come back
+	if r.ledger.scale < 1e8 {
+		t.Fatalf("the scale is %v already", r.ledger.scale)
+	}
+	if r.Charge(who, 184, after) == nil || r.ledger.scale != 1 {
+		t.Errorf("184 were taken, or the scale is still %v", r.ledger.scale)
+	}
+	if err := r.Charge(who, 182, after); err != nil {
+		t.Errorf("182: %v", err)
 	}
 }
 
@@ -148,6 +195,24 @@ func TestDelayIsWhenTheNextChargeWorks(t *testing.T) {
 	}
 }
 
+// TestNothingNeedsNoDelay: where a payer has all of its share, and where others have left less than that.
+func TestNothingNeedsNoDelay(t *testing.T) {
+	r := NewRate(Config{Size: 1000, Named: Share{Free: 1e9}}, time.Second)
+	who := addr("192.0.2.1")
+	for r.Charge(who, 1, start) == nil {
+	}
+	for range 2 {
+		for _, n := range []int64{0, -1} {
+			if got := r.Delay(who, n, start); got != 0 {
+				t.Errorf("%d is possible after %v", n, got)
+			}
+		}
+		if err := r.Charge(Named([16]byte{1}), 700, start); err != nil {
+			break
+		}
+	}
+}
+
 func TestDelayOfWhatIsNeverPossible(t *testing.T) {
 	r := NewRate(Config{Size: 1000, Named: Share{Max: 5}}, time.Second)
 	if got := r.Delay(addr("192.0.2.1"), 251, start); got != math.MaxInt64 {
@@ -155,6 +220,14 @@ func TestDelayOfWhatIsNeverPossible(t *testing.T) {
 	}
 	if got := r.Delay(Named([16]byte{1}), 6, start); got != math.MaxInt64 {
 		t.Errorf("more than the maximum: %v", got)
+	}
+
+	few := NewRate(Config{Size: 1000, IPv4: Share{Max: 1}}, time.Second)
+	if err := few.Charge(addr("192.0.2.1"), 1, start); err != nil {
+		t.Fatal(err)
+	}
+	if got := few.Delay(addr("192.0.2.1"), 1, start); got != math.MaxInt64 {
+		t.Errorf("one more, before all of the maximum of 1 has faded: %v", got)
 	}
 
 	if got := r.Delay(Named([16]byte{1}), 5, start); got != 0 {

@@ -65,6 +65,17 @@ func TestWaitersAreWokenInTurn(t *testing.T) {
 	})
 }
 
+func TestWaitTellsWhetherItHadToWait(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		r := NewRate(Config{Size: 1000, IPv4: Share{Max: 2}}, time.Second)
+		for n, want := range []bool{false, false, true, true} {
+			if waited, err := r.Wait(t.Context(), addr("192.0.2.1"), 1); waited != want || err != nil {
+				t.Errorf("call %d: waited %t, want %t (%v)", n, waited, want, err)
+			}
+		}
+	})
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		r := NewRate(Config{Size: 1000, IPv4: Share{Max: 2}}, time.Hour)

@@ -151,7 +151,7 @@ bench-carriers: ## signaling over WebTransport beside the WebSocket (six minutes
 # CI=1 makes a skipped test a failure. Each fuzz target runs for three seconds only; make fuzz alone looks longer. The
 # tests come last, so that their count is the last line.
 ci: export CI = 1
-ci: FUZZBUDGET = 225
+ci: FUZZBUDGET = 240
 ci: check cross audit race fuzz formal xdp test ## everything, as .ci/run does
 
 messages: ## write doc/messages.md from the code and test/messages/explained

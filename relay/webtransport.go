@@ -17,14 +17,15 @@ import (
 	"github.com/peephole-cam/peephole/signaling/webtransport"
 )
 
-// webTransport is the UDP port of signaling over HTTP/3. As at a door, every connection takes a place before its
-// handshake, and pays for it.
+// webTransport is the UDP port of signaling over HTTP/3. As at a door, every connection takes a place and pays for its
+// work, here as soon as its client has proven its address.
 type webTransport struct {
 	entrance
 	*webtransport.Server
 }
 
-// openWebTransport opens the port, if the Config wants one. Without its own port, clients have the WebSocket.
+// openWebTransport opens the port, unless the Config rules it out. If the default port is taken, the relay goes on
+// without one, and clients use the WebSocket.
 func (r *Relay) openWebTransport() error {
 	c := &r.cfg
 	asked := c.WebTransport != ""
@@ -62,6 +63,15 @@ func (r *Relay) openWebTransport() error {
 	return nil
 }
 
+// Run serves until ctx ends. Without the port, the relay goes on.
+func (w *webTransport) Run(ctx context.Context) error {
+	if err := w.Server.Run(ctx); err != nil {
+		w.log.Warn("signaling over WebSocket alone, because the UDP port has failed", "err", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
 // webTransportHandler returns the handler of HTTP/3, which serves nothing but signaling.
 func (r *Relay) webTransportHandler() http.Handler {
 	mux := http.NewServeMux()
@@ -82,11 +92,17 @@ func (w *webTransport) admit(ctx context.Context, client netip.AddrPort, hangUp 
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { g.Close() })
+	if w.places.proxies.trust(client.Addr()) { // which is a client here, with the share of one
+		if err := g.rename(client); err != nil {
+			w.refused[whyNoPlace(err)].Add(1)
+			return nil, err
+		}
+	}
 	return g, nil
 }
 
-// receive adds the guest to the one request of each connection, which the connection has paid for. Its headers say
-// nothing about who the client is, and its address is the one that was admitted, wherever the client has gone since.
+// receive adds the guest to the one request of a connection, whose work is already paid for. It takes the client's
+// address from the guest: headers could lie, and the connection may have moved since it was admitted.
 func (w *webTransport) receive(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		g, ok := webtransport.Guest(r).(*guest)
@@ -118,7 +134,8 @@ func (c caller) Close() error {
 
 const labelReset = "peephole relay stateless reset v1"
 
-// resetKey returns a key that only who has the certificate's key can make: a relay that was restarted has the same.
+// resetKey derives a key from the certificate's private key, so that a restarted relay has the same one, and nobody
+// else can make it.
 func resetKey(cert *tls.Certificate) (key [32]byte) {
 	secret, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil { // the key is in hardware

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -302,4 +303,69 @@ func TestClientIsConnectedByWhatGetsThrough(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that changes networks takes its connection along.
+func TestRedialMovesTheConnection(t *testing.T) {
+	secure, trust := overTLS(t)
+	r := relayOnBoth(t, secure)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.signaling.Run(ctx) })
+	running.Go(func() { _ = r.webTransport.Run(ctx) }) // TCP hangs
+	t.Cleanup(func() { cancel(); running.Wait() })
+
+	var connected atomic.Int32
+	noteState := func(err error) {
+		if err == nil {
+			connected.Add(1)
+		}
+	}
+	c := runningClient(t, signaling.ClientConfig{URL: r.URL(), TLS: trust, WebTransport: true, OnState: noteState})
+	mailbox := newMailbox(t)
+	for range 2 {
+		c.Redial()
+		if err := c.Send(t.Context(), mailbox, []byte("from another port"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := connected.Load(); n != 1 {
+		t.Errorf("connected %d times, want once", n)
+	}
+}
+
+// A relay whose UDP port fails goes on without WebTransport.
+func TestRelayOutlivesItsUDPPort(t *testing.T) {
+	secure, trust := overTLS(t)
+	var log lockedBuffer
+	r := serveRelay(t, secure, func(c *Config) {
+		c.WebTransport = "127.0.0.1:0"
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	_ = r.webTransport.Close() // its own end of the socket may come first
+	for end := time.Now().Add(patience); !strings.Contains(log.String(),
+		"signaling over WebSocket alone, because the UDP port has failed"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is logged")
+		}
+	}
+	runningClient(t, signaling.ClientConfig{URL: r.URL(), TLS: trust, WebTransport: true})
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	log bytes.Buffer // guarded by mu
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.String()
 }

@@ -46,8 +46,8 @@ func (e *relayError) Error() string { return cause(e.err) }
 
 func (e *relayError) Unwrap() error { return e.err }
 
-// CheckWebTransport connects to a relay once over HTTP/3, as a Client with WebTransport does, and returns why that is
-// not possible.
+// CheckWebTransport connects to a relay once over HTTP/3, and returns why that is not possible. Unlike a Client, it
+// tries even where an HTTP proxy is configured.
 func CheckWebTransport(ctx context.Context, relayURL string, trust *tls.Config) error {
 	c, err := NewClient(ClientConfig{URL: relayURL, TLS: trust})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,7 +28,8 @@ type link struct {
 	wake  chan struct{} // holds one token when there is something to write
 	drain chan struct{} // holds one token when the queue has been emptied
 	probe chan struct{} // holds one token when the relay must show that it still answers
-	move  chan struct{} // holds one token when this device may have changed networks
+
+	moving atomic.Bool // to another network
 
 	mu          sync.Mutex
 	lastArrival time.Time              // guarded by mu
@@ -65,7 +67,6 @@ func newLink(conn frameConn, origin string, nonce [32]byte) *link {
 		wake:        make(chan struct{}, 1),
 		drain:       make(chan struct{}, 1),
 		probe:       make(chan struct{}, 1),
-		move:        make(chan struct{}, 1),
 		waiting:     make(map[uint32]chan answer),
 		opens:       make(map[uint32]pendingOpen),
 		refused:     make(map[Name]error),
@@ -276,8 +277,7 @@ func (l *link) silenceAtCut(err error) time.Duration {
 	return time.Since(l.lastArrival)
 }
 
-// ping pings the relay, and ends the connection once the relay is silent. It also takes the connection to another
-// network, if that is possible.
+// ping pings the relay, and ends the connection once the relay is silent.
 func (l *link) ping(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -286,12 +286,6 @@ func (l *link) ping(ctx context.Context, interval time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.move:
-			if !l.moved(ctx) {
-				l.conn.CloseNow()
-				return
-			}
-			timeout = probeTimeout
 		case <-l.probe:
 			timeout = probeTimeout
 		case now := <-ticker.C:
@@ -312,19 +306,25 @@ func (l *link) ping(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// redial moves the connection to another network, or ends it so that another one replaces it.
+// redial moves the connection to another network, or ends it so that another one replaces it. It does not block.
 func (l *link) redial() {
-	if _, ok := l.conn.(mover); ok {
-		signal(l.move)
+	m, ok := l.conn.(mover)
+	if !ok {
+		l.conn.CloseNow()
 		return
 	}
-	l.conn.CloseNow()
-}
+	if !l.moving.CompareAndSwap(false, true) {
+		return
+	}
 
-// moved takes the connection to the network that this device has now, and reports whether that worked.
-func (l *link) moved(ctx context.Context) bool {
-	moving, cancel := context.WithTimeout(ctx, moveTimeout)
-	defer cancel()
-	m, ok := l.conn.(mover)
-	return ok && m.Move(moving) == nil
+	go func() {
+		defer l.moving.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), moveTimeout)
+		defer cancel()
+		if m.Move(ctx) != nil {
+			l.conn.CloseNow()
+			return
+		}
+		signal(l.probe)
+	}()
 }

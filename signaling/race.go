@@ -14,9 +14,9 @@ import (
 // raceGrace is how long WebTransport has to connect after the WebSocket has failed.
 const raceGrace = time.Second
 
-// dialRelay connects to the relay. If WebTransport is wanted, it races it against the WebSocket, and returns what is
-// connected first. Only the WebSocket's failure says what is wrong: WebTransport also fails where a network lets no UDP
-// through.
+// dialRelay connects to the relay. If WebTransport is wanted, it tries both carriers at once, and returns the link that
+// is up first. If both fail, it returns the WebSocket's error, because WebTransport also fails wherever a network
+// blocks UDP.
 func (c *Client) dialRelay(ctx context.Context) (*link, error) {
 	if !c.wantsWebTransport() {
 		return c.dialWebSocket(ctx)
@@ -74,7 +74,7 @@ func attempt(ctx context.Context, dial func(context.Context) (*link, error)) <-c
 	return ended
 }
 
-// wantsWebTransport reports whether to try HTTP/3. A proxy for HTTP is there for a reason, and carries no UDP.
+// wantsWebTransport reports whether to try HTTP/3. It does not bypass an HTTP proxy, which carries no UDP.
 func (c *Client) wantsWebTransport() bool {
 	if !c.cfg.WebTransport || !strings.HasPrefix(c.cfg.URL, "https://") {
 		return false

@@ -27,10 +27,10 @@ func (c *Client) Probe() {
 // Redial is like Probe, but for a device whose addresses have changed: it moves the connection to the new network, or
 // replaces it, without checking whether the old one still works. It also begins a call of [ClientConfig].Dial anew.
 func (c *Client) Redial() {
-	c.Probe()
-
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.urgentUntil = time.Now().Add(urgentFor)
+	signal(c.dialNow)
 	if c.link != nil {
 		c.link.redial()
 	}

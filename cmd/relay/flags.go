@@ -47,9 +47,9 @@ func (c *config) listenFlags(set *flag.FlagSet) {
 		"`address` of signaling and the web page; port 0 takes a free one. Without TLS, loopback only")
 	set.StringVar(&c.publicURL, "public-url", "",
 		"the `URL` that devices use; scheme, host and port, without a path. Default: made from -listen")
-	set.StringVar(&c.webTransport, "webtransport", "", "UDP `address` of signaling over WebTransport (HTTP/3), which "+
-		"clients look for at the public URL's port; off: none. Default: the -listen port, if the relay serves TLS and "+
-		"TURN does not have that port")
+	set.StringVar(&c.webTransport, "webtransport", "", "UDP `address` of signaling over WebTransport (HTTP/3); "+
+		"viewers try it at the public URL's port. off: no WebTransport. Default: the -listen address, if the relay "+
+		"serves TLS and that UDP port is free")
 	set.StringVar(&c.tlsCert, "tls-cert", "", "certificate chain, a PEM `file`")
 	set.StringVar(&c.tlsKey, "tls-key", "", "private key of -tls-cert, a PEM `file`")
 	set.BoolVar(&c.tlsSelfSigned, "tls-self-signed", false,

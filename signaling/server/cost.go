@@ -8,7 +8,7 @@ const (
 	// connCost is for a connection with its goroutines, buffers and TLS, and the deliveries that it remembers.
 	connCost = 56 << 10
 	// sessionCost is for a connection over WebTransport, with the windows and datagrams that its client may fill.
-	sessionCost = 4 * connCost
+	sessionCost = 512 << 10
 	// openedCost is for a mailbox that a connection has open, and for the mailbox itself while nobody has admitted it.
 	openedCost = 1536
 	// boxCost is for an admitted mailbox, which outlives connections.

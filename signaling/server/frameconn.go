@@ -16,11 +16,12 @@ import (
 
 // frameConn carries the frames of one client, over a WebSocket or WebTransport. One goroutine reads, another writes.
 type frameConn interface {
-	// Meter makes pay be called for the frames that arrive, before they are handled. It reports whether the connection
+	// Meter sets the function that pays for arriving frames before they are handled, and reports whether the connection
 	// stays up. Meter must be called once, before the first frame is read.
 	Meter(pay func(frames int64) bool)
 
-	// NextReader waits for the next frame, and returns a reader of it. A message that can be no frame is empty.
+	// NextReader waits for the next frame, and returns a reader for it. The reader of a message that cannot be a frame
+	// is empty.
 	NextReader(ctx context.Context) (io.Reader, error)
 
 	// SetReadLimit bounds the frames that arrive from now on, in bytes.
@@ -28,7 +29,7 @@ type frameConn interface {
 
 	Write(ctx context.Context, frame []byte) error
 
-	// Ping waits for a sign of life.
+	// Ping returns an error if the client does not answer. Where the carrier itself checks that, Ping does nothing.
 	Ping(ctx context.Context) error
 
 	// Leave ends the connection once the client has got what was written, and waits a little for that.
@@ -95,7 +96,7 @@ func (w webSocket) Write(ctx context.Context, frame []byte) error {
 // Leave implements frameConn. While it waits for the client to agree, it reads and discards the client's frames.
 func (w webSocket) Leave() { w.Close(websocket.StatusGoingAway, "") }
 
-// session is the frameConn of a WebTransport session. Its pings are QUIC's own.
+// session is the frameConn of a WebTransport session. QUIC itself pings the client.
 type session struct {
 	*webtransport.Conn
 	pay func(frames int64) bool

@@ -136,7 +136,7 @@ func TestSessionsPayForTheirMemory(t *testing.T) {
 	dial := overHTTP3(t, s)
 
 	c := dial()
-	const most = 224 << 10
+	const most = 512 << 10
 	used := func(want, sessions int64) func() bool {
 		return func() bool {
 			return s.addresses.connections.Used() == want && s.Stats.WebTransport.Load() == sessions

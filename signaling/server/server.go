@@ -66,8 +66,8 @@ type Config struct {
 	Place func(*http.Request) func(who netlimit.Payer) error
 }
 
-// Stats counts since the start, except for the first line, which are present values. WebTransport is the part of
-// Connections that came over HTTP/3.
+// Stats counts since the start, except for the first line, which holds present values. WebTransport counts those of the
+// Connections that use HTTP/3.
 type Stats struct {
 	Connections, WebTransport, Mailboxes, StoredBytes  atomic.Int64
 	Opened, Posted, Delivered, Acked, Granted, Expired atomic.Int64

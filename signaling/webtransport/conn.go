@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -16,7 +15,7 @@ import (
 var (
 	// ErrTooLong is returned for a message that is longer than the read limit.
 	ErrTooLong = errors.New("a WebTransport message is too long")
-	// ErrPing is returned to a server that gets a client's ping. It answers with an empty message.
+	// ErrPing is returned at a server for a client's ping. The server must answer with an empty message.
 	ErrPing = errors.New("a client's ping")
 )
 
@@ -41,13 +40,14 @@ type Conn struct {
 	pongs  chan struct{} // holds one token when a ping was answered; nil at a server
 	path   path          // a client's
 
-	writing sync.Mutex
-	prefix  []byte // guarded by writing; precedes the first message of a server
+	writing chan struct{} // holds one token while somebody writes
+	prefix  []byte        // owned by who writes; precedes the first message of a server
 }
 
 // begin makes the connection speak on a stream.
 func (c *Conn) begin(on stream) {
 	c.stream, c.in.from = on, on
+	c.writing = make(chan struct{}, 1)
 	c.in.limit.Store(defaultReadLimit)
 }
 
@@ -104,8 +104,12 @@ func (c *Conn) Read(ctx context.Context) ([]byte, error) {
 
 // Write sends a message. When ctx ends before it is sent, the connection is of no use any more.
 func (c *Conn) Write(ctx context.Context, message []byte) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 
 	defer context.AfterFunc(ctx, c.stream.CancelWrite)()
 	framed := binary.BigEndian.AppendUint32(c.prefix, uint32(len(message)))
@@ -136,22 +140,25 @@ func (c *Conn) Ping(ctx context.Context) error {
 	}
 }
 
-// Leave ends the connection after what was written. It waits a little for the other end, and discards what that still
-// sends.
+// Leave ends the connection after what was written. It reads nothing more, and waits a little for the other end to
+// close the connection.
 func (c *Conn) Leave() {
-	c.writing.Lock()
-	err := c.stream.Close()
-	c.writing.Unlock()
-	c.stream.CancelRead()
-	if err == nil {
-		timer := time.NewTimer(leaveTimeout)
-		defer timer.Stop()
-		select {
-		case <-c.quic.Context().Done():
-		case <-timer.C:
-		}
+	defer c.CloseNow()
+	timer := time.NewTimer(leaveTimeout)
+	defer timer.Stop()
+	select {
+	case c.writing <- struct{}{}: // for good
+	case <-timer.C:
+		return
 	}
-	_ = c.CloseNow()
+
+	if c.stream.Close() != nil {
+		return
+	}
+	select {
+	case <-c.quic.Context().Done():
+	case <-timer.C:
+	}
 }
 
 // CloseNow ends the connection at once. What was written may not arrive.

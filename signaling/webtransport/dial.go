@@ -30,17 +30,23 @@ func (d Dialer) Dial(ctx context.Context, hostPort string) (_ *Conn, err error) 
 			_ = c.CloseNow()
 		}
 	}()
+	stop := func() bool { return true }
+	defer func() { stop() }()
 	transport := &webtransport.Transport{
 		TLSClientConfig: d.secure(),
-		QUICConfig:      newConfig(1),
+		QUICConfig:      newConfig(clientWindow),
 		DialAddr: func(ctx context.Context, _ string, secure *tls.Config, cfg *quic.Config) (*quic.Conn, error) {
 			socket, err := c.path.open()
 			if err != nil {
 				return nil, err
 			}
 			secure.ServerName, _, _ = net.SplitHostPort(hostPort) // as resolve did
-			c.quic, err = socket.DialEarly(ctx, to, secure, cfg)
-			return c.quic, err
+			over, err := socket.DialEarly(ctx, to, secure, cfg)
+			if err == nil { // webtransport-go would wait for an answer even after ctx has ended
+				stop = context.AfterFunc(ctx, func() { _ = over.CloseWithError(0, "") })
+			}
+			c.quic = over
+			return over, err
 		},
 	}
 

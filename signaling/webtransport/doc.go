@@ -23,26 +23,27 @@ const (
 	idleTimeout      = time.Minute
 	keepAlive        = 20 * time.Second // NATs forget a mapping after half a minute
 
-	// streamWindow and connWindow bound what an end holds for the other that has not been read, in bytes.
-	streamWindow, connWindow = 32 << 10, 48 << 10
+	// What an end holds for the other that has not been read, in bytes. A server holds less, for a client may send it
+	// in pieces that cost ten times their size, and has little to send.
+	clientWindow, serverWindow = 64 << 10, 8 << 10
 
 	// HTTP/3 needs three streams in each direction for itself: control, and two for QPACK. The others are browsers'
 	// grease (RFC 9114, section 7.2.8).
 	maxUniStreams = 6
 )
 
-// newConfig returns what both ends use. WebTransport needs the two extensions. streams is how many bidirectional
-// streams the other end may have open.
-func newConfig(streams int64) *quic.Config {
+// newConfig returns what both ends use, with a window for the one stream, and as much for all others together.
+// WebTransport needs the two extensions.
+func newConfig(window uint64) *quic.Config {
 	return &quic.Config{
 		HandshakeIdleTimeout:             handshakeTimeout,
 		MaxIdleTimeout:                   idleTimeout,
 		KeepAlivePeriod:                  keepAlive,
-		InitialStreamReceiveWindow:       streamWindow,
-		MaxStreamReceiveWindow:           streamWindow,
-		InitialConnectionReceiveWindow:   connWindow,
-		MaxConnectionReceiveWindow:       connWindow,
-		MaxIncomingStreams:               streams,
+		InitialStreamReceiveWindow:       window,
+		MaxStreamReceiveWindow:           window,
+		InitialConnectionReceiveWindow:   2 * window,
+		MaxConnectionReceiveWindow:       2 * window,
+		MaxIncomingStreams:               1,
 		MaxIncomingUniStreams:            maxUniStreams,
 		EnableDatagrams:                  true,
 		EnableStreamResetPartialDelivery: true,

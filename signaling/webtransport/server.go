@@ -22,16 +22,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// An address that has proven nothing may be forged, so nobody pays for its handshake. At most maxUnproven of these are
-// under way, and unprovenPerSecond begin after a burst. Beyond that, a client must first answer from its address (a
-// Retry: RFC 9000, section 8.1.2), which takes one round trip more.
+// An address that has proven nothing may be forged, so nobody pays for its handshake. At most maxUnproven such
+// handshakes are under way at once, and after a burst, unprovenPerSecond begin each second. Beyond that, a client must
+// first answer from its address (a Retry: RFC 9000, section 8.1.2), which takes one more round trip.
 const (
 	maxUnproven       = 64
 	unprovenPerSecond = 50
 	unprovenBurst     = 100
 )
 
-// maxCapsules bounds what a client may say of a session that is open, in bytes. It has nothing to say (RFC 9297).
+// maxCapsules bounds the capsules (RFC 9297) that a client may send in a session, in bytes. It needs only the one that
+// closes the session.
 const maxCapsules = 1 << 10
 
 // streamFrame begins a bidirectional stream of a session, before the session's id (draft-ietf-webtrans-http3, 4.2).
@@ -39,6 +40,9 @@ const streamFrame = 0x41
 
 // connectionIDSize makes even a ping long enough for a stateless reset in reply, which is shorter than what it answers.
 const connectionIDSize = 20
+
+// tokenLife is how long a client may show that it answered from its address. The address may be another's by then.
+const tokenLife = 10 * time.Minute
 
 // maxHeader bounds the header of a request, in bytes.
 const maxHeader = 4 << 10
@@ -50,23 +54,23 @@ const stopTimeout = 5 * time.Second
 type ServerConfig struct {
 	TLS *tls.Config
 
-	// ResetKey must be secret, and the same after a restart: clients of the process before then learn at once that
-	// their connection is gone (RFC 9000, section 10.3).
+	// ResetKey must be secret, and stay the same across restarts: the clients of a killed process then learn at once
+	// that their connections are gone (RFC 9000, section 10.3).
 	ResetKey [32]byte
 
 	// Handler gets the one request of each connection. Accept makes a Conn of it; otherwise the connection ends.
 	Handler http.Handler
 
-	// Admit is called once for each connection, as soon as its client has proven to be at its address, which may be
-	// before the handshake. An error ends the connection. The value is what Guest returns for the request. ctx ends
-	// with the connection; hangUp ends it, and may be called at any time.
+	// Admit is called once for each connection, as soon as its client has proven its address: before the handshake if
+	// it answered a Retry, else after it. An error ends the connection. Guest returns the value for the request. ctx
+	// ends with the connection; hangUp ends the connection, and may be called at any time.
 	Admit func(ctx context.Context, client netip.AddrPort, hangUp func()) (guest any, err error)
 
 	Logger *slog.Logger
 }
 
 // Server accepts WebTransport sessions at one UDP port, one on each connection. It does not look at what they carry.
-// It bounds what a client may do besides: package webtransport-go would accept streams and requests without end.
+// It does not use webtransport-go's server, which would accept streams and requests without end.
 type Server struct {
 	cfg      ServerConfig
 	conn     net.PacketConn
@@ -95,6 +99,7 @@ func NewServer(conn net.PacketConn, cfg ServerConfig) *Server {
 	s.quic = &quic.Transport{
 		Conn:                conn,
 		ConnectionIDLength:  connectionIDSize,
+		MaxTokenAge:         tokenLife,
 		StatelessResetKey:   &key,
 		VerifySourceAddress: func(net.Addr) bool { return s.unproven.Load() >= maxUnproven || !s.arriving.Allow() },
 		ConnContext:         s.arrive,
@@ -117,7 +122,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	secure := s.cfg.TLS.Clone()
 	secure.NextProtos = []string{http3.NextProtoH3}
-	listener, err := s.quic.ListenEarly(secure, newConfig(1)) // HTTP/3's settings go along with the handshake
+	// early, so that HTTP/3's settings go along with the handshake
+	listener, err := s.quic.ListenEarly(secure, newConfig(serverWindow))
 	if err != nil {
 		return fmt.Errorf("serve WebTransport: %w", err)
 	}
@@ -180,12 +186,12 @@ func (s *Server) Close() error {
 
 type arrivalKey struct{}
 
-// arrival is a connection from before its handshake.
+// arrival is what the server knows about a connection, from before its handshake on.
 type arrival struct {
 	client   netip.AddrPort
-	proven   bool   // before the handshake
+	proven   bool   // the client proved its address before the handshake
 	guest    any    // set once it is admitted
-	shown    func() // the client has answered from its address
+	shown    func() // must be called once the client has answered from its address
 	accepted bool   // the request has become a session; owned by serve's goroutine
 
 	mu    sync.Mutex
@@ -280,7 +286,12 @@ func serveUniStreams(over *quic.Conn, h *http3.RawServerConn) {
 		if err != nil {
 			return
 		}
-		go h.HandleUnidirectionalStream(stream) // until the connection ends
+		go func() {
+			h.HandleUnidirectionalStream(stream) // of the control stream, until the connection ends
+			if n, _ := io.CopyN(io.Discard, stream, maxCapsules); n == maxCapsules {
+				_ = over.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")
+			}
+		}()
 	}
 	if _, err := over.AcceptUniStream(over.Context()); err == nil {
 		_ = over.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")
@@ -307,7 +318,8 @@ func Asks(r *http.Request) bool {
 	return r.Method == http.MethodConnect && r.Context().Value(serverKey{}) != nil
 }
 
-// protocols are those that ask for a session: of the present draft, and of the earlier ones that browsers speak.
+// protocols are the values of :protocol that ask for a session: the present draft's, and the one of earlier drafts,
+// which browsers speak.
 var protocols = []string{"webtransport-h3", "webtransport"}
 
 // Accept accepts the session that a request asks for, and opens its stream. If it returns an error, it has answered the
@@ -325,6 +337,7 @@ func Accept(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	}
 	stream, err := a.conn.OpenStream()
 	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return nil, fmt.Errorf("accept WebTransport: %w", err)
 	}
 

@@ -12,11 +12,11 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// maxMoves bounds how often a connection moves. quic-go needs every socket that it ever had, and its servers ignore a
-// third path within five seconds.
+// maxMoves bounds how often a connection moves. Every move costs a socket that quic-go needs until the connection ends,
+// and quic-go's servers ignore a third path within five seconds.
 const maxMoves = 2
 
-// errMoves is returned for a connection that has moved too often, or is closed.
+// errMoves is returned for a connection that has moved too often, is closed, or is a server's.
 var errMoves = errors.New("this connection cannot move")
 
 // path is the way of a client's packets to the server. The zero value is a server's, which has none.
@@ -72,7 +72,7 @@ func (p *path) close() {
 // Move takes a client's connection to the network that this device has now (RFC 9000, section 9), and returns once the
 // server answers there. If it fails, the connection is of no use unless the old network still works.
 func (c *Conn) Move(ctx context.Context) error {
-	_ = c.quic.ConnectionState() // moving races with HTTP/3's call of it, at the start, without one in between
+	_ = c.quic.ConnectionState() // otherwise, AddPath has a data race with the call that HTTP/3 makes at the start
 	socket, err := c.path.open()
 	if err != nil {
 		return err
@@ -91,8 +91,8 @@ func (c *Conn) Move(ctx context.Context) error {
 	return nil
 }
 
-// connected is a client's socket, connected to the server, so that the system tells when no server is there. What else
-// goes wrong may pass with a change of network: quic-go would end a connection after the first such error.
+// connected is a client's socket, connected to the server, so that the system reports when no server is there. It hides
+// errors that may pass with a change of network, because quic-go ends a connection at the first error.
 type connected struct{ udp *net.UDPConn }
 
 // passing are the errors of networks that are gone, or not there yet.

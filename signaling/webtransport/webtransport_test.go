@@ -56,7 +56,10 @@ func serve(t *testing.T, admit admission) *server {
 }
 
 // serveAt is serve at a reserved port.
-func serveAt(t *testing.T, at string, admit admission) *server {
+func serveAt(t *testing.T, at string, admit admission) *server { return serveWith(t, at, admit, nil) }
+
+// serveWith is serveAt with a handler of the test's own, unless that is nil.
+func serveWith(t *testing.T, at string, admit admission, handler http.Handler) *server {
 	t.Helper()
 	certificate := selfsigned.New(t, "127.0.0.1")
 	roots := x509.NewCertPool()
@@ -74,9 +77,12 @@ func serveAt(t *testing.T, at string, admit admission) *server {
 		trust:    &tls.Config{RootCAs: roots},
 		accepted: make(chan *webtransport.Conn, 16),
 	}
+	if handler == nil {
+		handler = http.HandlerFunc(s.accept)
+	}
 	s.Server = webtransport.NewServer(socket, webtransport.ServerConfig{
 		TLS:     &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
-		Handler: http.HandlerFunc(s.accept),
+		Handler: handler,
 		Admit:   admit,
 		Logger:  slog.New(slog.DiscardHandler),
 	})
@@ -186,7 +192,7 @@ func TestMessagesAreCarried(t *testing.T) {
 	}
 }
 
-func TestLeavingClientGetsWhatWasWritten(t *testing.T) {
+func TestLeavingServerDeliversWhatItWrote(t *testing.T) {
 	s := serve(t, nil)
 	c := s.dial(t)
 	accepted := <-s.accepted
@@ -244,7 +250,7 @@ func TestContextEndsWithTheConnection(t *testing.T) {
 	}
 }
 
-func TestOneStreamOfOneSession(t *testing.T) {
+func TestMessageBeyondTheLimitIsRefused(t *testing.T) {
 	s := serve(t, nil)
 	c := s.dial(t)
 	accepted := <-s.accepted
@@ -505,5 +511,33 @@ func TestConnectionHasOneRequest(t *testing.T) {
 				t.Errorf("it ended with %v", err)
 			}
 		})
+	}
+}
+
+// Dialing ends with its context, even if the server answers nothing after the handshake.
+func TestDialEndsWithItsContext(t *testing.T) {
+	asked := make(chan struct{})
+	hangs := make(chan struct{})
+	s := serveWith(t, "127.0.0.1:0", nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-hangs
+	}))
+	t.Cleanup(func() { close(hangs) })
+
+	ctx, cancel := context.WithCancel(t.Context())
+	dialed := make(chan error, 1)
+	go func() {
+		_, err := webtransport.Dialer{TLS: s.trust}.Dial(ctx, s.at)
+		dialed <- err
+	}()
+	<-asked
+	cancel()
+	select {
+	case err := <-dialed:
+		if err == nil {
+			t.Error("connected to a server that answers nothing")
+		}
+	case <-time.After(patience / 2):
+		t.Error("dialing goes on")
 	}
 }

@@ -42,7 +42,7 @@ func (c *contact) checkSignaling(ctx context.Context) Finding {
 	return f.conclude(Bad, "no", "WebSocket does not get through: "+err.Error())
 }
 
-// checkWebTransport tells whether viewers may signal over HTTP/3. To do without it is no fault.
+// checkWebTransport checks whether signaling over HTTP/3 gets through. It is no fault if it does not.
 func (c *contact) checkWebTransport(ctx context.Context) Finding {
 	f := Finding{Check: "http/3", Relay: c.name}
 	if c.err != nil {

@@ -5,7 +5,7 @@ export const maxFrame = 65_536;
 
 /** A connection to a relay, or an attempt at one. It carries whole frames, in order. */
 export interface Carrier {
-  /** By what it is carried. */
+  /** What carries the frames. */
   readonly name: 'websocket' | 'webtransport';
   /** How many bytes wait to be sent. */
   readonly unsent: number;
@@ -15,9 +15,9 @@ export interface Carrier {
   close(): void;
 }
 
-/** The owner of a carrier. It is never called before it has got the carrier. */
+/** The owner of a carrier. A carrier calls it only after its own constructor has returned. */
 export interface Owner {
   frame(from: Carrier, frame: Bytes): void;
-  /** Called once, when the connection is lost, or could not be made, or carried what is no frame. */
+  /** Called once, when the connection is lost, could not be made, or carried something that is not a frame. */
   lost(from: Carrier): void;
 }

@@ -7,8 +7,8 @@ export const offersWebTransport = (relayURL: string): boolean =>
   relayURL.startsWith('https:') && globalThis.WebTransport !== undefined;
 
 /**
- * Carries frames on one stream of a WebTransport session (HTTP/3), each after its length. The relay opens the stream,
- * so that its challenge comes along with its answer.
+ * Carries frames on one stream of a WebTransport session (HTTP/3), each preceded by its length. The relay opens the
+ * stream, so that the challenge arrives together with the answer to the request.
  */
 export class WebTransportCarrier implements Carrier {
   readonly name = 'webtransport';

@@ -164,17 +164,17 @@ func (c Config) validateAddresses() error {
 	const free, given = 0, 1 // the lowest port: 0 takes any free one; clients need a given one
 	for _, a := range []struct {
 		field, value string
+		off          string // the value that means none, besides ""
 		minPort      int
 	}{
-		{"Listen", c.Listen, free},
-		{"TURN", c.TURN, free},
-		{"TURNPublic", c.TURNPublic, given},
-		{"TURNTLS", c.TURNTLS, free},
-		{"WebTransport", c.WebTransport, free},
-		{"Metrics", c.Metrics, free},
+		{"Listen", c.Listen, "", free},
+		{"TURN", c.TURN, "", free},
+		{"TURNPublic", c.TURNPublic, "", given},
+		{"TURNTLS", c.TURNTLS, NoTURNTLS, free},
+		{"WebTransport", c.WebTransport, NoWebTransport, free},
+		{"Metrics", c.Metrics, "", free},
 	} {
-		off := a.field == "TURNTLS" && a.value == NoTURNTLS || a.field == "WebTransport" && a.value == NoWebTransport
-		if a.value == "" || off {
+		if a.value == "" || a.value == a.off {
 			continue
 		}
 		host, port, err := net.SplitHostPort(a.value)

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -84,18 +85,7 @@ func TestMessagesCrossFromWebTransportToTheWebSocket(t *testing.T) {
 		t.Errorf("%d connections over WebTransport, want 1", n)
 	}
 
-	read := func() signaling.Frame {
-		t.Helper()
-		b, err := c.Read(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := signaling.Parse(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
+	read := func() signaling.Frame { t.Helper(); return readFrame(t, c) }
 	challenge, ok := read().(signaling.Challenge)
 	if !ok {
 		t.Fatal("the first frame is no challenge")
@@ -132,15 +122,7 @@ func TestWebTransportTakesPlaces(t *testing.T) {
 	defer c.CloseNow()
 	holds(t, r, 1, 0)
 
-	b, err := c.Read(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := signaling.Parse(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := signaling.SignOpen(r.URL(), f.(signaling.Challenge).Nonce, newMailbox(t), signaling.Write)
+	open := signaling.SignOpen(r.URL(), readFrame(t, c).(signaling.Challenge).Nonce, newMailbox(t), signaling.Write)
 	if err := c.Write(t.Context(), signaling.Append(nil, open)); err != nil {
 		t.Fatal(err)
 	}
@@ -153,15 +135,34 @@ func TestWebTransportTakesPlaces(t *testing.T) {
 // holds waits until strangers and admitted addresses have this many places.
 func holds(t *testing.T, r *Relay, strangers, addresses int64) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	until(t, fmt.Sprintf("strangers have %d places, and addresses %d", strangers, addresses), func() bool {
 		got := r.Connections()
-		if got["stranger"] == strangers && got["address"] == addresses {
-			return
-		}
+		return got["stranger"] == strangers && got["address"] == addresses
+	})
+}
+
+// until waits for something that comes about by itself.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("places %v, want %d of strangers and %d of addresses", got, strangers, addresses)
+			t.Fatal("not within patience: ", what)
 		}
 	}
+}
+
+// readFrame returns the next frame of a connection.
+func readFrame(t *testing.T, c *webtransport.Conn) signaling.Frame {
+	t.Helper()
+	b, err := c.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := signaling.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // One address that has used up its work, or its places, is refused before the handshake. Others are not.
@@ -293,11 +294,7 @@ func TestClientIsConnectedByWhatGetsThrough(t *testing.T) {
 
 			runningClient(t, signaling.ClientConfig{URL: r.URL(), TLS: trust, WebTransport: true})
 			stats := r.SignalingStats()
-			for end := time.Now().Add(patience); stats.Connections.Load() != 1; time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("%d connections, want 1", stats.Connections.Load())
-				}
-			}
+			until(t, "one connection is left", func() bool { return stats.Connections.Load() == 1 })
 			if over := stats.WebTransport.Load(); tt.tcp != serves && over != 1 || tt.udp != serves && over != 0 {
 				t.Errorf("%d connections over WebTransport", over)
 			}
@@ -343,12 +340,9 @@ func TestRelayOutlivesItsUDPPort(t *testing.T) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	_ = r.webTransport.Close() // its own end of the socket may come first
-	for end := time.Now().Add(patience); !strings.Contains(log.String(),
-		"signaling over WebSocket alone, because the UDP port has failed"); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("nothing is logged")
-		}
-	}
+	until(t, "it is logged", func() bool {
+		return strings.Contains(log.String(), "signaling over WebSocket alone, because the UDP port has failed")
+	})
 	runningClient(t, signaling.ClientConfig{URL: r.URL(), TLS: trust, WebTransport: true})
 }
 

@@ -36,19 +36,18 @@ func (c *config) validateAddresses() error {
 	for _, a := range []struct {
 		flag, value string
 		optional    bool
+		off         string // the value that means none, if there is one
 		minPort     int
 	}{
-		{"listen", c.listen, false, free},
-		{"turn", c.turn, false, free},
-		{"turn-public", c.turnPublic, true, given},
-		{"turn-tls", c.turnTLS, true, free},
-		{"webtransport", c.webTransport, true, free},
-		{"metrics", c.metrics, true, free},
-		{"p2p", c.p2p, true, free},
+		{"listen", c.listen, false, "", free},
+		{"turn", c.turn, false, "", free},
+		{"turn-public", c.turnPublic, true, "", given},
+		{"turn-tls", c.turnTLS, true, relay.NoTURNTLS, free},
+		{"webtransport", c.webTransport, true, relay.NoWebTransport, free},
+		{"metrics", c.metrics, true, "", free},
+		{"p2p", c.p2p, true, "", free},
 	} {
-		off := a.flag == "turn-tls" && a.value == relay.NoTURNTLS ||
-			a.flag == "webtransport" && a.value == relay.NoWebTransport
-		if a.optional && a.value == "" || off {
+		if a.value == "" && a.optional || a.value != "" && a.value == a.off {
 			continue
 		}
 		_, port, err := net.SplitHostPort(a.value)

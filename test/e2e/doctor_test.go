@@ -64,7 +64,7 @@ func TestDoctorCommand(t *testing.T) {
 		}
 	}
 
-	const want = "https certificate clock signaling udp tcp tls ipv6 mapping filtering hairpin port_mapping mtu"
+	const want = "https certificate clock signaling http/3 udp tcp tls ipv6 mapping filtering hairpin port_mapping mtu"
 	if !d.OK || strings.Join(checks, " ") != want {
 		t.Errorf("ok: %t, checked %q", d.OK, checks)
 	}
@@ -91,7 +91,7 @@ func TestDoctorCommandFindsWhatIsBad(t *testing.T) {
 	}))
 	t.Cleanup(slow.Close)
 	o := newTerminal(t).run(t, "doctor", "-idle", "0s", "-relay", slow.URL, "-relay", "http://"+reserve.For(t))
-	o.fails(t, "3 of 20 checks found a problem: do what their lines say")
+	o.fails(t, "3 of 22 checks found a problem: do what their lines say")
 
 	for _, want := range []string{"the relay's: turn on automatic time", "bad      clock of relay 1",
 		"bad      https of relay 2", "its machine refuses the connection", "unknown  clock of relay 2"} {

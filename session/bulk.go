@@ -135,6 +135,10 @@ func (e *bulkEnd) run(ctx context.Context, cancel context.CancelFunc, held []sig
 	ended := make(chan error, 1)
 	carrying.Go(func() { e.carry(ctx, ended) })
 	err := e.loop(ctx, held, ended)
+	select {
+	case err = <-ended: // use had returned before the other end's goodbye was read
+	default:
+	}
 
 	cancel()
 	carrying.Wait() // its goodbye needs the path

@@ -45,7 +45,7 @@ deps: ## install the Debian packages that the tests need
 test: deps $(NODE) trial ## all tests, Go and web; ends with how many passed
 	@$(BIN)/trial scripts/test.sh
 
-quick: $(NODE) ## the packages' own tests and the page's unit tests (2 min 15 s)
+quick: $(NODE) ## the packages' own tests and the page's unit tests (1 min 55 s)
 	@scripts/quick.sh
 
 # How many runs, and how many busy loops beside them.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/pion/webrtc/v4"
@@ -9,11 +10,8 @@ import (
 	"github.com/peephole-cam/peephole/session/handshake"
 )
 
-// recordChannel carries records. *webrtc.DataChannel implements it.
-type recordChannel interface {
-	ReadyState() webrtc.DataChannelState
-	Send(record []byte) error
-}
+// errLeft ends a camera's Run, or either end of a bulk session, when the other end has left.
+var errLeft = errors.New("the other end left")
 
 // send sends a record on the data channel. It sends nothing while there is no secret or no open channel. The other end
 // ignores what comes before hello, so that goes first, even if pion's goroutines bring the other end's first record

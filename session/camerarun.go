@@ -77,9 +77,6 @@ func (c *Camera) Run(ctx context.Context) error {
 	}
 }
 
-// errLeft ends Run when the viewer has left.
-var errLeft = errors.New("the viewer left")
-
 func (c *Camera) connect(ctx context.Context) error {
 	pacer := congestion.NewPacer()
 	p, err := newPeer(ctx, peerConfig{

@@ -62,6 +62,12 @@ type peer struct {
 	offered   quota // counts this end's candidates; owned by the session's goroutine
 }
 
+// recordChannel carries records. *webrtc.DataChannel implements it.
+type recordChannel interface {
+	ReadyState() webrtc.DataChannelState
+	Send(record []byte) error
+}
+
 // newPeer makes a peer connection. When ctx ends, it stops connecting to TURN servers.
 func newPeer(ctx context.Context, cfg peerConfig) (*peer, error) {
 	p := &peer{hello: cfg.hello, triggered: path.NewTriggeredCheck(), taken: make(quota), offered: make(quota)}

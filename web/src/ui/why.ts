@@ -6,6 +6,8 @@ import { relayed, type PathType } from '../session/pathtype';
 // The details below a picture: which path it takes, and why not a better one. They contain no address unless the person
 // asks.
 
+type Addresses = NonNullable<Explain['addresses']>;
+
 const names: Record<PathType, string> = {
   lan: 'On the same network',
   ipv6: 'Direct, over IPv6',
@@ -29,10 +31,35 @@ const reasons: Record<Reason, string> = {
   not_yet: 'being tried',
 };
 
+/**
+ * Returns what a person should know of the network that this device and the camera may share; empty if there is
+ * nothing.
+ */
+function lanNote(e: Explain, addresses: Addresses): string {
+  if (e.selected?.rung === 'lan') {
+    return (
+      'The picture stays on this network. To find the camera, a browser needs the relay: if the internet fails, ' +
+      'watch with the viewer program, which finds it here.'
+    );
+  }
+
+  const tried = e.why_not.some((m) => m.rung === 'lan' && m.reason === 'no_answer');
+  const [own, other] = [mapped(addresses.own), mapped(addresses.other)];
+  if (!tried || !own.some((a) => other.includes(a))) return '';
+  return (
+    'This device and the camera seem to be behind one router, but they do not reach each other. Guest networks, and ' +
+    'routers with “client isolation”, keep devices apart.'
+  );
+}
+
+/** Returns the IPv4 addresses that servers saw, without their ports. */
+const mapped = (addresses: string[]): string[] =>
+  addresses.flatMap((a) => /^srflx4 ([\d.]+):\d+$/.exec(a)?.[1] ?? []);
+
 export class Why {
   readonly #path: HTMLElement;
   readonly #addresses: HTMLInputElement;
-  #said: [Explain, NonNullable<Explain['addresses']>] | undefined;
+  #said: [Explain, Addresses] | undefined;
 
   constructor(private readonly root: HTMLDetailsElement) {
     this.#path = element(root, '.path', HTMLElement);
@@ -41,7 +68,7 @@ export class Why {
     root.addEventListener('toggle', () => this.#render());
   }
 
-  say(e: Explain, addresses: NonNullable<Explain['addresses']>): void {
+  say(e: Explain, addresses: Addresses): void {
     this.#said = [e, addresses];
     const { selected } = e;
     this.root.hidden = false;
@@ -65,6 +92,10 @@ export class Why {
     if (!this.#said || !this.root.open) return;
 
     const [e, addresses] = this.#said;
+    const note = element(this.root, '.lan', HTMLElement);
+    note.textContent = lanNote(e, addresses);
+    note.hidden = note.textContent === '';
+
     const rows = e.why_not.map((m) => row(m.rung, reasons[m.reason], 'missed'));
     if (e.selected) {
       rows.push(

@@ -30,7 +30,7 @@ const reasons: Record<Reason, string> = {
   not_yet: 'being tried',
 };
 
-function say(e: Partial<Explain>): HTMLElement {
+function say(e: Partial<Explain>, own: string[] = [], other: string[] = []): HTMLElement {
   openDocument();
   const template = document.querySelector('#card') as HTMLTemplateElement;
   const root = (template.content.cloneNode(true) as DocumentFragment).querySelector('.why') as HTMLDetailsElement;
@@ -44,7 +44,7 @@ function say(e: Partial<Explain>): HTMLElement {
       relay_only: false,
       ...e,
     } as unknown as Explain,
-    { own: [], other: [], path: [] },
+    { own, other, path: [] },
   );
 
   return root;
@@ -82,4 +82,33 @@ test('a round trip that is short or unknown is shown as such', () => {
     'On the same networkin use, less than 1 ms there and back',
   );
   assert.equal(shown(say({ selected: { ...way, rtt_ms: 0 } }), '.ladder li'), 'On the same networkin use');
+});
+
+const kept =
+  'This device and the camera seem to be behind one router, but they do not reach each other. Guest networks, and ' +
+  'routers with “client isolation”, keep devices apart.';
+const missed = (reason: Reason): Partial<Explain> => ({ why_not: [{ rung: 'lan', reason }] });
+
+test('the network that both share is spoken of', () => {
+  const way = { own: '', other: '', through: 'unknown', rtt_ms: 1 } as const;
+  assert.equal(
+    shown(say({ selected: { ...way, rung: 'lan' } }), '.lan'),
+    'The picture stays on this network. To find the camera, a browser needs the relay: if the internet fails, ' +
+      'watch with the viewer program, which finds it here.',
+  );
+
+  const [own, other] = [['host4 192.0.2.1:1', 'srflx4 203.0.113.9:5000'], ['srflx4 203.0.113.9:6000']];
+  assert.equal(shown(say(missed('no_answer'), own, other), '.lan'), kept);
+});
+
+test('two networks, or one that was not tried, are not called one', () => {
+  const at = (ip: string): string[] => [`srflx4 ${ip}:5000`];
+  for (const root of [
+    say(missed('no_answer'), at('203.0.113.9'), at('203.0.113.90')),
+    say(missed('no_answer'), ['host4 10.0.0.1:1'], ['host4 10.0.0.1:1']),
+    say(missed('not_yet'), at('203.0.113.9'), at('203.0.113.9')),
+    say(missed('relay_only'), at('203.0.113.9'), at('203.0.113.9')),
+  ]) {
+    assert.equal(root.querySelector<HTMLElement>('.lan')?.hidden, true);
+  }
 });

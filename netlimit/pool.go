@@ -41,7 +41,7 @@ func (p *Pool) Acquire(who Payer, n int64) (*Lease, error) {
 	return &Lease{pool: p, at: at, held: max(n, 0)}, nil
 }
 
-// Grow adds n to the lease, or returns ErrShare, ErrFull or ErrReleased and changes nothing.
+// Grow adds n to the lease, if it is positive, or returns ErrShare, ErrFull or ErrReleased and changes nothing.
 func (l *Lease) Grow(n int64) error {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
@@ -49,9 +49,7 @@ func (l *Lease) Grow(n int64) error {
 	if l.released {
 		return ErrReleased
 	}
-	if n <= 0 {
-		return nil
-	}
+	n = max(n, 0)
 	if err := l.pool.ledger.add(l.at, float64(n)); err != nil {
 		return err
 	}

@@ -151,11 +151,7 @@ func (r *Rate) advance(now time.Time) {
 func (r *Rate) sweep() {
 	l := &r.ledger
 	for range min(sweepEach, len(l.ring)) {
-		l.hand %= max(len(l.ring), 1)
-		if len(l.ring) == 0 {
-			return
-		}
-
+		l.hand %= len(l.ring) // each visit forgets one at most, so one is left
 		n := l.ring[l.hand]
 		if n.held < trace*l.scale && n.leases == 0 && n.inside == 0 {
 			n.held = 0

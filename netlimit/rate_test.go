@@ -133,6 +133,25 @@ func TestRateForgetsPayersThatHaveFaded(t *testing.T) {
 	}
 }
 
+// TestSweepMissesNobody: the payer that takes the place of one that was forgotten is visited next.
+func TestSweepMissesNobody(t *testing.T) {
+	r := NewRate(Config{Size: 1000}, time.Second)
+	l := &r.ledger
+	for i := range 8 {
+		at := l.enter(addr("192.0.2.%d", i))
+		if err := l.add(at, 1); err != nil {
+			t.Fatal(err)
+		}
+		l.leave(at)
+	}
+	l.ring[0].held, l.ring[7].held = trace/2, trace/2
+
+	r.sweep() // visits six
+	if got := len(l.ring); got != 6 {
+		t.Errorf("%d of 8 payers are known, want the 6 that have not faded", got)
+	}
+}
+
 // TestPayerIsForgottenBelowASixteenth: a charge of 1 has faded to a sixteenth after 2.77 windows.
 func TestPayerIsForgottenBelowASixteenth(t *testing.T) {
 	for after, want := range map[time.Duration]int{2700 * time.Millisecond: 2, 2800 * time.Millisecond: 1} {
@@ -209,6 +228,20 @@ func TestNothingNeedsNoDelay(t *testing.T) {
 		}
 		if err := r.Charge(Named([16]byte{1}), 700, start); err != nil {
 			break
+		}
+	}
+}
+
+// TestRoundingDelaysNobody: amounts so large that a float64 is hardly exact enough for the sum of two.
+func TestRoundingDelaysNobody(t *testing.T) {
+	const size = 1 << 52
+	for i := range int64(1000) {
+		r := NewRate(Config{Size: size, IPv4: Share{Free: 1e9}, Named: Share{Free: 1e9}}, time.Second)
+		if err := r.Charge(Named([16]byte{1}), i*(size/1000), start); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Delay(addr("192.0.2.1"), 1, start); got != 0 {
+			t.Fatalf("one of what is free is possible after %v", got)
 		}
 	}
 }

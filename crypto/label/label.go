@@ -51,6 +51,7 @@ const (
 	MailboxDayOffset   Label = "mailbox day offset"   // KDF
 	MailboxOpen        Label = "mailbox open"         // signature
 	Ticket             Label = "ticket"               // the operator's signature
+	RegionMap          Label = "region map"           // the operator's signature
 	SessionKEM         Label = "session kem"          // HPKE info and export
 	SessionTranscript  Label = "session transcript"   // Hash
 	SessionSecret      Label = "session secret"       // KDF

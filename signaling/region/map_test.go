@@ -1,0 +1,276 @@
+package region
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/crypto/label"
+)
+
+var (
+	operator = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	stranger = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
+	issued   = time.Unix(1_800_000_000, 0).UTC()
+	end      = issued.Add(90 * 24 * time.Hour)
+)
+
+func publicKey(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+
+// twoRegions returns a map that is valid.
+func twoRegions() Map {
+	return Map{Issued: issued, NotAfter: end, Regions: []Region{
+		{Name: "frankfurt", URL: "https://fra.relay.example", TURN: "fra.relay.example:3478"},
+		{Name: "virginia-2", URL: "https://[2001:db8::1]:8443", TURN: "[2001:db8::1]:3478", STUN: "192.0.2.1:3479"},
+	}}
+}
+
+func mustSign(t testing.TB, m Map, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	wire, err := m.Sign(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire
+}
+
+// signText signs what Sign would refuse.
+func signText(t testing.TB, text string) []byte {
+	t.Helper()
+	wire, err := json.Marshal(signed{
+		Map:       text,
+		Key:       encode(publicKey(operator)),
+		Signature: encode(label.Sign(operator, label.RegionMap, []byte(text))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire
+}
+
+func TestSignedMapOpensForItsOperatorAlone(t *testing.T) {
+	wire := mustSign(t, twoRegions(), operator)
+	m, err := Open(wire, publicKey(operator), end)
+	if err != nil || !reflect.DeepEqual(m, twoRegions()) {
+		t.Errorf("got %+v, %v", m, err)
+	}
+
+	if m, err := Open(wire, publicKey(stranger), issued); !errors.Is(err, ErrOperator) || m.Regions != nil {
+		t.Errorf("for another operator: %+v, %v", m, err)
+	}
+	m, key, err := Read(wire, issued)
+	if err != nil || !key.Equal(publicKey(operator)) || len(m.Regions) != 2 {
+		t.Errorf("by the key in it: %+v, %v, %v", m, key, err)
+	}
+}
+
+// An attacker can name the operator's key, or put the operator's signature beside a map of its own.
+func TestForgedMapDoesNotOpen(t *testing.T) {
+	var s, theirs signed
+	if err := json.Unmarshal(mustSign(t, twoRegions(), operator), &s); err != nil {
+		t.Fatal(err)
+	}
+	other := twoRegions()
+	other.Regions = other.Regions[:1]
+	if err := json.Unmarshal(mustSign(t, other, stranger), &theirs); err != nil {
+		t.Fatal(err)
+	}
+
+	ticket := s
+	ticket.Signature = encode(label.Sign(operator, label.Ticket, []byte(s.Map)))
+	for name, forged := range map[string]signed{
+		"the operator's key beside a stranger's signature": {theirs.Map, s.Key, theirs.Signature},
+		"the operator's signature beside another map":      {theirs.Map, s.Key, s.Signature},
+		"a stranger's key beside the operator's signature": {s.Map, theirs.Key, s.Signature},
+		"a signature made for something else":              ticket,
+	} {
+		wire, err := json.Marshal(forged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := Open(wire, publicKey(operator), issued); !errors.Is(err, ErrOperator) || m.Regions != nil {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+		if m, key, err := Read(wire, issued); !errors.Is(err, ErrChanged) || key != nil || m.Regions != nil {
+			t.Errorf("%s, by the key in it: %+v, %v", name, m, err)
+		}
+	}
+}
+
+func TestExpiredMapIsReturnedAsSuch(t *testing.T) {
+	wire := mustSign(t, twoRegions(), operator)
+	for now, want := range map[time.Time]error{end: nil, end.Add(time.Second): ErrExpired} {
+		m, err := Open(wire, publicKey(operator), now)
+		if !errors.Is(err, want) || len(m.Regions) != 2 {
+			t.Errorf("at %v: %+v, %v", now, m, err)
+		}
+	}
+}
+
+func TestMapThatCannotBeRightIsRefused(t *testing.T) {
+	for want, spoil := range map[string]func(*Map){
+		"0 regions: want 1":       func(m *Map) { m.Regions = nil },
+		"257 regions":             func(m *Map) { m.Regions = make([]Region, MaxRegions+1) },
+		"expiry after":            func(m *Map) { m.NotAfter = m.Issued },
+		"from 1970 to 9999":       func(m *Map) { m.Issued = time.Unix(-1, 0) },
+		"to 9999":                 func(m *Map) { m.NotAfter = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"region 2: \"frankfurt\"": func(m *Map) { m.Regions[1].Name = "frankfurt" },
+		"its URL is there twice":  func(m *Map) { m.Regions[1].URL = m.Regions[0].URL },
+		"name \"\"":               func(m *Map) { m.Regions[0].Name = "" },
+		"name \"Frankfurt\"":      func(m *Map) { m.Regions[0].Name = "Frankfurt" },
+		"name \"aaaaa":            func(m *Map) { m.Regions[0].Name = strings.Repeat("a", maxName+1) },
+		"want https://":           func(m *Map) { m.Regions[0].URL = "http://fra.relay.example" },
+		"want it spelled":         func(m *Map) { m.Regions[0].URL += "/" },
+		"turn of \"frankfurt\"":   func(m *Map) { m.Regions[0].TURN = "fra.relay.example" },
+		"turn of \"virginia-2\"":  func(m *Map) { m.Regions[1].TURN = "fra.relay.example:0" },
+		"stun of \"frankfurt\"":   func(m *Map) { m.Regions[0].STUN = "stun:fra.relay.example:3478" },
+	} {
+		m := twoRegions()
+		spoil(&m)
+		if wire, err := m.Sign(operator); err == nil || !strings.Contains(err.Error(), want) || wire != nil {
+			t.Errorf("%s: signed: %v", want, err)
+		}
+
+		text, err := json.Marshal(body{version, m.Issued.Unix(), m.NotAfter.Unix(), m.Regions})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := Open(signText(t, string(text)), publicKey(operator), issued)
+		if !errors.Is(err, ErrMap) || !strings.Contains(err.Error(), want) || opened.Regions != nil {
+			t.Errorf("%s: opened: %v", want, err)
+		}
+	}
+}
+
+func TestWhatIsNoMapIsRefused(t *testing.T) {
+	good := string(mustSign(t, twoRegions(), operator))
+	var s signed
+	if err := json.Unmarshal([]byte(good), &s); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, wire := range map[string]string{
+		"nothing":                "",
+		"a torn one":             good[:len(good)/2],
+		"two":                    good + good,
+		"a page":                 "<html>",
+		"an unknown field":       strings.Replace(good, `"key"`, `"age":1,"key"`, 1),
+		"no signature":           strings.Replace(good, s.Signature, "", 1),
+		"a signature cut short":  strings.Replace(good, s.Signature, s.Signature[:84], 1),
+		"another spelling":       strings.Replace(good, s.Key, s.Key+"=", 1),
+		"too much":               good[:len(good)-2] + strings.Repeat(" ", MaxSize) + "}",
+		"a field inside":         string(signText(t, strings.Replace(s.Map, `"name"`, `"age":1,"name"`, 1))),
+		"no version":             string(signText(t, strings.Replace(s.Map, `"v":1,`, ``, 1))),
+		"something after inside": string(signText(t, s.Map+" {}")),
+	} {
+		if m, err := Open([]byte(wire), publicKey(operator), issued); !errors.Is(err, ErrMap) || m.Regions != nil {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+		if m, key, err := Read([]byte(wire), issued); !errors.Is(err, ErrMap) || key != nil && m.Regions != nil {
+			t.Errorf("%s, by the key in it: %+v, %v", name, m, err)
+		}
+	}
+}
+
+// A newer version may have other fields, and is not guessed at.
+func TestMapOfANewerVersionSaysSo(t *testing.T) {
+	wire := signText(t, `{"v":2,"continents":[]}`)
+	if m, err := Open(wire, publicKey(operator), issued); !errors.Is(err, ErrVersion) || m.Regions != nil {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestMapIsNoLargerThanDevicesRead(t *testing.T) {
+	m := twoRegions()
+	m.Regions = nil
+	for i := range MaxRegions {
+		host := fmt.Sprintf("%s.%d.example", strings.Repeat("a", 60), i)
+		m.Regions = append(m.Regions, Region{Name: fmt.Sprint(i), URL: "https://" + host, TURN: host + ":3478"})
+	}
+	if wire := mustSign(t, m, operator); len(wire) > MaxSize+1 {
+		t.Errorf("%d bytes", len(wire))
+	}
+
+	for i := range m.Regions {
+		m.Regions[i].STUN = m.Regions[i].TURN
+	}
+	if _, err := m.Sign(operator); err == nil || !strings.Contains(err.Error(), "want 65536 at most") {
+		t.Errorf("signed: %v", err)
+	}
+}
+
+// TestVectors: other programs read the same bytes.
+func TestVectors(t *testing.T) {
+	text, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name    string
+		Seed    []byte // of the operator's key
+		Wire    string
+		Now     int64
+		Error   string
+		Regions []Region
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	if len(vectors) < 3 {
+		t.Fatalf("%d vectors", len(vectors))
+	}
+
+	failures := map[string]error{"": nil, "expired": ErrExpired, "operator": ErrOperator, "version": ErrVersion}
+	for _, v := range vectors {
+		want, known := failures[v.Error]
+		if !known {
+			t.Fatalf("%s: unknown error %q", v.Name, v.Error)
+		}
+		m, err := Open([]byte(v.Wire), publicKey(ed25519.NewKeyFromSeed(v.Seed)), time.Unix(v.Now, 0))
+		if !errors.Is(err, want) || !reflect.DeepEqual(m.Regions, v.Regions) {
+			t.Errorf("%s: %+v, %v", v.Name, m, err)
+		}
+	}
+}
+
+// FuzzOpen: only what an operator has signed opens, and what opens can be signed again.
+func FuzzOpen(f *testing.F) {
+	good := mustSign(f, twoRegions(), operator)
+	var s signed
+	if err := json.Unmarshal(good, &s); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, s.Map)
+	f.Add(good[:len(good)-9], `{"v":2}`)
+	f.Add([]byte("{}"), strings.Replace(s.Map, "https://", "http://", 1))
+
+	f.Fuzz(func(t *testing.T, wire []byte, text string) {
+		m, err := Open(wire, publicKey(stranger), issued)
+		if err == nil || m.Regions != nil {
+			t.Fatalf("nobody signed %q, and it opens", wire)
+		}
+
+		m, err = Open(signText(t, text), publicKey(operator), issued)
+		if err != nil && !errors.Is(err, ErrExpired) {
+			if m.Regions != nil {
+				t.Fatalf("a map beside %v", err)
+			}
+			return
+		}
+		again, err := m.Sign(operator)
+		if err != nil {
+			t.Fatalf("%+v opens and cannot be signed: %v", m, err)
+		}
+		same, err := Open(again, publicKey(operator), issued)
+		if err != nil && !errors.Is(err, ErrExpired) || !reflect.DeepEqual(same, m) {
+			t.Fatalf("%+v became %+v, %v", m, same, err)
+		}
+	})
+}

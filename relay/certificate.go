@@ -28,7 +28,8 @@ func (s *servedCertificate) config() *tls.Config {
 // Certificate returns the certificate that the relay serves now, or nil over plain HTTP.
 func (r *Relay) Certificate() *tls.Certificate { return r.certificate.current.Load() }
 
-// Reload calls Config's Certificate and Secret again, and uses each result that is good. Connections stay open.
+// Reload calls Config's Certificate, Secret and Regions again, and uses each result that is good. Connections stay
+// open.
 func (r *Relay) Reload() error {
 	var errs []error
 	if r.cfg.Certificate != nil {
@@ -36,6 +37,9 @@ func (r *Relay) Reload() error {
 	}
 	if r.cfg.Secret != nil { // otherwise the secret is replaced every hour, and not on demand
 		errs = append(errs, r.turn.renew())
+	}
+	if r.cfg.Regions != nil {
+		errs = append(errs, r.loadRegions())
 	}
 
 	return errors.Join(errs...)

@@ -73,6 +73,11 @@ type Config struct {
 	// MaxAlsoTURN at most, each with its port and transport, as in turn:relay.example:3478?transport=udp.
 	AlsoTURN []string
 
+	// Regions returns the operator's signed map of regions (package region), which the relay serves to anybody. New
+	// calls it, Run calls it once an hour, and Reload calls it; a map that was issued before the one in use is refused.
+	// Nil serves none.
+	Regions func() ([]byte, error)
+
 	// P2P is the HOST:PORT, UDP, of a circuit relay (libp2p) through which viewers and cameras exchange sealed messages
 	// while signaling is away; "" means none. P2PKey returns its key, by which devices know it.
 	P2P    string

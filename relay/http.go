@@ -10,6 +10,7 @@ import (
 
 	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 // handler returns the handler of the main listener.
@@ -17,6 +18,7 @@ func (r *Relay) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+signaling.Path, r.signaling)
 	mux.Handle("GET "+signaling.ServersPath, r.servers())
+	mux.HandleFunc("GET "+region.Path, r.serveRegions)
 	mux.Handle("GET /", r.pages)
 	if host, _, err := net.SplitHostPort(r.cfg.Listen); err == nil && relayurl.IsLoopbackHost(host) {
 		r.observe(mux)

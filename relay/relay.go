@@ -80,10 +80,12 @@ type Relay struct {
 	webTransport *webTransport // nil if there is none
 
 	certificate servedCertificate
+	regions     servedRegions
 }
 
 // New takes the ports and makes the parts. Connections wait until Run serves them. New returns an error that wraps
-// ErrConfig, a *ListenError, turn.ErrXDP, or the error of Certificate or Secret. Close a relay that is never run.
+// ErrConfig, a *ListenError, turn.ErrXDP, or the error of Certificate, Secret or Regions. Close a relay that is never
+// run.
 func New(cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -107,6 +109,11 @@ func (r *Relay) start() error {
 		return err
 	}
 
+	if c.Regions != nil {
+		if err := r.loadRegions(); err != nil {
+			return err
+		}
+	}
 	if r.turn, err = newTURN(c, r.url, streams, r.log.With("part", "turn")); err != nil {
 		return err
 	}
@@ -275,6 +282,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		"listen": r.main.Run,
 	}
 
+	if r.cfg.Regions != nil {
+		parts["regions"] = r.followRegions
+	}
 	if r.circuits != nil {
 		parts["circuits"] = r.runCircuits
 	}

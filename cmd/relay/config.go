@@ -54,6 +54,7 @@ type config struct {
 	drain           time.Duration
 	drainTo         string
 	p2p             string
+	regions         string
 
 	state             string
 	admission         string

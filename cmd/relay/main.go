@@ -4,6 +4,7 @@
 //	relay serve     serve until SIGINT or SIGTERM, and then drain; SIGHUP reloads the certificate and the secret
 //	relay doctor    examine a running relay, and say what to change
 //	relay ticket    issue a ticket that admits a camera's mailboxes
+//	relay regions   sign the operator's map of regions, or show one
 //	relay version   print the version
 package main
 
@@ -33,9 +34,10 @@ none of them. Without flags, relay serve serves this machine alone.
   relay serve [flags]    serve until Ctrl-C
   relay doctor [flags]   examine a running relay, and say what to change
   relay ticket [flags]   issue a ticket for one household's camera
+  relay regions sign     sign the map of an operator's regions
   relay version          print version, commit and Go
 
-relay serve -h, relay doctor -h and relay ticket -h list their flags.
+relay serve -h, and so on, lists a command's flags.
 `,
 }
 
@@ -63,6 +65,8 @@ func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, st
 		err = doctorCommand(ctx, args[1:], stdout)
 	case "ticket":
 		err = ticketCommand(args[1:], stdout)
+	case "regions":
+		err = regionsCommand(args[1:], stdout)
 	case "version":
 		err = help.PrintVersion(stdout)
 	case "help":

@@ -53,6 +53,10 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 			obs.Labels{"posted": node, "delivered": r.Node()}, of(n))
 	}
 
+	if !r.RegionsExpire().IsZero() {
+		m.Gauge("peephole_regions_expire_seconds", "When the map of regions expires, in Unix time.", nil,
+			func() float64 { return float64(r.RegionsExpire().Unix()) })
+	}
 	turnMetrics(m, r.TURNStats)
 	circuitMetrics(m, r)
 	for _, refused := range r.Refusals() {

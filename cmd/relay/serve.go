@@ -114,6 +114,9 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 	if c.p2p != "" {
 		cfg.P2PKey = func() (ed25519.PrivateKey, error) { return hostKey(c.state) }
 	}
+	if c.regions != "" {
+		cfg.Regions = func() ([]byte, error) { return readRegions(c.regions) }
+	}
 	if c.turnSecret != "" {
 		cfg.Secret = func() ([]byte, error) { return readSecret(c.turnSecret) }
 	}

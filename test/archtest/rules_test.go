@@ -220,6 +220,7 @@ var vendors = []struct {
 	}},
 	{"github.com/cilium/ebpf", []string{"turn/xdp", "test/natlab"}},
 	{"github.com/prometheus", []string{"cmd/internal/obs"}},
+	{"github.com/BurntSushi/toml", []string{"cmd/relay"}},
 	{"pgregory.net/rapid", []string{"test/model", "session", "signaling", "netlimit"}}, // their tests
 	{"github.com/huin/goupnp", []string{"nat/portmap"}},
 	{"github.com/jackpal/go-nat-pmp", []string{"nat/portmap"}},

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"text/tabwriter"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/peephole-cam/peephole/cmd/internal/cli"
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
+)
+
+var regionsHelp = cli.Help{
+	Name: "relay regions",
+	Text: `relay regions sign -state /var/lib/peephole regions.toml > regions.map
+relay regions show regions.map
+
+An operator with relays in several regions tells devices of them by a signed
+map. Sign it where the operator's key is, copy it to every relay, and name it
+there with relay serve -regions. One relay alone needs none.
+
+regions.toml has a table for each region:
+
+  [[region]]
+  name = "frankfurt"
+  url  = "https://fra.relay.example"
+  turn = "fra.relay.example:3478"
+  stun = "fra.relay.example:3479"   # only if it is not the same as turn
+
+  relay regions sign [flags] REGIONS.toml   print a signed map
+  relay regions show FILE                   print what a signed map says
+`,
+}
+
+var signRegionsHelp = cli.Help{
+	Name: "relay regions sign",
+	Text: `relay regions sign -state /var/lib/peephole regions.toml > regions.map
+
+Prints a signed map of the regions in a TOML file; relay regions -h shows what
+is in one. The key that signs it is the one that signs tickets.
+`,
+}
+
+func regionsCommand(args []string, stdout io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "sign":
+			return signRegions(args[1:], stdout)
+		case "show":
+			return showRegions(args[1:], stdout)
+		}
+	}
+
+	set := flag.NewFlagSet(regionsHelp.Name, flag.ContinueOnError)
+	if err := regionsHelp.Parse(set, args, stdout); err != nil {
+		return err
+	}
+	if set.NArg() == 0 {
+		return errors.New("no command; try: relay regions sign, or relay regions -h")
+	}
+	return fmt.Errorf("unknown command %q; try: relay regions sign, or relay regions -h", set.Arg(0))
+}
+
+// signRegions prints a signed map of the regions in a TOML file.
+func signRegions(args []string, stdout io.Writer) error {
+	set := flag.NewFlagSet(signRegionsHelp.Name, flag.ContinueOnError)
+	state := set.String("state", "relay-state", "`folder` with the operator's key; it is made if there is none")
+	days := cli.Int(set, "days", 90, 1, maxDays, "the map is valid for `N` days, 1 to 3650; sign another one before")
+	if err := signRegionsHelp.Parse(set, args, stdout); err != nil {
+		return err
+	}
+	if set.NArg() != 1 {
+		return errors.New("want one REGIONS.toml; see relay regions -h")
+	}
+
+	regions, err := readRegionsTOML(set.Arg(0))
+	if err != nil {
+		return err
+	}
+	now := time.Now().Truncate(time.Second)
+	m := region.Map{Issued: now, NotAfter: now.AddDate(0, 0, *days), Regions: regions}
+	if err := m.Validate(); err != nil { // before a key is made for it
+		return fmt.Errorf("%s: %w", set.Arg(0), err)
+	}
+
+	key, err := operatorKey(*state)
+	if err != nil {
+		return err
+	}
+	wire, err := m.Sign(key)
+	if err != nil {
+		return fmt.Errorf("%s: %w", set.Arg(0), err)
+	}
+	if _, err := stdout.Write(wire); err != nil {
+		return fmt.Errorf("print map of regions: %w", err)
+	}
+	return nil
+}
+
+// readRegionsTOML reads the regions that a person has written down. It refuses what it does not know, since that may be
+// a misspelling.
+func readRegionsTOML(path string) ([]region.Region, error) {
+	text, err := signaling.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read regions: %w", err)
+	}
+	var file struct {
+		Region []region.Region `toml:"region"`
+	}
+	meta, err := toml.Decode(string(text), &file)
+	if err != nil {
+		return nil, fmt.Errorf("read regions %s: %w", path, err)
+	}
+
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fmt.Errorf("read regions %s: unknown key %q: want [[region]] tables with name, url, turn and stun",
+			path, unknown[0])
+	}
+	return file.Region, nil
+}
+
+// readRegions reads a signed map for relay serve.
+func readRegions(path string) ([]byte, error) {
+	wire, err := signaling.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read -regions: %w; make one with relay regions sign", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read -regions: %w", err)
+	}
+	return wire, nil
+}
+
+// showRegions prints what a signed map says, and fails if it is not valid.
+func showRegions(args []string, stdout io.Writer) error {
+	set := flag.NewFlagSet("relay regions show", flag.ContinueOnError)
+	if err := regionsHelp.Parse(set, args, stdout); err != nil {
+		return err
+	}
+	if set.NArg() != 1 {
+		return errors.New("want one file, a signed map; see relay regions -h")
+	}
+
+	file := set.Arg(0)
+	wire, err := signaling.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read map of regions: %w", err)
+	}
+	m, operator, err := region.Read(wire, time.Now())
+	if err != nil && !errors.Is(err, region.ErrExpired) {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+
+	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(out, "operator\t%s\n", region.KeyText(operator))
+	fmt.Fprintf(out, "issued\t%s\n", m.Issued.Format(time.RFC3339))
+	fmt.Fprintf(out, "expires\t%s\n", m.NotAfter.Format(time.RFC3339))
+	for _, r := range m.Regions {
+		fmt.Fprintf(out, "region\t%s\t%s\tturn %s\t%s\n", r.Name, r.URL, r.TURN, stunOf(r))
+	}
+	if flushing := out.Flush(); flushing != nil {
+		return fmt.Errorf("print map of regions: %w", flushing)
+	}
+	return err
+}
+
+func stunOf(r region.Region) string {
+	if r.STUN == "" {
+		return ""
+	}
+	return "stun " + r.STUN
+}

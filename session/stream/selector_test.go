@@ -36,13 +36,16 @@ func playTwo(ctx context.Context) *twoStreams {
 		ticker := time.NewTicker(100 * time.Millisecond)
 		defer ticker.Stop()
 		for n := 0; ; n++ {
-			main.Send(media.AccessUnit{Data: []byte("main"), Keyframe: n%10 == 0, Captured: sessiontest.Clock().Now()})
+			ofMain := media.AccessUnit{Data: []byte("main"), Keyframe: n%10 == 0, Captured: sessiontest.Clock().Now()}
+			ofLow := media.AccessUnit{Data: []byte("low"), Keyframe: n%10 == 5, Captured: ofMain.Captured}
+			if ofMain.Keyframe { // a keyframe goes first: the other picture wakes whoever waits for it
+				main.Send(ofMain)
+			}
 			if !s.quiet.Load() {
-				low.Send(media.AccessUnit{
-					Data:     []byte("low"),
-					Keyframe: n%10 == 5,
-					Captured: sessiontest.Clock().Now(),
-				})
+				low.Send(ofLow)
+			}
+			if !ofMain.Keyframe {
+				main.Send(ofMain)
 			}
 
 			select {

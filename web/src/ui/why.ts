@@ -31,15 +31,12 @@ const reasons: Record<Reason, string> = {
   not_yet: 'being tried',
 };
 
-/**
- * Returns what a person should know of the network that this device and the camera may share; empty if there is
- * nothing.
- */
+/** Returns a note about the network that this device and the camera may share, or ''. */
 function lanNote(e: Explain, addresses: Addresses): string {
   if (e.selected?.rung === 'lan') {
     return (
-      'The picture stays on this network. To find the camera, a browser needs the relay: if the internet fails, ' +
-      'watch with the viewer program, which finds it here.'
+      'The picture stays on this network. A browser needs the relay to find the camera. If the internet fails, use ' +
+      'the viewer program: once paired, it finds the camera here.'
     );
   }
 
@@ -47,12 +44,12 @@ function lanNote(e: Explain, addresses: Addresses): string {
   const [own, other] = [mapped(addresses.own), mapped(addresses.other)];
   if (!tried || !own.some((a) => other.includes(a))) return '';
   return (
-    'This device and the camera seem to be behind one router, but they do not reach each other. Guest networks, and ' +
-    'routers with “client isolation”, keep devices apart.'
+    'This device and the camera have the same public address, but do not reach each other. If both are at home: ' +
+    'guest networks, and routers with “client isolation”, keep devices apart.'
   );
 }
 
-/** Returns the IPv4 addresses that servers saw, without their ports. */
+/** Returns the public IPv4 addresses (server reflexive candidates), without ports. */
 const mapped = (addresses: string[]): string[] =>
   addresses.flatMap((a) => /^srflx4 ([\d.]+):\d+$/.exec(a)?.[1] ?? []);
 

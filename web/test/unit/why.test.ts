@@ -84,21 +84,24 @@ test('a round trip that is short or unknown is shown as such', () => {
   assert.equal(shown(say({ selected: { ...way, rtt_ms: 0 } }), '.ladder li'), 'On the same networkin use');
 });
 
-const kept =
-  'This device and the camera seem to be behind one router, but they do not reach each other. Guest networks, and ' +
-  'routers with “client isolation”, keep devices apart.';
 const missed = (reason: Reason): Partial<Explain> => ({ why_not: [{ rung: 'lan', reason }] });
 
 test('the network that both share is spoken of', () => {
   const way = { own: '', other: '', through: 'unknown', rtt_ms: 1 } as const;
   assert.equal(
     shown(say({ selected: { ...way, rung: 'lan' } }), '.lan'),
-    'The picture stays on this network. To find the camera, a browser needs the relay: if the internet fails, ' +
-      'watch with the viewer program, which finds it here.',
+    'The picture stays on this network. A browser needs the relay to find the camera. If the internet fails, use ' +
+      'the viewer program: once paired, it finds the camera here.',
   );
 
   const [own, other] = [['host4 192.0.2.1:1', 'srflx4 203.0.113.9:5000'], ['srflx4 203.0.113.9:6000']];
-  assert.equal(shown(say(missed('no_answer'), own, other), '.lan'), kept);
+  const root = say(missed('no_answer'), own, other);
+  assert.equal(
+    shown(root, '.lan'),
+    'This device and the camera have the same public address, but do not reach each other. If both are at home: ' +
+      'guest networks, and routers with “client isolation”, keep devices apart.',
+  );
+  assert.equal(root.querySelector<HTMLElement>('.lan')?.hidden, false);
 });
 
 test('two networks, or one that was not tried, are not called one', () => {

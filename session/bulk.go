@@ -128,16 +128,18 @@ func (e *bulkEnd) do(ctx context.Context, f func() error) {
 	}
 }
 
-// run connects both ends and calls use. It returns when use does, when ctx ends, or when the other end leaves; in that
-// last case with errLeft. But if use succeeded, it returns nil. held are the records that came before the answer.
+// run connects both ends and calls use. It returns use's error, or ctx's if ctx ends first, or errLeft if the other end
+// leaves while use is running. If use succeeded, it returns nil. held are the records that came before the answer.
 func (e *bulkEnd) run(ctx context.Context, cancel context.CancelFunc, held []signaling.Delivery) error {
 	var carrying sync.WaitGroup
 	ended := make(chan error, 1)
 	carrying.Go(func() { e.carry(ctx, ended) })
 	err := e.loop(ctx, held, ended)
-	select {
-	case err = <-ended: // use had returned before the other end's goodbye was read
-	default:
+	if errors.Is(err, errLeft) {
+		select {
+		case err = <-ended: // use has returned, perhaps before the goodbye was read: then its error counts
+		default:
+		}
 	}
 
 	cancel()

@@ -24,11 +24,9 @@ import (
 var (
 	bulkTime = flag.Duration("bulk-time", 7*time.Second, "how long one transfer of BenchmarkBulk takes, roughly")
 	bulkRuns = flag.Int("bulk-runs", 3, "of how many transfers BenchmarkBulk takes the median")
+	bulkRate = flag.Int("bulk-rate", 100, "what the viewer's line carries in BenchmarkBulk, in Mbit/s each way")
 	bulkTCP  = flag.String("bulk-tcp", "cubic", "the congestion control of the TCP that BenchmarkBulk compares with")
 )
-
-// bulkRate is what the viewer's line carries, in bit/s each way.
-const bulkRate = 100e6
 
 // bulkEndsBuilt builds test/bulkends, once per test process that asks for it.
 var bulkEndsBuilt = sync.OnceValue(func() error { return buildRig("bulkends") })
@@ -221,7 +219,7 @@ func BenchmarkBulk(b *testing.B) {
 		for _, loss := range []float64{0, 0.01} {
 			name := fmt.Sprintf("%dms_%.0f%%", delay.Milliseconds(), 100*loss)
 			b.Run(name, func(b *testing.B) {
-				line := natlab.Quality{Delay: delay, Loss: loss, Rate: bulkRate}
+				line := natlab.Quality{Delay: delay, Loss: loss, Rate: *bulkRate * 1e6}
 				s.viewer.Network().Impair(line, line)
 				begins := fmt.Sprintf("| %d ms | %.0f %% ", delay.Milliseconds(), 100*loss)
 				rows = append(rows, s.compete(b, begins)...)

@@ -50,6 +50,37 @@ func TestGetTakesEveryWay(t *testing.T) {
 	}
 }
 
+// Where a NAT uses another port for each peer, a transfer begins on the relay and moves to a hole that was found by
+// guessing ports, as a picture does.
+func TestGetMovesToAGuessedPort(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ camera, viewer natlab.Kind }{
+		{natlab.SymmetricRandom, natlab.PortRestricted},
+		{natlab.PortRestricted, natlab.SymmetricSequential},
+	} {
+		t.Run(tt.camera.Name+" and "+tt.viewer.Name, func(t *testing.T) {
+			s := newStage(t, tt.camera, tt.viewer, "camera", "-name", "sim-0", "-input", largeKeyframe(t, 8_000_000))
+			s.pair(t)
+			s.person.Network().Impair(natlab.Quality{}, natlab.Quality{Rate: 4_000_000}) // so that it takes 16 s
+			for tried := 1; ; tried++ {                                                  // guesses are a matter of luck
+				wire, file := s.person.Record(), filepath.Join(t.TempDir(), "picture.h264")
+				if s.get(t, "picture", "-o", file); pictures(file) == 0 {
+					t.Fatal("nothing arrived")
+				}
+				large := slices.DeleteFunc(wire.Packets(), func(p natlab.Packet) bool { return len(p.Data) < 1000 })
+				direct, overUDP := came(large, s.home)
+				if direct > 0 && direct < overUDP {
+					t.Logf("%d of %d large packets came directly", direct, overUDP)
+					return
+				}
+				if tried == 4 {
+					t.Fatalf("%d of %d large packets came directly; want a transfer that moves", direct, overUDP)
+				}
+			}
+		})
+	}
+}
+
 // A viewer that hides its address gets things through the relay, and sends the camera's network nothing.
 func TestGetHidesBehindTheRelay(t *testing.T) {
 	t.Parallel()

@@ -1,37 +1,51 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling/region"
 )
 
-// readRegionsEvery is how often a running relay reads its map of regions again.
-const readRegionsEvery = time.Hour
+const (
+	// readRegionsEvery is how often a running relay reads its map of regions again.
+	readRegionsEvery = time.Hour
 
-// mapSoonOver is how long before its end the log begins to say that a map of regions is about to expire.
-const mapSoonOver = 14 * 24 * time.Hour
+	// mapSoonOver is how long before a map expires the relay begins to warn, once every warnOfMapEvery.
+	mapSoonOver    = 14 * 24 * time.Hour
+	warnOfMapEvery = 24 * time.Hour
+
+	// mapAhead is how far in the future a map may have been issued, for clocks that are off. One that was issued later
+	// than that could be replaced by none that is right.
+	mapAhead = 24 * time.Hour
+)
 
 // servedRegions holds the operator's map of regions as it is served.
 type servedRegions struct {
 	current atomic.Pointer[servedMap]
+
+	mu     sync.Mutex // held while the map is read and replaced
+	warned time.Time  // guarded by mu; when the log last warned that the map expires
 }
 
 type servedMap struct {
-	wire []byte
 	region.Map
+	wire     []byte
+	operator ed25519.PublicKey
 }
 
-// RegionsExpire returns when the map of regions that the relay serves expires. It returns the zero Time if there is
-// none.
+// RegionsExpire returns when the served map of regions expires, or the zero Time if none is served.
 func (r *Relay) RegionsExpire() time.Time {
 	if m := r.regions.current.Load(); m != nil {
 		return m.NotAfter
@@ -39,39 +53,82 @@ func (r *Relay) RegionsExpire() time.Time {
 	return time.Time{}
 }
 
-// loadRegions reads the map and serves it from now on. One that is older than the one that is served is an error.
+// loadRegions reads the map and serves it. It returns an error if the map cannot replace the current one.
 func (r *Relay) loadRegions() error {
+	r.regions.mu.Lock()
+	defer r.regions.mu.Unlock()
+
 	wire, err := r.cfg.Regions()
 	if err != nil {
 		return err
 	}
-	m, _, err := region.Read(wire, time.Now())
-	expired := errors.Is(err, region.ErrExpired) // devices may still try its regions
-	if err != nil && !expired {
+	m, operator, err := region.Read(wire, time.Now())
+	if err != nil && !errors.Is(err, region.ErrExpired) { // devices may still try the regions of an expired map
 		return err
 	}
 
-	old := r.regions.current.Load()
-	if old != nil && m.Issued.Before(old.Issued) {
-		return fmt.Errorf("the map of regions was issued at %s, before the one that is served",
-			m.Issued.Format(time.RFC3339))
+	next, old := &servedMap{m, bytes.Clone(wire), operator}, r.regions.current.Load()
+	ahead := next.checkIssued(time.Now())
+	if old != nil {
+		if bytes.Equal(wire, old.wire) {
+			return nil
+		}
+		if err := errors.Join(next.replaces(old), ahead); err != nil {
+			return err
+		}
 	}
-	r.regions.current.Store(&servedMap{wire, m})
 
-	log := r.log.With("part", "regions", "until", m.NotAfter.Format(time.RFC3339))
-	switch {
-	case expired:
-		log.Error("the map of regions has expired: sign a new one with relay regions sign")
-	case time.Until(m.NotAfter) < mapSoonOver:
-		log.Warn("the map of regions expires soon: sign a new one with relay regions sign")
-	}
-	if old == nil || !m.Issued.Equal(old.Issued) {
-		log.Info("serving a map of regions", "regions", len(m.Regions))
+	r.regions.current.Store(next)
+	log := r.regionsLog(next)
+	log.Info("serving a map of regions", "regions", len(m.Regions))
+	if ahead != nil { // at the start it may be this machine's clock that is wrong
+		log.Warn("the map of regions may keep later ones out", "err", ahead)
 	}
 	if !slices.ContainsFunc(m.Regions, func(g region.Region) bool { return g.URL == r.url }) {
 		log.Warn("the map of regions does not name this relay: devices will not choose it", "url", r.url)
 	}
+	r.regions.warned = time.Time{}
+	r.warnOfExpiry(next)
 	return nil
+}
+
+// replaces returns an error unless the map may take the place of one that is served.
+func (m *servedMap) replaces(old *servedMap) error {
+	if !m.operator.Equal(old.operator) {
+		return errors.New("the map of regions is signed by another key than the one that is served: sign it with the " +
+			"-state folder of the first, or restart the relay to change the operator")
+	}
+	if !m.Issued.After(old.Issued) {
+		return fmt.Errorf("the map of regions was issued at %s, and the one that is served at %s: give this relay the "+
+			"newest one, or sign it again", m.Issued.Format(time.RFC3339), old.Issued.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (m *servedMap) checkIssued(now time.Time) error {
+	if m.Issued.After(now.Add(mapAhead)) {
+		return fmt.Errorf("the map of regions was issued at %s, which is in the future: correct the clock of the "+
+			"machine that signed it, and sign it again", m.Issued.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// warnOfExpiry warns once a day of a map that has expired, or will soon. r.regions.mu must be held.
+func (r *Relay) warnOfExpiry(m *servedMap) {
+	left := time.Until(m.NotAfter)
+	if left >= mapSoonOver || time.Since(r.regions.warned) < warnOfMapEvery {
+		return
+	}
+	r.regions.warned = time.Now()
+	if left <= 0 {
+		r.regionsLog(m).Error("the map of regions has expired: sign a new one with relay regions sign")
+		return
+	}
+	r.regionsLog(m).Warn("the map of regions expires soon: sign a new one with relay regions sign")
+}
+
+func (r *Relay) regionsLog(m *servedMap) *slog.Logger {
+	return r.log.With("part", "regions", "until", m.NotAfter.Format(time.RFC3339))
 }
 
 // followRegions reads the map again every hour until ctx ends.
@@ -83,18 +140,18 @@ func (r *Relay) followRegions(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			r.readRegionsAgain()
 		}
+
+		if err := r.loadRegions(); err != nil {
+			r.log.Error("the map of regions cannot be read again; the old one stays in use", "err", err)
+		}
+		r.regions.mu.Lock()
+		r.warnOfExpiry(r.regions.current.Load())
+		r.regions.mu.Unlock()
 	}
 }
 
-func (r *Relay) readRegionsAgain() {
-	if err := r.loadRegions(); err != nil {
-		r.log.Error("read map of regions; the old one stays in use", "err", err)
-	}
-}
-
-// serveRegions tells anybody the operator's regions. Its cost is charged as that of a page's file is.
+// serveRegions serves the map to anybody. A client is charged as for a file of the page.
 func (r *Relay) serveRegions(w http.ResponseWriter, req *http.Request) {
 	m := r.regions.current.Load()
 	if m == nil {
@@ -112,6 +169,6 @@ func (r *Relay) serveRegions(w http.ResponseWriter, req *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(m.wire)))
 	if _, err := w.Write(m.wire); err != nil {
-		r.log.Debug("tell regions", "err", err)
+		r.log.Debug("send map of regions", "err", err)
 	}
 }

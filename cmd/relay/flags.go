@@ -85,7 +85,7 @@ func (c *config) turnFlags(set *flag.FlagSet) {
 	set.StringVar(&c.p2p, "p2p", "", "UDP `address` of a libp2p circuit relay, through which cameras that name it are "+
 		"found while signaling is away; its multiaddress is printed at the start. Default: none")
 	set.StringVar(&c.regions, "regions", "", "`file` with the operator's signed map of regions; the relay serves it "+
-		"at /v1/regions; read again every hour, and on SIGHUP; for its making see relay regions -h. Default: none")
+		"at /v1/regions; read again every hour, and on SIGHUP; to make one, see relay regions -h. Default: none")
 	cli.DurationVar(set, &c.drain, "drain", 0, 0, 24*time.Hour,
 		"`time` for which TURN keeps its clients after SIGTERM; meanwhile signaling and new clients "+
 			"go elsewhere, and the -listen port is free; 0: not at all")

@@ -1,7 +1,7 @@
 // Command relay is the operator's server: signaling and TURN in one process. It carries what devices have sealed, and
 // holds no key to open it; the code that could open anything is not even linked (test/archtest checks that).
 //
-//	relay serve     serve until SIGINT or SIGTERM, and then drain; SIGHUP reloads the certificate and the secret
+//	relay serve     serve until SIGINT or SIGTERM, and then drain; SIGHUP reads its files again
 //	relay doctor    examine a running relay, and say what to change
 //	relay ticket    issue a ticket that admits a camera's mailboxes
 //	relay regions   sign the operator's map of regions, or show one
@@ -34,10 +34,10 @@ none of them. Without flags, relay serve serves this machine alone.
   relay serve [flags]    serve until Ctrl-C
   relay doctor [flags]   examine a running relay, and say what to change
   relay ticket [flags]   issue a ticket for one household's camera
-  relay regions sign     sign the map of an operator's regions
+  relay regions          sign or show the map of an operator's regions
   relay version          print version, commit and Go
 
-relay serve -h, and so on, lists a command's flags.
+Add -h to a command to list its flags.
 `,
 }
 
@@ -66,7 +66,7 @@ func run(ctx context.Context, hangups <-chan struct{}, args []string, stdout, st
 	case "ticket":
 		err = ticketCommand(args[1:], stdout)
 	case "regions":
-		err = regionsCommand(args[1:], stdout)
+		err = regionsCommand(args[1:], stdout, stderr)
 	case "version":
 		err = help.PrintVersion(stdout)
 	case "help":

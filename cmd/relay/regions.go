@@ -21,9 +21,9 @@ var regionsHelp = cli.Help{
 	Text: `relay regions sign -state /var/lib/peephole regions.toml > regions.map
 relay regions show regions.map
 
-An operator with relays in several regions tells devices of them by a signed
-map. Sign it where the operator's key is, copy it to every relay, and name it
-there with relay serve -regions. One relay alone needs none.
+A signed map tells devices which relays an operator has in which regions. Sign
+it on the machine that holds the operator's key, copy it to every relay, and
+start each with relay serve -regions FILE. A single relay needs no map.
 
 regions.toml has a table for each region:
 
@@ -31,7 +31,7 @@ regions.toml has a table for each region:
   name = "frankfurt"
   url  = "https://fra.relay.example"
   turn = "fra.relay.example:3478"
-  stun = "fra.relay.example:3479"   # only if it is not the same as turn
+  stun = "fra.relay.example:3479"   # optional: if STUN has an address of its own
 
   relay regions sign [flags] REGIONS.toml   print a signed map
   relay regions show FILE                   print what a signed map says
@@ -42,16 +42,16 @@ var signRegionsHelp = cli.Help{
 	Name: "relay regions sign",
 	Text: `relay regions sign -state /var/lib/peephole regions.toml > regions.map
 
-Prints a signed map of the regions in a TOML file; relay regions -h shows what
-is in one. The key that signs it is the one that signs tickets.
+Prints a signed map of the regions in a TOML file; relay regions -h shows the
+format. The map is signed with the key that signs tickets.
 `,
 }
 
-func regionsCommand(args []string, stdout io.Writer) error {
+func regionsCommand(args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "sign":
-			return signRegions(args[1:], stdout)
+			return signRegions(args[1:], stdout, stderr)
 		case "show":
 			return showRegions(args[1:], stdout)
 		}
@@ -67,11 +67,13 @@ func regionsCommand(args []string, stdout io.Writer) error {
 	return fmt.Errorf("unknown command %q; try: relay regions sign, or relay regions -h", set.Arg(0))
 }
 
-// signRegions prints a signed map of the regions in a TOML file.
-func signRegions(args []string, stdout io.Writer) error {
+// signRegions prints a signed map of the regions in a TOML file. It says so if it had to make a key, since that may be
+// the wrong one.
+func signRegions(args []string, stdout, stderr io.Writer) error {
 	set := flag.NewFlagSet(signRegionsHelp.Name, flag.ContinueOnError)
-	state := set.String("state", "relay-state", "`folder` with the operator's key; it is made if there is none")
-	days := cli.Int(set, "days", 90, 1, maxDays, "the map is valid for `N` days, 1 to 3650; sign another one before")
+	state := set.String("state", "relay-state", "`folder` with the operator's key, which is made if there is none")
+	days := cli.Int(set, "days", 90, 1, maxDays,
+		"the map is valid for `N` days, 1 to 3650; sign the next one before it expires")
 	if err := signRegionsHelp.Parse(set, args, stdout); err != nil {
 		return err
 	}
@@ -85,13 +87,18 @@ func signRegions(args []string, stdout io.Writer) error {
 	}
 	now := time.Now().Truncate(time.Second)
 	m := region.Map{Issued: now, NotAfter: now.AddDate(0, 0, *days), Regions: regions}
-	if err := m.Validate(); err != nil { // before a key is made for it
+	if err := m.Validate(); err != nil { // before making a key
 		return fmt.Errorf("%s: %w", set.Arg(0), err)
 	}
 
+	_, missing := operatorKeyFile.read(*state)
 	key, err := operatorKey(*state)
 	if err != nil {
 		return err
+	}
+	if errors.Is(missing, fs.ErrNotExist) {
+		fmt.Fprintf(stderr, "made a new operator key in %s: devices that know another one will refuse this map\n",
+			*state)
 	}
 	wire, err := m.Sign(key)
 	if err != nil {
@@ -103,8 +110,7 @@ func signRegions(args []string, stdout io.Writer) error {
 	return nil
 }
 
-// readRegionsTOML reads the regions that a person has written down. It refuses what it does not know, since that may be
-// a misspelling.
+// readRegionsTOML reads the regions that a person has written down. It refuses unknown keys, which may be misspellings.
 func readRegionsTOML(path string) ([]region.Region, error) {
 	text, err := signaling.ReadFile(path)
 	if err != nil {
@@ -115,11 +121,10 @@ func readRegionsTOML(path string) ([]region.Region, error) {
 	}
 	meta, err := toml.Decode(string(text), &file)
 	if err != nil {
-		return nil, fmt.Errorf("read regions %s: %w", path, err)
+		return nil, fmt.Errorf("read regions %s: %w; relay regions -h shows the format", path, err)
 	}
-
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("read regions %s: unknown key %q: want [[region]] tables with name, url, turn and stun",
+		return nil, fmt.Errorf("read regions %s: unknown key %q: want region tables with name, url, turn and stun",
 			path, unknown[0])
 	}
 	return file.Region, nil
@@ -133,6 +138,9 @@ func readRegions(path string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read -regions: %w", err)
+	}
+	if _, _, err := region.Read(wire, time.Now()); err != nil && !errors.Is(err, region.ErrExpired) {
+		return nil, fmt.Errorf("-regions %s: %w: give the file that relay regions sign has printed", path, err)
 	}
 	return wire, nil
 }
@@ -167,7 +175,10 @@ func showRegions(args []string, stdout io.Writer) error {
 	if flushing := out.Flush(); flushing != nil {
 		return fmt.Errorf("print map of regions: %w", flushing)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%s: %w: sign a new one with relay regions sign", file, err)
+	}
+	return nil
 }
 
 func stunOf(r region.Region) string {

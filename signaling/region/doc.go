@@ -1,9 +1,8 @@
-// Package region is an operator's map of regions: which relays there are, what they are called, and where their TURN
-// servers are (doc/protocol.md, section 5.9). The operator signs the map with the key that also signs tickets, every
-// relay of that operator serves it, and whoever reads it knows the key beforehand.
+// Package region signs and reads an operator's map of regions: which relays there are, what they are called, and where
+// their TURN servers are (doc/protocol.md, section 5.9). The operator signs the map with the key that also signs
+// tickets, and every relay of that operator serves it. Devices know the key beforehand.
 //
-// A map holds nothing that is secret, and nothing depends on its being right: a wrong, old or expired one costs time
-// and opens nothing. It names no device, and regions learn nothing of each other by it.
+// A map holds no secret and names no device. A wrong, old or expired map wastes time and grants no access.
 //
 // It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package region

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/label"
@@ -19,27 +18,30 @@ const Path = "/v1/regions"
 // Bounds of a map.
 const (
 	MaxRegions = 256      // regions in a map
-	MaxSize    = 64 << 10 // bytes of a signed map
+	MaxSize    = 64 << 10 // bytes of a signed map, with its line feed
 )
 
 var (
-	// ErrMap is returned for what is no signed map of this version.
+	// ErrMap is returned for anything that is not a signed map of this version.
 	ErrMap = errors.New("not a signed map of regions")
 	// ErrVersion is returned for a map of a newer version.
-	ErrVersion = errors.New("map of regions of a newer version: update this program")
-	// ErrOperator is returned for a map that another operator's key has signed, or nobody's.
+	ErrVersion = errors.New("the map of regions has a newer version")
+	// ErrOperator is returned by Open for a map that this operator's key has not signed.
 	ErrOperator = errors.New("the map of regions is not signed by this operator")
-	// ErrChanged is returned by Read for a map that is not what the key in it has signed.
-	ErrChanged = errors.New("the map of regions was changed after it was signed: sign it again")
-	// ErrExpired is returned beside a map that has expired. Its regions may still be tried.
-	ErrExpired = errors.New("the map of regions has expired: sign a new one")
+	// ErrChanged is returned by Read for a map whose signature is not of the key that it names.
+	ErrChanged = errors.New("the map of regions is not what its key has signed")
+	// ErrExpired is returned together with an expired map. Its regions may still be tried.
+	ErrExpired = errors.New("the map of regions has expired")
 )
 
 const version = 1
 
+// lastSecond is the last one of the year 9999, in Unix time.
+const lastSecond = 253_402_300_799
+
 // Map is an operator's list of regions.
 type Map struct {
-	Issued   time.Time // to the second; of two maps, the one issued later counts
+	Issued   time.Time // to the second; the map that was issued last counts
 	NotAfter time.Time // to the second; until when it is valid
 	Regions  []Region  // 1 to MaxRegions, whose names and URLs are all different
 }
@@ -52,8 +54,7 @@ type body struct {
 	Regions  []Region `json:"regions"`
 }
 
-// signed is a signed map on the wire. The text of the map is a string in it, so that what is verified is, byte by byte,
-// what was signed.
+// signed is a signed map on the wire. The map's text is a JSON string, so that exactly the signed bytes are verified.
 type signed struct {
 	Map       string `json:"map"`
 	Key       string `json:"key"`       // of the operator, Base64url without padding
@@ -78,10 +79,12 @@ func (m Map) Sign(operator ed25519.PrivateKey) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode map of regions: %w", err)
 	}
+	wire = append(wire, '\n')
 	if len(wire) > MaxSize {
-		return nil, fmt.Errorf("the map of regions has %d bytes: want %d at most", len(wire), MaxSize)
+		return nil, fmt.Errorf("the map of regions has %d bytes, want %d at most: remove regions, or shorten names",
+			len(wire), MaxSize)
 	}
-	return append(wire, '\n'), nil
+	return wire, nil
 }
 
 // Open verifies a signed map against the operator's key, and returns it. It returns ErrMap, ErrVersion or ErrOperator
@@ -102,26 +105,31 @@ func Open(wire []byte, operator ed25519.PublicKey, now time.Time) (Map, error) {
 	return m, err
 }
 
-// Read is Open for those who know no key: an operator's own relays, and people. It returns the key that the map names
-// itself, and ErrChanged instead of ErrOperator.
+// Read opens a map without knowing the operator's key beforehand, for relays and for showing it. It verifies the map
+// against the key in the map, which it returns, so it proves only that the map is unchanged. It returns ErrMap,
+// ErrVersion or ErrChanged and nothing else, or ErrExpired and the map.
 func Read(wire []byte, now time.Time) (Map, ed25519.PublicKey, error) {
 	_, key, _, err := parse(wire)
 	if err != nil {
 		return Map{}, nil, err
 	}
 	m, err := Open(wire, key, now)
-	if errors.Is(err, ErrOperator) {
+	switch {
+	case errors.Is(err, ErrOperator):
 		return Map{}, nil, ErrChanged
+	case err != nil && !errors.Is(err, ErrExpired):
+		return Map{}, nil, err
 	}
 	return m, key, err
 }
 
+// parse parses a signed map, and verifies nothing.
 func parse(wire []byte) (text []byte, key ed25519.PublicKey, signature []byte, err error) {
-	var s signed
-	if len(wire) > MaxSize+1 { // and its line feed
-		return nil, nil, nil, fmt.Errorf("%w: %d bytes", ErrMap, len(wire))
+	if len(wire) > MaxSize {
+		return nil, nil, nil, fmt.Errorf("%w: more than %d bytes", ErrMap, MaxSize)
 	}
-	if err := decode(wire, &s); err != nil {
+	var s signed
+	if err := decode(bytes.TrimSuffix(wire, []byte("\n")), &s); err != nil {
 		return nil, nil, nil, err
 	}
 	k, okKey := decodeText(s.Key, ed25519.PublicKeySize)
@@ -132,7 +140,7 @@ func parse(wire []byte) (text []byte, key ed25519.PublicKey, signature []byte, e
 	return []byte(s.Map), k, sig, nil
 }
 
-// parseBody parses what has been signed. Its version comes first: another one may have other fields.
+// parseBody parses what has been signed. It checks the version first, since another version may have other fields.
 func parseBody(text []byte) (Map, error) {
 	var v struct {
 		Version int `json:"v"`
@@ -158,12 +166,14 @@ func parseBody(text []byte) (Map, error) {
 // Validate returns an error that says what of the map is wrong.
 func (m Map) Validate() error {
 	switch {
-	case len(m.Regions) == 0 || len(m.Regions) > MaxRegions:
-		return fmt.Errorf("%d regions: want 1 to %d", len(m.Regions), MaxRegions)
-	case m.Issued.Unix() < 0 || m.NotAfter.Year() > 9999:
+	case len(m.Regions) == 0:
+		return errors.New("no regions: add a [[region]] table for each")
+	case len(m.Regions) > MaxRegions:
+		return fmt.Errorf("%d regions: want %d at most", len(m.Regions), MaxRegions)
+	case m.Issued.Unix() < 0 || m.NotAfter.Unix() > lastSecond:
 		return errors.New("want times from 1970 to 9999")
-	case !m.NotAfter.After(m.Issued):
-		return errors.New("want a time of expiry after that of issue")
+	case m.Issued.Unix() >= m.NotAfter.Unix():
+		return errors.New("want it to expire after it is issued")
 	}
 
 	names, urls := make(map[string]bool), make(map[string]bool)
@@ -171,23 +181,26 @@ func (m Map) Validate() error {
 		if err := r.validate(); err != nil {
 			return fmt.Errorf("region %d: %w", i+1, err)
 		}
-		if names[r.Name] || urls[r.URL] {
-			return fmt.Errorf("region %d: %q or its URL is there twice", i+1, r.Name)
+		if names[r.Name] {
+			return fmt.Errorf("region %d: the name %q is used twice", i+1, r.Name)
+		}
+		if urls[r.URL] {
+			return fmt.Errorf("region %d: the url %s is used twice", i+1, r.URL)
 		}
 		names[r.Name], urls[r.URL] = true, true
 	}
 	return nil
 }
 
-// decode parses one JSON object without unknown fields, and nothing after it.
+// decode parses JSON in the one spelling that json.Marshal gives it. Otherwise two readers could understand one text
+// differently: encoding/json takes "URL" for "url", and of a name that is there twice each parser takes what it likes.
 func decode(text []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
+	if err := json.Unmarshal(text, to); err != nil {
 		return fmt.Errorf("%w: %w", ErrMap, err)
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: something follows it", ErrMap)
+	again, err := json.Marshal(to)
+	if err != nil || !bytes.Equal(again, text) {
+		return fmt.Errorf("%w: not in its one spelling", ErrMap)
 	}
 	return nil
 }

@@ -86,6 +86,7 @@ func TestForgedMapDoesNotOpen(t *testing.T) {
 	ticket := s
 	ticket.Signature = encode(label.Sign(operator, label.Ticket, []byte(s.Map)))
 	for name, forged := range map[string]signed{
+		"one letter changed": {strings.Replace(s.Map, "fra.relay", "frb.relay", 1), s.Key, s.Signature},
 		"the operator's key beside a stranger's signature": {theirs.Map, s.Key, theirs.Signature},
 		"the operator's signature beside another map":      {theirs.Map, s.Key, s.Signature},
 		"a stranger's key beside the operator's signature": {s.Map, theirs.Key, s.Signature},
@@ -116,21 +117,20 @@ func TestExpiredMapIsReturnedAsSuch(t *testing.T) {
 
 func TestMapThatCannotBeRightIsRefused(t *testing.T) {
 	for want, spoil := range map[string]func(*Map){
-		"0 regions: want 1":       func(m *Map) { m.Regions = nil },
-		"257 regions":             func(m *Map) { m.Regions = make([]Region, MaxRegions+1) },
-		"expiry after":            func(m *Map) { m.NotAfter = m.Issued },
-		"from 1970 to 9999":       func(m *Map) { m.Issued = time.Unix(-1, 0) },
-		"to 9999":                 func(m *Map) { m.NotAfter = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"region 2: \"frankfurt\"": func(m *Map) { m.Regions[1].Name = "frankfurt" },
-		"its URL is there twice":  func(m *Map) { m.Regions[1].URL = m.Regions[0].URL },
-		"name \"\"":               func(m *Map) { m.Regions[0].Name = "" },
-		"name \"Frankfurt\"":      func(m *Map) { m.Regions[0].Name = "Frankfurt" },
-		"name \"aaaaa":            func(m *Map) { m.Regions[0].Name = strings.Repeat("a", maxName+1) },
-		"want https://":           func(m *Map) { m.Regions[0].URL = "http://fra.relay.example" },
-		"want it spelled":         func(m *Map) { m.Regions[0].URL += "/" },
-		"turn of \"frankfurt\"":   func(m *Map) { m.Regions[0].TURN = "fra.relay.example" },
-		"turn of \"virginia-2\"":  func(m *Map) { m.Regions[1].TURN = "fra.relay.example:0" },
-		"stun of \"frankfurt\"":   func(m *Map) { m.Regions[0].STUN = "stun:fra.relay.example:3478" },
+		"no regions":                  func(m *Map) { m.Regions = nil },
+		"257 regions":                 func(m *Map) { m.Regions = make([]Region, MaxRegions+1) },
+		"expire after it is issued":   func(m *Map) { m.NotAfter = m.Issued },
+		"from 1970 to 9999":           func(m *Map) { m.Issued = time.Unix(-1, 0) },
+		"to 9999":                     func(m *Map) { m.NotAfter = time.Unix(lastSecond+1, 0) },
+		"the name \"frankfurt\" is":   func(m *Map) { m.Regions[1].Name = "frankfurt" },
+		"example is used twice":       func(m *Map) { m.Regions[1].URL = m.Regions[0].URL },
+		"name \"\"":                   func(m *Map) { m.Regions[0].Name = "" },
+		"name \"Frankfurt\"":          func(m *Map) { m.Regions[0].Name = "Frankfurt" },
+		"name \"aaaaa":                func(m *Map) { m.Regions[0].Name = strings.Repeat("a", maxName+1) },
+		"want https://":               func(m *Map) { m.Regions[0].URL = "http://fra.relay.example" },
+		"want it spelled":             func(m *Map) { m.Regions[0].URL += "/" },
+		"stun \"stun:a:1\" of \"fra":  func(m *Map) { m.Regions[0].STUN = "stun:a:1" },
+		"turn \"\" of \"virginia-2\"": func(m *Map) { m.Regions[1].TURN = "" },
 	} {
 		m := twoRegions()
 		spoil(&m)
@@ -149,31 +149,81 @@ func TestMapThatCannotBeRightIsRefused(t *testing.T) {
 	}
 }
 
+// A host and a port have one spelling, and lead somewhere.
+func TestHostAndPort(t *testing.T) {
+	for text, want := range map[string]bool{
+		"turn.example:3478":             true,
+		"192.0.2.1:443":                 true,
+		"[2001:db8::1]:65535":           true,
+		"localhost:1":                   true,
+		"turn.example":                  false,
+		"turn.example:":                 false,
+		"turn.example:0":                false,
+		"turn.example:65536":            false,
+		"turn.example:03478":            false,
+		"Turn.example:3478":             false,
+		"turn..example:3478":            false,
+		"turn.example:3478?transport=x": false,
+		"turn.example:https":            false,
+		"user@turn.example:3478":        false,
+		":3478":                         false,
+		"0.0.0.0:3478":                  false,
+		"[::]:3478":                     false,
+		"127.1:3478":                    false,
+		"[192.0.2.1]:3478":              false,
+		"[::ffff:192.0.2.1]:3478":       false,
+		"[2001:db8:0::1]:3478":          false,
+		"[fe80::1%eth0]:3478":           false,
+		"2001:db8::1:3478":              false,
+	} {
+		if got := isHostPort(text); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// What two readers could understand differently is refused, whoever has signed it.
 func TestWhatIsNoMapIsRefused(t *testing.T) {
 	good := string(mustSign(t, twoRegions(), operator))
 	var s signed
 	if err := json.Unmarshal([]byte(good), &s); err != nil {
 		t.Fatal(err)
 	}
+	inside := func(old, replacement string) string {
+		text := strings.Replace(s.Map, old, replacement, 1)
+		if text == s.Map {
+			t.Fatalf("no %s in %s", old, s.Map)
+		}
+		return string(signText(t, text))
+	}
 
 	for name, wire := range map[string]string{
-		"nothing":                "",
-		"a torn one":             good[:len(good)/2],
-		"two":                    good + good,
-		"a page":                 "<html>",
-		"an unknown field":       strings.Replace(good, `"key"`, `"age":1,"key"`, 1),
-		"no signature":           strings.Replace(good, s.Signature, "", 1),
-		"a signature cut short":  strings.Replace(good, s.Signature, s.Signature[:84], 1),
-		"another spelling":       strings.Replace(good, s.Key, s.Key+"=", 1),
-		"too much":               good[:len(good)-2] + strings.Repeat(" ", MaxSize) + "}",
-		"a field inside":         string(signText(t, strings.Replace(s.Map, `"name"`, `"age":1,"name"`, 1))),
-		"no version":             string(signText(t, strings.Replace(s.Map, `"v":1,`, ``, 1))),
-		"something after inside": string(signText(t, s.Map+" {}")),
+		"nothing":                   "",
+		"a torn one":                good[:len(good)/2],
+		"two":                       good + good,
+		"a page":                    "<html>",
+		"an unknown field":          strings.Replace(good, `"key"`, `"age":1,"key"`, 1),
+		"a field in another case":   strings.Replace(good, `"map"`, `"MAP"`, 1),
+		"a field twice":             strings.Replace(good, `"key"`, `"map":"{}","key"`, 1),
+		"white space":               strings.Replace(good, `"key":`, `"key": `, 1),
+		"a byte order mark":         "\ufeff" + good,
+		"no signature":              strings.Replace(good, s.Signature, "", 1),
+		"a signature cut short":     strings.Replace(good, s.Signature, s.Signature[:84], 1),
+		"another spelling of a key": strings.Replace(good, s.Key, s.Key+"=", 1),
+		"too much":                  good[:len(good)-2] + strings.Repeat(" ", MaxSize) + "}",
+		"an unknown field inside":   inside(`"name"`, `"age":1,"name"`),
+		"another case inside":       inside(`"url"`, `"URL"`),
+		"a field twice inside":      inside(`"url"`, `"url":"https://other.example","url"`),
+		"an empty stun":             inside(`example:3478"`, `example:3478","stun":""`),
+		"no version":                inside(`"v":1,`, ``),
+		"version 1.0":               inside(`"v":1,`, `"v":1.0,`),
+		"a time that wraps":         inside(`"issued":1800000000`, `"issued":9223372036854775807`),
+		"something after inside":    string(signText(t, s.Map+" {}")),
 	} {
 		if m, err := Open([]byte(wire), publicKey(operator), issued); !errors.Is(err, ErrMap) || m.Regions != nil {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}
-		if m, key, err := Read([]byte(wire), issued); !errors.Is(err, ErrMap) || key != nil && m.Regions != nil {
+		if m, key, err := Read([]byte(wire), issued); !errors.Is(err, ErrMap) || key != nil || m.Regions != nil {
 			t.Errorf("%s, by the key in it: %+v, %v", name, m, err)
 		}
 	}
@@ -187,22 +237,39 @@ func TestMapOfANewerVersionSaysSo(t *testing.T) {
 	}
 }
 
-func TestMapIsNoLargerThanDevicesRead(t *testing.T) {
+// A map may have MaxSize bytes, and not one more.
+func TestSizeOfAMapIsBounded(t *testing.T) {
 	m := twoRegions()
 	m.Regions = nil
 	for i := range MaxRegions {
 		host := fmt.Sprintf("%s.%d.example", strings.Repeat("a", 60), i)
 		m.Regions = append(m.Regions, Region{Name: fmt.Sprint(i), URL: "https://" + host, TURN: host + ":3478"})
 	}
-	if wire := mustSign(t, m, operator); len(wire) > MaxSize+1 {
-		t.Errorf("%d bytes", len(wire))
+
+	last := &m.Regions[MaxRegions-1]
+	for i := range m.Regions[:MaxRegions-1] { // fill it as far as whole regions do
+		m.Regions[i].STUN = m.Regions[i].TURN
+		if _, err := m.Sign(operator); err != nil {
+			m.Regions[i].STUN = ""
+			break
+		}
 	}
 
-	for i := range m.Regions {
-		m.Regions[i].STUN = m.Regions[i].TURN
-	}
-	if _, err := m.Sign(operator); err == nil || !strings.Contains(err.Error(), "want 65536 at most") {
-		t.Errorf("signed: %v", err)
+	for label := "a"; ; label += "a" {
+		last.TURN = strings.Repeat(label+".", 3) + "example:3478"
+		wire, err := m.Sign(operator)
+		if err != nil {
+			if !strings.Contains(err.Error(), "want 65536 at most: remove regions") {
+				t.Error(err)
+			}
+			break
+		}
+		if _, err := Open(wire, publicKey(operator), issued); err != nil || len(wire) > MaxSize {
+			t.Fatalf("%d bytes: %v", len(wire), err)
+		}
+		if len(label) == 63 {
+			t.Fatalf("%d bytes are the largest tried", len(wire))
+		}
 	}
 }
 
@@ -227,7 +294,8 @@ func TestVectors(t *testing.T) {
 		t.Fatalf("%d vectors", len(vectors))
 	}
 
-	failures := map[string]error{"": nil, "expired": ErrExpired, "operator": ErrOperator, "version": ErrVersion}
+	failures := map[string]error{"": nil, "expired": ErrExpired, "operator": ErrOperator, "version": ErrVersion,
+		"map": ErrMap}
 	for _, v := range vectors {
 		want, known := failures[v.Error]
 		if !known {
@@ -267,6 +335,9 @@ func FuzzOpen(f *testing.F) {
 		again, err := m.Sign(operator)
 		if err != nil {
 			t.Fatalf("%+v opens and cannot be signed: %v", m, err)
+		}
+		if m.Issued.Unix() >= m.NotAfter.Unix() {
+			t.Fatalf("%+v is issued after its end", m)
 		}
 		same, err := Open(again, publicKey(operator), issued)
 		if err != nil && !errors.Is(err, ErrExpired) || !reflect.DeepEqual(same, m) {

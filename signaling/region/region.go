@@ -2,6 +2,8 @@ package region
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
 	"github.com/peephole-cam/peephole/relayurl"
@@ -10,12 +12,12 @@ import (
 // maxName is the maximum length of a region's name, in bytes.
 const maxName = 32
 
-// Region is one region of an operator: one or more relay processes behind one URL.
+// Region is one region of an operator: the relays behind one URL.
 type Region struct {
-	Name string `json:"name"`           // 1 to 32 of a-z, 0-9 and "-"
-	URL  string `json:"url"`            // the relay's, as devices dial it
-	TURN string `json:"turn"`           // host:port, over UDP and TCP
-	STUN string `json:"stun,omitempty"` // host:port; empty: that of TURN
+	Name string `json:"name" toml:"name"`           // 1 to 32 of a-z, 0-9 and "-"
+	URL  string `json:"url" toml:"url"`             // the relay's, as devices dial it
+	TURN string `json:"turn" toml:"turn"`           // host:port, over UDP and TCP
+	STUN string `json:"stun,omitempty" toml:"stun"` // host:port; empty means TURN's
 }
 
 func (r Region) validate() error {
@@ -26,10 +28,11 @@ func (r Region) validate() error {
 		return fmt.Errorf("url of %q: %w", r.Name, err)
 	}
 	if !isHostPort(r.TURN) {
-		return fmt.Errorf("turn of %q: want HOST:PORT, such as turn.example:3478", r.Name)
+		return fmt.Errorf("turn %q of %q: want HOST:PORT, such as turn.example:3478 or [2001:db8::1]:3478", r.TURN,
+			r.Name)
 	}
 	if r.STUN != "" && !isHostPort(r.STUN) {
-		return fmt.Errorf("stun of %q: want HOST:PORT, such as stun.example:3478, or leave it out", r.Name)
+		return fmt.Errorf("stun %q of %q: want HOST:PORT, such as stun.example:3479, or leave it out", r.STUN, r.Name)
 	}
 	return nil
 }
@@ -38,5 +41,16 @@ func isName(text string) bool {
 	return text != "" && len(text) <= maxName && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// isHostPort reports whether text is a host that can be looked up and a port that can be dialed.
-func isHostPort(text string) bool { return relayurl.IsTURN("turn:" + text + "?transport=udp") }
+// isHostPort reports whether text is a host that can be looked up and a port that can be dialed, in the one spelling
+// that a relay URL has for them.
+func isHostPort(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || relayurl.IsUnspecifiedHost(host) {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || net.JoinHostPort(host, strconv.FormatUint(n, 10)) != text {
+		return false
+	}
+	return relayurl.Check("https://"+strings.TrimSuffix(text, ":"+port)) == nil
+}

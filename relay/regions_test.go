@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +22,11 @@ import (
 
 // An operator signs maps of regions, which its relay reads.
 type operator struct {
-	key  ed25519.PrivateKey
-	wire []byte
-	err  error
+	key ed25519.PrivateKey
+
+	mu   sync.Mutex
+	wire []byte // guarded by mu
+	err  error  // guarded by mu
 }
 
 func newOperator() *operator {
@@ -38,13 +41,25 @@ func (o *operator) sign(t *testing.T, n int, issued time.Time, life time.Duratio
 		host := fmt.Sprintf("r%d.%s.example", i, strings.Repeat("a", 60))
 		m.Regions = append(m.Regions, region.Region{Name: fmt.Sprint(i), URL: "https://" + host, TURN: host + ":3478"})
 	}
-	var err error
-	if o.wire, err = m.Sign(o.key); err != nil {
+	wire, err := m.Sign(o.key)
+	if err != nil {
 		t.Fatal(err)
 	}
+	o.replace(wire, nil)
 }
 
-func (o *operator) read() ([]byte, error) { return o.wire, o.err }
+// replace makes these the answer to who reads the map.
+func (o *operator) replace(wire []byte, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wire, o.err = wire, err
+}
+
+func (o *operator) read() ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.wire, o.err
+}
 
 // served asks the relay for the map as a device does, and returns how many regions it has.
 func (o *operator) served(t *testing.T, r *Relay) int {
@@ -105,7 +120,7 @@ func TestBadMapLeavesTheOldOneServed(t *testing.T) {
 			o.sign(t, 1, now.Add(time.Minute), time.Hour)
 			o.key = own
 		}},
-		{"disk failed", func() { o.err = errors.New("disk failed") }},
+		{"disk failed", func() { o.replace(nil, errors.New("disk failed")) }},
 	} {
 		tt.spoil()
 		if err := r.Reload(); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -169,7 +184,7 @@ func TestOperatorIsToldWhatIsWrongWithAMap(t *testing.T) {
 // expires.
 func TestMapIsReadAgain(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		o, log := newOperator(), new(bytes.Buffer)
+		o, log := newOperator(), new(lockedBuffer)
 		o.sign(t, 1, time.Now(), 15*24*time.Hour)
 		r := &Relay{cfg: Config{Regions: o.read}, log: slog.New(slog.NewTextHandler(log, nil))}
 		if err := r.loadRegions(); err != nil {
@@ -185,7 +200,7 @@ func TestMapIsReadAgain(t *testing.T) {
 			t.Errorf("%d regions an hour later", n)
 		}
 
-		o.err = errors.New("disk failed")
+		o.replace(nil, errors.New("disk failed"))
 		time.Sleep(4 * 24 * time.Hour)
 		const unread = "the map of regions cannot be read again; the old one stays in use"
 		said := log.String()

@@ -35,8 +35,8 @@ const reasons: Record<Reason, string> = {
 function lanNote(e: Explain, addresses: Addresses): string {
   if (e.selected?.rung === 'lan') {
     return (
-      'The picture stays on this network. A browser needs the relay to find the camera. If the internet fails, use ' +
-      'the viewer program: once paired, it finds the camera here.'
+      'The picture stays on this network, but a browser needs the relay to find the camera. To watch when the ' +
+      'internet fails, pair the viewer program too and watch with it once: then it finds the camera here.'
     );
   }
 

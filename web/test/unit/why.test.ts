@@ -90,8 +90,8 @@ test('the network that both share is spoken of', () => {
   const way = { own: '', other: '', through: 'unknown', rtt_ms: 1 } as const;
   assert.equal(
     shown(say({ selected: { ...way, rung: 'lan' } }), '.lan'),
-    'The picture stays on this network. A browser needs the relay to find the camera. If the internet fails, use ' +
-      'the viewer program: once paired, it finds the camera here.',
+    'The picture stays on this network, but a browser needs the relay to find the camera. To watch when the ' +
+      'internet fails, pair the viewer program too and watch with it once: then it finds the camera here.',
   );
 
   const [own, other] = [['host4 192.0.2.1:1', 'srflx4 203.0.113.9:5000'], ['srflx4 203.0.113.9:6000']];

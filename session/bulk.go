@@ -128,8 +128,8 @@ func (e *bulkEnd) do(ctx context.Context, f func() error) {
 	}
 }
 
-// run connects both ends and calls use. It returns use's error, or ctx's if ctx ends first, or errLeft if the other end
-// leaves while use is running. If use succeeded, it returns nil. held are the records that came before the answer.
+// run connects both ends and calls use. It returns use's error, or why there was no connection, or errLeft if the other
+// end leaves first. If use succeeded, it returns nil. held are the records that came before the answer.
 func (e *bulkEnd) run(ctx context.Context, cancel context.CancelFunc, held []signaling.Delivery) error {
 	var carrying sync.WaitGroup
 	ended := make(chan error, 1)
@@ -143,7 +143,7 @@ func (e *bulkEnd) run(ctx context.Context, cancel context.CancelFunc, held []sig
 	}
 
 	cancel()
-	carrying.Wait() // its goodbye needs the path
+	carrying.Wait() // closing the connection still needs the path
 	select {
 	case used := <-ended:
 		if used == nil {

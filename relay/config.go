@@ -74,8 +74,8 @@ type Config struct {
 	AlsoTURN []string
 
 	// Regions returns the operator's signed map of regions (package region), which the relay serves to anybody. New
-	// and Reload call it, and Run does once an hour. A map that another operator signed, or that was issued before the
-	// one in use, is refused. If nil, the relay serves no map.
+	// and Reload call it, and Run does once an hour. A map replaces the one in use only if the same operator signed it
+	// later, and not with a date more than a day ahead. If nil, the relay serves no map.
 	Regions func() ([]byte, error)
 
 	// P2P is the HOST:PORT, UDP, of a circuit relay (libp2p) through which viewers and cameras exchange sealed messages

@@ -26,8 +26,8 @@ const (
 	mapSoonOver    = 14 * 24 * time.Hour
 	warnOfMapEvery = 24 * time.Hour
 
-	// mapAhead is how far in the future a map may have been issued, for clocks that are off. One that was issued later
-	// than that could be replaced by none that is right.
+	// mapAhead is how far in the future a map may be dated, for clocks that are off. One dated later than that would
+	// keep out every correctly dated one.
 	mapAhead = 24 * time.Hour
 )
 
@@ -55,25 +55,25 @@ func (r *Relay) RegionsExpire() time.Time {
 
 // loadRegions reads the map and serves it. It returns an error if the map cannot replace the current one.
 func (r *Relay) loadRegions() error {
-	r.regions.mu.Lock()
-	defer r.regions.mu.Unlock()
-
 	wire, err := r.cfg.Regions()
 	if err != nil {
 		return err
 	}
-	m, operator, err := region.Read(wire, time.Now())
+	now := time.Now()
+	m, operator, err := region.Read(wire, now)
 	if err != nil && !errors.Is(err, region.ErrExpired) { // devices may still try the regions of an expired map
 		return err
 	}
 
+	r.regions.mu.Lock()
+	defer r.regions.mu.Unlock()
 	next, old := &servedMap{m, bytes.Clone(wire), operator}, r.regions.current.Load()
-	ahead := next.checkIssued(time.Now())
+	ahead := next.checkIssued(now)
 	if old != nil {
 		if bytes.Equal(wire, old.wire) {
 			return nil
 		}
-		if err := errors.Join(next.replaces(old), ahead); err != nil {
+		if err := errors.Join(next.replaces(old, now), ahead); err != nil {
 			return err
 		}
 	}
@@ -92,13 +92,18 @@ func (r *Relay) loadRegions() error {
 	return nil
 }
 
-// replaces returns an error unless the map may take the place of one that is served.
-func (m *servedMap) replaces(old *servedMap) error {
+// replaces returns an error unless the map may take the place of one that is served. The rules are those of devices
+// (doc/protocol.md, section 5.9).
+func (m *servedMap) replaces(old *servedMap, now time.Time) error {
 	if !m.operator.Equal(old.operator) {
 		return errors.New("the map of regions is signed by another key than the one that is served: sign it with the " +
 			"-state folder of the first, or restart the relay to change the operator")
 	}
-	if !m.Issued.After(old.Issued) {
+	if now.After(m.NotAfter) && !now.After(old.NotAfter) {
+		return fmt.Errorf("the map of regions expired at %s, and the one that is served has not: sign a new one with "+
+			"relay regions sign", m.NotAfter.Format(time.RFC3339))
+	}
+	if !m.Issued.After(old.Issued) && old.checkIssued(now) == nil {
 		return fmt.Errorf("the map of regions was issued at %s, and the one that is served at %s: give this relay the "+
 			"newest one, or sign it again", m.Issued.Format(time.RFC3339), old.Issued.Format(time.RFC3339))
 	}
@@ -113,10 +118,12 @@ func (m *servedMap) checkIssued(now time.Time) error {
 	return nil
 }
 
-// warnOfExpiry warns once a day of a map that has expired, or will soon. r.regions.mu must be held.
+// warnOfExpiry warns once a day of a map that expires soon, when it expires, and from then on once a day.
+// r.regions.mu must be held.
 func (r *Relay) warnOfExpiry(m *servedMap) {
 	left := time.Until(m.NotAfter)
-	if left >= mapSoonOver || time.Since(r.regions.warned) < warnOfMapEvery {
+	justOver := left <= 0 && !r.regions.warned.After(m.NotAfter)
+	if left >= mapSoonOver || time.Since(r.regions.warned) < warnOfMapEvery && !justOver {
 		return
 	}
 	r.regions.warned = time.Now()
@@ -143,7 +150,7 @@ func (r *Relay) followRegions(ctx context.Context) error {
 		}
 
 		if err := r.loadRegions(); err != nil {
-			r.log.Error("the map of regions cannot be read again; the old one stays in use", "err", err)
+			r.log.Error("the map of regions could not be replaced; the old one stays in use", "err", err)
 		}
 		r.regions.mu.Lock()
 		r.warnOfExpiry(r.regions.current.Load())

@@ -48,7 +48,7 @@ func (o *operator) sign(t *testing.T, n int, issued time.Time, life time.Duratio
 	o.replace(wire, nil)
 }
 
-// replace makes these the answer to who reads the map.
+// replace sets what read returns.
 func (o *operator) replace(wire []byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,6 +114,9 @@ func TestBadMapLeavesTheOldOneServed(t *testing.T) {
 		{"the map of regions was issued at", func() { o.sign(t, 1, now.Add(-time.Minute), time.Hour) }},
 		{"give this relay the newest one, or sign it again", func() { o.sign(t, 1, now, time.Hour) }},
 		{"which is in the future: correct the clock", func() { o.sign(t, 1, now.Add(25*time.Hour), time.Hour) }},
+		{"and the one that is served has not: sign a new one", func() {
+			o.sign(t, 1, now.Add(-2*time.Hour), time.Hour)
+		}},
 		{"is not what its key has signed", func() { o.wire = bytes.Replace(good, []byte("r1."), []byte("x1."), 1) }},
 		{"signed by another key than the one that is served", func() {
 			o.key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
@@ -133,6 +136,17 @@ func TestBadMapLeavesTheOldOneServed(t *testing.T) {
 
 	if _, err := New(Config{Listen: "127.0.0.1:0", TURN: "127.0.0.1:0", Regions: o.read}); err == nil {
 		t.Error("a relay begins without the map that it is told to serve")
+	}
+}
+
+// A clock that was a year ahead when a map was signed keeps no later map out.
+func TestMapOfTheFutureCanBeReplaced(t *testing.T) {
+	o := newOperator()
+	o.sign(t, 1, time.Now().Add(365*24*time.Hour), time.Hour)
+	r := newRelay(t, func(c *Config) { c.Regions = o.read })
+	o.sign(t, 2, time.Now(), time.Hour)
+	if err := r.Reload(); err != nil || o.served(t, r) != 2 {
+		t.Errorf("%d regions: %v", o.served(t, r), err)
 	}
 }
 
@@ -180,8 +194,8 @@ func TestOperatorIsToldWhatIsWrongWithAMap(t *testing.T) {
 	}
 }
 
-// The map is read again every hour. While it cannot be, the log says so, and still warns once a day that the old one
-// expires.
+// The map is read again every hour. While it cannot be, the log says so, still warns once a day that the old one
+// expires, and says within the hour when it has.
 func TestMapIsReadAgain(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		o, log := newOperator(), new(lockedBuffer)
@@ -202,13 +216,23 @@ func TestMapIsReadAgain(t *testing.T) {
 
 		o.replace(nil, errors.New("disk failed"))
 		time.Sleep(4 * 24 * time.Hour)
-		const unread = "the map of regions cannot be read again; the old one stays in use"
+		const unread = "the map of regions could not be replaced; the old one stays in use"
 		said := log.String()
 		if n := strings.Count(said, unread); n != 4*24 {
 			t.Errorf("said %d times in four days that it cannot be read", n)
 		}
-		if n := strings.Count(said, "expires soon"); n != 3 && n != 4 {
+		if n := strings.Count(said, "expires soon"); n != 4 { // from the first day on
 			t.Errorf("said %d times in four days that it expires soon", n)
+		}
+
+		left := time.Until(r.RegionsExpire())
+		time.Sleep(left - time.Second)
+		if strings.Contains(log.String(), "has expired") {
+			t.Error("said that it has expired before it had")
+		}
+		time.Sleep(readRegionsEvery + time.Second)
+		if n := strings.Count(log.String(), "has expired"); n != 1 {
+			t.Errorf("said %d times in an hour that it has expired", n)
 		}
 		cancel()
 		time.Sleep(time.Second)

@@ -26,7 +26,7 @@ var (
 		file:   "operator.key",
 		prefix: "peephole-operator-1 ",
 		name:   "operator key",
-		loss:   "removing it makes every ticket void",
+		loss:   "removing it makes every ticket void, and devices will refuse your maps of regions",
 	}
 	hostKeyFile = keyFile{
 		file:   "p2p.key",

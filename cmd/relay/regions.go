@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,7 +32,7 @@ regions.toml has a table for each region:
   name = "frankfurt"
   url  = "https://fra.relay.example"
   turn = "fra.relay.example:3478"
-  stun = "fra.relay.example:3479"   # optional: if STUN has an address of its own
+  stun = "fra.relay.example:3479"   # only if STUN is elsewhere
 
   relay regions sign [flags] REGIONS.toml   print a signed map
   relay regions show FILE                   print what a signed map says
@@ -87,7 +88,8 @@ func signRegions(args []string, stdout, stderr io.Writer) error {
 	}
 	now := time.Now().Truncate(time.Second)
 	m := region.Map{Issued: now, NotAfter: now.AddDate(0, 0, *days), Regions: regions}
-	if err := m.Validate(); err != nil { // before making a key
+	trial := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	if _, err := m.Sign(trial); err != nil { // before making a key
 		return fmt.Errorf("%s: %w", set.Arg(0), err)
 	}
 
@@ -140,9 +142,20 @@ func readRegions(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read -regions: %w", err)
 	}
 	if _, _, err := region.Read(wire, time.Now()); err != nil && !errors.Is(err, region.ErrExpired) {
-		return nil, fmt.Errorf("-regions %s: %w: give the file that relay regions sign has printed", path, err)
+		return nil, fmt.Errorf("-regions %s: %w", path, adviseMap(err))
 	}
 	return wire, nil
+}
+
+// adviseMap extends an error from reading a map with what to do about it.
+func adviseMap(err error) error {
+	switch {
+	case errors.Is(err, region.ErrVersion):
+		return fmt.Errorf("%w: update this program", err)
+	case errors.Is(err, region.ErrExpired):
+		return fmt.Errorf("%w: sign a new one with relay regions sign", err)
+	}
+	return fmt.Errorf("%w: give the file that relay regions sign has printed", err)
 }
 
 // showRegions prints what a signed map says, and fails if it is not valid.
@@ -162,7 +175,7 @@ func showRegions(args []string, stdout io.Writer) error {
 	}
 	m, operator, err := region.Read(wire, time.Now())
 	if err != nil && !errors.Is(err, region.ErrExpired) {
-		return fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", file, adviseMap(err))
 	}
 
 	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
@@ -176,7 +189,7 @@ func showRegions(args []string, stdout io.Writer) error {
 		return fmt.Errorf("print map of regions: %w", flushing)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w: sign a new one with relay regions sign", file, err)
+		return fmt.Errorf("%s: %w", file, adviseMap(err))
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ var (
 
 const version = 1
 
-// lastSecond is the last one of the year 9999, in Unix time.
+// lastSecond is the last second of the year 9999, in Unix time.
 const lastSecond = 253_402_300_799
 
 // Map is an operator's list of regions.
@@ -81,8 +81,8 @@ func (m Map) Sign(operator ed25519.PrivateKey) ([]byte, error) {
 	}
 	wire = append(wire, '\n')
 	if len(wire) > MaxSize {
-		return nil, fmt.Errorf("the map of regions has %d bytes, want %d at most: remove regions, or shorten names",
-			len(wire), MaxSize)
+		return nil, fmt.Errorf("the map of regions has %d bytes, want %d at most: "+
+			"remove regions, or shorten host names", len(wire), MaxSize)
 	}
 	return wire, nil
 }
@@ -129,7 +129,11 @@ func parse(wire []byte) (text []byte, key ed25519.PublicKey, signature []byte, e
 		return nil, nil, nil, fmt.Errorf("%w: more than %d bytes", ErrMap, MaxSize)
 	}
 	var s signed
-	if err := decode(bytes.TrimSuffix(wire, []byte("\n")), &s); err != nil {
+	line, ended := bytes.CutSuffix(wire, []byte("\n"))
+	if !ended {
+		return nil, nil, nil, fmt.Errorf("%w: its line does not end", ErrMap)
+	}
+	if err := decode(line, &s); err != nil {
 		return nil, nil, nil, err
 	}
 	k, okKey := decodeText(s.Key, ed25519.PublicKeySize)
@@ -167,7 +171,7 @@ func parseBody(text []byte) (Map, error) {
 func (m Map) Validate() error {
 	switch {
 	case len(m.Regions) == 0:
-		return errors.New("no regions: add a [[region]] table for each")
+		return errors.New("no regions: add a [[region]] table for each region")
 	case len(m.Regions) > MaxRegions:
 		return fmt.Errorf("%d regions: want %d at most", len(m.Regions), MaxRegions)
 	case m.Issued.Unix() < 0 || m.NotAfter.Unix() > lastSecond:
@@ -193,7 +197,7 @@ func (m Map) Validate() error {
 }
 
 // decode parses JSON in the one spelling that json.Marshal gives it. Otherwise two readers could understand one text
-// differently: encoding/json takes "URL" for "url", and of a name that is there twice each parser takes what it likes.
+// differently: encoding/json takes "URL" for "url", and parsers differ about which of two equal names counts.
 func decode(text []byte, to any) error {
 	if err := json.Unmarshal(text, to); err != nil {
 		return fmt.Errorf("%w: %w", ErrMap, err)

@@ -44,15 +44,20 @@ func mustSign(t testing.TB, m Map, key ed25519.PrivateKey) []byte {
 // signText signs what Sign would refuse.
 func signText(t testing.TB, text string) []byte {
 	t.Helper()
-	wire, err := json.Marshal(signed{
+	return mustEncode(t, signed{
 		Map:       text,
 		Key:       encode(publicKey(operator)),
 		Signature: encode(label.Sign(operator, label.RegionMap, []byte(text))),
 	})
+}
+
+func mustEncode(t testing.TB, s signed) []byte {
+	t.Helper()
+	wire, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wire
+	return append(wire, '\n')
 }
 
 func TestSignedMapOpensForItsOperatorAlone(t *testing.T) {
@@ -92,10 +97,7 @@ func TestForgedMapDoesNotOpen(t *testing.T) {
 		"a stranger's key beside the operator's signature": {s.Map, theirs.Key, s.Signature},
 		"a signature made for something else":              ticket,
 	} {
-		wire, err := json.Marshal(forged)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wire := mustEncode(t, forged)
 		if m, err := Open(wire, publicKey(operator), issued); !errors.Is(err, ErrOperator) || m.Regions != nil {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}
@@ -182,6 +184,13 @@ func TestHostAndPort(t *testing.T) {
 	}
 }
 
+// unusedBit returns another spelling of what base64url spells with unused bits, which are zero in the right one.
+func unusedBit(text string) string {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(digits, text[len(text)-1])
+	return text[:len(text)-1] + digits[last+1:last+2]
+}
+
 // What two readers could understand differently is refused, whoever has signed it.
 func TestWhatIsNoMapIsRefused(t *testing.T) {
 	good := string(mustSign(t, twoRegions(), operator))
@@ -198,27 +207,31 @@ func TestWhatIsNoMapIsRefused(t *testing.T) {
 	}
 
 	for name, wire := range map[string]string{
-		"nothing":                   "",
-		"a torn one":                good[:len(good)/2],
-		"two":                       good + good,
-		"a page":                    "<html>",
-		"an unknown field":          strings.Replace(good, `"key"`, `"age":1,"key"`, 1),
-		"a field in another case":   strings.Replace(good, `"map"`, `"MAP"`, 1),
-		"a field twice":             strings.Replace(good, `"key"`, `"map":"{}","key"`, 1),
-		"white space":               strings.Replace(good, `"key":`, `"key": `, 1),
-		"a byte order mark":         "\ufeff" + good,
-		"no signature":              strings.Replace(good, s.Signature, "", 1),
-		"a signature cut short":     strings.Replace(good, s.Signature, s.Signature[:84], 1),
-		"another spelling of a key": strings.Replace(good, s.Key, s.Key+"=", 1),
-		"too much":                  good[:len(good)-2] + strings.Repeat(" ", MaxSize) + "}",
-		"an unknown field inside":   inside(`"name"`, `"age":1,"name"`),
-		"another case inside":       inside(`"url"`, `"URL"`),
-		"a field twice inside":      inside(`"url"`, `"url":"https://other.example","url"`),
-		"an empty stun":             inside(`example:3478"`, `example:3478","stun":""`),
-		"no version":                inside(`"v":1,`, ``),
-		"version 1.0":               inside(`"v":1,`, `"v":1.0,`),
-		"a time that wraps":         inside(`"issued":1800000000`, `"issued":9223372036854775807`),
-		"something after inside":    string(signText(t, s.Map+" {}")),
+		"nothing":                    "",
+		"a torn one":                 good[:len(good)/2],
+		"two":                        good + good,
+		"a page":                     "<html>",
+		"an unknown field":           strings.Replace(good, `"key"`, `"age":1,"key"`, 1),
+		"a field in another case":    strings.Replace(good, `"map"`, `"MAP"`, 1),
+		"a field twice":              strings.Replace(good, `"key"`, `"map":"{}","key"`, 1),
+		"white space":                strings.Replace(good, `"key":`, `"key": `, 1),
+		"a byte order mark":          "\ufeff" + good,
+		"no signature":               strings.Replace(good, s.Signature, "", 1),
+		"a signature cut short":      strings.Replace(good, s.Signature, s.Signature[:84], 1),
+		"another spelling of a key":  strings.Replace(good, s.Key, s.Key+"=", 1),
+		"no line feed":               strings.TrimSuffix(good, "\n"),
+		"unused bits of a key":       strings.Replace(good, s.Key, unusedBit(s.Key), 1),
+		"unused bits of a signature": strings.Replace(good, s.Signature, unusedBit(s.Signature), 1),
+		"too much":                   string(signText(t, strings.Repeat("a", MaxSize))),
+		"an escaped letter":          strings.Replace(good, "frankfurt", `\u0066rankfurt`, 1),
+		"an unknown field inside":    inside(`"name"`, `"age":1,"name"`),
+		"another case inside":        inside(`"url"`, `"URL"`),
+		"a field twice inside":       inside(`"url"`, `"url":"https://other.example","url"`),
+		"an empty stun":              inside(`example:3478"`, `example:3478","stun":""`),
+		"no version":                 inside(`"v":1,`, ``),
+		"version 1.0":                inside(`"v":1,`, `"v":1.0,`),
+		"a time that wraps":          inside(`"issued":1800000000`, `"issued":9223372036854775807`),
+		"something after inside":     string(signText(t, s.Map+" {}")),
 	} {
 		if m, err := Open([]byte(wire), publicKey(operator), issued); !errors.Is(err, ErrMap) || m.Regions != nil {
 			t.Errorf("%s: %+v, %v", name, m, err)
@@ -246,30 +259,25 @@ func TestSizeOfAMapIsBounded(t *testing.T) {
 		m.Regions = append(m.Regions, Region{Name: fmt.Sprint(i), URL: "https://" + host, TURN: host + ":3478"})
 	}
 
-	last := &m.Regions[MaxRegions-1]
-	for i := range m.Regions[:MaxRegions-1] { // fill it as far as whole regions do
-		m.Regions[i].STUN = m.Regions[i].TURN
-		if _, err := m.Sign(operator); err != nil {
-			m.Regions[i].STUN = ""
-			break
+	left := MaxSize - len(mustSign(t, m, operator))
+	for i := range m.Regions { // another label takes 2 to 61 bytes
+		n := min(left, 61)
+		if left-n == 1 {
+			n--
 		}
+		if n > 0 {
+			m.Regions[i].TURN = strings.Repeat("b", n-1) + "." + m.Regions[i].TURN
+		}
+		left -= n
 	}
 
-	for label := "a"; ; label += "a" {
-		last.TURN = strings.Repeat(label+".", 3) + "example:3478"
-		wire, err := m.Sign(operator)
-		if err != nil {
-			if !strings.Contains(err.Error(), "want 65536 at most: remove regions") {
-				t.Error(err)
-			}
-			break
-		}
-		if _, err := Open(wire, publicKey(operator), issued); err != nil || len(wire) > MaxSize {
-			t.Fatalf("%d bytes: %v", len(wire), err)
-		}
-		if len(label) == 63 {
-			t.Fatalf("%d bytes are the largest tried", len(wire))
-		}
+	wire := mustSign(t, m, operator)
+	if _, err := Open(wire, publicKey(operator), issued); err != nil || len(wire) != MaxSize {
+		t.Errorf("%d bytes: %v", len(wire), err)
+	}
+	m.Regions[0].Name += "0"
+	if _, err := m.Sign(operator); err == nil || !strings.Contains(err.Error(), "want 65536 at most: remove regions") {
+		t.Errorf("a byte more: %v", err)
 	}
 }
 

@@ -1,8 +1,10 @@
 package region
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -24,7 +26,7 @@ func (r Region) validate() error {
 	if !isName(r.Name) {
 		return fmt.Errorf("name %q: want 1 to %d of a-z, 0-9 and \"-\"", r.Name, maxName)
 	}
-	if err := relayurl.Check(r.URL); err != nil {
+	if err := checkURL(r.URL); err != nil {
 		return fmt.Errorf("url of %q: %w", r.Name, err)
 	}
 	if !isHostPort(r.TURN) {
@@ -37,6 +39,20 @@ func (r Region) validate() error {
 	return nil
 }
 
+var errNowhere = errors.New("want an address or a name that leads somewhere")
+
+// checkURL returns an error for what is no relay URL in its one spelling, or names no host.
+func checkURL(text string) error {
+	if err := relayurl.Check(text); err != nil {
+		return err
+	}
+	u, err := url.Parse(text)
+	if err != nil || relayurl.IsUnspecifiedHost(u.Hostname()) {
+		return errNowhere
+	}
+	return nil
+}
+
 func isName(text string) bool {
 	return text != "" && len(text) <= maxName && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
@@ -45,12 +61,12 @@ func isName(text string) bool {
 // that a relay URL has for them.
 func isHostPort(text string) bool {
 	host, port, err := net.SplitHostPort(text)
-	if err != nil || relayurl.IsUnspecifiedHost(host) {
+	if err != nil {
 		return false
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 || net.JoinHostPort(host, strconv.FormatUint(n, 10)) != text {
 		return false
 	}
-	return relayurl.Check("https://"+strings.TrimSuffix(text, ":"+port)) == nil
+	return checkURL("https://"+strings.TrimSuffix(text, ":"+port)) == nil
 }

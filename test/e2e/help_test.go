@@ -26,7 +26,7 @@ func commandLines(t *testing.T) (all [][]string) {
 		}
 	}
 
-	if len(all) != 14 {
+	if len(all) != 15 {
 		t.Errorf("%d commands and subcommands: %q", len(all), all)
 	}
 	return all

@@ -20,6 +20,6 @@ func followHangups(ctx context.Context, r *relay.Relay, hangups <-chan struct{},
 			log.Error("not everything could be reloaded; the old settings stay in use", "err", err)
 			continue
 		}
-		log.Info("reloaded all files that SIGHUP reloads")
+		log.Info("reloaded the files that SIGHUP reloads")
 	}
 }

@@ -74,7 +74,7 @@ func dialed(t *testing.T, s *served) (conn *tls.Conn, certificate string) {
 		PeerCertificates[0].Raw}})
 }
 
-const reloaded, notReloaded = "reloaded all files that SIGHUP reloads", "the old settings stay in use"
+const reloaded, notReloaded = "reloaded the files that SIGHUP reloads", "the old settings stay in use"
 
 func TestHangupServesTheRenewedCertificate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "both.pem")

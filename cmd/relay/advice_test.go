@@ -101,7 +101,8 @@ func TestSecretFilesThatCannotBeUsedAreAdvised(t *testing.T) {
 			"; make one with head -c 32 /dev/urandom, and give it to each of your relays"},
 		{secret(short), fmt.Sprintf("-turn-secret %s has 1 bytes: want %d to %d random ones", short, turn.MinSecret,
 			maxSecret)},
-		{key(dir), "damaged operator key " + torn + ": restore it from a backup; removing it makes every ticket void"},
+		{key(dir), "damaged operator key " + torn + ": restore it from a backup; " +
+			"removing it makes every ticket void, and devices will refuse your maps of regions"},
 		{func() error { _, err := hostKey(dir); return err }, "damaged p2p key " + tornHost + ": restore it from a " +
 			"backup; removing it changes the relay's -p2p multiaddress, which cameras must be told again"},
 		{key("/proc/peephole"), // where no folder can be made

@@ -83,12 +83,8 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if work := int64(len(f.body)) / workBytes; work > 0 && r.Header.Get("If-None-Match") != f.etag {
-		client, _ := netip.ParseAddrPort(r.RemoteAddr) // set by the door
-		if !p.charge(client.Addr(), work) {
-			http.Error(w, http.StatusText(http.StatusTooManyRequests), http.StatusTooManyRequests)
-			return
-		}
+	if r.Header.Get("If-None-Match") != f.etag && !affords(w, r, len(f.body), p.charge) {
+		return
 	}
 
 	h := w.Header()
@@ -102,4 +98,18 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Security-Policy", pagePolicy(append([]string{p.relay}, otherRelays(r.URL)...)...))
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
+}
+
+// affords charges a client for an answer of size bytes, beyond what each request costs. It reports whether the client
+// could afford it; otherwise it has refused the request.
+func affords(
+	w http.ResponseWriter, r *http.Request, size int, charge func(client netip.Addr, work int64) bool,
+) bool {
+	work := int64(size) / workBytes
+	client, _ := netip.ParseAddrPort(r.RemoteAddr) // set by the door
+	if work == 0 || charge(client.Addr(), work) {
+		return true
+	}
+	http.Error(w, http.StatusText(http.StatusTooManyRequests), http.StatusTooManyRequests)
+	return false
 }

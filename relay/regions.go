@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -165,9 +164,7 @@ func (r *Relay) serveRegions(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "this relay serves no map of regions", http.StatusNotFound)
 		return
 	}
-	client, _ := netip.ParseAddrPort(req.RemoteAddr) // set by the door
-	if work := int64(len(m.wire)) / workBytes; work > 0 && !r.places.chargeClient(client.Addr(), work) {
-		http.Error(w, http.StatusText(http.StatusTooManyRequests), http.StatusTooManyRequests)
+	if !affords(w, req, len(m.wire), r.places.chargeClient) {
 		return
 	}
 

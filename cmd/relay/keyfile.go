@@ -48,13 +48,26 @@ func (f keyFile) load(dir string) (ed25519.PrivateKey, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
+	key = newKey()
+	if err := f.write(dir, key); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+func newKey() ed25519.PrivateKey {
 	seed := make([]byte, ed25519.SeedSize)
 	rand.Read(seed)
-	text := []byte(f.prefix + base64.RawURLEncoding.EncodeToString(seed) + "\n")
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+// write writes a key that was not there.
+func (f keyFile) write(dir string, key ed25519.PrivateKey) error {
+	text := []byte(f.prefix + base64.RawURLEncoding.EncodeToString(key.Seed()) + "\n")
 	if err := identity.WriteFile(filepath.Join(dir, f.file), text); err != nil {
-		return nil, fmt.Errorf("write %s: %w; give another folder with -state", f.name, err)
+		return fmt.Errorf("write %s: %w; give another folder with -state", f.name, err)
 	}
-	return ed25519.NewKeyFromSeed(seed), nil
+	return nil
 }
 
 // read reads the key. The error is fs.ErrNotExist if there is none.

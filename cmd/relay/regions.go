@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"errors"
 	"flag"
 	"fmt"
@@ -88,23 +87,25 @@ func signRegions(args []string, stdout, stderr io.Writer) error {
 	}
 	now := time.Now().Truncate(time.Second)
 	m := region.Map{Issued: now, NotAfter: now.AddDate(0, 0, *days), Regions: regions}
-	trial := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	if _, err := m.Sign(trial); err != nil { // before making a key
-		return fmt.Errorf("%s: %w", set.Arg(0), err)
+	key, err := operatorKeyFile.read(*state)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing {
+		key, err = newKey(), nil
 	}
-
-	_, missing := operatorKeyFile.read(*state)
-	key, err := operatorKey(*state)
 	if err != nil {
 		return err
 	}
-	if errors.Is(missing, fs.ErrNotExist) {
-		fmt.Fprintf(stderr, "made a new operator key in %s: devices that know another one will refuse this map\n",
-			*state)
-	}
+
 	wire, err := m.Sign(key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", set.Arg(0), err)
+	}
+	if missing {
+		if err := operatorKeyFile.write(*state, key); err != nil {
+			return err
+		}
+		fmt.Fprintf(stderr, "made a new operator key in %s: devices that know another one will refuse this map\n",
+			*state)
 	}
 	if _, err := stdout.Write(wire); err != nil {
 		return fmt.Errorf("print map of regions: %w", err)

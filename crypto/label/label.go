@@ -52,6 +52,7 @@ const (
 	MailboxOpen        Label = "mailbox open"         // signature
 	Ticket             Label = "ticket"               // the operator's signature
 	RegionMap          Label = "region map"           // the operator's signature
+	RegionOrder        Label = "region order"         // MAC: a region's place in a camera's order
 	SessionKEM         Label = "session kem"          // HPKE info and export
 	SessionTranscript  Label = "session transcript"   // Hash
 	SessionSecret      Label = "session secret"       // KDF

@@ -45,8 +45,8 @@ type Camera struct {
 	cfg    Config
 	self   *identity.Private
 	store  *pairing.Store
-	client *signaling.Client   // of the relay
-	signal *signaling.Carriers // all at once
+	relays *relays             // where it is
+	signal *signaling.Carriers // those, and the one below, at once
 	// serves viewers that come without the relay; nil without Config.LAN
 	without *withoutRelay
 	feeds   []*media.Feed // the Config's sources, which Run reads
@@ -100,22 +100,10 @@ func New(cfg Config) (*Camera, error) {
 	}
 
 	trust := signaling.TrustAt(cfg.TLS, clock.Now)
-	client, err := signaling.NewClient(signaling.ClientConfig{
-		URL:       cfg.RelayURL,
-		TLS:       trust,
-		OnState:   cfg.OnRelay,
-		OnRefused: func(err error) { cfg.Logger.Warn("the relay refused a mailbox", "err", err) },
-		Logger:    cfg.Logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-
 	c := &Camera{
 		cfg:      cfg,
 		self:     self,
 		store:    pairing.NewStore(cfg.State, self, identity.Camera),
-		client:   client,
 		alarm:    &alarm{log: cfg.Logger, hook: cfg.OnReject},
 		clock:    clock,
 		clockErr: clockErr,
@@ -164,7 +152,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	defer carriers.Wait()
 	defer disconnect()
 	defer c.signal.Close()
-	carriers.Go(func() { _ = c.client.Run(connected) }) // returns connected's error and no other
+	carriers.Go(func() { c.relays.run(connected) })
 	if c.without != nil {
 		carriers.Go(func() { c.without.run(connected) })
 	}
@@ -185,8 +173,8 @@ func (c *Camera) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// followNetwork reconnects to the relay when this machine has moved to another network. The old connection would be
-// found dead much later.
+// followNetwork reconnects to the relays when this machine has moved to another network. The old connections would
+// be found dead much later.
 func (c *Camera) followNetwork(ctx context.Context) {
 	moved := netwatch.Changes(ctx)
 	for {
@@ -194,7 +182,9 @@ func (c *Camera) followNetwork(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-moved:
-			c.client.Redial()
+			for _, client := range c.relays.all() {
+				client.Redial()
+			}
 		}
 	}
 }
@@ -232,7 +222,7 @@ func (c *Camera) reportClock(err error) {
 // today returns the relay's time if it is known, else the camera's. It chooses a mailbox's day and nothing else:
 // cameras boot in 1970.
 func (c *Camera) today() time.Time {
-	if t, ok := c.client.ServerTime(); ok {
+	if t, ok := c.relays.serverTime(); ok {
 		return t
 	}
 	return c.clock.Now()

@@ -277,7 +277,7 @@ func TestPersonHearsOfAMessageThatDoesNotVerify(t *testing.T) {
 func TestWindowThatClosesOverACodePairsNobody(t *testing.T) {
 	url, _ := startRelay(t)
 	c, e := newCamera(t, Config{State: t.TempDir(), RelayURL: url})
-	run(t, c.client.Run)
+	run(t, func(ctx context.Context) error { c.relays.run(ctx); return nil })
 	window, closeIt := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.offerCode(t.Context(), window) }()
@@ -441,7 +441,8 @@ func TestRemovedViewerCostsNothingMore(t *testing.T) {
 	}
 
 	welcome := c.viewers[fingerprint].admitted(pair.Mailbox(envelope.ToViewer, today))
-	if err := c.client.Send(t.Context(), welcome, []byte("welcome"), 10*time.Minute); err != nil {
+	relay, _ := c.relays.pairingRelay()
+	if err := relay.Send(t.Context(), welcome, []byte("welcome"), 10*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 
@@ -560,7 +561,7 @@ func TestCameraSaysBye(t *testing.T) {
 func TestCameraYieldsWhileItIsWatched(t *testing.T) {
 	v := newVisit(t)
 	run(t, v.camera.Run)
-	busy := v.viewer.sessionConfig(envelope.Opened{}, nil).Busy
+	busy := v.viewer.sessionConfig(envelope.Opened{}, nil, nil).Busy
 	if busy() {
 		t.Error("busy before anybody watches")
 	}

@@ -69,15 +69,16 @@ func TestTamperedCopyOfAnOfferAlarms(t *testing.T) {
 // As many envelopes are remembered as may come at once.
 func TestCopiesAreRememberedInABoundedNumber(t *testing.T) {
 	var c copies
+	has := func(wire []byte) bool { return c.route(wire) != nil }
 	wire := func(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 	for n := range 3*offersAtOnce + 5 {
-		if c.has(wire(n)) {
+		if has(wire(n)) {
 			t.Fatalf("%d is taken for a copy", n)
 		}
-		c.add(wire(n))
-		if oldest := max(0, n-offersAtOnce+1); !c.has(wire(n)) || !c.has(wire(oldest)) || c.has(wire(oldest-1)) {
-			t.Fatalf("after %d: the last is remembered: %t, the oldest: %t, one before: %t", n, c.has(wire(n)),
-				c.has(wire(oldest)), c.has(wire(oldest-1)))
+		c.add(wire(n), &signaling.Route{})
+		if oldest := max(0, n-offersAtOnce+1); !has(wire(n)) || !has(wire(oldest)) || has(wire(oldest-1)) {
+			t.Fatalf("after %d: the last is remembered: %t, the oldest: %t, one before: %t", n, has(wire(n)),
+				has(wire(oldest)), has(wire(oldest-1)))
 		}
 	}
 }

@@ -17,6 +17,8 @@ type credentials struct {
 func (c *Camera) SetCredentials(ticket []byte, trust *tls.Config) {
 	trust = signaling.TrustAt(trust, c.clock.Now)
 	old := c.credentials.Swap(&credentials{ticket, trust})
-	c.client.Trust(trust)
-	c.client.Readmit(old.ticket, ticket)
+	for _, client := range c.relays.all() {
+		client.Trust(trust)
+		client.Readmit(old.ticket, ticket)
+	}
 }

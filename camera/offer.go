@@ -16,7 +16,8 @@ import (
 type offer struct {
 	place uint64 // among the viewer's offers, in the order in which they arrived
 	sent  time.Time
-	dated bool // the clocks of both ends agree, so that the date proves that the offer is new
+	dated bool             // the clocks of both ends agree, so that the date proves that the offer is new
+	route *signaling.Route // the carriers that have brought it
 }
 
 // serving is one session under way.
@@ -27,9 +28,10 @@ type serving struct {
 }
 
 // deliver opens an envelope and starts the session that it asks for. An envelope that does not open is counted,
-// reported and dropped. Several carriers may deliver at once, and copies of one envelope: they start nothing.
+// reported and dropped. Several carriers may deliver at once, and copies of one envelope: they start nothing, but their
+// carrier is one more by which the session's messages go.
 func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.Delivery) {
-	opened, o, err := v.openOffer(box, d.Body)
+	opened, o, err := v.openOffer(box, d)
 	switch {
 	case envelope.Foreign(err): // a replay is not foreign: it opens, and is the viewer's own
 		d.Reject()
@@ -42,19 +44,21 @@ func (v *viewer) deliver(ctx context.Context, box envelope.Mailbox, d signaling.
 		return
 	}
 
-	cfg := v.sessionConfig(opened, d.Body)
+	cfg := v.sessionConfig(opened, d.Body, o.route)
 	v.camera.work.Go(func() { v.serve(ctx, cfg, o) })
 }
 
 // openOffer opens an envelope, each once. o counts only if it is an offer.
-func (v *viewer) openOffer(box envelope.Mailbox, wire []byte) (opened envelope.Opened, o offer, err error) {
+func (v *viewer) openOffer(box envelope.Mailbox, d signaling.Delivery) (opened envelope.Opened, o offer, err error) {
+	wire := d.Body
 	if err := v.record.Pair.Addressed(box, wire); err != nil {
 		return opened, o, err
 	}
 
 	v.arriving.Lock()
 	defer v.arriving.Unlock()
-	if v.copies.has(wire) {
+	if route := v.copies.route(wire); route != nil {
+		route.Join(d.Carrier)
 		return opened, o, envelope.ErrReplayed
 	}
 	if !v.allowance.spend(v.camera.cfg.Logger, v.name()) {
@@ -74,16 +78,17 @@ func (v *viewer) openOffer(box envelope.Mailbox, wire []byte) (opened envelope.O
 	if err := v.replays.Accept(opened, now); err != nil {
 		return envelope.Opened{}, o, err
 	}
-	v.copies.add(wire)
+	o.route = v.camera.signal.Only(d.Carrier)
+	v.copies.add(wire, o.route)
 	if opened.Type == envelope.TypeOffer {
 		v.offers++
 	}
 	dated := expired == nil && v.camera.clock.Agrees(opened.Sent)
-	return opened, offer{place: v.offers, sent: opened.Sent, dated: dated}, nil
+	return opened, offer{place: v.offers, sent: opened.Sent, dated: dated, route: o.route}, nil
 }
 
-// sessionConfig returns what the session of an offer needs. wire is the offer as it arrived.
-func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraConfig {
+// sessionConfig returns what the session of an offer needs. wire is the offer as it arrived, by route.
+func (v *viewer) sessionConfig(o envelope.Opened, wire []byte, route *signaling.Route) session.CameraConfig {
 	c := v.camera
 	credentials := c.credentials.Load()
 	log := c.cfg.Logger.With("viewer", v.name())
@@ -91,7 +96,7 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 
 	cfg := session.CameraConfig{
 		Pair:       v.record.Pair,
-		Signal:     c.signal,
+		Signal:     route,
 		Ticket:     credentials.ticket,
 		Offer:      o,
 		OfferWire:  wire,
@@ -106,7 +111,8 @@ func (v *viewer) sessionConfig(o envelope.Opened, wire []byte) session.CameraCon
 		PortMapper: c.cfg.PortMapper,
 		Offered:    c.offered,
 		Busy:       c.sendsPicture,
-		OnStall:    c.client.Probe,
+		OnStall:    c.relays.probe,
+		RelayList:  c.relays.listFor,
 		OnReject:   c.alarm.raise,
 		OnPath: func(p session.Path) {
 			if !said[p.Why] {

@@ -11,6 +11,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -106,7 +107,8 @@ func (c *Camera) awaitRoom(window context.Context) {
 
 // offerCode shows one code until it has made a pair or is void.
 func (c *Camera) offerCode(ctx, window context.Context) error {
-	displayer, err := pairing.NewDisplayer(c.self, identity.Camera, c.cfg.RelayURL, codeLife)
+	relay, url := c.relays.pairingRelay()
+	displayer, err := pairing.NewDisplayer(c.self, identity.Camera, url, codeLife)
 	if err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 
 	toUs, toScanner := displayer.Code().Rendezvous()
 	inbox := make(chan signaling.Delivery, 8)
-	stop := c.client.Receive(signaling.Rendezvous(toUs.Read, toUs.Write), func(d signaling.Delivery) bool {
+	stop := relay.Receive(signaling.Rendezvous(toUs.Read, toUs.Write), func(d signaling.Delivery) bool {
 		select {
 		case inbox <- d:
 		default: // more than a rendezvous carries
@@ -124,8 +126,8 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 	defer stop()
 
 	outbox := signaling.Rendezvous(toScanner.Read, toScanner.Write)
-	defer c.client.Keep(outbox)()
-	send := func(body []byte) error { return c.client.Send(window, outbox, body, codeLife) }
+	defer relay.Keep(outbox)()
+	send := func(body []byte) error { return relay.Send(window, outbox, body, codeLife) }
 
 	if window.Err() != nil {
 		return nil
@@ -139,7 +141,7 @@ func (c *Camera) offerCode(ctx, window context.Context) error {
 	if err != nil || pair == nil {
 		return ignoreVoid(window, err)
 	}
-	return c.paired(ctx, pair, displayer, outbox)
+	return c.paired(ctx, relay, pair, displayer, outbox)
 }
 
 // converse answers the scanners of a code. It returns the pair that was made, or nil once the code is void: the set-up
@@ -193,6 +195,7 @@ func (c *Camera) reportRefusal(message signaling.Delivery, why error) {
 // paired commits the new pair, then tells the viewer, then leaves a message at the code that says it is used.
 func (c *Camera) paired(
 	ctx context.Context,
+	relay *signaling.Client,
 	pair *envelope.Pair,
 	displayer *pairing.Displayer,
 	outbox signaling.Mailbox,
@@ -200,18 +203,19 @@ func (c *Camera) paired(
 	record := pairing.Record{Pair: pair, RelayURL: c.cfg.RelayURL, Name: c.cfg.Name, PairedAt: time.Now()}
 	v, old, err := c.enroll(ctx, record)
 	if err != nil {
-		return c.unsaved(ctx, displayer, outbox, err)
+		return c.unsaved(ctx, relay, displayer, outbox, err)
 	}
 	body, err := json.Marshal(struct {
-		Name string `json:"name"`
-	}{c.cfg.Name})
+		Name   string             `json:"name"`
+		Relays *session.RelayList `json:"relays"`
+	}{c.cfg.Name, c.relays.list()})
 	if err != nil {
 		return fmt.Errorf("encode welcome: %w", err)
 	}
 
 	telling, cancel := context.WithTimeout(ctx, welcomeWait)
 	defer cancel()
-	if err := v.welcome(telling, body); err != nil {
+	if err := v.welcome(telling, relay, body); err != nil {
 		return c.revert(ctx, v, old, err)
 	}
 	if old != nil {
@@ -221,7 +225,7 @@ func (c *Camera) paired(
 	c.cfg.OnPaired(pair.Peer.Fingerprint())
 
 	// A courtesy: without it, a person who scans the code later would hear that nobody is there.
-	if err := c.client.Send(telling, outbox, displayer.Used(), codeLife); err != nil {
+	if err := relay.Send(telling, outbox, displayer.Used(), codeLife); err != nil {
 		c.cfg.Logger.Debug("mark code as used", "err", err)
 	}
 	return nil
@@ -230,6 +234,7 @@ func (c *Camera) paired(
 // unsaved tells both people that a pair could not be saved. Neither end has it, and a fresh code follows.
 func (c *Camera) unsaved(
 	ctx context.Context,
+	relay *signaling.Client,
 	displayer *pairing.Displayer,
 	outbox signaling.Mailbox,
 	why error,
@@ -237,7 +242,7 @@ func (c *Camera) unsaved(
 	c.cfg.OnRefuse(fmt.Errorf("the viewer could not be saved: %w", why))
 	telling, cancel := context.WithTimeout(ctx, welcomeWait)
 	defer cancel()
-	if err := c.client.Send(telling, outbox, displayer.Unsaved(), codeLife); err != nil {
+	if err := relay.Send(telling, outbox, displayer.Unsaved(), codeLife); err != nil {
 		c.cfg.Logger.Debug("tell the scanner that it could not be saved", "err", err)
 	}
 	return nil

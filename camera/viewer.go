@@ -117,7 +117,7 @@ func (v *viewer) run(ctx context.Context) (days []uint32) {
 	dated := make(chan struct{})
 	v.camera.work.Go(func() {
 		defer close(dated)
-		_ = v.camera.client.Connect(ctx) // fails with ctx alone
+		v.camera.relays.connect(ctx)
 	})
 	if v.camera.without == nil {
 		<-dated
@@ -176,8 +176,8 @@ func (v *viewer) admitted(m envelope.Mailbox) signaling.Mailbox {
 // name returns how the log names the viewer.
 func (v *viewer) name() string { return v.record.Pair.Peer.Fingerprint().String() }
 
-// welcome sends the first envelope of a new pair. It tells the viewer that it is paired, and the camera's name.
-func (v *viewer) welcome(ctx context.Context, body []byte) error {
+// welcome sends the first envelope of a new pair by the relay where it was made. It tells the viewer that it is paired.
+func (v *viewer) welcome(ctx context.Context, relay *signaling.Client, body []byte) error {
 	pair, now := v.record.Pair, v.camera.clock.Now()
 	box := pair.Mailbox(envelope.ToViewer, pair.Day(v.camera.today()))
 	sealed, err := pair.Seal(box, envelope.Message{
@@ -189,5 +189,5 @@ func (v *viewer) welcome(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return v.camera.client.Send(ctx, v.admitted(box), sealed.Wire, codeLife) // the viewer scans at the relay
+	return relay.Send(ctx, v.admitted(box), sealed.Wire, codeLife)
 }

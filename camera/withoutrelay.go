@@ -38,19 +38,18 @@ type withoutRelay struct {
 
 // joinCarriers makes the camera's signaling go by every carrier that it has.
 func (c *Camera) joinCarriers() (err error) {
-	list := []signaling.Carrier{{Name: "relay", Client: c.client}}
-	if c.hosts != nil {
-		if c.without, err = newWithoutRelay(c.cfg, c.hosts, c.clock.Now); err != nil {
-			return err
-		}
-		list = append(list, signaling.Carrier{
-			Name:   "without relay",
-			Client: c.without.client,
-			Ticket: c.without.server.Ticket(),
-		})
+	c.signal = signaling.Together()
+	if err := c.openRelays(); err != nil || c.hosts == nil {
+		return err
 	}
-
-	c.signal = signaling.Together(list...)
+	if c.without, err = newWithoutRelay(c.cfg, c.hosts, c.clock.Now); err != nil {
+		return err
+	}
+	c.signal.Add(signaling.Carrier{
+		Name:   "without relay",
+		Client: c.without.client,
+		Ticket: c.without.server.Ticket(),
+	})
 	return nil
 }
 

@@ -112,7 +112,7 @@ func TestOfferThatCannotBeUnderstoodIsTold(t *testing.T) {
 	}
 
 	replies := make(chan error, 8)
-	in, inbox := h.InMailbox(), handshake.NewInbox()
+	in, inbox := h.InMailbox(), handshake.NewInbox(nil)
 	defer a.client.Receive(signaling.Mailbox{Read: in.Read, Write: in.Write}, func(d signaling.Delivery) bool {
 		_, _, err := inbox.OpenReply(h, d)
 		replies <- err

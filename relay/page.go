@@ -11,13 +11,15 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // pages serves the web viewer's files from memory. No request reaches the file system.
 type pages struct {
-	relay  string // the relay's public URL, to which the page may connect
+	relay  string          // the relay's public URL, to which the page may connect
+	others func() []string // the URLs of the operator's other regions, to which it may, too
 	files  map[string]page
 	charge func(client netip.Addr, work int64) bool
 }
@@ -31,8 +33,10 @@ type page struct {
 // hashed matches the name that esbuild gives a file and that changes with its content.
 var hashed = regexp.MustCompile(`-[0-9A-Z]{8}\.[a-z]+$`)
 
-func newPages(files fs.FS, relay string, charge func(client netip.Addr, work int64) bool) (*pages, error) {
-	p := &pages{relay: relay, files: make(map[string]page), charge: charge}
+func newPages(
+	files fs.FS, relay string, others func() []string, charge func(client netip.Addr, work int64) bool,
+) (*pages, error) {
+	p := &pages{relay: relay, others: others, files: make(map[string]page), charge: charge}
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -95,7 +99,8 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	if f.document {
-		h.Set("Content-Security-Policy", pagePolicy(append([]string{p.relay}, otherRelays(r.URL)...)...))
+		relays := slices.Concat([]string{p.relay}, p.others(), otherRelays(r.URL))
+		h.Set("Content-Security-Policy", pagePolicy(relays...))
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }

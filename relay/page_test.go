@@ -38,6 +38,8 @@ func get(t *testing.T, client *http.Client, url string, header ...string) (*http
 	return response, string(body)
 }
 
+func noOthers() []string { return nil }
+
 func unlimited(netip.Addr, int64) bool { return true }
 
 // A client pays for what the relay sends it, but not for what its browser already has.
@@ -46,7 +48,7 @@ func TestPagesAreCharged(t *testing.T) {
 	p, err := newPages(fstest.MapFS{
 		"index.html": {Data: []byte("page")},
 		"app.js":     {Data: bytes.Repeat([]byte("code"), 3*workBytes/4)},
-	}, "https://relay.example", func(client netip.Addr, work int64) bool {
+	}, "https://relay.example", noOthers, func(client netip.Addr, work int64) bool {
 		if client != netip.MustParseAddr("192.0.2.1") {
 			t.Errorf("%v is charged", client)
 		}
@@ -86,7 +88,7 @@ func TestAssetsAreCached(t *testing.T) {
 		"index.html":            {Data: []byte("page")},
 		"app.js":                {Data: []byte("code")},
 		"assets/x-ABCD1234.css": {Data: []byte("style")},
-	}, "https://relay.example", unlimited)
+	}, "https://relay.example", noOthers, unlimited)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,14 +121,14 @@ func TestAssetsAreCached(t *testing.T) {
 	if r, _ := get(t, http.DefaultClient, url+"/assets/"); r.StatusCode != http.StatusNotFound {
 		t.Errorf("a folder: status %d", r.StatusCode)
 	}
-	if _, err := newPages(fstest.MapFS{}, "https://relay.example", unlimited); err == nil ||
+	if _, err := newPages(fstest.MapFS{}, "https://relay.example", noOthers, unlimited); err == nil ||
 		!strings.Contains(err.Error(), "make web") {
 		t.Errorf("no page: %v", err)
 	}
 }
 
 func TestUnbuiltPageIsNamed(t *testing.T) {
-	_, err := newPages(fstest.MapFS{}, "https://relay.example", nil)
+	_, err := newPages(fstest.MapFS{}, "https://relay.example", noOthers, nil)
 	if err == nil || err.Error() != "read web page: no index.html: build it with make web" {
 		t.Errorf("says %v", err)
 	}

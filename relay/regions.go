@@ -52,6 +52,21 @@ func (r *Relay) RegionsExpire() time.Time {
 	return time.Time{}
 }
 
+// maxPageRegions bounds the regions to which the page may connect, because the header that says so must stay short.
+const maxPageRegions = 64
+
+// regionURLs returns the URLs of the map's first regions, to which the page may connect.
+func (r *Relay) regionURLs() (urls []string) {
+	m := r.regions.current.Load()
+	if m == nil {
+		return nil
+	}
+	for _, g := range m.Regions[:min(len(m.Regions), maxPageRegions)] {
+		urls = append(urls, g.URL)
+	}
+	return urls
+}
+
 // loadRegions reads the map and serves it. It returns an error if the map cannot replace the current one.
 func (r *Relay) loadRegions() error {
 	wire, err := r.cfg.Regions()
@@ -171,6 +186,8 @@ func (r *Relay) serveRegions(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Access-Control-Allow-Origin", "*") // the page may come from another region
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Content-Length", strconv.Itoa(len(m.wire)))
 	if _, err := w.Write(m.wire); err != nil {
 		r.log.Debug("send map of regions", "err", err)

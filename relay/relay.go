@@ -117,7 +117,7 @@ func (r *Relay) start() error {
 	if r.turn, err = newTURN(c, r.url, streams, r.log.With("part", "turn")); err != nil {
 		return err
 	}
-	if r.pages, err = newPages(web.Files(), r.url, r.places.chargeClient); err != nil {
+	if r.pages, err = newPages(web.Files(), r.url, r.regionURLs, r.places.chargeClient); err != nil {
 		return err
 	}
 

@@ -45,7 +45,7 @@ func agreed(t testing.TB) (camera, viewer *handshake.Secret) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, viewer, err = handshake.NewInbox().OpenReply(h, signaling.Delivery{Body: wire})
+	_, viewer, err = handshake.NewInbox(nil).OpenReply(h, signaling.Delivery{Body: wire})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,10 @@ type (
 	Refusal = handshake.Refusal
 	// HostList is what a viewer needs to find its camera without the operator's relay.
 	HostList = handshake.HostList
+	// RelayList tells a viewer at which relays its camera is.
+	RelayList = handshake.RelayList
+	// Place is one of a camera's relays.
+	Place = handshake.Place
 	// SendStats describes how a camera's end of a session sends.
 	SendStats = handshake.SendStats
 	// Stream is a camera's picture.
@@ -39,6 +43,8 @@ const (
 	HostListKeys = handshake.HostListKeys
 	// HostVersionSize is the size of a host list's version in bytes.
 	HostVersionSize = handshake.HostVersionSize
+	// RelayVersionSize is the size of a relay list's version in bytes.
+	RelayVersionSize = handshake.RelayVersionSize
 )
 
 // CheckCircuitRelays returns an error unless a host list can name these relays.

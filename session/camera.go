@@ -36,6 +36,8 @@ type Camera struct {
 	records   *handshake.RecordKeys // nil until there is a secret
 	greeted   bool
 	told      string // the last trouble that we told the viewer
+	// the version of the relay list that the viewer holds; nil if it wants none
+	relaysHeld []byte
 	live      bool
 	leaves    bool // we are ending the session, so say bye
 	ticks     int
@@ -92,6 +94,19 @@ func (c *Camera) hostList() *HostList {
 		return nil
 	}
 	return c.cfg.HostList(c.offer.LAN)
+}
+
+// relayList returns the relay list for the answer, or nil if the viewer did not ask or holds it. From then on the
+// viewer is told of another one.
+func (c *Camera) relayList() *RelayList {
+	if len(c.offer.Relays) == 0 || c.cfg.RelayList == nil {
+		return nil
+	}
+	list := c.cfg.RelayList(c.offer.Relays)
+	if c.relaysHeld = c.offer.Relays; list != nil {
+		c.relaysHeld = list.Version
+	}
+	return list
 }
 
 // reject reports whether a record is foreign, and calls OnReject if it is. A mere fault of the viewer is no reason for

@@ -23,6 +23,7 @@ func (c *Camera) answer() error {
 		Name:      c.cfg.Name,
 		RelayOnly: c.cfg.RelayOnly,
 		LAN:       c.hostList(),
+		Relays:    c.relayList(),
 	})
 	if err != nil {
 		return err

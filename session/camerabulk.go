@@ -29,6 +29,7 @@ func (c *Camera) serveBulk(ctx context.Context) error {
 		Name:      c.cfg.Name,
 		RelayOnly: c.cfg.RelayOnly,
 		LAN:       c.hostList(),
+		Relays:    c.relayList(),
 	})
 	if err != nil {
 		return err

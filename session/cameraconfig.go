@@ -42,6 +42,8 @@ type CameraConfig struct {
 	Busy       func() bool      // reports whether the camera sends a live picture now; a bulk session then yields
 	// returns the host list for a viewer that holds one of this version, or nil if the viewer gets none. May be nil
 	HostList func(held []byte) *HostList
+	// returns the relay list for a viewer that holds one of this version, or nil if that is the present one. May be nil
+	RelayList func(held []byte) *RelayList
 	// called with what arrived and did not open, from the session's goroutines; it must not block. May be nil
 	OnReject func(Rejection)
 

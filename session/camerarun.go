@@ -55,7 +55,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		case f := <-c.events:
 			err = f()
 		case <-ticker.C:
-			err = errors.Join(c.tellTrouble(), c.tellSending())
+			err = errors.Join(c.tellTrouble(), c.tellSending(), c.tellRelays())
 			c.tellPackets()
 			c.explainer.Tick()
 		case <-patience.C:

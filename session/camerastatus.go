@@ -39,6 +39,19 @@ func (c *Camera) tellTrouble() error {
 	return c.sendData(handshake.Message{Type: "status", Code: code, Text: trouble})
 }
 
+// tellRelays tells a viewer that wants to know if the camera's relays have changed.
+func (c *Camera) tellRelays() error {
+	if !c.greeted || len(c.relaysHeld) == 0 {
+		return nil
+	}
+	list := c.cfg.RelayList(c.relaysHeld)
+	if list == nil {
+		return nil
+	}
+	c.relaysHeld = list.Version
+	return c.sendData(handshake.Message{Type: "relays", Relays: list})
+}
+
 // tellSending tells the viewer how the camera sends, every sendingEvery seconds.
 func (c *Camera) tellSending() error {
 	if c.ticks++; c.ticks%sendingEvery != 0 || !c.greeted || !c.live {

@@ -46,8 +46,9 @@ func (c *Camera) sendStill(ctx context.Context) error {
 	}
 
 	wire, secret, err := c.cfg.received().Answer(c.offer, handshake.Answer{
-		Name: c.cfg.Name,
-		LAN:  c.hostList(),
+		Name:   c.cfg.Name,
+		LAN:    c.hostList(),
+		Relays: c.relayList(),
 	})
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func heardOf(t *testing.T, h *house, v *Viewer, ours *envelope.Pair) (descriptio
 			continue
 		}
 
-		a, secret, err := handshake.NewInbox().OpenReply(v.offerer, signaling.Delivery{Body: body})
+		a, secret, err := handshake.NewInbox(nil).OpenReply(v.offerer, signaling.Delivery{Body: body})
 		if err == nil && a != nil {
 			descriptions = append(descriptions, a.SDP)
 			viewers, cameras = secret.RecordKeys(envelope.ToCamera), secret.RecordKeys(envelope.ToViewer)

@@ -175,7 +175,7 @@ func viewerHearing(t *testing.T, e *ear, keys *handshake.RecordKeys) func(signal
 	v := &Viewer{
 		cfg:       ViewerConfig{Pair: theirs, OnReject: e.reject, Logger: quiet()},
 		offerer:   h,
-		inbox:     handshake.NewInbox(),
+		inbox:     handshake.NewInbox(nil),
 		records:   keys,
 		peer:      new(peer),
 		explainer: new(path.Explainer),
@@ -210,7 +210,7 @@ func TestCopiesOfASecondAnswerAreIgnored(t *testing.T) {
 		cfg:     StillConfig{Pair: theirs, OnReject: e.reject, OnName: func(string) { names++ }},
 		offerer: h,
 		fresh:   handshake.NewFreshness(nil),
-		inbox:   handshake.NewStillInbox(),
+		inbox:   handshake.NewStillInbox(nil),
 	}
 	for range 100 {
 		for _, body := range [][]byte{answer, second, refusal} {

@@ -193,7 +193,7 @@ func TestRejectionsAreReportedToTheRelay(t *testing.T) {
 		v := &Viewer{
 			cfg:       ViewerConfig{Pair: theirs, OnReject: e.reject, Logger: quiet()},
 			offerer:   h,
-			inbox:     handshake.NewInbox(),
+			inbox:     handshake.NewInbox(nil),
 			peer:      new(peer),
 			explainer: new(path.Explainer),
 		}

@@ -29,8 +29,13 @@ type StillConfig struct {
 	OnName   func(name string)
 	OnReject func(Rejection)
 
-	HostVersion []byte         // as in a ViewerConfig
-	OnHostList  func(HostList) // as in a ViewerConfig
+	// as in a ViewerConfig
+	HostVersion  []byte
+	OnHostList   func(HostList)
+	RelayVersion []byte
+	OnRelayList  func(RelayList)
+	OnReply      func(carrier string)
+
 }
 
 // still is one request under way. The goroutine that called Still owns it.
@@ -53,7 +58,12 @@ func Still(ctx context.Context, cfg StillConfig) (handshake.Frame, error) {
 	if err != nil {
 		return handshake.Frame{}, err
 	}
-	s := &still{cfg: cfg, offerer: h, fresh: handshake.NewFreshness(cfg.Clock), inbox: handshake.NewStillInbox()}
+	s := &still{
+		cfg:     cfg,
+		offerer: h,
+		fresh:   handshake.NewFreshness(cfg.Clock),
+		inbox:   handshake.NewStillInbox(cfg.OnReply),
+	}
 	first := s.fresh.Issue()
 
 	wire, err := h.SealOffer(cfg.Box, handshake.Offer{
@@ -61,6 +71,7 @@ func Still(ctx context.Context, cfg StillConfig) (handshake.Frame, error) {
 		Challenge: first[:],
 		Nonce:     cfg.Nonce,
 		LAN:       cfg.HostVersion,
+		Relays:    cfg.RelayVersion,
 		Agent:     cfg.Agent,
 	})
 	if err != nil {
@@ -143,7 +154,7 @@ func (s *still) openAnswer(d signaling.Delivery) (*handshake.Frame, error) {
 		return nil, err
 	}
 
-	introduce(a, s.cfg.OnName, s.cfg.OnHostList)
+	introduce(a, s.cfg.OnName, s.cfg.OnHostList, s.cfg.OnRelayList)
 	if s.assembly, err = secret.NewStillAssembly(handshake.MaxChunks); err != nil {
 		return nil, err
 	}

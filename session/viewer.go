@@ -61,7 +61,7 @@ func NewViewer(cfg ViewerConfig) (*Viewer, error) {
 		cfg:      cfg,
 		offerer:  h,
 		fresh:    handshake.NewFreshness(cfg.Clock),
-		inbox:    handshake.NewInbox(),
+		inbox:    handshake.NewInbox(cfg.OnReply),
 		events:   make(chan func() error, 64),
 		outbox:   newOutbox(cfg.Signal, mailbox(h.OutMailbox()), cfg.Logger),
 		receiver: make(chan *stream.Receiver, 1),

@@ -36,6 +36,7 @@ func (v *Viewer) makeOffer() (wire []byte, err error) {
 		RelayOnly: v.cfg.RelayOnly,
 		Nonce:     v.cfg.Nonce,
 		LAN:       v.cfg.HostVersion,
+		Relays:    v.cfg.RelayVersion,
 		Agent:     v.cfg.Agent,
 	}
 
@@ -145,9 +146,6 @@ func (v *Viewer) openAnswer(ctx context.Context, d signaling.Delivery) error {
 		return err
 	}
 
-	if v.cfg.OnCarrier != nil {
-		v.cfg.OnCarrier(d.Carrier)
-	}
 	if err := v.answered(ctx, a, secret); err != nil {
 		return err
 	}
@@ -160,13 +158,18 @@ func (v *Viewer) openAnswer(ctx context.Context, d signaling.Delivery) error {
 	return nil
 }
 
-// introduce passes on what a camera's answer says about the camera. Both functions may be nil.
-func introduce(a *handshake.Answer, onName func(string), onHostList func(HostList)) {
+// introduce passes on what a camera's answer says about the camera. The functions may be nil.
+func introduce(
+	a *handshake.Answer, onName func(string), onHostList func(HostList), onRelayList func(RelayList),
+) {
 	if onName != nil {
 		onName(printable.Name(a.Name))
 	}
 	if a.LAN != nil && onHostList != nil {
 		onHostList(*a.LAN)
+	}
+	if a.Relays != nil && onRelayList != nil {
+		onRelayList(*a.Relays)
 	}
 }
 
@@ -182,7 +185,7 @@ func (v *Viewer) answered(ctx context.Context, a *handshake.Answer, secret *hand
 	}
 
 	v.phase("answered")
-	introduce(a, v.cfg.OnName, v.cfg.OnHostList)
+	introduce(a, v.cfg.OnName, v.cfg.OnHostList, v.cfg.OnRelayList)
 	if a.RelayOnly {
 		v.hideToo()
 	}

@@ -33,7 +33,7 @@ func Bulk(ctx context.Context, cfg ViewerConfig, use func(context.Context, BulkC
 	v := &bulkViewer{
 		cfg:     cfg,
 		offerer: h,
-		inbox:   handshake.NewBulkInbox(),
+		inbox:   handshake.NewBulkInbox(cfg.OnReply),
 		outbox:  newOutbox(cfg.Signal, mailbox(h.OutMailbox()), cfg.Logger),
 		arrived: make(chan signaling.Delivery, maxBulkWaiting),
 	}
@@ -68,6 +68,7 @@ func (v *bulkViewer) agree(ctx context.Context) (*handshake.Answer, *handshake.S
 		RelayOnly: v.cfg.RelayOnly,
 		Nonce:     v.cfg.Nonce,
 		LAN:       v.cfg.HostVersion,
+		Relays:    v.cfg.RelayVersion,
 		Agent:     v.cfg.Agent,
 	})
 	if err != nil {
@@ -126,7 +127,7 @@ func (v *bulkViewer) openAnswer(d signaling.Delivery) (*handshake.Answer, *hands
 		return nil, nil, err
 	}
 
-	introduce(a, v.cfg.OnName, v.cfg.OnHostList)
+	introduce(a, v.cfg.OnName, v.cfg.OnHostList, v.cfg.OnRelayList)
 	return a, secret, nil
 }
 

@@ -56,6 +56,11 @@ type ViewerConfig struct {
 	HostVersion []byte
 	OnHostList  func(HostList)
 
+	// RelayVersion is the version of the camera's relay list that the viewer holds, zeros if it holds none; nil asks
+	// for none. OnRelayList is called with each list that the camera sends. May be nil
+	RelayVersion []byte
+	OnRelayList  func(RelayList)
+
 	OnStall   func(stalled bool) // called when nothing has arrived from the camera for a while, and when it does again
 	OnFrame   func(handshake.Frame)
 	OnPath    func(path.Path)
@@ -63,7 +68,7 @@ type ViewerConfig struct {
 	OnStatus  func(Status)
 	OnSending func(handshake.SendStats) // may be nil
 	OnReject  func(Rejection)
-	OnCarrier func(name string)  // called with the carrier of the camera's answer; may be nil
+	OnReply   func(carrier string) // called with the carrier of each sealed reply, an answer or a refusal; may be nil
 	OnPhase   func(phase string) // called when "answered", "checked" (by ICE) or "connected" is reached, for measuring
 
 	network transport.Net // nil except in tests

@@ -249,6 +249,10 @@ func (v *Viewer) dataArrived(ctx context.Context, wire []byte) error {
 		if v.cfg.OnSending != nil && m.Sending != nil {
 			v.cfg.OnSending(*m.Sending)
 		}
+	case "relays":
+		if v.cfg.OnRelayList != nil && m.Relays != nil && m.Relays.Valid() {
+			v.cfg.OnRelayList(*m.Relays)
+		}
 	case "network":
 		v.explainer.Heard(m.Network)
 	case "punch":

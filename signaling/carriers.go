@@ -2,9 +2,6 @@ package signaling
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,56 +20,14 @@ const (
 	closeWait = time.Second
 )
 
-// errBehind is why a carrier is left out of another message.
-var errBehind = errors.New("too many messages wait for this carrier")
-
 // Carrier is one of several ways to the same mailboxes.
 type Carrier struct {
-	Name   string  // in Delivery.Carrier
+	Name   string  // in Delivery.Carrier; all carriers in use have different names
 	Client *Client // somebody else runs it
 
 	// Ticket, if it is not nil, takes the place of every mailbox's ticket: the server is the camera's own. It has no
 	// rendezvous mailboxes, so those are left to the other carriers.
 	Ticket []byte
-}
-
-// Carriers posts on several carriers at once, and receives on all. The first that works wins, so a message may arrive
-// more than once: sealed messages do no harm twice.
-type Carriers struct {
-	list   []Carrier
-	behind []atomic.Int32 // for each carrier, how many messages it sends in the background
-
-	running []sync.WaitGroup // for each carrier, what is under way on it
-	closed  context.Context  // ends when what is in the background must
-	close   context.CancelFunc
-}
-
-// Together returns carriers that are used at the same time. The error of the first says best what is wrong.
-func Together(list ...Carrier) *Carriers {
-	c := &Carriers{
-		list:    list,
-		behind:  make([]atomic.Int32, len(list)),
-		running: make([]sync.WaitGroup, len(list)),
-	}
-	c.closed, c.close = context.WithCancel(context.Background())
-	return c
-}
-
-// Close waits for what is still under way on carriers that are connected, but not for long, and then ends everything.
-// Nothing may be sent afterwards.
-func (c *Carriers) Close() {
-	timer := time.AfterFunc(closeWait, c.close)
-	defer timer.Stop()
-	for i, on := range c.list {
-		if on.Client.Connected() {
-			c.running[i].Wait()
-		}
-	}
-
-	c.close()
-	for i := range c.running {
-		c.running[i].Wait()
-	}
 }
 
 // mailbox returns a mailbox as a carrier opens it, and whether it does at all.
@@ -85,208 +40,104 @@ func (c Carrier) mailbox(mb Mailbox) (Mailbox, bool) {
 	return mb, !rendezvous
 }
 
-// Receive is [Client.Receive] on all carriers. It calls handle for one message at a time. Each carrier has an order of
-// its own.
-func (c *Carriers) Receive(mb Mailbox, handle func(Delivery) (done bool)) (stop func()) {
-	var mu sync.Mutex
-	var stopped atomic.Bool
-	return c.all(mb, func(on Carrier, mb Mailbox) func() {
-		stop := on.Client.Receive(mb, func(d Delivery) bool {
-			mu.Lock()
-			defer mu.Unlock()
-			if stopped.Load() {
-				return false
-			}
-			d.Carrier = on.Name
-			return handle(d)
-		})
-		return func() { stopped.Store(true); stop() }
-	})
+// Carriers are all carriers of a device. Its Route is the one by all of them; it gains those that Add adds.
+type Carriers struct {
+	*Route
+
+	closed context.Context // ends when what is in the background must
+	close  context.CancelFunc
 }
 
-// Keep is [Client.Keep] on all carriers.
-func (c *Carriers) Keep(mb Mailbox) (stop func()) {
-	return c.all(mb, func(on Carrier, mb Mailbox) func() { return on.Client.Keep(mb) })
-}
-
-// all opens a mailbox on each carrier that has it.
-func (c *Carriers) all(mb Mailbox, open func(on Carrier, mb Mailbox) (stop func())) (stop func()) {
-	var stops []func()
-	for _, on := range c.list {
-		if mb, ok := on.mailbox(mb); ok {
-			stops = append(stops, open(on, mb))
-		}
+// Together returns carriers that are used at the same time. The error of the first says best what is wrong.
+func Together(list ...Carrier) *Carriers {
+	c := &Carriers{}
+	c.closed, c.close = context.WithCancel(context.Background())
+	c.Route = c.newRoute()
+	for _, on := range list {
+		c.Add(on)
 	}
-	return func() {
-		for _, stop := range stops {
-			stop()
-		}
+	return c
+}
+
+// Add adds a carrier. What is open on the others is opened on it too, and what they have sent is sent on it for as long
+// as it lives.
+func (c *Carriers) Add(on Carrier) {
+	m := &member{Carrier: on}
+	m.ctx, m.cancel = context.WithCancel(c.closed)
+	c.join(m)
+}
+
+// Remove ends what is under way on a carrier, and closes what is open on it. Its client may then be stopped.
+func (c *Carriers) Remove(name string) {
+	if m := c.member(name); m != nil {
+		c.leave(m)
+		m.stop()
 	}
 }
 
-// Send posts a message on all carriers at once, as [Client.Send] does on each. It returns nil with the first success.
-// The others then go on in the background, even if ctx ends, for as long as the message lives. Send returns an error
-// when ctx ends, or when all carriers that are connected have refused the message and the others do not connect in a
-// moment.
-func (c *Carriers) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Duration) error {
-	if err := checkBody(body); err != nil {
-		return err
+// Only returns a route by one carrier, or by all if there is none of that name any more. More may join it.
+func (c *Carriers) Only(name string) *Route {
+	r := c.newRoute()
+	if m := c.member(name); m != nil {
+		r.join(m)
+		return r
 	}
-	return c.each(ctx, mb, max(ttl, minCarrierLife), true, func(ctx context.Context, on *Client, mb Mailbox) error {
-		return on.Send(ctx, mb, body, ttl)
-	})
-}
-
-// Revoke is [Client.Revoke] on all carriers. It returns once all that are connected have answered. The others go on
-// until Close.
-func (c *Carriers) Revoke(ctx context.Context, mb Mailbox) error {
-	const forever = 1 << 62
-	return c.each(ctx, mb, forever, false, func(ctx context.Context, on *Client, mb Mailbox) error {
-		return on.Revoke(ctx, mb)
-	})
-}
-
-// each does something on all carriers. It returns with the first success if one is enough, and otherwise when all have
-// ended but those that do not connect. Those that have not ended may then go on for as long as life.
-func (c *Carriers) each(ctx context.Context, mb Mailbox, life time.Duration, one bool,
-	do func(context.Context, *Client, Mailbox) error) error {
-	w, pending := c.begin(ctx, mb, do)
-	errs := make([]error, len(c.list))
-	var grace <-chan time.Time // set while a refusal waits for the carriers that are not connected
-
-	for len(pending) > 0 {
-		select {
-		case <-ctx.Done():
-			return c.unsent(ctx, pending, first(errs))
-		case o := <-w.outcomes:
-			delete(pending, o.carrier)
-			errs[o.carrier] = o.err
-			if one && o.err == nil {
-				w.goOn(life)
-				return nil
-			}
-			grace = time.After(carrierGrace)
-		case <-grace:
-			if c.anyConnected(pending) {
-				grace = time.After(carrierGrace)
-				continue
-			}
-
-			if one {
-				w.release()
-			} else {
-				w.goOn(life)
-			}
-			return first(errs)
-		}
+	for _, m := range c.present() {
+		r.join(m)
 	}
-	return first(errs)
+	return r
 }
 
-// work is what several carriers do at the same time.
-type work struct {
-	ctx      context.Context // ends with the caller's until goOn
-	attached func() bool     // undoes that, once
-	release  func()          // ends ctx, and forgets everything
-	left     atomic.Int32    // how many carriers have not ended
-	outcomes chan outcome    // has room for all
-}
-
-// outcome is how a carrier's part of the work has ended.
-type outcome struct {
-	carrier int
-	err     error
-}
-
-// newWork returns work that ends with ctx or Close.
-func (c *Carriers) newWork(ctx context.Context, carriers int) *work {
-	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	open := context.AfterFunc(c.closed, cancel)
-	w := &work{
-		ctx:      working,
-		attached: context.AfterFunc(ctx, cancel),
-		release:  func() { open(); cancel() },
-		outcomes: make(chan outcome, carriers),
-	}
-
-	w.left.Store(int32(carriers))
-	if carriers == 0 {
-		w.release()
-	}
-	return w
-}
-
-// goOn makes the work go on after ctx, for as long as life.
-func (w *work) goOn(life time.Duration) {
-	if w.attached() {
-		timer := time.AfterFunc(life, w.release)
-		context.AfterFunc(w.ctx, func() { timer.Stop() })
-	}
-}
-
-// end notes that a carrier has ended its part.
-func (w *work) end(carrier int, err error) {
-	w.outcomes <- outcome{carrier, err}
-	if w.left.Add(-1) == 0 {
-		w.attached()
-		w.release()
-	}
-}
-
-// begin starts to do something on each carrier that has the mailbox, and returns which those are.
-func (c *Carriers) begin(ctx context.Context, mb Mailbox, do func(context.Context, *Client, Mailbox) error) (
-	w *work, pending map[int]bool,
-) {
-	pending = make(map[int]bool)
-	for i, on := range c.list {
-		if _, ok := on.mailbox(mb); ok {
-			pending[i] = true
+// Close waits for what is still under way on carriers that are connected, but not for long, and then ends everything.
+// Nothing may be sent afterwards.
+func (c *Carriers) Close() {
+	timer := time.AfterFunc(closeWait, c.close)
+	defer timer.Stop()
+	members := c.present()
+	for _, m := range members {
+		if m.Client.Connected() {
+			m.running.Wait()
 		}
 	}
 
-	w = c.newWork(ctx, len(pending))
-	for i := range pending {
-		if c.behind[i].Add(1) > maxBehind && !c.list[i].Client.Connected() {
-			c.behind[i].Add(-1)
-			w.end(i, errBehind)
-			continue
-		}
-		c.running[i].Go(func() {
-			opened, _ := c.list[i].mailbox(mb)
-			err := do(w.ctx, c.list[i].Client, opened)
-			c.behind[i].Add(-1)
-			w.end(i, err)
-		})
+	c.close()
+	for _, m := range members {
+		m.running.Wait()
 	}
-	return w, pending
 }
 
-// unsent returns why nothing was done before ctx ended: refusal, or what keeps the first of the pending carriers.
-func (c *Carriers) unsent(ctx context.Context, pending map[int]bool, refusal error) error {
-	if refusal != nil {
-		return refusal
+// member is a carrier in use.
+type member struct {
+	Carrier
+	ctx    context.Context // ends when the carrier is removed
+	cancel context.CancelFunc
+	behind atomic.Int32 // how many messages it sends in the background
+
+	mu      sync.Mutex
+	stopped bool           // guarded by mu; nothing more may begin
+	running sync.WaitGroup // what is under way; mu is held while something is added
+}
+
+// begin runs f, unless the carrier has been removed.
+func (m *member) begin(f func()) (begun bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.stopped {
+		m.running.Go(f)
 	}
-	_, err := c.list[slices.Min(slices.Collect(maps.Keys(pending)))].Client.waitForLink(ctx)
-	if err == nil {
-		err = ctx.Err()
-	}
-	return fmt.Errorf("send on all carriers: %w", err)
+	return !m.stopped
+}
+
+// stop ends what is under way.
+func (m *member) stop() {
+	m.mu.Lock()
+	m.stopped = true
+	m.mu.Unlock()
+	m.cancel()
+	m.running.Wait()
 }
 
 // anyConnected reports whether one of the carriers is connected.
-func (c *Carriers) anyConnected(carriers map[int]bool) bool {
-	for i := range carriers {
-		if c.list[i].Client.Connected() {
-			return true
-		}
-	}
-	return false
-}
-
-// first returns the first error, or nil.
-func first(errs []error) error {
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		return errs[i]
-	}
-	return nil
+func anyConnected(carriers []*member) bool {
+	return slices.ContainsFunc(carriers, func(m *member) bool { return m.Client.Connected() })
 }

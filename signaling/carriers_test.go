@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -507,4 +508,117 @@ func privateServer(t *testing.T) (*server.Server, *signaling.Client) {
 	running.Go(func() { _ = s.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return s, runOther(t, signaling.ClientConfig{Dial: s.Dial, InProcess: true})
+}
+
+// A carrier that joins a route gets what the others got, the same bytes, as far as it still lives.
+func TestCarrierThatJoinsSendsTheSameBytes(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		home, standby, mb := clearWay(t, nil), clearWay(t, nil), randomMailbox(t)
+		camera := together(t, home, standby)
+		got := listenTo(standby.client(t), mb)
+		route := camera.Only("way 0")
+		queue, done := make(chan signaling.Outgoing, 3), make(chan error, 1)
+		queue <- signaling.Outgoing{Body: []byte("late"), Until: time.Now().Add(time.Second)}
+		queue <- signaling.Outgoing{Body: []byte("answer"), Until: time.Now().Add(time.Minute)}
+		go func() { done <- route.SendAll(t.Context(), mb, queue, time.Minute, func(err error) { t.Error(err) }) }()
+		if err := route.Send(t.Context(), mb, []byte("refusal"), 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+
+		time.Sleep(5 * time.Second) // of the bubble
+		if len(got) > 0 {
+			t.Fatalf("%q went by a carrier that has not joined", (<-got).Body)
+		}
+		route.Join("way 1")
+		route.Join("way 1")
+		route.Join("nobody")
+		queue <- signaling.Outgoing{Body: []byte("candidate")}
+		close(queue)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		var bodies []string
+		for len(got) > 0 {
+			bodies = append(bodies, string((<-got).Body))
+		}
+		slices.Sort(bodies)
+		if want := []string{"answer", "candidate", "refusal"}; !slices.Equal(bodies, want) {
+			t.Errorf("%q by the carrier that joined, want %q", bodies, want)
+		}
+	})
+}
+
+// After its life, nothing is sent by a carrier that joins.
+func TestCarrierThatJoinsLateSendsNothing(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		home, standby, mb := clearWay(t, nil), clearWay(t, nil), randomMailbox(t)
+		camera := together(t, home, standby)
+		got := listenTo(standby.client(t), mb)
+		route := camera.Only("way 0")
+		if err := route.Send(t.Context(), mb, []byte("refusal"), 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		route.Join("way 1")
+		time.Sleep(time.Minute)
+		if len(got) > 0 {
+			t.Errorf("%q", (<-got).Body)
+		}
+	})
+}
+
+// What is open on a route is opened on what joins it, until it is closed or the carrier is removed.
+func TestCarrierThatJoinsReceives(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		home, standby, mb := clearWay(t, nil), clearWay(t, nil), randomMailbox(t)
+		camera := together(t, home)
+		got := listenTo(camera, mb)
+		other := standby.client(t)
+		send := func(text string) {
+			if err := other.Send(t.Context(), mb, []byte(text), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		send("before")
+		if len(got) > 0 {
+			t.Fatal("received by a carrier that has not joined")
+		}
+		camera.Add(signaling.Carrier{Name: "standby", Client: standby.client(t)})
+		synctest.Wait()
+		send("after")
+		for _, want := range []string{"before", "after"} {
+			if d := <-got; string(d.Body) != want || d.Carrier != "standby" {
+				t.Errorf("%q by %q, want %q", d.Body, d.Carrier, want)
+			}
+		}
+
+		camera.Remove("standby")
+		camera.Remove("standby")
+		synctest.Wait()
+		send("removed")
+		if len(got) > 0 {
+			t.Error("received by a carrier that was removed")
+		}
+	})
+}
+
+// A carrier that is removed holds up nothing that waited for it.
+func TestRemovedCarrierHoldsUpNothing(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		camera, mb := together(t, newWay(t, nil)), randomMailbox(t)
+		queue := make(chan signaling.Outgoing, 2)
+		queue <- signaling.Outgoing{Body: []byte("a")}
+		queue <- signaling.Outgoing{Body: []byte("b")}
+		close(queue)
+		done := make(chan error, 2)
+		go func() { done <- camera.SendAll(t.Context(), mb, queue, time.Minute, func(error) {}) }()
+		go func() { done <- camera.Send(t.Context(), mb, []byte("c"), time.Minute) }()
+		synctest.Wait()
+		camera.Remove("way 0")
+		for range 2 {
+			<-done
+		}
+	})
 }

@@ -302,6 +302,19 @@ func (c *Client) Connected() bool {
 	return c.link != nil
 }
 
+// RoundTrip returns the least time in which the relay has answered on the present connection; zero if it has not.
+func (c *Client) RoundTrip() time.Duration {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trip
+}
+
 // Connect waits until the relay is reached. When ctx ends first, the error says why it was not reached.
 func (c *Client) Connect(ctx context.Context) error {
 	_, err := c.waitForLink(ctx)

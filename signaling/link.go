@@ -38,6 +38,7 @@ type link struct {
 	waiting     map[uint32]chan answer // guarded by mu; nil once closed
 	opens       map[uint32]pendingOpen // guarded by mu
 	refused     map[Name]error         // guarded by mu; why a mailbox could not be opened
+	trip        time.Duration          // guarded by mu; the least that an answer took; zero: none has come
 
 	retryPending bool        // guarded by mu; retryRefused has a timer running
 	retry        *time.Timer // guarded by mu; that timer; nil until something is refused
@@ -195,6 +196,9 @@ func (l *link) resolve(id uint32, a answer) (refusedMailbox bool) {
 
 	if o, ok := l.opens[id]; ok {
 		delete(l.opens, id)
+		if took := time.Since(o.at); l.trip == 0 || took < l.trip {
+			l.trip = took
+		}
 		if a.err != nil {
 			l.refused[o.name] = a.err
 		}

@@ -35,7 +35,8 @@ func (v *Viewer) loadCameras() {
 		records[i].Name = printable.Name(records[i].Name)
 	}
 	v.records = records
-	v.forgetStrayHostLists()
+	hostLists.forgetStray(v)
+	relayLists.forgetStray(v)
 
 	if err != nil {
 		v.camerasErr = fmt.Errorf("load cameras: %w", err)
@@ -80,7 +81,7 @@ func (v *Viewer) Forget(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := v.forgetHostList(r.Pair.Peer.Fingerprint()); err != nil {
+	if err := v.forgetTold(r.Pair.Peer.Fingerprint()); err != nil {
 		return err
 	}
 	if err := v.store.Remove(r.Pair.Peer.Fingerprint()); err != nil {
@@ -127,7 +128,7 @@ func (v *Viewer) addCamera(pair *envelope.Pair, relayURL, name string) (Camera, 
 	defer v.mu.Unlock()
 	others := v.without(pair)
 	record := pairing.Record{Pair: pair, RelayURL: relayURL, Name: uniqueName(name, others), PairedAt: time.Now()}
-	err := v.forgetHostList(pair.Peer.Fingerprint())
+	err := v.forgetTold(pair.Peer.Fingerprint())
 	if err == nil {
 		err = v.store.Put(record)
 	}

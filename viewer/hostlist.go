@@ -1,15 +1,10 @@
 package viewer
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
@@ -54,17 +49,13 @@ func parseHostList(b []byte) (session.HostList, error) {
 	return f.List, nil
 }
 
-// hostListDir returns the directory of the host lists. Each file is named as the camera's record is.
-func (v *Viewer) hostListDir() string { return filepath.Join(v.cfg.State, "hosts") }
-
-func (v *Viewer) hostListPath(camera Fingerprint) string {
-	return filepath.Join(v.hostListDir(), camera.String()+".json")
-}
+// hostLists is the directory of the host lists.
+const hostLists besidePairs = "hosts"
 
 // hostList returns the host list that the viewer holds of a camera, or the zero value if it holds none. One that cannot
 // be read is as good as none: the camera sends another in the next session.
 func (v *Viewer) hostList(r pairing.Record) session.HostList {
-	b, err := identity.ReadFile(v.hostListPath(r.Pair.Peer.Fingerprint()))
+	b, err := identity.ReadFile(hostLists.path(v, r.Pair.Peer.Fingerprint()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return session.HostList{}
 	}
@@ -96,47 +87,16 @@ func (v *Viewer) hostVersion(r pairing.Record) []byte {
 func (v *Viewer) keepHostList(r pairing.Record, l session.HostList) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	camera := r.Pair.Peer.Fingerprint()
-	paired := slices.ContainsFunc(v.records, func(known pairing.Record) bool {
-		return known.Pair.Peer.Fingerprint() == camera && known.Pair.Secret.Equal(r.Pair.Secret)
-	})
-	if !v.cfg.LAN || !paired || !v.store.Kept(camera) {
+	if !v.cfg.LAN || !v.isPaired(r) {
 		return
 	}
 
 	b, err := encodeHostList(l)
 	if err == nil {
-		err = identity.WriteFile(v.hostListPath(camera), b)
+		err = identity.WriteFile(hostLists.path(v, r.Pair.Peer.Fingerprint()), b)
 	}
 	if err != nil {
 		v.cfg.Logger.Warn("a camera's LAN names cannot be kept on disk: make room there, or make it writable. Until "+
 			"then it is not found without the relay", "camera", r.Name, "err", err)
-	}
-}
-
-// forgetHostList removes the host list of a camera, if there is one. v.mu must be held.
-func (v *Viewer) forgetHostList(camera Fingerprint) error {
-	err := identity.RemoveFile(v.hostListPath(camera))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove LAN names: %w", err)
-	}
-	return nil
-}
-
-// forgetStrayHostLists removes the host lists of cameras whose records were deleted by hand.
-func (v *Viewer) forgetStrayHostLists() {
-	entries, err := os.ReadDir(v.hostListDir())
-	if err != nil { // there are none, or nobody can read them
-		return
-	}
-	for _, e := range entries {
-		name, ours := strings.CutSuffix(e.Name(), ".json")
-		camera, err := hex.DecodeString(name)
-		if !ours || err != nil || len(camera) != len(Fingerprint{}) || v.store.Kept(Fingerprint(camera)) {
-			continue
-		}
-		if err := v.forgetHostList(Fingerprint(camera)); err != nil {
-			v.cfg.Logger.Debug("a camera is gone, and its LAN names are not", "err", err)
-		}
 	}
 }

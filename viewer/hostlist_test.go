@@ -70,7 +70,7 @@ func TestHostListIsKeptAsLongAsItsCamera(t *testing.T) {
 	if got := again.hostList(r); !reflect.DeepEqual(got, want) || !bytes.Equal(again.hostVersion(r), want.Version) {
 		t.Errorf("%+v is kept; want %+v", got, want)
 	}
-	if info, err := os.Stat(v.hostListPath(r.Pair.Peer.Fingerprint())); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(hostLists.path(v, r.Pair.Peer.Fingerprint())); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", info, err)
 	}
 
@@ -85,7 +85,7 @@ func TestHostListIsKeptAsLongAsItsCamera(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.keepHostList(r, want) // from a session that is just ending
-	if files, err := os.ReadDir(v.hostListDir()); err != nil || len(files) > 0 {
+	if files, err := os.ReadDir(hostLists.dir(v)); err != nil || len(files) > 0 {
 		t.Errorf("%d lists are left of a camera that is forgotten, %v", len(files), err)
 	}
 }
@@ -109,7 +109,7 @@ func TestHostListGoesWithARecordThatIsDeleted(t *testing.T) {
 	state := t.TempDir()
 	v, r := withCamera(t, Config{State: state, LAN: true})
 	v.keepHostList(r, aHostList())
-	other := filepath.Join(v.hostListDir(), "notes.json")
+	other := filepath.Join(hostLists.dir(v), "notes.json")
 	if err := os.WriteFile(other, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestHostListGoesWithARecordThatIsDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	reopen()
-	if _, err := os.Stat(v.hostListPath(r.Pair.Peer.Fingerprint())); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(hostLists.path(v, r.Pair.Peer.Fingerprint())); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the list of a camera that is gone: %v", err)
 	}
 	if _, err := os.Stat(other); err != nil {
@@ -152,7 +152,7 @@ func TestDamagedHostListIsAskedForAgain(t *testing.T) {
 				Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			v.keepHostList(r, aHostList())
-			file := v.hostListPath(r.Pair.Peer.Fingerprint())
+			file := hostLists.path(v, r.Pair.Peer.Fingerprint())
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -284,8 +284,19 @@ func serveCamera(t *testing.T, client *signaling.Client, pair *envelope.Pair, li
 
 // linkOver returns a link by one relay alone, whose client somebody else runs.
 func linkOver(client *signaling.Client) *link {
-	carrier := signaling.Carrier{Name: CarrierRelay, Client: client}
-	return &link{relay: client, signal: signaling.Together(carrier)}
+	l := &link{relay: client, signal: signaling.Together(), changed: make(chan struct{})}
+	l.search = searchOf(l.signal, client)
+	return l
+}
+
+// searchOf returns a search with one relay, whose client somebody else runs.
+func searchOf(signal *signaling.Carriers, client *signaling.Client) *relaySearch {
+	s, err := newRelaySearch(signal, only("https://relay.example"),
+		func(_ session.Place, observe func(error)) (*signaling.Client, error) { return client, nil })
+	if err != nil {
+		panic(err) // nothing of it can fail
+	}
+	return s
 }
 
 // Sessions and stills say which list the viewer holds, and what comes with the answer is kept.
@@ -325,7 +336,7 @@ func TestSessionsAndStillsBringTheHostList(t *testing.T) {
 	}
 
 	for name, ask := range map[string]func() error{"still": still, "session": watch} {
-		if err := v.forgetHostList(r.Pair.Peer.Fingerprint()); err != nil {
+		if err := hostLists.forget(v, r.Pair.Peer.Fingerprint()); err != nil {
 			t.Fatal(err)
 		}
 		for _, version := range [][]byte{zeros, want.Version} {

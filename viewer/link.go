@@ -39,10 +39,11 @@ const (
 	CarrierCircuit = p2p.CarrierCircuit
 )
 
-// link is a viewer's signaling with one camera: a running client of its relay, and of the camera's own server where
-// that is found without the relay.
+// link is a viewer's signaling with one camera: running clients of its relays, and of the camera's own server where
+// that is found without them.
 type link struct {
-	relay   *signaling.Client
+	relay   *signaling.Client   // home's
+	search  *relaySearch        // of the relay where the camera is
 	without []*signaling.Client // on this network, and through circuit relays; empty without Config.LAN
 	lan     *signaling.Client   // the one on this network; nil without Config.LAN
 	signal  *signaling.Carriers // all at once
@@ -57,6 +58,7 @@ type link struct {
 	failures int           // guarded by mu
 	changed  chan struct{} // guarded by mu; closed when the relay is reached or lost, or useless changes
 	isUp     bool          // guarded by mu; the relay is connected
+	granter  session.Place // guarded by mu; the relay of the last grant; zero if there was none
 	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
 
 	names session.HostList        // guarded by mu; by which the camera is found without the relay
@@ -68,17 +70,22 @@ type link struct {
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in
 // words for a person why it cannot be.
 func (v *Viewer) connect(ctx context.Context, relayURL string) (*link, error) {
-	l, err := v.newLink(ctx, relayURL)
+	l, err := v.newLink(ctx, only(relayURL))
 	if err != nil {
 		return nil, err
 	}
 	return l, l.start(ctx)
 }
 
-// connectCamera is like connect, but reaches a paired camera by any carrier. relayOnly keeps to its relay, which shows
+// only returns one relay as all places where a camera can be.
+func only(relayURL string) func() (named, more []session.Place) {
+	return func() (named, more []session.Place) { return []session.Place{{URL: relayURL}}, nil }
+}
+
+// connectCamera is like connect, but reaches a paired camera by any carrier. relayOnly keeps to its relays, which show
 // the camera no address of ours.
 func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relayOnly bool) (*link, error) {
-	l, err := v.newLink(ctx, record.RelayURL)
+	l, err := v.newLink(ctx, func() (named, more []session.Place) { return v.relaysOf(record).places(v.clock.Now()) })
 	if err != nil {
 		return nil, err
 	}
@@ -97,43 +104,50 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relay
 	}
 
 	l.without = []*signaling.Client{l.lan, circuit}
-	l.signal = signaling.Together(
-		signaling.Carrier{Name: CarrierRelay, Client: l.relay},
-		signaling.Carrier{Name: CarrierLAN, Client: l.lan},
-		signaling.Carrier{Name: CarrierCircuit, Client: circuit},
-	)
+	l.signal.Add(signaling.Carrier{Name: CarrierLAN, Client: l.lan})
+	l.signal.Add(signaling.Carrier{Name: CarrierCircuit, Client: circuit})
 	return l, l.start(ctx)
 }
 
-// newLink returns a link with a client of a relay, which start runs.
-func (v *Viewer) newLink(ctx context.Context, relayURL string) (*link, error) {
-	l := &link{changed: make(chan struct{})}
-	var err error
-	l.relay, err = signaling.NewClient(signaling.ClientConfig{
-		URL:          relayURL,
-		TLS:          v.cfg.TLS,
-		WebTransport: true,
-		OnState:      l.observe,
-		Logger:       v.cfg.Logger,
-	})
-	if err != nil {
+// newLink returns a link that looks for a camera at these relays, home first, once start has been called.
+func (v *Viewer) newLink(ctx context.Context, known func() (named, more []session.Place)) (l *link, err error) {
+	l = &link{changed: make(chan struct{}), signal: signaling.Together()}
+	dial := func(place session.Place, observe func(error)) (*signaling.Client, error) {
+		home := l.search == nil
+		return signaling.NewClient(signaling.ClientConfig{
+			URL:          place.URL,
+			TLS:          v.cfg.TLS,
+			WebTransport: true,
+			Logger:       v.cfg.Logger,
+			OnState: func(err error) {
+				observe(err)
+				if home {
+					l.observe(err)
+				}
+			},
+		})
+	}
+	if l.search, err = newRelaySearch(l.signal, known, dial); err != nil {
 		return nil, err
 	}
 
-	l.signal = signaling.Together(signaling.Carrier{Name: CarrierRelay, Client: l.relay})
+	l.relay = l.search.clients()[0]
 	l.refused, l.refuse = context.WithCancel(ctx)
 	return l, nil
 }
 
 // clients returns the clients of all carriers.
-func (l *link) clients() []*signaling.Client { return append(slices.Clone(l.without), l.relay) }
+func (l *link) clients() []*signaling.Client {
+	return append(slices.Clone(l.without), l.search.clients()...)
+}
 
 // start runs the clients until stop is called, and waits until one is connected.
 func (l *link) start(ctx context.Context) error {
 	l.began = time.Now()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx still says goodbye
 	var work sync.WaitGroup
-	for _, client := range l.clients() {
+	work.Go(func() { l.search.run(running) })
+	for _, client := range l.without {
 		work.Go(func() { _ = client.Run(running) }) // returns running's error and no other
 	}
 	l.stop = func() { l.signal.Close(); cancel(); work.Wait() }
@@ -168,7 +182,7 @@ func (l *link) reach(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
 	defer context.AfterFunc(l.refused, func() {
-		if len(l.hostNames().Keys) == 0 {
+		if len(l.hostNames().Keys) == 0 && !l.search.goesOn() {
 			cancel()
 			return
 		}
@@ -183,7 +197,7 @@ func (l *link) reach(ctx context.Context) error {
 			}
 		}()
 	}
-	go func() { reached <- l.relay.Connect(waiting) }()
+	go func() { reached <- l.search.connect(waiting) }()
 	err := <-reached
 
 	l.mu.Lock()
@@ -272,6 +286,28 @@ func (l *link) relayServes() {
 func (l *link) setUseless(since time.Time) {
 	l.useless = since
 	l.reportChange()
+}
+
+// setGranter notes which relay has granted ICE servers; the zero Place: none has.
+func (l *link) setGranter(relay session.Place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.granter = relay
+}
+
+// regions returns which carrier a message came by, and the regions of its relay and of the session's TURN server, each
+// empty if there is none.
+func (l *link) regions(carrier string) (kind, signaling, turn string) {
+	l.mu.Lock()
+	turn = l.granter.Region()
+	l.mu.Unlock()
+	relays, _ := l.search.list()
+	for _, r := range relays {
+		if r.URL == carrier {
+			return CarrierRelay, r.Region(), turn
+		}
+	}
+	return carrier, "", turn
 }
 
 // reportChange wakes whoever waits for changed. mu must be held.

@@ -123,6 +123,7 @@ func linkTo(relay, lan, circuit *signaling.Client) *link {
 		kept:    func() session.HostList { return session.HostList{} },
 	}
 	l.refused, l.refuse = context.WithCancel(context.Background())
+	l.search = searchOf(signaling.Together(), relay)
 	if circuit == nil {
 		l.names.Relays = nil
 	}

@@ -30,12 +30,13 @@ func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signalin
 	defer cancel()
 	if l.reachedWithout() && wait > relayGrace { // for a relay that may be slow, not for one that refuses to be reached
 		defer context.AfterFunc(l.refused, func() {
-			if !l.relay.Connected() {
+			if !l.relay.Connected() && !l.search.goesOn() {
 				cancel()
 			}
 		})()
 	}
-	grant, err := l.relay.Grant(asking, inbox)
+	grant, granter, err := l.search.grant(asking, inbox)
+	l.setGranter(granter)
 
 	switch {
 	case err == nil:
@@ -59,11 +60,11 @@ func (l *link) stunServers() *session.TURN {
 	return &session.TURN{URLs: urls}
 }
 
-// mailboxDays returns the days whose mailbox the camera may have open: today by the relay's clock, and by this device's
-// own if that is another day. Either clock may be wrong.
+// mailboxDays returns the days whose mailbox the camera may have open: today by the clock of the relay that was
+// reached, and by this device's own if that is another day. Either clock may be wrong.
 func (l *link) mailboxDays(record pairing.Record, now time.Time) []uint32 {
 	own := record.Pair.Day(now)
-	relay, known := l.relay.ServerTime()
+	relay, known := l.search.serverTime()
 	if !known || record.Pair.Day(relay) == own {
 		return []uint32{own}
 	}
@@ -71,7 +72,7 @@ func (l *link) mailboxDays(record pairing.Record, now time.Time) []uint32 {
 }
 
 // eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered. It calls try again if the
-// camera, which the relay does not know, is found without it.
+// camera, which the relay does not know, may be at another one, or is found without it.
 func (v *Viewer) eachDay(
 	ctx context.Context,
 	l *link,
@@ -83,7 +84,7 @@ func (v *Viewer) eachDay(
 		inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
 		reached := l.reachedWithout()
 		err = try(inbox, box)
-		if notAdmitted(err) && !reached && l.reachesWithout(ctx) {
+		if notAdmitted(err) && (l.search.reachesAnother(ctx, err) || !reached && l.reachesWithout(ctx)) {
 			err = try(inbox, box)
 		}
 
@@ -159,9 +160,12 @@ func (v *Viewer) offerToday(
 	if err != nil {
 		return err
 	}
+	defer l.search.found()
 
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
+	fetching, stop := context.WithCancel(ctx)
+	defer stop()
 	if grant == nil {
 		cfg.TURN = l.stunServers()
 		cfg.CameraTURN = cfg.TURN
@@ -173,7 +177,7 @@ func (v *Viewer) offerToday(
 	}
 
 	cfg.Pair = record.Pair
-	cfg.Signal = l.signal
+	cfg.Signal = offering{l.signal, l.search}
 	cfg.Loopback = relayurl.Loopback(record.RelayURL)
 	cfg.TLS = v.cfg.TLS
 	cfg.PortMapper = v.cfg.PortMapper
@@ -182,6 +186,19 @@ func (v *Viewer) offerToday(
 	cfg.Clock = v.cfg.Ages
 	cfg.Now = v.clock.Now
 	cfg.HostVersion = v.hostVersion(record)
+	cfg.RelayVersion = v.relaysOf(record).version()
+	cfg.OnRelayList = func(list session.RelayList) {
+		keeping.Go(func() {
+			v.keepRelayList(record, list)
+			v.refreshMap(fetching, record)
+		})
+	}
+	onReply := cfg.OnReply
+	cfg.OnReply = func(carrier string) {
+		l.search.found()
+		call(onReply, carrier)
+		keeping.Go(func() { v.refreshMap(fetching, record) })
+	}
 	cfg.OnHostList = func(list session.HostList) { // a slow disk must not hold up the session
 		keeping.Go(func() {
 			v.keepHostList(record, list)

@@ -42,5 +42,9 @@ func (v *Viewer) Pair(ctx context.Context, code Code) (Camera, error) {
 	if err != nil {
 		return Camera{}, err
 	}
-	return v.addCamera(pair, code.RelayURL, hello.Name)
+	camera, err := v.addCamera(pair, code.RelayURL, hello.Name)
+	if err == nil && hello.Relays != nil && hello.Relays.Valid() {
+		v.keepRelayList(pairing.Record{Pair: pair, RelayURL: code.RelayURL, Name: camera.Name}, *hello.Relays)
+	}
+	return camera, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/envelope"
 	"github.com/peephole-cam/peephole/crypto/pairing"
 	"github.com/peephole-cam/peephole/printable"
+	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
 )
 
@@ -192,7 +193,8 @@ func (s *scanning) awaitWelcome() {
 
 // welcome is the body of the first envelope of a pair.
 type welcome struct {
-	Name string `json:"name"`
+	Name   string             `json:"name"`
+	Relays *session.RelayList `json:"relays"`
 }
 
 func parseWelcome(body []byte) (welcome, error) {

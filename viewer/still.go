@@ -49,7 +49,7 @@ func (v *Viewer) askStill(
 	err = v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
 		cfg := session.StillConfig{
 			Pair:        record.Pair,
-			Signal:      l.signal,
+			Signal:      offering{l.signal, l.search},
 			Inbox:       inbox,
 			Box:         box,
 			Agent:       agent,
@@ -58,6 +58,10 @@ func (v *Viewer) askStill(
 			OnReject:    onReject,
 			HostVersion: v.hostVersion(record),
 			OnHostList:  func(list session.HostList) { v.keepHostList(record, list) },
+
+			RelayVersion: v.relaysOf(record).version(),
+			OnRelayList:  func(list session.RelayList) { v.keepRelayList(record, list) },
+			OnReply:      func(string) { l.search.found() },
 		}
 
 		frame, err = session.Still(ctx, cfg)

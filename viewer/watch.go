@@ -28,9 +28,17 @@ type Watch struct {
 	OnSending func(SendStats) // how the camera sends, every two seconds
 	OnReject  func(Rejection) // something arrived and did not open
 	OnCarrier func(string)    // what brought the camera's answer: CarrierRelay, CarrierLAN or CarrierCircuit
+	OnRegions func(Regions)   // where the relays are that serve a session; called with OnCarrier
 	OnRetry   func(err error) // the session broke or stalled, and the next is on its way
 	// "reached", the relay or the camera; then "answered", "checked" and "connected" of each session
 	OnPhase func(string)
+}
+
+// Regions are the regions of the relays that serve a session, by the names of the operator's map, or by the relays'
+// hosts if no map names them.
+type Regions struct {
+	Signaling string // of the relay that brought the camera's answer; "" if it came without a relay
+	TURN      string // of the relay through which media goes if it must; "" if there is none
 }
 
 // Watch watches a camera until ctx ends, and returns nil then; name is the camera's name or ID. A session that showed a

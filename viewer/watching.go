@@ -261,13 +261,20 @@ func (w *watching) hooks(ctx context.Context, a *attempt) session.ViewerConfig {
 		OnStatus:  func(s Status) { callIfHeard(w, a, w.cfg.OnStatus, s) },
 		OnSending: func(s SendStats) { callIfHeard(w, a, w.cfg.OnSending, s) },
 		OnPhase:   func(phase string) { callIfHeard(w, a, w.cfg.OnPhase, phase) },
-		OnCarrier: func(carrier string) { callIfHeard(w, a, w.cfg.OnCarrier, carrier) },
+		OnReply:   func(carrier string) { w.reportCarrier(a, carrier) },
 		OnReject: func(r Rejection) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			call(w.cfg.OnReject, r)
 		},
 	}
+}
+
+// reportCarrier reports what has brought the camera's reply.
+func (w *watching) reportCarrier(a *attempt, carrier string) {
+	kind, signaling, turn := w.link.regions(carrier)
+	callIfHeard(w, a, w.cfg.OnCarrier, kind)
+	callIfHeard(w, a, w.cfg.OnRegions, Regions{Signaling: signaling, TURN: turn})
 }
 
 // hears reports whether an attempt is heard. w.mu must be held.

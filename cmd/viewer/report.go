@@ -14,12 +14,14 @@ type report struct {
 	Camera          string `json:"camera"`
 	Frames          int    `json:"frames"`
 	Bytes           int    `json:"bytes"`
-	Rejected        int    `json:"rejected"`  // what arrived and did not open
-	Missing         uint64 `json:"missing"`   // frames that did not arrive
-	Delayed         int    `json:"delayed"`   // frames that were no longer live once written
-	Live            bool   `json:"live"`      // the last frame is still live as this is printed
-	Signaling       string `json:"signaling"` // "relay", "lan" or "circuit"; empty if the camera did not answer
-	Path            string `json:"path"`      // "direct" or "relay"
+	Rejected        int    `json:"rejected"`         // what arrived and did not open
+	Missing         uint64 `json:"missing"`          // frames that did not arrive
+	Delayed         int    `json:"delayed"`          // frames that were no longer live once written
+	Live            bool   `json:"live"`             // the last frame is still live as this is printed
+	Signaling       string `json:"signaling"`        // "relay", "lan" or "circuit"; empty if the camera did not answer
+	SignalingRegion string `json:"signaling_region"` // the region of the relay that brought the answer, or its host
+	TURNRegion      string `json:"turn_region"`      // the region of the session's TURN server, or its relay's host
+	Path            string `json:"path"`             // "direct" or "relay"
 	Why             string `json:"why"`
 	LocalCandidate  string `json:"local_candidate"`
 	RemoteCandidate string `json:"remote_candidate"`

@@ -20,21 +20,24 @@ const (
 //
 // Records need no Inbox to recognize copies, because their counters do.
 type Inbox struct {
+	onReply func(carrier string)   // called with the carrier of each reply that opens; may be nil
 	follows func(body []byte) bool // reports whether a message may follow the answer
 	seen    map[[32]byte]bool      // hashes of replies and chunks that have opened
 	early   []signaling.Delivery   // messages that arrived before the answer, and may follow it; no two are the same
 }
 
-// NewInbox returns the inbox of a viewer's session. Records, and chunks of the first picture, follow the answer.
-func NewInbox() *Inbox {
-	return &Inbox{follows: func(body []byte) bool { return mayBeRecord(body) || MayBeChunk(body) }}
+// NewInbox returns the inbox of a viewer's session. Records, and chunks of the first picture, follow the answer. It
+// calls onReply, which may be nil, with the carrier of each answer or refusal that opens.
+func NewInbox(onReply func(carrier string)) *Inbox {
+	follows := func(body []byte) bool { return mayBeRecord(body) || MayBeChunk(body) }
+	return &Inbox{onReply: onReply, follows: follows}
 }
 
-// NewStillInbox returns the inbox of a viewer that has asked for a still. Only chunks follow its answer.
-func NewStillInbox() *Inbox { return &Inbox{follows: MayBeChunk} }
+// NewStillInbox is like NewInbox, for a viewer that has asked for a still. Only chunks follow its answer.
+func NewStillInbox(onReply func(carrier string)) *Inbox { return &Inbox{onReply: onReply, follows: MayBeChunk} }
 
-// NewBulkInbox returns the inbox of a viewer's bulk session. Only records follow its answer.
-func NewBulkInbox() *Inbox { return &Inbox{follows: mayBeRecord} }
+// NewBulkInbox is like NewInbox, for a viewer's bulk session. Only records follow its answer.
+func NewBulkInbox(onReply func(carrier string)) *Inbox { return &Inbox{onReply: onReply, follows: mayBeRecord} }
 
 // OpenedBefore reports whether a copy of this reply or chunk has opened.
 func (in *Inbox) OpenedBefore(d signaling.Delivery) bool { return in.seen[sha256.Sum256(d.Body)] }
@@ -59,6 +62,9 @@ func (in *Inbox) OpenReply(h *Offerer, d signaling.Delivery) (*Answer, *Secret, 
 	}
 	if err == nil {
 		in.NoteOpened(d)
+	}
+	if in.onReply != nil && !errors.As(err, new(NotReplyError)) {
+		in.onReply(d.Carrier)
 	}
 	return a, s, err
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestHeldMessagesAreBounded(t *testing.T) {
-	a := NewInbox()
+	a := NewInbox(nil)
 	record := func() signaling.Delivery {
 		return signaling.Delivery{Body: append([]byte{recordVersion}, sessiontest.Random(99)...)}
 	}
@@ -40,7 +40,7 @@ func TestHeldBodiesAreNoLongerThanAPiece(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := NewInbox()
+	in := NewInbox(nil)
 	long := append(bytes.Clone(bodies[0]), make([]byte, maxChunk+1-len(bodies[0]))...)
 	if !in.follows(bodies[0]) || !in.follows(long[:maxChunk]) || in.follows(long) {
 		t.Errorf("a whole piece of %d bytes may follow: %t; the longest, of %d: %t; a longer: %t", len(bodies[0]),

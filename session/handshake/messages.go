@@ -83,7 +83,9 @@ type Offer struct {
 	// [16], from the camera's refusal; it proves that this offer was made after it, whatever the clocks say
 	Nonce Blob `json:"nonce,omitempty"`
 	// [8], the version of the camera's host list that the viewer holds, zeros if it holds none; absent if it wants none
-	LAN   Blob   `json:"lan,omitzero"`
+	LAN Blob `json:"lan,omitzero"`
+	// [8], the version of the camera's relay list that the viewer holds, zeros if it holds none
+	Relays Blob `json:"relays,omitzero"`
 	Agent string `json:"agent,omitempty"`
 }
 
@@ -98,7 +100,8 @@ type Answer struct {
 	// the camera shows no address of its own, and wants no address of the viewer's
 	RelayOnly bool `json:"relay_only,omitempty"`
 
-	LAN *HostList `json:"lan,omitempty"` // only if the offer asks for it, and holds none that will do
+	LAN    *HostList  `json:"lan,omitempty"`    // only if the offer asks for it, and holds none that will do
+	Relays *RelayList `json:"relays,omitempty"` // only if the offer asks for it, and holds another
 }
 
 // Refusal says why a camera does not start a session. It is the body of a refuse envelope.
@@ -149,7 +152,8 @@ func (o *Offer) hasIDs() bool {
 	watch := len(o.Watch) == 0 || len(o.Watch) == len(WatchID{})
 	nonce := len(o.Nonce) == 0 || len(o.Nonce) == NonceSize
 	hosts := len(o.LAN) == 0 || len(o.LAN) == HostVersionSize
-	return watch && nonce && hosts
+	relays := len(o.Relays) == 0 || len(o.Relays) == RelayVersionSize
+	return watch && nonce && hosts && relays
 }
 
 // asksForStill reports whether the offer holds nothing that belongs to a connection.
@@ -179,7 +183,7 @@ func parseAnswer(body []byte, described bool) (*Answer, error) {
 		return nil, fmt.Errorf("parse answer: %w", errors.Join(ErrMalformed, err))
 	}
 	if described != (a.SDP != "") || len(a.SDP) > maxSDP || len(a.Enc) != kemEncSize || len(a.Random) != 32 ||
-		a.LAN != nil && !a.LAN.Valid() {
+		a.LAN != nil && !a.LAN.Valid() || a.Relays != nil && !a.Relays.Valid() {
 		return nil, fmt.Errorf("parse answer: %w", ErrMalformed)
 	}
 	return &a, nil

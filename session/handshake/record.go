@@ -67,6 +67,7 @@ type Message struct {
 	Network *Network   `json:"network,omitempty"`
 	Punch   *PunchSide `json:"punch,omitempty"`
 	Sending *SendStats `json:"sending,omitempty"`
+	Relays  *RelayList `json:"relays,omitempty"`
 }
 
 // Network is what an end tells the other end about its own network. It holds no address.
@@ -201,7 +202,7 @@ func (r *recordReceiver) open(wire []byte) (Message, error) {
 // not. Records of the other types add to each other or end the session, so that their order does not matter.
 func (r *recordReceiver) replaced(kind string, counter uint64) bool {
 	switch kind {
-	case "challenge", "status", "sending", "network":
+	case "challenge", "status", "sending", "network", "relays":
 	default:
 		return false
 	}

@@ -43,7 +43,7 @@ func sealerAndOpener(t *testing.T) (*handshake.FrameSealer, *handshake.FrameOpen
 		t.Fatal(err)
 	}
 
-	_, theirs, err := handshake.NewInbox().OpenReply(h, signaling.Delivery{Body: wire})
+	_, theirs, err := handshake.NewInbox(nil).OpenReply(h, signaling.Delivery{Body: wire})
 	if err != nil {
 		t.Fatal(err)
 	}

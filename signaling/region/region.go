@@ -23,7 +23,7 @@ type Region struct {
 }
 
 func (r Region) validate() error {
-	if !isName(r.Name) {
+	if !IsName(r.Name) {
 		return fmt.Errorf("name %q: want 1 to %d of a-z, 0-9 and \"-\"", r.Name, maxName)
 	}
 	if err := checkURL(r.URL); err != nil {
@@ -53,7 +53,8 @@ func checkURL(text string) error {
 	return nil
 }
 
-func isName(text string) bool {
+// IsName reports whether text can be the name of a region.
+func IsName(text string) bool {
 	return text != "" && len(text) <= maxName && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 

@@ -164,7 +164,7 @@ var sessionPackages = map[string][]string{
 	"session/congestion": {"github.com/pion/rtcp"},
 	"session/handshake": {
 		"clock", "crypto/envelope", "crypto/identity", "crypto/label", "crypto/sframe", "media", "nat", "nat/punch",
-		"printable", "signaling", "golang.org/x/time",
+		"printable", "relayurl", "signaling", "signaling/region", "golang.org/x/time",
 	},
 	"session/icepath": {
 		"session/path", "session/turnclient", "github.com/pion/ice", "github.com/pion/logging", "github.com/pion/stun",

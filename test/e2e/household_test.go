@@ -107,21 +107,20 @@ func runCameraOf(
 	t *testing.T, clock *expiry.Clock, relayURL, name string, source media.Source, state string,
 ) *household {
 	t.Helper()
-	h := &household{codes: make(chan pairing.Code, 16), state: state}
+	cfg := camera.Config{State: state, Name: name, RelayURL: relayURL, Clock: clock, Logger: logger(t)}
+	return runCameraWith(t, cfg, source)
+}
+
+// runCameraWith runs a simulated camera, which shows its codes for an hour.
+func runCameraWith(t *testing.T, cfg camera.Config, source media.Source) *household {
+	t.Helper()
+	h := &household{codes: make(chan pairing.Code, 16), state: cfg.State}
 	h.Feed = media.NewFeed(source, media.FeedOptions{Log: logger(t)})
+	cfg.PairWindow, cfg.PairMore = time.Hour, true
+	cfg.Stream = h.Feed
+	cfg.OnCode, cfg.OnPaired = h.show, func(identity.Fingerprint) {}
 	var err error
-	h.Camera, err = camera.New(camera.Config{
-		State:      h.state,
-		Name:       name,
-		RelayURL:   relayURL,
-		PairWindow: time.Hour,
-		PairMore:   true,
-		Stream:     h.Feed,
-		Clock:      clock,
-		Logger:     logger(t),
-		OnCode:     h.show,
-		OnPaired:   func(identity.Fingerprint) {},
-	})
+	h.Camera, err = camera.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

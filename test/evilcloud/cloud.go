@@ -48,6 +48,7 @@ type Counts struct {
 	Pages      int64 // responses of the web page that a fault changed
 	Packets    int64 // packets of TURN to its clients
 	Misrouted  int64 // how many of those went to another client's socket
+	Maps       int64 // how often the map of regions was asked for
 }
 
 // Cloud is a relay that can be made to fail.
@@ -59,9 +60,10 @@ type Cloud struct {
 	middle   *middle
 	office   *office
 	pages    cache
+	regions  atomic.Pointer[[]byte]
 	nodes    []*node
 	turn     atomic.Int32 // a Traffic
-	counts   struct{ packets, misrouted atomic.Int64 }
+	counts   struct{ packets, misrouted, maps atomic.Int64 }
 
 	restarts chan restart
 
@@ -236,6 +238,9 @@ func (c *Cloud) SetFrames(f Frames) {
 // SetGrants changes what is granted from now on.
 func (c *Cloud) SetGrants(g Grants) { c.office.set(g) }
 
+// SetRegions makes all nodes serve a map of regions, right or wrong; nil: none.
+func (c *Cloud) SetRegions(wire []byte) { c.regions.Store(&wire) }
+
 // SetPages changes what is served as the web page from now on.
 func (c *Cloud) SetPages(p Pages) { c.pages.fault.Store(int32(p)) }
 
@@ -273,5 +278,6 @@ func (c *Cloud) Counts() Counts {
 		Pages:      c.pages.served.Load(),
 		Packets:    c.counts.packets.Load(),
 		Misrouted:  c.counts.misrouted.Load(),
+		Maps:       c.counts.maps.Load(),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 	"github.com/peephole-cam/peephole/signaling/server"
 	"github.com/peephole-cam/peephole/test/reserve"
 	"github.com/peephole-cam/peephole/turn"
@@ -209,6 +210,17 @@ func (n *node) page() http.Handler {
 	}))
 }
 
+// serveRegions serves the map of regions.
+func (n *node) serveRegions(w http.ResponseWriter, r *http.Request) {
+	defer n.cloud.counts.maps.Add(1)
+	wire := n.cloud.regions.Load()
+	if wire == nil || *wire == nil {
+		http.NotFound(w, r)
+		return
+	}
+	_, _ = w.Write(*wire)
+}
+
 // run serves until ctx ends or a part does.
 func (n *node) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -233,6 +245,7 @@ func (n *node) run(ctx context.Context) error {
 
 	mux := http.NewServeMux()
 	mux.Handle("/", n.page())
+	mux.HandleFunc(region.Path, n.serveRegions)
 	if n.behind != nil {
 		mux.Handle(signaling.Path, n.cloud.middle.at(n, "http://"+n.behind.Addr().String()))
 		serve(n.behind, n.signaling)

@@ -14,8 +14,8 @@ func (*withoutRelay) run(context.Context) {}
 
 func (*withoutRelay) seenAs() []netip.Addr { return nil }
 
-// joinCarriers makes the camera's signaling go by its relay alone.
+// joinCarriers makes the camera's signaling go by its relays alone.
 func (c *Camera) joinCarriers() error {
-	c.signal = signaling.Together(signaling.Carrier{Name: "relay", Client: c.client})
-	return nil
+	c.signal = signaling.Together()
+	return c.openRelays()
 }

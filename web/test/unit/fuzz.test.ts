@@ -34,7 +34,10 @@ import { RecordWindow } from '../../src/session/recordwindow';
 import { Playout } from '../../src/media/playout';
 import { Reorder, type Ordered } from '../../src/media/reorder';
 import { decodeHeader, encodeHeader, FrameError, FrameKey, ReplayWindow } from '../../src/crypto/sframe';
+import { signingKeyFromSeed } from '../../src/crypto/label';
 import { Signaling } from '../../src/signaling/client';
+import { MapError, openMap } from '../../src/signaling/region';
+import { parseRelayList } from '../../src/signaling/relaylist';
 import { Splitter } from '../../src/signaling/splitter';
 import { identityOf, type DeviceVector } from './device';
 import { hex, readJSON } from './testdata';
@@ -345,6 +348,39 @@ fuzz('only the envelope itself opens, in its mailbox and before it expires', Mat
   const opened = await attempt(() => openEnvelope(ours, box, wire, now + late), EnvelopeError);
   assert.equal(opened !== undefined, equal(wire, envelope) && box === inbox && late <= 180_000);
   if (opened) assert.ok(equal(pad(opened), pad(answer)));
+});
+
+const maps = readJSON<{ wire: string }[]>('signaling/region/testdata/vectors.json');
+const operator = (await signingKeyFromSeed(new Uint8Array(32).fill(1))).publicKey;
+
+fuzz('only the map itself opens', rounds, async (dice) => {
+  const wire = new TextDecoder().decode(dice.spoil(utf8(maps[0]!.wire)));
+  const opened = await attempt(() => openMap(wire, operator), MapError);
+  assert.equal(opened !== undefined, wire === maps[0]!.wire);
+});
+
+const relayList = {
+  version: toBase64url(new Uint8Array(8).fill(1)),
+  home: { name: 'frankfurt', url: 'https://fra.example', round_trip: 12 },
+  standby: { url: 'https://va.example:8443', round_trip: 0 },
+  seed: toBase64url(new Uint8Array(16)),
+  operator: toBase64url(new Uint8Array(32)),
+};
+
+fuzz('a relay list is well formed or none', rounds, (dice) => {
+  let said: unknown;
+  try {
+    said = JSON.parse(new TextDecoder().decode(dice.spoil(utf8(JSON.stringify(relayList)))));
+  } catch {
+    return;
+  }
+
+  const list = parseRelayList(said, 'https://relay.example');
+  if (list === undefined) return;
+  assert.ok(fromBase64url(list.version).length === 8 && list.seed.length === 16);
+  for (const place of list.standby ? [list.home, list.standby] : [list.home]) {
+    assert.ok(isRelayURL(place.url) && place.roundTrip >= 0 && place.roundTrip <= 10_000);
+  }
 });
 
 fuzz('a stream of frames is read in one way, however it is cut', rounds, (dice) => {

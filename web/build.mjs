@@ -31,7 +31,7 @@ async function dist() {
 // A unit test that matches sets hooks, replaces something that all code of its process sees, or waits. It runs in a
 // process of its own; the others share one, since starting a process takes longer than most of them.
 const changes = /\bmock\.|\b(before|after)(Each)?\(|\b(globalThis|defineProperty|setTimeout)\b/;
-const importsChanges = /'\.\/(dom|openedpage|fakeclocks|relaysession|relaysocket)'/;
+const importsChanges = /'\.\/(dom|openedpage|fakeclocks|relaysession|relaysocket|fakerelay)'/;
 const changesItsProcess = (text) => changes.test(text) || importsChanges.test(text);
 
 async function test() {

@@ -20,6 +20,8 @@ export interface Answer {
   name: string;
   /** The camera reveals no address of its own, and wants none of this device's. */
   relay_only?: boolean;
+  /** The camera's relay list, if this device holds another. */
+  relays?: unknown;
 }
 
 /** The body of the camera's refusal. */

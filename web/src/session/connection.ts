@@ -27,6 +27,8 @@ export interface ConnectionHooks {
   gathered(c: RTCIceCandidateInit): void;
   /** The connection broke, or the camera ended the session. */
   ended(why: SessionError): void;
+  /** The camera has sent what should be its relay list. */
+  relays(said: unknown): void;
 }
 
 /** The WebRTC connection of a session: the track with its worker, and the data channel. */
@@ -162,6 +164,7 @@ export class Connection {
       this.events.status(this.#trouble);
     }
     if (m.type === 'network') this.explainer.receiveNetwork(m.network);
+    if (m.type === 'relays') this.hooks.relays(m.relays);
     if (m.type === 'bye') this.hooks.ended(new SessionError(sentences.ended));
   }
 

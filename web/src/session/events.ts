@@ -1,5 +1,6 @@
 import type { Challenged, Moment } from '../clocks';
 import type { Explain } from './explain';
+import type { RelayList } from '../signaling/relaylist';
 import type { Played, Playout } from '../media/playout';
 import type { WorkerEvent } from '../media/workermessages';
 
@@ -49,6 +50,8 @@ export interface SessionEvents {
   opened(captured: number): void;
   /** The camera's clock and this device's disagree: the camera will accept an offer that repeats this nonce. */
   clockDisagrees(nonce: string): void;
+  /** Where the camera is to be found from now on. */
+  relays(list: RelayList): void;
   /** Whether the camera reveals no address of its own. */
   hides(hides: boolean): void;
   /** Nothing has arrived from the camera for a while (true), or something arrives again (false). */

@@ -45,6 +45,7 @@ export async function sealOffer(
     random: toBase64url(viewerRandom),
     carriers,
     challenge: toBase64url(challenge),
+    relays: options.listVersion,
     turn: { urls: grant.urls, ...grant.camera },
     agent: 'peephole web',
     ...(options.nonce === undefined ? {} : { nonce: options.nonce }),

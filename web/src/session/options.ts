@@ -10,6 +10,10 @@ export interface SessionOptions {
   relayOnly: boolean;
   /** The camera is known to reveal no address of its own, and so to want none of this device's. */
   cameraHides: boolean;
+  /** The relay at which the pair was made. */
+  relayURL: string;
+  /** The version of the camera's relay list that this device holds. */
+  listVersion: string;
   /** Dates envelopes and decides which have expired. */
   clock: Pick<Clock, 'now' | 'confirm'>;
   /** From the camera's refusal of the previous offer. */

@@ -1,6 +1,6 @@
 import type { Mailbox } from '../crypto/mailbox';
 import type { RecordKey, RecordMessage } from './record';
-import type { Signaling } from '../signaling/client';
+import type { Relays } from '../signaling/relays';
 
 const messageTTL = 30; // seconds
 
@@ -15,16 +15,16 @@ export class Outbox {
   #sealed = Promise.resolve();
 
   constructor(
-    private readonly signaling: Pick<Signaling, 'send'>,
+    private readonly relays: Pick<Relays, 'send'>,
     private readonly to: Mailbox,
     private readonly key: RecordKey,
   ) {}
 
-  /** Resolves once the relay has the record or never will. */
+  /** Resolves once a relay has the record or never will. */
   post(message: RecordMessage): Promise<void> {
     const posted = this.#sealed.then(async () => {
       const wire = await this.key.seal(message);
-      return { taken: this.signaling.send(this.to, wire, messageTTL) };
+      return { taken: this.relays.send(this.to, wire, messageTTL) };
     });
 
     this.#sealed = posted.then(

@@ -48,6 +48,7 @@ export interface RecordMessage {
   text?: string;
   reason?: string;
   network?: object;
+  relays?: unknown;
 }
 
 /** Makes a challenge record; busy is a percentage. */
@@ -57,7 +58,7 @@ export function challengeMessage(challenge: Bytes, busy: number): RecordMessage 
 }
 
 /** The types of records that state something. Of each, only the newest counts; the order of all others is free. */
-const states = new Set(['challenge', 'status', 'sending', 'network']);
+const states = new Set(['challenge', 'status', 'sending', 'network', 'relays']);
 
 /** The key of one direction of one channel. */
 export class RecordKey {

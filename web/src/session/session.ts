@@ -8,7 +8,10 @@ import { decodeKeyframe } from '../media/decoder';
 import type { Frame } from '../media/frame';
 import { playable } from '../media/playable';
 import { printableText } from '../printable';
-import { RelayError, type Grant, type Signaling } from '../signaling/client';
+import { RelayError, type Grant } from '../signaling/client';
+import { parseRelayList } from '../signaling/relaylist';
+import type { Relays } from '../signaling/relays';
+import type { Search } from '../signaling/search';
 import { afterOwnTime } from '../timelimit';
 import { agree, deriveKeys, type Answer, type Offered, type Refusal } from './agreement';
 import { Quota } from './candidates';
@@ -53,6 +56,7 @@ export class Session {
   readonly #cleanUp: (() => void)[] = [];
 
   // Set on the way to the offer.
+  #search!: Search;
   #boxes!: Mailboxes;
   #replies!: Replies;
   #connection: Connection | undefined;
@@ -69,7 +73,7 @@ export class Session {
 
   constructor(
     private readonly pair: Pair,
-    private readonly signaling: Signaling,
+    private readonly relays: Relays,
     private readonly events: SessionEvents,
     private readonly options: SessionOptions,
   ) {
@@ -120,7 +124,9 @@ export class Session {
 
   async #start(): Promise<void> {
     this.events.waits(sentences.waitsRelay);
-    await this.signaling.connected();
+    this.#search = this.relays.search();
+    this.#cleanUp.push(() => this.#search.end());
+    await this.relays.connected();
     if (this.#over) return;
 
     this.#boxes = await this.#deriveMailboxes();
@@ -137,12 +143,12 @@ export class Session {
     this.#offer = offer;
     this.#after(answerWait, () => this.#outbox === undefined, sentences.noAnswer);
     this.events.waits(sentences.waitsAnswer);
-    await this.signaling.send(this.#boxes.offers, offer.wire, offerLife);
+    await this.#search.offer(this.#boxes.offers, offer.wire, offerLife);
   }
 
   async #deriveMailboxes(): Promise<Mailboxes> {
     const { mailboxSecret } = this.pair;
-    const day = await dayOf(mailboxSecret, this.signaling.serverTime);
+    const day = await dayOf(mailboxSecret, this.relays.serverTime);
     const [offers, replies, records] = await Promise.all([
       pairMailbox(mailboxSecret, toCamera, day),
       sessionMailbox(mailboxSecret, toViewer, this.#id),
@@ -157,12 +163,12 @@ export class Session {
 
     const handle = (m: Message): Promise<void> => this.#receive(m).catch((e: unknown) => this.#fail(e));
     this.#cleanUp.push(
-      this.signaling.receive(replies, async (body, reject) => {
+      this.relays.receive(replies, async (body, reject) => {
         // A closed RTCPeerConnection never settles its promises, and the next message waits for this one.
         await Promise.race([this.#ended, handle({ body, reject })]);
         return true;
       }),
-      () => this.signaling.release(records),
+      () => this.relays.release(records),
     );
   }
 
@@ -171,7 +177,7 @@ export class Session {
     this.#after(relayWait, () => !granted, sentences.silent);
 
     try {
-      const grant = await this.signaling.grant(this.#boxes.offers);
+      const grant = await this.#search.grant(this.#boxes.offers);
       granted = true;
       return grant;
     } catch (e) {
@@ -185,6 +191,7 @@ export class Session {
     const connection = new Connection(grant, this.#hidden, clock, this.#fresh, this.#explainer, this.events, {
       gathered: (c) => this.#gathered(c),
       ended: (why) => this.#end(why),
+      relays: (said) => this.#learn(said),
     });
     this.#connection = connection;
     this.#cleanUp.push(() => connection.close());
@@ -251,6 +258,7 @@ export class Session {
   /** Throws EnvelopeError if wire is no reply to the offer, and SessionError if it is a refusal. */
   async #openAnswer(wire: Bytes): Promise<Answer> {
     const opened = await this.#replies.open(wire);
+    this.#search.found();
     const body = JSON.parse(text(opened.body)) as Answer & Refusal;
     if (opened.type === Type.refuse) throw this.#refused(body);
     return body;
@@ -274,17 +282,20 @@ export class Session {
     // so far, and the next session uses the relay alone.
     if (cameraHides && !this.#hidden) throw new SessionError(sentences.hides);
 
+    const list = parseRelayList(answer.relays, this.options.relayURL);
+    const malformed = answer.relays !== undefined && list === undefined;
     const [connection, offer] = [this.#connection, this.#offer];
     const secret = offer && (await agree(this.pair, offer, answer, wire));
-    if (connection === undefined || secret === undefined || !this.#carriers.includes(answer.carrier)) {
+    if (connection === undefined || secret === undefined || malformed || !this.#carriers.includes(answer.carrier)) {
       throw new SessionError(sentences.ended);
     }
 
+    if (list) this.events.relays(list);
     const keys = await deriveKeys(secret);
     connection.setKeys(keys, answer.carrier);
     this.#firstPicture = await Still.create(keys.still, firstPieces);
     this.#signalKey = keys.openSignal;
-    const outbox = new Outbox(this.signaling, this.#boxes.records, keys.sendSignal);
+    const outbox = new Outbox(this.relays, this.#boxes.records, keys.sendSignal);
     this.#outbox = outbox;
     if (cameraHides) this.#explainer.cameraHides();
 
@@ -309,7 +320,14 @@ export class Session {
 
     if (m.type === 'bye') this.#end(new SessionError(sentences.ended));
     if (m.type === 'candidate') await this.#addCandidate(m);
+    if (m.type === 'relays') this.#learn(m.relays);
     return false;
+  }
+
+  /** Takes the relay list of a record. */
+  #learn(said: unknown): void {
+    const list = parseRelayList(said, this.options.relayURL);
+    if (list) this.events.relays(list);
   }
 
   async #addCandidate(m: RecordMessage): Promise<void> {

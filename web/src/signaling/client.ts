@@ -95,6 +95,8 @@ interface Link {
   carrier: Carrier;
   nonce: Bytes;
   since: number;
+  /** In milliseconds, at most. */
+  roundTrip: number;
   /** The mailboxes open for writing, by name. Each promise resolves once the request is on its way. */
   opened: Map<string, Promise<void>>;
 }
@@ -107,6 +109,7 @@ export class Signaling {
   #waiting: (() => void)[] = [];
   #link: Link | undefined;
   #race: Race | undefined; // the connection, or the attempt at one
+  #dialled = 0;
   #lastID = 0;
   #backOff = firstBackOff;
   #clock = 0;
@@ -155,6 +158,11 @@ export class Signaling {
     return (Date.now() + this.#clock) / 1000;
   }
 
+  /** How long a round trip to the relay takes at most, in milliseconds; 0 while it is not reached. */
+  get roundTrip(): number {
+    return this.#link?.roundTrip ?? 0;
+  }
+
   /** Resolves once the relay is reached. */
   async connected(): Promise<void> {
     while (this.#link === undefined) {
@@ -185,20 +193,24 @@ export class Signaling {
     this.#put(link, u8(Type.close), box.name);
   }
 
-  /** Posts body to box, to be kept for ttl seconds; retries across reconnects. Throws RelayError when refused. */
-  async send(box: Mailbox, body: Bytes, ttl: number): Promise<void> {
-    await this.#request(box, (id) => concat(u8(Type.post), u32(id), box.name, u32(ttl), body));
+  /**
+   * Posts body to box, to be kept for ttl seconds; retries across reconnects while it is wanted. Throws RelayError when
+   * refused.
+   */
+  async send(box: Mailbox, body: Bytes, ttl: number, wanted?: () => boolean): Promise<void> {
+    await this.#request(box, (id) => concat(u8(Type.post), u32(id), box.name, u32(ttl), body), wanted);
   }
 
-  /** Asks for the ICE servers of both ends, on a mailbox that leads to the camera. */
-  async grant(box: Mailbox): Promise<Grant> {
-    const json = await this.#request(box, (id) => concat(u8(Type.grant), u32(id), box.name));
+  /** Asks for the ICE servers of both ends, on a mailbox that leads to the camera. Otherwise it is like send. */
+  async grant(box: Mailbox, wanted?: () => boolean): Promise<Grant> {
+    const json = await this.#request(box, (id) => concat(u8(Type.grant), u32(id), box.name), wanted);
     return parseGrant(text(json));
   }
 
-  async #request(box: Mailbox, frame: (id: number) => Bytes): Promise<Bytes> {
+  async #request(box: Mailbox, frame: (id: number) => Bytes, wanted = (): boolean => true): Promise<Bytes> {
     for (;;) {
       await this.connected();
+      if (!wanted()) throw new Error('nobody waits for the relay any more');
       const link = this.#link;
       if (link === undefined) continue;
 
@@ -220,12 +232,15 @@ export class Signaling {
 
     const id = ++this.#lastID;
     const answer = new Promise<Bytes>((resolve, reject) => this.#requests.set(id, { resolve, reject }));
+    const began = performance.now();
     this.#put(link, frame(id));
     const timer = setTimeout(() => this.#lost(link.carrier), answerWithin);
     if (this.#urgent) this.#expectAnswer(link);
 
     try {
-      return await answer;
+      const answered = await answer;
+      link.roundTrip = Math.min(link.roundTrip, performance.now() - began);
+      return answered;
     } finally {
       clearTimeout(timer);
     }
@@ -264,6 +279,7 @@ export class Signaling {
   }
 
   #dial(): void {
+    this.#dialled = performance.now();
     const race = new Race(this.relayURL, {
       frame: (from, frame) => this.#message(from, frame),
       lost: (from) => this.#lost(from),
@@ -379,7 +395,14 @@ export class Signaling {
   }
 
   #challenge(carrier: Carrier, r: Reader): void {
-    const link = { carrier, nonce: r.bytes(32), since: performance.now(), opened: new Map<string, Promise<void>>() };
+    const since = performance.now();
+    const link = {
+      carrier,
+      nonce: r.bytes(32),
+      since,
+      roundTrip: (since - this.#dialled) / 2, // at most: TCP or QUIC takes one, and the request for the challenge one
+      opened: new Map<string, Promise<void>>(),
+    };
     this.#clock = Number(r.u64()) - Date.now();
     r.end();
     this.#link = link;

@@ -7,7 +7,7 @@ import { Bundle, type Identity } from '../crypto/identity';
 import { PairDialog } from './pairdialog';
 import { takeCode, type PendingCode } from './pendingcode';
 import { printableName } from '../printable';
-import { reopen } from './relays';
+import { reaches, relaysOf, reopen } from './relays';
 import { StorageError, Store, type Camera } from '../viewer/store';
 import { deviceWords } from '../crypto/words';
 
@@ -148,6 +148,7 @@ class App {
     const card = new Card(c, self, this.#device, this.clock, {
       watch: (x, watch) => void this.store.choose(x.id, { watch }).catch(sayError),
       rename: (x) => void this.#rename(x, self).catch(sayError),
+      learn: (x, learned) => void this.store.learn(x, learned).catch(() => undefined), // it will be told again
       forget: (x) => void this.#forget(x).catch(sayError),
     });
 
@@ -178,7 +179,15 @@ class App {
     c.name = name;
     for (let n = 2; others.includes(c.name); n++) c.name = `${name} ${n}`;
     c.watch = true;
-    await this.store.put(c).catch((e: unknown) => void this.#keep(c, e));
+    const stored = await this.store.put(c).then(
+      () => true,
+      (e: unknown) => (void this.#keep(c, e), false),
+    );
+
+    // Another page comes, which can connect to where the camera is.
+    const away = c.relays !== undefined && !reaches(c.relays.home.url);
+    if (stored && away && reopen(relaysOf(await this.store.cameras()), undefined)) return;
+
     this.#add(c, await this.#identity()).root.scrollIntoView({ block: 'nearest' });
     this.#count();
   }
@@ -238,14 +247,7 @@ async function main(): Promise<void> {
     const store = await Store.open();
     const noRoom = () => say('This browser is out of storage space. Free some, or it may forget your cameras.');
     const cameras = await store.cameras();
-    if (
-      reopen(
-        cameras.map((c) => c.relayURL),
-        code,
-      )
-    ) {
-      return;
-    } // another page comes
+    if (reopen(relaysOf(cameras), code)) return; // another page comes
 
     const clock = await Clock.open(store, noRoom);
     setInterval(() => void clock.keep(), keepClockEvery);

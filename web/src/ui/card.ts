@@ -8,12 +8,14 @@ import type { Identity } from '../crypto/identity';
 import { lastMessageWait } from '../session/outbox';
 import { Screen } from './screen';
 import { Session } from '../session/session';
+import { reaches } from './relays';
 import { Reach } from '../signaling/reach';
+import { Relays } from '../signaling/relays';
 import { sentences } from '../session/events';
-import { Signaling } from '../signaling/client';
 import { printableName } from '../printable';
-import { pairOf, type Camera } from '../viewer/store';
+import { pairOf, type Camera, type Learned } from '../viewer/store';
 import { Watching, type View } from '../viewer/watching';
+import { Whereabouts } from '../viewer/whereabouts';
 import { Why } from './why';
 
 // One camera on the page: its picture, its state, and what a person can do with it.
@@ -29,6 +31,8 @@ type State = 'idle' | 'connecting' | 'still' | 'playing' | 'paused' | 'failed';
 export interface CardActions {
   /** The person wants to watch the camera, or no longer does. */
   watch(c: Camera, watch: boolean): void;
+  /** Keep what its sessions teach about the camera. */
+  learn(c: Camera, learned: Learned): void;
   rename(c: Camera): void;
   forget(c: Camera): void;
 }
@@ -38,7 +42,8 @@ export class Card {
   readonly #screen: Screen;
   readonly #why: Why;
   #watching: Watching | undefined;
-  #signaling: Signaling | undefined;
+  #relays: Relays | undefined;
+  readonly #whereabouts: Whereabouts;
   #began = 0;
   #picture: Challenged | undefined; // on the screen
   #since: Moment | undefined; // when it came there
@@ -60,6 +65,13 @@ export class Card {
     private readonly clock: Clock,
     private readonly actions: CardActions,
   ) {
+    this.#whereabouts = new Whereabouts(camera, (learned) => actions.learn(camera, learned), {
+      origin: location.origin,
+      reaches,
+      now: () => clock.now(),
+      fetch: (...args) => fetch(...args),
+    });
+
     const name = printableName(camera.name); // it may have been stored by an older page
     const template = element(document, '#card', HTMLTemplateElement).content.cloneNode(true) as DocumentFragment;
     this.root = element(template, '.card', HTMLElement);
@@ -89,29 +101,38 @@ export class Card {
 
     this.#find('.watch').textContent = 'Stop';
     this.#begin();
-    const reach = new Reach(this.camera.relayURL);
-    const signaling = (this.#signaling ??= new Signaling(this.camera.relayURL, (connected, held) => {
-      if (connected) reach.connected();
-      const why = connected ? '' : reach.failed(held);
-      if (this.#signaling !== signaling) return;
-      if (signaling.carriedBy) this.root.dataset['signaling'] = signaling.carriedBy;
-      this.#unreachable = why;
-      this.#explain();
-    }));
-
+    const relays = (this.#relays ??= this.#connect());
     const { relayOnly } = this.device;
     const { clock } = this;
-    this.#watching = new Watching(signaling, this.#view(), async (watch, events, cameraHides, nonce) => {
-      return new Session(await pairOf(this.self, this.camera), signaling, events, {
+    this.#watching = new Watching(relays, this.#view(), async (watch, events, cameraHides, nonce) => {
+      void this.#whereabouts.refresh();
+      return new Session(await pairOf(this.self, this.camera), relays, events, {
         watch,
         relayOnly,
         cameraHides,
+        relayURL: this.camera.relayURL,
+        listVersion: this.#whereabouts.version,
         clock,
         nonce,
       });
     });
 
     this.#watching.start(document.hidden);
+  }
+
+  /** Connects to the camera's relays, and tells the person while none can be reached. */
+  #connect(): Relays {
+    const places = this.#whereabouts.places();
+    const reach = new Reach(places[0].url);
+    const relays = new Relays(places, this.#whereabouts.beyond, (connected, held) => {
+      if (connected) reach.connected();
+      const why = connected ? '' : reach.failed(held);
+      if (this.#relays !== relays) return;
+      if (relays.carriedBy) this.root.dataset['signaling'] = relays.carriedBy;
+      this.#unreachable = why;
+      this.#explain();
+    });
+    return relays;
   }
 
   stop(): void {
@@ -141,7 +162,7 @@ export class Card {
 
   /** It may be, and the relay may be out of reach. */
   probe(): void {
-    if (this.#watching) this.#signaling?.probe();
+    if (this.#watching) this.#relays?.probe();
   }
 
   /** Removes the card from the page. */
@@ -154,9 +175,9 @@ export class Card {
     clearTimeout(this.#patience);
     this.#watching?.stop();
     this.#watching = undefined;
-    const signaling = this.#signaling;
-    setTimeout(() => signaling?.close(), lastMessageWait); // the session may still have to send it
-    this.#signaling = undefined;
+    const relays = this.#relays;
+    setTimeout(() => relays?.close(), lastMessageWait); // the session may still have to send it
+    this.#relays = undefined;
     this.#find('.watch').textContent = 'Watch';
   }
 
@@ -200,6 +221,7 @@ export class Card {
         this.#explain();
       },
       rejected: () => this.#reject(),
+      relays: (list) => void this.#whereabouts.learn(list),
       retry: (message) => this.#retry(message),
       failed: (message) => {
         this.#end();

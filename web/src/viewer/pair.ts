@@ -7,6 +7,7 @@ import { printableName } from '../printable';
 import { Replies } from '../session/replies';
 import { RelayError, Signaling } from '../signaling/client';
 import { heldBack, Reach } from '../signaling/reach';
+import { parseRelayList } from '../signaling/relaylist';
 import type { Camera } from './store';
 import { afterOwnTime } from '../timelimit';
 
@@ -118,7 +119,7 @@ class Attempt {
     this.signaling.receive(box, async (wire, reject) => {
       try {
         const opened = await replies.open(wire);
-        if (opened.type === Type.welcome) this.#paired(this.#cameraOf(pair, nameOf(opened.body)));
+        if (opened.type === Type.welcome) this.#paired(this.#cameraOf(pair, opened.body));
       } catch (e) {
         if (isForeign(e)) reject();
         this.#spoilt = true;
@@ -127,22 +128,22 @@ class Attempt {
     });
   }
 
-  #cameraOf(pair: Pair, name: string): Camera {
+  #cameraOf(pair: Pair, welcome: Bytes): Camera {
+    const { relayURL } = this.code;
+    const { name, relays } = JSON.parse(text(welcome)) as { name?: unknown; relays?: unknown };
+    const list = parseRelayList(relays, relayURL);
+
     return {
       id: pair.peer.id,
-      name,
-      relayURL: this.code.relayURL,
+      name: (typeof name === 'string' && printableName(name)) || 'Camera',
+      relayURL,
       pairedAt: Date.now(),
       bundle: pair.peer.bytes,
       secret: pair.secret,
       mailboxSecret: pair.mailboxSecret,
+      ...(list === undefined ? {} : { relays: list }),
     };
   }
-}
-
-function nameOf(body: Bytes): string {
-  const { name } = JSON.parse(text(body)) as { name?: unknown };
-  return (typeof name === 'string' && printableName(name)) || 'Camera';
 }
 
 async function within<T>(ms: number, promise: Promise<T>, why: () => Error): Promise<T> {

@@ -1,10 +1,21 @@
-import type { Bytes } from '../bytes';
+import { equal, type Bytes } from '../bytes';
 import type { Pair } from '../crypto/envelope';
 import type { Reading } from '../crypto/expiry';
 import { Bundle, Identity, viewer, type StoredIdentity } from '../crypto/identity';
+import type { RelayList } from '../signaling/relaylist';
 
 // What the page stores in IndexedDB: this browser's identity and the cameras it is paired with. None of it leaves the
 // browser.
+
+/** The map of regions that opened last. */
+export interface KeptMap {
+  /** As the relay serves it. */
+  wire: string;
+  /** The version of the relay list for which it was fetched. */
+  version: string;
+  /** When it was fetched, in Unix milliseconds. */
+  fetched: number;
+}
 
 /** A paired camera. */
 export interface Camera {
@@ -21,7 +32,14 @@ export interface Camera {
   bundle: Bytes;
   secret: Bytes;
   mailboxSecret: Bytes;
+  /** Where it said last that it is to be found; absent if it never did. */
+  relays?: RelayList;
+  /** Where its operator's relays are. */
+  map?: KeptMap;
 }
+
+/** What its sessions teach about a camera. */
+export type Learned = Pick<Camera, 'relays' | 'map'>;
 
 /** Something could not be stored; why, in words for a person. */
 export class StorageError extends Error {
@@ -168,6 +186,15 @@ export class Store {
     const kept = (await result(cameras.get(id))) as Camera | undefined;
     if (!kept) return;
     cameras.put({ ...kept, ...chosen });
+    await committed(cameras.transaction);
+  }
+
+  /** Keeps what a camera's sessions have taught, unless another tab has removed it or paired it anew. */
+  async learn({ id, secret }: Camera, learned: Learned): Promise<void> {
+    const cameras = this.#on('cameras', 'readwrite'); // one transaction, as in choose
+    const kept = (await result(cameras.get(id))) as Camera | undefined;
+    if (!kept || !equal(kept.secret, secret)) return;
+    cameras.put({ ...kept, ...learned });
     await committed(cameras.transaction);
   }
 

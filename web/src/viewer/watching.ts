@@ -2,6 +2,7 @@ import { random, type Bytes } from '../bytes';
 import type { Challenged } from '../clocks';
 import type { Explain } from '../session/explain';
 import { SessionError, sentences, type SessionEvents } from '../session/events';
+import type { RelayList } from '../signaling/relaylist';
 
 // How one person watches one camera: the session that is shown, and sometimes a second one that will replace it
 // (doc/protocol.md, section 6.2). It survives what the terminal viewer survives (viewer/watch.go). A hidden page asks
@@ -45,6 +46,7 @@ export interface View {
   waits(forWhat: string): void;
   behind(behind: boolean): void;
   rejected(): void;
+  relays(list: RelayList): void;
   /** The session broke or stalled, and the next is on its way. */
   retry(message: string): void;
   /** The camera refused for good. */
@@ -53,7 +55,7 @@ export interface View {
   resumed(): void;
 }
 
-/** The connection to the relay, as far as watching needs it. */
+/** The connections to the camera's relays, as far as watching needs them. */
 export interface Relay {
   probe(): void;
   redial(): void;
@@ -318,6 +320,7 @@ export class Watching {
       },
       status: (text) => heard(() => this.view.say(text)),
       rejected: () => this.view.rejected(),
+      relays: (list) => this.view.relays(list),
       undecodable: (why) => heard(() => this.view.undecodable(why)),
       waits: (forWhat) => heard(() => this.view.waits(forWhat)),
       behind: (behind) => heard(() => this.view.behind(behind)),

@@ -54,7 +54,7 @@ beforeEach(() => {
   };
 
   const nothing = (): void => undefined;
-  const actions = { watch: nothing, rename: nothing, forget: nothing };
+  const actions = { watch: nothing, learn: nothing, rename: nothing, forget: nothing };
   card = new Card(camera, {} as Identity, { relayOnly: false } as Device, {} as Clock, actions);
 });
 

@@ -66,7 +66,7 @@ function connection(): { c: Connection; peer: Peer; said: string[] } {
     { issueChallenge: () => new Uint8Array(8) } as unknown as Freshness,
     explainer as unknown as Explainer,
     events as unknown as SessionEvents,
-    { gathered: () => undefined, ended: () => undefined },
+    { gathered: () => undefined, ended: () => undefined, relays: () => undefined },
   );
 
   const key = {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { takeCode } from '../../src/ui/pendingcode';
-import { queryFor, reaches, reopen, reopenToPair } from '../../src/ui/relays';
+import { queryFor, reaches, relaysOf, reopen, reopenToPair } from '../../src/ui/relays';
+import type { Camera } from '../../src/viewer/store';
 import { newTab, openPage, opened } from './openedpage';
 
 const own = 'https://a.example';
@@ -22,6 +23,21 @@ test('a query names each other relay once, in one order, and no more than the se
     ).split('relay=').length - 1,
     16,
   );
+});
+
+test('the page names each camera’s home, standby and pairing relay, and the homes if it may not name all', () => {
+  const cameras = Array.from({ length: 9 }, (_, n) => ({
+    relayURL: own,
+    relays: { home: { url: `https://z${n}.example` }, standby: { url: `https://b${n}.example` } },
+  })) as Camera[];
+  const relays = relaysOf([{ relayURL: 'https://p.example' } as Camera, ...cameras]);
+  assert.equal(relays.length, 10 + 9 + 10);
+  const named = new URLSearchParams(queryFor(relays, own)).getAll('relay');
+  assert.deepEqual(
+    named.filter((r) => !r.startsWith('https://b')),
+    ['https://p.example', ...Array.from({ length: 9 }, (_, n) => `https://z${n}.example`)],
+  );
+  assert.equal(named.length, 16);
 });
 
 test('the page reaches its own relay and those that its address names', () => {

@@ -5,6 +5,7 @@ import { concat, random, toBase64url, u8, type Bytes } from '../../src/bytes';
 import { KEMKey } from '../../src/crypto/hpke';
 import { Bundle } from '../../src/crypto/identity';
 import { signingKeyFromSeed } from '../../src/crypto/label';
+import type { RelayList } from '../../src/signaling/relaylist';
 import { StorageError, Store, type Camera } from '../../src/viewer/store';
 
 async function bundleOf(): Promise<Bundle> {
@@ -120,6 +121,7 @@ test('a full browser’s failure is an error with a sentence, and what was store
     for (const write of [
       () => store.put(another),
       () => store.choose(before[0]!.id, { watch: true }),
+      () => store.learn(before[0]!, { relays }),
       () => store.checkRoom(),
       () => store.identity(),
       () => store.keepClock({ at: 9, least: 9 }),
@@ -134,6 +136,38 @@ test('a full browser’s failure is an error with a sentence, and what was store
     await store.put(another);
     assert.deepEqual(await store.cameras(), [...before, another]);
   }
+});
+
+const relays: RelayList = {
+  version: 'AQEBAQEBAQE',
+  home: { url: 'https://home.example', roundTrip: 10 },
+  seed: new Uint8Array(16),
+  operator: new Uint8Array(32),
+};
+const map = { wire: '{}', version: relays.version, fetched: 9 };
+
+test('what a camera tells is kept beside what another tab has chosen, and removed with the camera', async () => {
+  const [kept] = await renamed(await shortNamed(1));
+  const [store, other] = [await Store.open(), await Store.open()];
+  await other.choose(kept!.id, { name: 'garden', watch: true });
+  await Promise.all([store.learn(kept!, { relays }), other.learn(kept!, { map })]);
+  await other.choose(kept!.id, { name: 'yard' });
+  assert.deepEqual(await store.cameras(), [{ ...kept, name: 'yard', watch: true, relays, map }]);
+
+  await other.remove(kept!.id);
+  await store.learn(kept!, { relays });
+  assert.deepEqual(await store.cameras(), []);
+});
+
+test('a pair that is made anew knows nothing of what the one before was told', async () => {
+  const [kept] = await renamed(await shortNamed(1));
+  const store = await Store.open();
+  await store.learn(kept!, { relays, map });
+  const anew = { ...kept!, secret: random(32), pairedAt: 9 };
+  await store.put(anew); // by another tab
+  assert.deepEqual(await store.cameras(), [anew]);
+  await store.learn(kept!, { relays, map });
+  assert.deepEqual(await store.cameras(), [anew]);
 });
 
 test('checking for room leaves nothing behind', async () => {

@@ -106,6 +106,7 @@ beforeEach(async () => {
     waits: (w) => said.push(`waits ${w}`),
     behind: note('behind'),
     rejected: note('rejected'),
+    relays: (list) => said.push(`relays ${list.version}`),
     retry: (m) => said.push(`retry ${m}`),
     failed: (m) => said.push(`failed ${m}`),
     paused: note('paused'),

@@ -1,0 +1,251 @@
+import type { Bytes } from '../bytes';
+import type { Mailbox } from '../crypto/mailbox';
+import { Ask, type Relay, type Request } from './ask';
+import { RelayError, Signaling, type Handle } from './client';
+import type { Place } from './relaylist';
+import { post, Search } from './search';
+
+// The relays of one camera: its home, and, when that does not lead to the camera, the others at which it may be
+// (doc/protocol.md, section 5.10). A message goes to all of them, and what they deliver is handled one by one. A camera
+// with nothing but a home has one relay, and this is like its Signaling.
+
+/** How long a relay may take to be reached before a session goes on to the next, in milliseconds. */
+export const reachWithin = 500;
+/** How many relays to try beyond those that the camera has named. */
+export const maxMore = 2;
+
+/** The codes of refusals after which another relay may do. */
+const elsewhere = [404, 429, 503];
+
+type AnyAsk = Omit<Ask<unknown>, 'done'>;
+
+interface Receiver {
+  box: Mailbox;
+  handle: Handle;
+  /** One for each relay. */
+  stop: (() => void)[];
+}
+
+export class Relays {
+  readonly #relays: Relay[] = []; // the first is the home, the last the one that was tried last
+  readonly #places: Place[]; // of those that come next
+  readonly #searches = new Set<Search>(); // of sessions whose camera has not replied
+  readonly #receivers = new Set<Receiver>();
+  readonly #asks = new Set<AnyAsk>();
+  #more: (() => Promise<Place[]>) | undefined;
+  #finding = false; // more places
+  #timekeeper: Signaling | undefined; // the relay that was reached first
+  #waiting: (() => void)[] = [];
+  #closed = false;
+
+  /**
+   * Connects to the home. `more` finds the places that are tried after the others. onState is called with true when a
+   * relay is reached, and with false when the home is lost or cannot be reached, and no other relay can either; then
+   * `held` says that the home accepted the connection and sent nothing.
+   */
+  constructor(
+    [home, ...others]: [Place, ...Place[]],
+    more: (() => Promise<Place[]>) | undefined,
+    private readonly onState: (connected: boolean, held: boolean) => void = () => undefined,
+  ) {
+    this.#places = others;
+    this.#more = more;
+    this.#add(home);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { client, late } of this.#relays) {
+      clearTimeout(late);
+      client.close();
+    }
+
+    for (const ask of this.#asks) ask.drop(new Error('signaling is closed'));
+    this.#wake();
+  }
+
+  /** By what the first relay that is reached is reached; undefined while none is. */
+  get carriedBy(): Signaling['carriedBy'] {
+    return this.#relays.find((r) => r.state === 'reached')?.client.carriedBy;
+  }
+
+  /** The clock of the relay that was reached first, in Unix seconds. */
+  get serverTime(): number {
+    return (this.#timekeeper ?? this.#relays[0]!.client).serverTime;
+  }
+
+  /** Resolves once a relay is reached. */
+  async connected(): Promise<void> {
+    while (!this.#relays.some((r) => r.state === 'reached')) {
+      if (this.#closed) throw new Error('signaling is closed');
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** Opens box for reading at every relay until the returned function is called. The relays' copies are all handled. */
+  receive(box: Mailbox, handle: Handle): () => void {
+    let last = Promise.resolve();
+
+    const oneByOne: Handle = (body, reject) => {
+      const handled = last.then(() => handle(body, reject));
+      last = handled.then(
+        () => undefined,
+        () => undefined,
+      );
+      return handled;
+    };
+
+    const receiver = { box, handle: oneByOne, stop: this.#relays.map((r) => r.client.receive(box, oneByOne)) };
+    this.#receivers.add(receiver);
+
+    return () => {
+      this.#receivers.delete(receiver);
+      for (const stop of receiver.stop) stop();
+    };
+  }
+
+  /** Closes a mailbox to which nothing more will be sent. */
+  release(box: Mailbox): void {
+    for (const { client } of this.#relays) client.release(box);
+  }
+
+  /** Posts body to box at every relay, to be kept for ttl seconds. Throws RelayError when all have refused. */
+  send(box: Mailbox, body: Bytes, ttl: number): Promise<void> {
+    return this.#ask(post(box, body, ttl));
+  }
+
+  /** Begins to look for the camera. */
+  search(): Search {
+    const search = new Search({
+      ask: (request) => this.#ask(request),
+      goOn: (from) => this.#goOn(from),
+      over: (s) => {
+        this.#searches.delete(s);
+        this.#settle();
+      },
+    });
+
+    this.#searches.add(search);
+    const last = this.#relays.at(-1)!;
+    if (last.state === 'failed') this.#goOn(last);
+    return search;
+  }
+
+  probe(): void {
+    this.#again((r) => r.client.probe());
+  }
+
+  redial(): void {
+    this.#again((r) => r.client.redial());
+  }
+
+  /** Tries to reach every relay again. */
+  #again(dial: (r: Relay) => void): void {
+    for (const relay of this.#relays) {
+      dial(relay);
+      if (relay.state === 'failed') this.#await(relay);
+    }
+  }
+
+  #add(place: Place): void {
+    const client = new Signaling(place.url, (connected, held) => this.#changed(relay, connected, held));
+    const relay: Relay = { place, client, state: 'trying' };
+    this.#relays.push(relay);
+    for (const { box, handle, stop } of this.#receivers) stop.push(client.receive(box, handle));
+    this.#await(relay);
+  }
+
+  /** Gives a relay a moment to be reached. */
+  #await(relay: Relay): void {
+    relay.state = 'trying';
+    clearTimeout(relay.late);
+    relay.late = setTimeout(() => this.#failed(relay), reachWithin);
+  }
+
+  #changed(relay: Relay, connected: boolean, held: boolean): void {
+    if (connected) return this.#reached(relay);
+    if (relay.state === 'reached') this.#await(relay);
+    else this.#failed(relay);
+
+    const [home, ...others] = this.#relays;
+    const alone = !this.#hasMore && others.every((r) => r.state === 'failed');
+    if (relay === home && alone) this.onState(false, held);
+  }
+
+  #reached(relay: Relay): void {
+    relay.state = 'reached';
+    clearTimeout(relay.late);
+    this.#timekeeper ??= relay.client;
+    this.#wake();
+    for (const ask of this.#wanted()) ask.start(relay);
+    this.onState(true, false);
+  }
+
+  #failed(relay: Relay): void {
+    relay.state = 'failed';
+    clearTimeout(relay.late);
+    this.#goOn(relay);
+    this.#settle();
+  }
+
+  /** Reports whether there is a relay to go on to. */
+  get #hasMore(): boolean {
+    return this.#places.length > 0 || this.#more !== undefined || this.#finding;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting = [];
+  }
+
+  /** Goes on to the next relay, if a session looks for the camera and `from` was tried last. */
+  #goOn(from: Relay): void {
+    if (this.#closed || this.#searches.size === 0 || from !== this.#relays.at(-1)) return;
+
+    const next = this.#places.shift();
+    if (next !== undefined) this.#add(next);
+    else void this.#findMore(from);
+  }
+
+  async #findMore(from: Relay): Promise<void> {
+    const more = this.#more;
+    if (more === undefined) return;
+
+    this.#more = undefined;
+    this.#finding = true;
+    const found = await more().catch(() => []);
+    this.#finding = false;
+
+    const tried = this.#relays.map((r) => r.place.url);
+    this.#places.push(...found.filter(({ url }) => !tried.includes(url)).slice(0, maxMore));
+    this.#goOn(from);
+    this.#settle();
+  }
+
+  #ask<T>(request: Request<T>): Promise<T> {
+    const ask = new Ask(request, (relay, why) => {
+      if (why instanceof RelayError && elsewhere.includes(why.code)) this.#goOn(relay);
+      this.#settle();
+    });
+
+    this.#asks.add(ask);
+    for (const relay of this.#relays) if (relay.state === 'reached') ask.start(relay);
+    return ask.done;
+  }
+
+  /** Returns what a relay that is reached now should be asked, and forgets the rest. */
+  #wanted(): AnyAsk[] {
+    for (const ask of this.#asks) {
+      if (ask.wanted) continue;
+      this.#asks.delete(ask);
+      ask.drop(new Error('no relay was reached in time'));
+    }
+    return [...this.#asks];
+  }
+
+  /** Gives up what every relay has refused, unless there is another to go on to. */
+  #settle(): void {
+    if (this.#searches.size > 0 && this.#hasMore) return;
+    for (const ask of this.#wanted()) ask.settle(this.#relays);
+  }
+}

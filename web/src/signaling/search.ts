@@ -1,0 +1,76 @@
+import type { Bytes } from '../bytes';
+import type { Mailbox } from '../crypto/mailbox';
+import type { Relay, Request } from './ask';
+import type { Grant } from './client';
+
+/** How long a grant or a sealed reply may take before the next relay is tried, beyond the round trips. In ms. */
+export const replyWithin = 250;
+
+export interface SearchHooks {
+  /** Asks each relay. */
+  ask<T>(request: Request<T>): Promise<T>;
+  /** Goes on to the next relay, if this one was tried last. */
+  goOn(from: Relay): void;
+  /** This search needs no other relay any more. */
+  over(search: Search): void;
+}
+
+/** One session's search for its camera, from its start to the first sealed reply (doc/protocol.md, section 5.10). */
+export class Search {
+  readonly #timers: ReturnType<typeof setTimeout>[] = [];
+  #found = false;
+  #ended = false;
+
+  constructor(private readonly hooks: SearchHooks) {}
+
+  /** Asks for the ICE servers of both ends, on a mailbox that leads to the camera. The first relay's grant counts. */
+  async grant(box: Mailbox): Promise<Grant> {
+    let waiting = true;
+    const wanted = (): boolean => waiting && !this.#ended;
+    try {
+      return await this.hooks.ask({
+        to: (client) => client.grant(box, wanted),
+        wanted,
+        asked: (relay) => this.#expect(relay, wanted),
+      });
+    } finally {
+      waiting = false;
+    }
+  }
+
+  /** Posts an offer, which the camera is to reply to. It is valid for ttl seconds. */
+  offer(box: Mailbox, body: Bytes, ttl: number): Promise<void> {
+    return this.hooks.ask({
+      ...post(box, body, ttl, () => !this.#ended),
+      asked: (relay) => this.#expect(relay),
+    });
+  }
+
+  /** A sealed reply has come. What was posted still goes to the relays that are being reached. */
+  found(): void {
+    this.#found = true;
+    this.#timers.forEach(clearTimeout);
+    this.hooks.over(this);
+  }
+
+  /** The session has ended. Nothing more is asked for it. */
+  end(): void {
+    this.#ended = true;
+    this.found();
+  }
+
+  /** Goes on if what a relay is asked for does not come in time, by whatever relay. */
+  #expect(relay: Relay, waiting = (): boolean => true): void {
+    if (this.#found) return;
+    const ms = replyWithin + relay.client.roundTrip + relay.place.roundTrip;
+    this.#timers.push(setTimeout(() => waiting() && this.hooks.goOn(relay), ms));
+  }
+}
+
+/** Returns the request to keep a message for ttl seconds from now on. */
+export function post(box: Mailbox, body: Bytes, ttl: number, sought = (): boolean => true): Request<void> {
+  const until = performance.now() + 1000 * ttl;
+  const wanted = (): boolean => sought() && performance.now() < until;
+  const left = (): number => Math.ceil((until - performance.now()) / 1000);
+  return { to: (client) => client.send(box, body, left(), wanted), wanted };
+}

@@ -111,8 +111,10 @@ type events struct {
 func newCamera(t *testing.T, cfg Config) (*Camera, events) {
 	t.Helper()
 	e := events{make(chan pairing.Code, 16), make(chan string, 16), make(chan error, 16)}
-	cfg.Name, cfg.Stream, cfg.Logger, cfg.PairWindow = "front door", picture(),
-		slog.New(slog.DiscardHandler), time.Hour
+	cfg.Name, cfg.Stream, cfg.PairWindow = "front door", picture(), time.Hour
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	cfg.OnCode, cfg.OnPaired, cfg.OnRefuse = func(c pairing.Code) {
 		e.codes <- c
 	}, func(v identity.Fingerprint) { e.paired <- v.String() }, func(err error) { e.refused <- err }

@@ -301,9 +301,8 @@ func (r *relays) openAndClose() {
 		if r.clients[url] != nil {
 			continue
 		}
-		if err := r.add(url); err != nil { // a map has no such URL
-			r.camera.cfg.Logger.Error("open relay", "err", err)
-		}
+
+		_ = r.add(url) // fails for a malformed URL alone, and a map has none
 	}
 	for url := range maps.Clone(r.clients) {
 		if slices.Contains(wanted, url) {
@@ -338,7 +337,7 @@ func (r *relays) logChoice() {
 	if list.Standby != nil {
 		standby = list.Standby.Region()
 	}
-	r.camera.cfg.Logger.Info("regions", "home", list.Home.Region(), "standby", standby)
+	r.camera.cfg.Logger.Info("the camera's regions", "home", list.Home.Region(), "standby", standby)
 }
 
 // listFor returns the list for a viewer that holds one of a version, or nil if that is the present one.

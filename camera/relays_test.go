@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,8 +89,9 @@ func TestRelayListVersion(t *testing.T) {
 }
 
 func FuzzRelayState(f *testing.F) {
-	f.Add([]byte(`{"version":1,"relay":"https://a.example","seed":"AAAAAAAAAAAAAAAAAAAAAA==","home":"https://a.example",` +
-		`"standby":"https://b.example","former":[{"url":"https://c.example","until":"2026-12-02T00:00:00Z"}]}`))
+	f.Add([]byte(`{"version":1,"relay":"https://a.example","seed":"AAAAAAAAAAAAAAAAAAAAAA==",` +
+		`"home":"https://a.example","standby":"https://b.example",` +
+		`"former":[{"url":"https://c.example","until":"2026-12-02T00:00:00Z"}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := parseRelayState(b)
 		if err != nil {
@@ -106,4 +111,61 @@ func FuzzRelayState(f *testing.F) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// A damaged file costs what was learned, and nothing else.
+func TestDamagedRelaysFileIsMadeAnew(t *testing.T) {
+	state := t.TempDir()
+	path := filepath.Join(state, relaysFileName)
+	for name, damaged := range map[string]string{
+		"torn":  `{"version":1,"relay":"https://a.exam`,
+		"newer": `{"version":2}`,
+		"empty": "",
+	} {
+		if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		c, _ := newCamera(t, Config{
+			State:    state,
+			RelayURL: "https://a.example",
+			Logger:   slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if !strings.Contains(log.String(), "the file of relays cannot be read, and is made anew") {
+			t.Errorf("%s: the log says %s", name, &log)
+		}
+		if list := c.relays.list(); list.Home.URL != "https://a.example" || !list.Valid() {
+			t.Errorf("%s: %+v", name, list)
+		}
+
+		c.relays.save()
+		if s, err := readRelayState(path); err != nil || s.Home != "https://a.example" {
+			t.Errorf("%s: made anew: %+v, %v", name, s, err)
+		}
+	}
+}
+
+func TestRelaysThatCannotBeKept(t *testing.T) {
+	var log bytes.Buffer
+	c, _ := newCamera(t, Config{
+		State:    t.TempDir(),
+		RelayURL: "https://a.example",
+		Logger:   slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := c.relays.path
+	c.relays.path = filepath.Join(file, "no folder")
+	c.relays.save()
+	if !strings.Contains(log.String(), "the camera's relays cannot be kept on disk: make room there") {
+		t.Errorf("the log says %s", &log)
+	}
+
+	c.relays.path = good
+	c.relays.save()
+	if s, err := readRelayState(good); err != nil || s.Home != "https://a.example" {
+		t.Errorf("once there is room: %+v, %v", s, err)
+	}
 }

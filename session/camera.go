@@ -38,9 +38,9 @@ type Camera struct {
 	told      string // the last trouble that we told the viewer
 	// the version of the relay list that the viewer holds; nil if it wants none
 	relaysHeld []byte
-	live      bool
-	leaves    bool // we are ending the session, so say bye
-	ticks     int
+	live       bool
+	leaves     bool // we are ending the session, so say bye
+	ticks      int
 }
 
 // NewCamera checks an offer and prepares the session. Run starts it.

@@ -35,7 +35,6 @@ type StillConfig struct {
 	RelayVersion []byte
 	OnRelayList  func(RelayList)
 	OnReply      func(carrier string)
-
 }
 
 // still is one request under way. The goroutine that called Still owns it.

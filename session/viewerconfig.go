@@ -68,8 +68,8 @@ type ViewerConfig struct {
 	OnStatus  func(Status)
 	OnSending func(handshake.SendStats) // may be nil
 	OnReject  func(Rejection)
-	OnReply   func(carrier string) // called with the carrier of each sealed reply, an answer or a refusal; may be nil
-	OnPhase   func(phase string) // called when "answered", "checked" (by ICE) or "connected" is reached, for measuring
+	OnReply   func(carrier string) // called with the carrier of each sealed reply; may be nil
+	OnPhase   func(phase string)   // called with "answered", "checked" (by ICE) and "connected", for measuring
 
 	network transport.Net // nil except in tests
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -51,16 +52,26 @@ func TestRelayListIsKeptWithThePair(t *testing.T) {
 
 // A camera on the internet must not lead its viewers to servers on their own machines.
 func TestRelayListLeadsToNoServerOfThisMachine(t *testing.T) {
-	v, record := withCamera(t, Config{State: t.TempDir()})
+	var log bytes.Buffer
+	v, record := withCamera(t, Config{State: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	list := aRelayList()
 	list.Standby.URL = "http://127.0.0.1:80"
 	if err := list.FitsPair("https://a.example"); err == nil {
 		t.Error("it fits")
 	}
+
 	record.RelayURL = "https://a.example"
 	v.keepRelayList(record, list)
 	if k := v.relaysOf(record); k.List.Standby != nil {
 		t.Errorf("%+v", k)
+	}
+	for _, want := range []string{
+		"the camera's list of relays is not used",
+		"the camera names a relay on this machine, and was not paired at one",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log says %s, not %q", &log, want)
+		}
 	}
 	if err := list.FitsPair("http://127.0.0.1:7880"); err != nil {
 		t.Errorf("for a pair on this machine: %v", err)
@@ -69,13 +80,15 @@ func TestRelayListLeadsToNoServerOfThisMachine(t *testing.T) {
 
 // A damaged file is as good as none, and is made anew.
 func TestDamagedRelayListIsMadeAnew(t *testing.T) {
-	v, record := withCamera(t, Config{State: t.TempDir()})
+	var log bytes.Buffer
+	v, record := withCamera(t, Config{State: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	v.keepRelayList(record, aRelayList())
 	path := relayLists.path(v, record.Pair.Peer.Fingerprint())
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for name, damaged := range map[string]string{
 		"torn":  string(b[:len(b)/2]),
 		"empty": "",
@@ -87,10 +100,26 @@ func TestDamagedRelayListIsMadeAnew(t *testing.T) {
 		if k := v.relaysOf(record); k.List.Home.URL != record.RelayURL {
 			t.Errorf("%s: %+v", name, k)
 		}
+		if !strings.Contains(log.String(), "a camera's relays cannot be read: they come anew with its next session") {
+			t.Errorf("%s: the log says %s", name, &log)
+		}
+		log.Reset()
 		v.keepRelayList(record, aRelayList())
 		if k := v.relaysOf(record); k.List.Home.URL != "https://a.example" {
 			t.Errorf("%s: not made anew: %+v", name, k)
 		}
+	}
+}
+
+func TestRelayListThatCannotBeKeptIsTold(t *testing.T) {
+	var log bytes.Buffer
+	v, record := withCamera(t, Config{State: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := os.WriteFile(relayLists.dir(v), nil, 0o600); err != nil { // no folder can be made there
+		t.Fatal(err)
+	}
+	v.keepRelayList(record, aRelayList())
+	if !strings.Contains(log.String(), "a camera's relays cannot be kept on disk: make room there") {
+		t.Errorf("the log says %s", &log)
 	}
 }
 
@@ -109,6 +138,7 @@ func TestPlacesToLookForACamera(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	k := knownRelays{List: aRelayList(), Map: string(wire)}
 	if named, more := k.places(time.Now()); len(named) != 2 || len(more) != 0 {
 		t.Errorf("without a pinned key: %v, %v", named, more)

@@ -34,10 +34,14 @@ func NewInbox(onReply func(carrier string)) *Inbox {
 }
 
 // NewStillInbox is like NewInbox, for a viewer that has asked for a still. Only chunks follow its answer.
-func NewStillInbox(onReply func(carrier string)) *Inbox { return &Inbox{onReply: onReply, follows: MayBeChunk} }
+func NewStillInbox(onReply func(carrier string)) *Inbox {
+	return &Inbox{onReply: onReply, follows: MayBeChunk}
+}
 
 // NewBulkInbox is like NewInbox, for a viewer's bulk session. Only records follow its answer.
-func NewBulkInbox(onReply func(carrier string)) *Inbox { return &Inbox{onReply: onReply, follows: mayBeRecord} }
+func NewBulkInbox(onReply func(carrier string)) *Inbox {
+	return &Inbox{onReply: onReply, follows: mayBeRecord}
+}
 
 // OpenedBefore reports whether a copy of this reply or chunk has opened.
 func (in *Inbox) OpenedBefore(d signaling.Delivery) bool { return in.seen[sha256.Sum256(d.Body)] }

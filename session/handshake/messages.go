@@ -85,8 +85,8 @@ type Offer struct {
 	// [8], the version of the camera's host list that the viewer holds, zeros if it holds none; absent if it wants none
 	LAN Blob `json:"lan,omitzero"`
 	// [8], the version of the camera's relay list that the viewer holds, zeros if it holds none
-	Relays Blob `json:"relays,omitzero"`
-	Agent string `json:"agent,omitempty"`
+	Relays Blob   `json:"relays,omitzero"`
+	Agent  string `json:"agent,omitempty"`
 }
 
 // Answer is the body of an answer envelope, camera to viewer.

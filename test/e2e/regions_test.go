@@ -96,7 +96,7 @@ func startRegions(t *testing.T, names ...string) *regions {
 	}
 
 	r.startCamera(t, names[0])
-	r.log.await(t, "home="+names[0]+" standby=")
+	r.log.await(t, "msg=\"the camera's regions\" home="+names[0]+" standby=")
 	r.viewer = pair(t, r.camera)
 	return r
 }
@@ -303,6 +303,7 @@ func (r *regions) changeList(t *testing.T, change func(*session.RelayList)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	change(&list)
 	list.Version = make([]byte, session.RelayVersionSize)
 	file["list"] = list

@@ -56,8 +56,8 @@ type link struct {
 	mu       sync.Mutex
 	last     error         // guarded by mu; why the relay is not connected
 	failures int           // guarded by mu
-	changed  chan struct{} // guarded by mu; closed when the relay is reached or lost, or useless changes
-	isUp     bool          // guarded by mu; the relay is connected
+	changed  chan struct{} // guarded by mu; closed when a relay is reached or the last is lost, or useless changes
+	isUp     bool          // guarded by mu; a relay is connected
 	granter  session.Place // guarded by mu; the relay of the last grant; zero if there was none
 	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
 
@@ -121,6 +121,7 @@ func (v *Viewer) newLink(ctx context.Context, known func() (named, more []sessio
 			Logger:       v.cfg.Logger,
 			OnState: func(err error) {
 				observe(err)
+				l.follow()
 				if home {
 					l.observe(err)
 				}
@@ -159,15 +160,21 @@ func (l *link) start(ctx context.Context) error {
 	return nil
 }
 
-// observe follows the state of the relay's connection, and counts failures to connect.
+// follow notes whether a relay is connected.
+func (l *link) follow() {
+	up := l.search.isReached()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isUp != up {
+		l.isUp = up
+		l.reportChange()
+	}
+}
+
+// observe counts failures to connect to home.
 func (l *link) observe(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isUp != (err == nil) {
-		l.isUp = err == nil
-		l.reportChange()
-	}
-
 	if l.last = err; err == nil {
 		return
 	}

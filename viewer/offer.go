@@ -84,7 +84,8 @@ func (v *Viewer) eachDay(
 		inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
 		reached := l.reachedWithout()
 		err = try(inbox, box)
-		if notAdmitted(err) && (l.search.reachesAnother(ctx, err) || !reached && l.reachesWithout(ctx)) {
+		if unserved(err) && l.search.reachesAnother(ctx, err) ||
+			notAdmitted(err) && !reached && l.reachesWithout(ctx) {
 			err = try(inbox, box)
 		}
 

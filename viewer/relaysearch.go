@@ -135,7 +135,16 @@ func (s *relaySearch) due() time.Time {
 	if last.reached.After(since) {
 		since = last.reached
 	}
-	return since.Add(last.client.RoundTrip() + time.Duration(last.RoundTrip)*time.Millisecond + replyGrace)
+	return since.Add(last.roundTrip() + time.Duration(last.RoundTrip)*time.Millisecond + replyGrace)
+}
+
+// roundTrip returns the round trip from here to the relay. Until the relay has answered something, that is at most half
+// of the time in which it was reached. s.mu must be held.
+func (r *visitedRelay) roundTrip() time.Duration {
+	if d := r.client.RoundTrip(); d > 0 {
+		return d
+	}
+	return r.reached.Sub(r.since) / 2
 }
 
 // next returns the next relay to try. s.mu must be held.
@@ -170,6 +179,13 @@ func (s *relaySearch) anyReached() bool {
 	return slices.ContainsFunc(s.relays, func(r *visitedRelay) bool { return !r.reached.IsZero() })
 }
 
+// isReached reports whether a relay is connected.
+func (s *relaySearch) isReached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.anyReached()
+}
+
 // change changes the search, and makes it think again.
 func (s *relaySearch) change(change func()) {
 	s.mu.Lock()
@@ -197,14 +213,22 @@ func (s *relaySearch) found() { s.change(func() { s.waits = time.Time{} }) }
 
 // refuse notes how a relay has answered a request. If it does not serve the camera now, the next one may.
 func (s *relaySearch) refuse(relay *visitedRelay, err error) {
+	if unserved(err) {
+		s.change(func() { relay.refused = true })
+	}
+}
+
+// unserved reports whether a relay has refused a request that another one may accept.
+func unserved(err error) bool {
 	var refusal *signaling.Error
 	if !errors.As(err, &refusal) {
-		return
+		return false
 	}
 	switch refusal.Code {
 	case signaling.CodeNotAdmitted, signaling.CodeQuota, signaling.CodeClosing:
-		s.change(func() { relay.refused = true })
+		return true
 	}
+	return false
 }
 
 // list returns the relays that are tried now, home first, and a channel that is closed when something changes.

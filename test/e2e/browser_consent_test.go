@@ -13,6 +13,7 @@ import (
 
 	"github.com/peephole-cam/peephole/crypto/identity"
 	"github.com/peephole-cam/peephole/crypto/pairing"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 // newcomer is a camera that has never been paired, behind a guestbook that was cleared once the camera was there.
@@ -28,6 +29,10 @@ func startNewcomer(t *testing.T) newcomer {
 	a.sim = start(t, "camera-sim", "-relay", a.book.URL, "-state", t.TempDir())
 	a.link, a.words = a.sim.line(t, "pair sim-0 "), a.sim.line(t, "words sim-0 ")
 	a.sim.await(t, "connected to the relay", 1)
+	eventually(t, "the camera asks for the map of regions", func() bool {
+		_, requests := a.book.read()
+		return slices.Contains(requests, "GET "+region.Path)
+	})
 	a.book.clear()
 	return a
 }

@@ -179,7 +179,9 @@ func (r *regions) watch(t *testing.T) (w regionWatched) {
 }
 
 // host returns how a region is called that no map names.
-func (r *regions) host(region string) string { return strings.TrimPrefix(r.clouds[region].URLs()[0], "http://") }
+func (r *regions) host(region string) string {
+	return strings.TrimPrefix(r.clouds[region].URLs()[0], "http://")
+}
 
 // wantBy fails unless a watching showed a picture, and was signaled by a region of one of these names.
 func (w regionWatched) wantBy(t *testing.T, names ...string) {

@@ -140,6 +140,18 @@ func (s *scene) loseRelay(t testing.TB, a *arrivals) (again func(testing.TB)) {
 // stage makes the networks and starts the relay and the camera.
 func (s *scene) stage(t testing.TB, camera, viewer natlab.Kind, command string, args ...string) {
 	t.Helper()
+	s.networks(camera, viewer)
+	state := t.TempDir()
+	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab",
+		"-tls-self-signed", "-state", state, "-metrics", relayMetrics}
+	s.relayArgs = append(s.relayArgs, s.extra...)
+	s.startRelay(t)
+	s.cast(t, "https://relay.lab", filepath.Join(state, "self-signed.pem"), command, args...)
+	s.link = s.cams.line(t, "pair sim-0 ")
+}
+
+// networks makes the networks of camera and viewer.
+func (s *scene) networks(camera, viewer natlab.Kind) {
 	s.home = s.lab.Behind("camera", camera)
 	if s.oneHouse {
 		s.person = s.home.Network().Host("viewer")
@@ -149,18 +161,16 @@ func (s *scene) stage(t testing.TB, camera, viewer natlab.Kind, command string, 
 	if s.surround != nil {
 		s.surround()
 	}
+}
 
-	state := t.TempDir()
-	s.relayArgs = []string{"serve", "-listen", "[::]:443", "-turn", "[::]:3478", "-public-url", "https://relay.lab",
-		"-tls-self-signed", "-state", state, "-metrics", relayMetrics}
-	s.relayArgs = append(s.relayArgs, s.extra...)
-	s.startRelay(t)
-	trust := []string{"-relay-cert", filepath.Join(state, "self-signed.pem")}
+// cast starts the camera at a relay that runs, and gives the viewer its flags.
+func (s *scene) cast(t testing.TB, relayURL, certificate, command string, args ...string) {
+	t.Helper()
+	trust := []string{"-relay-cert", certificate}
 	s.cameraState = t.TempDir()
-	s.cameraArgs = slices.Concat([]string{command, "-relay", "https://relay.lab", "-state", s.cameraState}, trust, args)
+	s.cameraArgs = slices.Concat([]string{command, "-relay", relayURL, "-state", s.cameraState}, trust, args)
 	s.startCamera(t)
 	s.flags = append([]string{"-state", filepath.Join(t.TempDir(), "viewer")}, trust...)
-	s.link = s.cams.line(t, "pair sim-0 ")
 }
 
 // pair pairs the terminal viewer.

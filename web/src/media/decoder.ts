@@ -72,6 +72,10 @@ export class Decoder {
     if (this.#order.starved) this.events.needKeyframe();
   }
 
+  close(): void {
+    if (this.#decoder?.state !== 'closed') this.#decoder?.close();
+  }
+
   #decode(frame: Frame): void {
     if (frame.keyframe) this.#configure(frame);
     if (this.#decoder?.state !== 'configured') return;
@@ -92,7 +96,7 @@ export class Decoder {
     if (codec === undefined) return this.#fail('keyframe without SPS');
     if (codec === this.#codec && this.#decoder?.state === 'configured') return;
 
-    if (this.#decoder?.state !== 'closed') this.#decoder?.close();
+    this.close();
     this.#challenges.clear();
 
     const decoder = new VideoDecoder({

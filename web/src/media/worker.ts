@@ -1,31 +1,38 @@
 import { Backlog } from './backlog';
 import { Decoder } from './decoder';
-import { FrameOpener, isTold, type Frame } from './frame';
+import { FrameOpener, isTold, type Frame, type TrackKey } from './frame';
 import { Joiner } from './joiner';
 import { FrameError } from '../crypto/sframe';
 import { StandIns } from './standin';
-import type { Start, WorkerEvent } from './workermessages';
+import type { Order, WorkerEvent } from './workermessages';
 
 // Sits between the browser's depacketizer and its decoder (RTCRtpScriptTransform) and opens every frame. A frame that
-// does not open goes no further. One worker serves one session.
+// does not open goes no further. One worker serves all sessions of a page, and shares nothing between them.
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
-const post = (event: WorkerEvent, transfer: Transferable[] = []): void => scope.postMessage(event, transfer);
 
-let started: (start: Start) => void;
-const start = new Promise<Start>((resolve) => (started = resolve));
-scope.onmessage = (e: MessageEvent<Start>): void => started(e.data);
+/** Opens the frames of one session. Its keys come by the port, and what it finds goes there. */
+async function pump(transformer: RTCRtpScriptTransformer, port: MessagePort): Promise<void> {
+  const post = (event: WorkerEvent, transfer: Transferable[] = []): void => port.postMessage(event, transfer);
+  const over = new AbortController();
+  const decoder = new Decoder({
+    picture: (frame, challenge) => post({ type: 'picture', frame, challenge }, [frame]),
+    needKeyframe: () => post({ type: 'keyframe' }),
+    undecodable: (why) => post({ type: 'undecodable', why }),
+  });
+  const backlog = new Backlog((behind) => post({ type: 'backlog', behind }));
 
-const decoder = new Decoder({
-  picture: (frame, challenge) => post({ type: 'picture', frame, challenge }, [frame]),
-  needKeyframe: () => post({ type: 'keyframe' }),
-  undecodable: (why) => post({ type: 'undecodable', why }),
-});
+  const track = await new Promise<TrackKey | undefined>((resolve) => {
+    port.onmessage = ({ data }: MessageEvent<Order>): void => {
+      if (data.type === 'start') return resolve(data.track);
+      over.abort();
+      decoder.close();
+      port.close();
+      resolve(undefined);
+    };
+  });
+  if (track === undefined) return;
 
-const backlog = new Backlog((behind) => post({ type: 'backlog', behind }));
-
-async function pump(transformer: RTCRtpScriptTransformer): Promise<void> {
-  const { track } = await start;
   const opener = await FrameOpener.create(track);
   const standIns = new StandIns<RTCEncodedVideoFrame>();
   const joiner = new Joiner<Frame & { carried: RTCEncodedVideoFrame }>();
@@ -35,6 +42,7 @@ async function pump(transformer: RTCRtpScriptTransformer): Promise<void> {
     async transform(carried, out) {
       try {
         const frame = await opener.open(new Uint8Array(carried.data));
+        if (over.signal.aborted) return;
         if (track.carrier === 'vp8') standIns.replace(carried, frame.ctr, frame.keyframe);
         const whole = joiner.push({ ...frame, carried });
         if (whole === undefined) return post({ type: 'piece' });
@@ -71,10 +79,10 @@ async function pump(transformer: RTCRtpScriptTransformer): Promise<void> {
     },
   });
 
-  await transformer.readable.pipeThrough(open).pipeTo(transformer.writable);
+  await transformer.readable.pipeThrough(open).pipeTo(transformer.writable, { signal: over.signal });
 }
 
-scope.onrtctransform = (e: RTCTransformEvent): void => {
+scope.onrtctransform = ({ transformer }: RTCTransformEvent): void => {
   // The stream ends with the connection, and nobody is left to tell.
-  pump(e.transformer).catch(() => undefined);
+  pump(transformer, (transformer.options as { port: MessagePort }).port).catch(() => undefined);
 };

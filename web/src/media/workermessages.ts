@@ -1,11 +1,11 @@
 import type { Carrier } from './carrier';
 import type { TrackKey } from './frame';
 
-/** Sent to the worker once a session, when the answer has opened. */
-export interface Start {
-  type: 'start';
-  track: TrackKey;
-}
+/** Leads to the worker, for one session. */
+export type Port = Omit<MessagePort, 'postMessage'> & { postMessage(m: Order): void };
+
+/** Sent to the worker: start once the answer has opened, and end with the session. */
+export type Order = { type: 'start'; track: TrackKey } | { type: 'end' };
 
 /**
  * Sent from the worker. A `picture` carries a VideoFrame for the page to draw and close; the h264 carrier sends none,

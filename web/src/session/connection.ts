@@ -2,7 +2,7 @@ import { clocks } from '../clocks';
 import type { Carrier } from '../media/carrier';
 import { playNoTracks } from '../media/playable';
 import { Playout } from '../media/playout';
-import type { Start, WorkerEvent } from '../media/workermessages';
+import type { Port, WorkerEvent } from '../media/workermessages';
 import { printableText } from '../printable';
 import type { Grant } from '../signaling/client';
 import type { SessionKeys } from './agreement';
@@ -14,10 +14,10 @@ import type { Explainer } from './explainer';
 import { isLive, type Freshness } from './freshness';
 import { configuration, stunServers } from './ice';
 import { networkRecord, type Network } from './network';
+import { openFrames } from './openers';
 import type { SessionOptions } from './options';
 import { Pulse, received } from './pulse';
 import { challengeMessage, type RecordMessage } from './record';
-import { workerURL } from './trusted';
 
 const challengeEvery = 1_000;
 const keyframeEvery = 500;
@@ -35,7 +35,7 @@ export interface ConnectionHooks {
 export class Connection {
   readonly #pc: RTCPeerConnection;
   readonly #candidates: Candidates; // the camera's
-  readonly #worker: Worker;
+  readonly #worker: Port;
   readonly #data: DataChannel;
   readonly #playout = new Playout(() => this.#drawFromNowOn());
   readonly #busy: Busy;
@@ -59,10 +59,8 @@ export class Connection {
     this.#pc = pc;
     this.#candidates = new Candidates(pc);
 
-    this.#worker = new Worker(workerURL, { type: 'module' });
+    this.#worker = openFrames(pc.addTransceiver('video', { direction: 'recvonly' }).receiver);
     this.#worker.onmessage = (e: MessageEvent<WorkerEvent>) => this.#hearWorker(e.data);
-    const transceiver = pc.addTransceiver('video', { direction: 'recvonly' });
-    transceiver.receiver.transform = new RTCRtpScriptTransform(this.#worker); // before negotiation, or it has no effect
     this.#data = new DataChannel(pc, {
       arrived: () => this.#pulse?.beat(),
       greeted: () => explainer.inspect(),
@@ -91,7 +89,7 @@ export class Connection {
 
   /** Takes the keys that the answer has brought: what arrives from now on can be opened. */
   setKeys(keys: SessionKeys, carrier: Carrier): void {
-    this.#worker.postMessage({ type: 'start', track: { carrier, ...keys.video } } satisfies Start);
+    this.#worker.postMessage({ type: 'start', track: { carrier, ...keys.video } });
     this.#data.setKeys(keys.sendData, keys.openData);
     if (carrier === 'h264') {
       this.#pc.ontrack = (e) => this.events.track(new MediaStream([e.track]), this.#playout);
@@ -123,7 +121,8 @@ export class Connection {
     clearInterval(this.#ticker);
     this.#pulse?.stop();
     this.#busy.stop();
-    this.#worker.terminate();
+    this.#worker.postMessage({ type: 'end' });
+    this.#worker.close();
     this.#pc.close();
   }
 

@@ -114,8 +114,8 @@ const browsers = {
       ...(want.policy === 'default' ? [] : ['--disable-features=WebRtcHideLocalIpsWithMdns']),
       ...fakeLens,
       ...(want.trustAll ? ['--ignore-certificate-errors'] : []),
-      // WebRTC looks up the name with a dot at its end, which /etc/hosts does not have
-      '--host-resolver-rules=MAP relay.lab. relay.lab',
+      // WebRTC looks up names with a dot at their end, which /etc/hosts does not have
+      `--host-resolver-rules=${['relay', 'a', 'b'].map((name) => `MAP ${name}.lab. ${name}.lab`).join(', ')}`,
     ],
   },
   firefox: {

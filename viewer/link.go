@@ -85,7 +85,9 @@ func only(relayURL string) func() (named, more []session.Place) {
 // connectCamera is like connect, but reaches a paired camera by any carrier. relayOnly keeps to its relays, which show
 // the camera no address of ours.
 func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relayOnly bool) (*link, error) {
-	l, err := v.newLink(ctx, func() (named, more []session.Place) { return v.relaysOf(record).places(v.clock.Now()) })
+	l, err := v.newLink(ctx, func() (named, more []session.Place) {
+		return v.relaysOf(record).places(record.RelayURL, v.clock.Now())
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,22 @@ func clientAfter(t *testing.T, delay time.Duration, knows bool) *signaling.Clien
 // relayAfter is clientAfter. The connections that are there when lost is set go silent.
 func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool) *pipeRelay {
 	t.Helper()
+	r := startPipeRelay(t, knows)
+	var err error
+	r.client, err = signaling.NewClient(signaling.ClientConfig{Dial: r.dialAfter(delay, lost)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.client.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return r
+}
+
+// startPipeRelay starts a relay. If it knows no camera, it wants tickets and nobody has one.
+func startPipeRelay(t *testing.T, knows bool) *pipeRelay {
+	t.Helper()
 	r := &pipeRelay{accept: make(chan net.Conn), gone: make(chan struct{})}
 	cfg := server.Config{PublicURL: "pipe", Bus: bus.NewLocal(), Logger: slog.New(slog.DiscardHandler), Granter: r}
 	if !knows {
@@ -81,29 +97,10 @@ func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool
 	}
 
 	http := &http.Server{Handler: s}
-	r.client, err = signaling.NewClient(signaling.ClientConfig{
-		Dial: func(ctx context.Context) (net.Conn, string, error) {
-			ours, theirs := net.Pipe()
-			select {
-			case <-time.After(delay):
-				lost.Store(false)
-				r.dials.Add(1)
-				r.accept <- theirs
-				return lossyPipe{ours, lost}, "pipe", nil
-			case <-ctx.Done():
-				return nil, "", ctx.Err()
-			}
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx) })
 	running.Go(func() { _ = http.Serve(r) })
-	running.Go(func() { _ = r.client.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		close(r.gone)
@@ -111,6 +108,22 @@ func relayAfter(t *testing.T, delay time.Duration, knows bool, lost *atomic.Bool
 		running.Wait()
 	})
 	return r
+}
+
+// dialAfter returns how a client reaches the relay: after some time.
+func (r *pipeRelay) dialAfter(delay time.Duration, lost *atomic.Bool) func(context.Context) (net.Conn, string, error) {
+	return func(ctx context.Context) (net.Conn, string, error) {
+		ours, theirs := net.Pipe()
+		select {
+		case <-time.After(delay):
+			lost.Store(false)
+			r.dials.Add(1)
+			r.accept <- theirs
+			return lossyPipe{ours, lost}, "pipe", nil
+		case <-ctx.Done():
+			return nil, "", ctx.Err()
+		}
+	}
 }
 
 func linkTo(relay, lan, circuit *signaling.Client) *link {

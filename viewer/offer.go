@@ -35,7 +35,7 @@ func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signalin
 			}
 		})()
 	}
-	grant, granter, err := l.search.grant(asking, inbox)
+	grant, granter, err := l.search.grant(asking, inbox, func() { l.searchElsewhere() })
 	l.setGranter(granter)
 
 	switch {
@@ -71,8 +71,7 @@ func (l *link) mailboxDays(record pairing.Record, now time.Time) []uint32 {
 	return []uint32{record.Pair.Day(relay), own}
 }
 
-// eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered. It calls try again if the
-// camera, which the relay does not know, may be at another one, or is found without it.
+// eachDay calls try with the camera's mailbox of each of mailboxDays, until one is answered.
 func (v *Viewer) eachDay(
 	ctx context.Context,
 	l *link,
@@ -82,13 +81,7 @@ func (v *Viewer) eachDay(
 	for _, day := range l.mailboxDays(record, v.clock.Now()) {
 		box := record.Pair.Mailbox(envelope.ToCamera, day)
 		inbox := signaling.Mailbox{Read: box.Read, Write: box.Write}
-		reached := l.reachedWithout()
-		err = try(inbox, box)
-		if unserved(err) && l.search.reachesAnother(ctx, err) ||
-			notAdmitted(err) && !reached && l.reachesWithout(ctx) {
-			err = try(inbox, box)
-		}
-
+		err = l.eachRelay(ctx, func() error { return try(inbox, box) })
 		if notAdmitted(err) {
 			err = session.ErrNoAnswer // the camera has not opened this mailbox
 		}
@@ -97,6 +90,25 @@ func (v *Viewer) eachDay(
 		}
 	}
 	return err
+}
+
+// eachRelay calls try, and calls it again whenever the relays that are connected do not serve the camera and one more
+// is reached, or the camera is found without them.
+func (l *link) eachRelay(ctx context.Context, try func() error) error {
+	l.search.forgive()
+	for elsewhere := l.reachedWithout(); ; {
+		asked := l.search.reached()
+		err := try()
+		switch {
+		case !unserved(err):
+			return err
+		case l.search.reachesAnother(ctx, asked):
+		case notAdmitted(err) && !elsewhere && l.reachesWithout(ctx):
+			elsewhere = true
+		default:
+			return err
+		}
+	}
 }
 
 // notAdmitted reports whether a relay knows of no camera that has a mailbox open.
@@ -161,7 +173,6 @@ func (v *Viewer) offerToday(
 	if err != nil {
 		return err
 	}
-	defer l.search.found()
 
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
@@ -178,7 +189,9 @@ func (v *Viewer) offerToday(
 	}
 
 	cfg.Pair = record.Pair
-	cfg.Signal = offering{l.signal, l.search}
+	signal := &offering{Carriers: l.signal, search: l.search}
+	defer signal.replied()
+	cfg.Signal = signal
 	cfg.Loopback = relayurl.Loopback(record.RelayURL)
 	cfg.TLS = v.cfg.TLS
 	cfg.PortMapper = v.cfg.PortMapper
@@ -196,7 +209,7 @@ func (v *Viewer) offerToday(
 	}
 	onReply := cfg.OnReply
 	cfg.OnReply = func(carrier string) {
-		l.search.found()
+		signal.replied()
 		call(onReply, carrier)
 		keeping.Go(func() { v.refreshMap(fetching, record) })
 	}

@@ -124,6 +124,7 @@ func (v *Viewer) refreshMap(ctx context.Context, r pairing.Record) {
 	if len(known.List.Operator) == 0 || known.Fetched.After(now.Add(-mapLife)) && !known.Fetched.After(now) {
 		return
 	}
+
 	client := region.NewClient(v.cfg.TLS)
 	defer client.Close()
 	wire, err := client.Fetch(ctx, known.List.Home.URL)
@@ -135,14 +136,19 @@ func (v *Viewer) refreshMap(ctx context.Context, r pairing.Record) {
 		v.cfg.Logger.Debug("map of regions", "camera", r.Name, "err", err)
 		return
 	}
-	v.changeRelays(r, func(known *knownRelays) { known.Map, known.Fetched = string(wire), now })
+	operator := string(known.List.Operator)
+	v.changeRelays(r, func(known *knownRelays) {
+		if string(known.List.Operator) == operator { // a list may have come meanwhile
+			known.Map, known.Fetched = string(wire), now
+		}
+	})
 }
 
 // places returns where the camera may be: at the relays that it has named, home first, and then in the other regions of
-// the map, in its order.
-func (k knownRelays) places(now time.Time) (named, more []session.Place) {
+// the map, in its order. The camera was paired at relayURL.
+func (k knownRelays) places(relayURL string, now time.Time) (named, more []session.Place) {
 	m, _ := region.Open([]byte(k.Map), ed25519.PublicKey(k.List.Operator), now) // an expired map may be tried
-	for _, g := range region.PlaceOrder(k.List.Seed, m.Regions) {
+	for _, g := range region.PlaceOrder(k.List.Seed, m.From(relayURL)) {
 		more = append(more, session.Place{Name: g.Name, URL: g.URL})
 	}
 	return k.List.Places(), more

@@ -55,9 +55,11 @@ func TestRelayListLeadsToNoServerOfThisMachine(t *testing.T) {
 	var log bytes.Buffer
 	v, record := withCamera(t, Config{State: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	list := aRelayList()
-	list.Standby.URL = "http://127.0.0.1:80"
-	if err := list.FitsPair("https://a.example"); err == nil {
-		t.Error("it fits")
+	for _, here := range []string{"https://localhost", "http://127.0.0.1:80"} {
+		list.Standby.URL = here
+		if err := list.FitsPair("https://a.example"); err == nil {
+			t.Errorf("%s fits", here)
+		}
 	}
 
 	record.RelayURL = "https://a.example"
@@ -140,17 +142,30 @@ func TestPlacesToLookForACamera(t *testing.T) {
 	}
 
 	k := knownRelays{List: aRelayList(), Map: string(wire)}
-	if named, more := k.places(time.Now()); len(named) != 2 || len(more) != 0 {
+	if named, more := k.places("https://a.example", time.Now()); len(named) != 2 || len(more) != 0 {
 		t.Errorf("without a pinned key: %v, %v", named, more)
 	}
 	k.List.Operator = []byte(operator.Public().(ed25519.PublicKey))
-	named, more := k.places(time.Now().Add(2 * time.Hour)) // an expired map may be tried
+	named, more := k.places("https://a.example", time.Now().Add(2*time.Hour)) // an expired map may be tried
 	if len(named) != 2 || len(more) != 4 || named[0].Name != "a" || named[1].Name != "b" {
 		t.Errorf("%v, %v", named, more)
 	}
 	for i, g := range region.PlaceOrder(k.List.Seed, m.Regions) {
 		if more[i].Name != g.Name {
 			t.Errorf("place %d is %s, want %s", i, more[i].Name, g.Name)
+		}
+	}
+
+	for _, here := range []string{"http://127.0.0.1:1", "https://localhost", "https://[::1]"} {
+		m.Regions[1].URL = here
+		if wire, err = m.Sign(operator); err != nil {
+			t.Fatal(err)
+		}
+		k.Map = string(wire)
+		_, elsewhere := k.places("https://a.example", time.Now())
+		_, local := k.places("http://127.0.0.1:2", time.Now())
+		if len(elsewhere) != 3 || len(local) != 4 {
+			t.Errorf("%s: %v, and %v for a pair of this machine", here, elsewhere, local)
 		}
 	}
 }
@@ -169,7 +184,7 @@ func FuzzRelayList(f *testing.F) {
 			}
 			return
 		}
-		if named, _ := k.places(time.Now()); len(named) == 0 || named[0].URL == "" {
+		if named, _ := k.places("https://a.example", time.Now()); len(named) == 0 || named[0].URL == "" {
 			t.Errorf("%+v", named)
 		}
 	})

@@ -1,7 +1,6 @@
 package viewer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,17 +29,21 @@ type relaySearch struct {
 	mu      sync.Mutex
 	relays  []*visitedRelay // guarded by mu; home first; all stay connected
 	more    int             // guarded by mu; how many of them the camera has not named
-	waits   time.Time       // guarded by mu; since when a grant or a sealed reply is awaited; zero: none is
+	waits   []*awaited      // guarded by mu; the grants and sealed replies that are awaited, the oldest first
+	begun   bool            // guarded by mu; a relay has been reached
 	changed chan struct{}   // guarded by mu; closed when something changes
 	work    sync.WaitGroup
-	running context.Context // set by run
+	running context.Context // guarded by mu; nil before run
 }
+
+// awaited is a grant or a sealed reply that has not come yet.
+type awaited struct{ since time.Time }
 
 // visitedRelay is one of the relays where a camera is looked for.
 type visitedRelay struct {
 	session.Place
 	client  *signaling.Client
-	since   time.Time // when it was tried first
+	since   time.Time // when it was tried first, or was lost last
 	reached time.Time // zero while it is not connected
 	failed  bool      // the last try to connect has failed
 	refused bool      // it has refused to serve the camera
@@ -90,9 +93,15 @@ func (s *relaySearch) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		timer.Reset(s.step(time.Now()))
-		changed := s.changed
+		due, changed := s.due(), s.changed
 		s.mu.Unlock()
+
+		timer.Stop()
+		if wait := time.Until(due); wait > 0 {
+			timer.Reset(wait)
+		} else if !due.IsZero() && s.goOn() {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -102,38 +111,35 @@ func (s *relaySearch) run(ctx context.Context) {
 	}
 }
 
-// step goes on to the next relay if that is due, and returns how long to wait for the next step. s.mu must be held.
-func (s *relaySearch) step(now time.Time) time.Duration {
-	const forever = 1 << 62
-	for {
-		due := s.due()
-		if due.IsZero() {
-			return forever
-		}
-		if now.Before(due) {
-			return due.Sub(now)
-		}
-		place, ok := s.next()
-		if !ok || s.add(place) != nil {
-			return forever
-		}
+// goOn goes on to the next relay, and reports whether there is one.
+func (s *relaySearch) goOn() bool {
+	named, more := s.known() // reads the disk
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	place, unnamed, ok := s.next(named, more)
+	if !ok || s.add(place) != nil {
+		return false
 	}
+	if unnamed {
+		s.more++
+	}
+	return true
 }
 
 // due returns when to go on to the next relay; zero: not at all for now. s.mu must be held.
 func (s *relaySearch) due() time.Time {
 	last := s.relays[len(s.relays)-1]
 	switch {
-	case s.waits.IsZero() && s.anyReached():
+	case len(s.waits) == 0 && s.begun:
 		return time.Time{} // the camera has been found, or nobody asks for it yet
 	case last.failed, last.refused:
 		return last.since
 	case last.reached.IsZero():
 		return last.since.Add(reachWait)
 	}
-	since := s.waits
-	if last.reached.After(since) {
-		since = last.reached
+	since := last.reached
+	if len(s.waits) > 0 && s.waits[0].since.After(since) {
+		since = s.waits[0].since
 	}
 	return since.Add(last.roundTrip() + time.Duration(last.RoundTrip)*time.Millisecond + replyGrace)
 }
@@ -144,33 +150,30 @@ func (r *visitedRelay) roundTrip() time.Duration {
 	if d := r.client.RoundTrip(); d > 0 {
 		return d
 	}
-	return r.reached.Sub(r.since) / 2
+	return min(r.reached.Sub(r.since)/2, reachWait)
 }
 
-// next returns the next relay to try. s.mu must be held.
-func (s *relaySearch) next() (session.Place, bool) {
-	named, more := s.known()
+// next returns the next of these places to try, and whether the camera has not named it. s.mu must be held.
+func (s *relaySearch) next(named, more []session.Place) (place session.Place, unnamed, ok bool) {
 	untried := func(place session.Place) bool {
 		return !slices.ContainsFunc(s.relays, func(r *visitedRelay) bool { return r.URL == place.URL })
 	}
 	if i := slices.IndexFunc(named, untried); i >= 0 {
-		return named[i], true
+		return named[i], false, true
 	}
 	i := slices.IndexFunc(more, untried)
 	if i < 0 || s.more >= maxMoreRelays {
-		return session.Place{}, false
+		return session.Place{}, false, false
 	}
-	s.more++
-	return more[i], true
+	return more[i], true, true
 }
 
 // goesOn reports whether there is another relay to try.
 func (s *relaySearch) goesOn() bool {
+	named, more := s.known() // reads the disk
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	more := s.more
-	_, ok := s.next()
-	s.more = more
+	_, _, ok := s.next(named, more)
 	return ok
 }
 
@@ -198,24 +201,42 @@ func (s *relaySearch) change(change func()) {
 // observe follows the state of a relay's connection.
 func (s *relaySearch) observe(relay *visitedRelay, err error) {
 	s.change(func() {
+		now, wasReached := time.Now(), !relay.reached.IsZero()
 		relay.reached, relay.failed = time.Time{}, err != nil
-		if err == nil {
-			relay.reached = time.Now()
+		switch {
+		case err == nil:
+			relay.reached, s.begun = now, true
+		case wasReached:
+			relay.since = now
 		}
 	})
 }
 
-// await notes that a grant or a reply is awaited from now on.
-func (s *relaySearch) await() { s.change(func() { s.waits = time.Now() }) }
-
-// found notes that nothing is awaited any more.
-func (s *relaySearch) found() { s.change(func() { s.waits = time.Time{} }) }
-
-// refuse notes how a relay has answered a request. If it does not serve the camera now, the next one may.
-func (s *relaySearch) refuse(relay *visitedRelay, err error) {
-	if unserved(err) {
-		s.change(func() { relay.refused = true })
+// await notes that a grant or a reply is awaited from now on, until done is called.
+func (s *relaySearch) await() (done func()) {
+	w := &awaited{time.Now()}
+	s.change(func() { s.waits = append(s.waits, w) })
+	return func() {
+		s.change(func() { s.waits = slices.DeleteFunc(s.waits, func(other *awaited) bool { return other == w }) })
 	}
+}
+
+// refuse notes that relays do not serve the camera now, so that the next one is tried.
+func (s *relaySearch) refuse(relays ...*visitedRelay) {
+	s.change(func() {
+		for _, r := range relays {
+			r.refused = true
+		}
+	})
+}
+
+// forgive forgets what relays have refused, since they are asked anew.
+func (s *relaySearch) forgive() {
+	s.change(func() {
+		for _, r := range s.relays {
+			r.refused = false
+		}
+	})
 }
 
 // unserved reports whether a relay has refused a request that another one may accept.
@@ -264,7 +285,7 @@ func (s *relaySearch) connect(ctx context.Context) error {
 	}
 }
 
-// serverTime returns the time of the first of the relays that has been reached.
+// serverTime returns the time of the first of the relays, in the order in which they were tried, that was ever reached.
 func (s *relaySearch) serverTime() (now time.Time, known bool) {
 	for _, client := range s.clients() {
 		if now, known = client.ServerTime(); known {
@@ -272,99 +293,4 @@ func (s *relaySearch) serverTime() (now time.Time, known bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// granted is what one relay has said to a request for ICE servers.
-type granted struct {
-	grant signaling.Grant
-	relay *visitedRelay
-	err   error
-}
-
-// grant asks all relays that are tried for the ICE servers of a session. The first grant counts. The error is that of
-// the first relay that has refused, once no other is left to ask, or why home could not be asked until ctx ended.
-func (s *relaySearch) grant(ctx context.Context, inbox signaling.Mailbox) (signaling.Grant, session.Place, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.await()
-	defer s.found()
-	answers := make(chan granted)
-	asked := make(map[*visitedRelay]bool)
-	var refusal error
-	for pending := 0; ; {
-		relays, changed := s.list()
-		for _, relay := range relays {
-			if !asked[relay] {
-				asked[relay] = true
-				pending++
-				s.work.Go(func() {
-					grant, err := relay.client.Grant(ctx, inbox)
-					select {
-					case answers <- granted{grant, relay, err}:
-					case <-ctx.Done():
-					}
-				})
-			}
-		}
-		if pending == 0 && refusal != nil && !s.goesOn() {
-			return signaling.Grant{}, session.Place{}, refusal
-		}
-
-		select {
-		case a := <-answers:
-			if a.err == nil {
-				return a.grant, a.relay.Place, nil
-			}
-			pending--
-			refusal = cmp.Or(refusal, a.err)
-			s.refuse(a.relay, a.err)
-		case <-changed:
-		case <-ctx.Done():
-			if refusal == nil {
-				_, refusal = relays[0].client.Grant(ctx, inbox)
-			}
-			return signaling.Grant{}, session.Place{}, refusal
-		}
-	}
-}
-
-// reachesAnother notes that a relay does not serve the camera, and waits until another one has been reached. It returns
-// false if there is none to try.
-func (s *relaySearch) reachesAnother(ctx context.Context, refusal error) bool {
-	relays, _ := s.list()
-	last := relays[len(relays)-1]
-	if !s.goesOn() {
-		return false
-	}
-	s.refuse(last, refusal)
-	s.await()
-	defer s.found()
-
-	ctx, cancel := context.WithTimeout(ctx, relayWait)
-	defer cancel()
-	for {
-		relays, changed := s.list()
-		for _, r := range relays[slices.Index(relays, last)+1:] {
-			if r.client.Connected() {
-				return true
-			}
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// offering is the signaling of a session, and tells the search when the offer is posted.
-type offering struct {
-	*signaling.Carriers
-	search *relaySearch
-}
-
-// Send posts the offer, and then waits for the camera's reply.
-func (o offering) Send(ctx context.Context, mb signaling.Mailbox, body []byte, ttl time.Duration) error {
-	o.search.await()
-	return o.Carriers.Send(ctx, mb, body, ttl)
 }

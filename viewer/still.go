@@ -47,9 +47,11 @@ func (v *Viewer) askStill(
 	onReject func(Rejection),
 ) (frame Frame, err error) {
 	err = v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) (err error) {
+		signal := &offering{Carriers: l.signal, search: l.search}
+		defer signal.replied()
 		cfg := session.StillConfig{
 			Pair:        record.Pair,
-			Signal:      offering{l.signal, l.search},
+			Signal:      signal,
 			Inbox:       inbox,
 			Box:         box,
 			Agent:       agent,
@@ -61,7 +63,7 @@ func (v *Viewer) askStill(
 
 			RelayVersion: v.relaysOf(record).version(),
 			OnRelayList:  func(list session.RelayList) { v.keepRelayList(record, list) },
-			OnReply:      func(string) { l.search.found() },
+			OnReply:      func(string) { signal.replied() },
 		}
 
 		frame, err = session.Still(ctx, cfg)

@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net/url"
-	"strings"
 
 	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/signaling/region"
@@ -64,15 +63,18 @@ func (l RelayList) Valid() bool {
 		l.Home.valid() && (l.Standby == nil || l.Standby.valid() && l.Standby.URL != l.Home.URL)
 }
 
-// errPlainRelay is returned for a relay list that leads from the internet to this machine.
-var errPlainRelay = errors.New("the camera names a relay on this machine, and was not paired at one")
+// errLocalRelay is returned for a relay list that leads from the internet to this machine.
+var errLocalRelay = errors.New("the camera names a relay on this machine, and was not paired at one")
 
-// FitsPair returns nil for a list that may belong to a pair made at a relay: only the camera of a relay without TLS,
-// which is on this machine, may name others.
+// FitsPair returns nil for a list that may belong to a pair made at a relay: only the camera of a relay on this machine
+// may name others on it.
 func (l RelayList) FitsPair(relayURL string) error {
+	if relayurl.Loopback(relayURL) {
+		return nil
+	}
 	for _, p := range l.Places() {
-		if strings.HasPrefix(p.URL, "http://") && !strings.HasPrefix(relayURL, "http://") {
-			return errPlainRelay
+		if relayurl.Loopback(p.URL) {
+			return errLocalRelay
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/label"
+	"github.com/peephole-cam/peephole/relayurl"
 )
 
 // Path is the path at which a relay serves its operator's map.
@@ -30,6 +31,8 @@ var (
 	ErrOperator = errors.New("the map of regions is not signed by this operator")
 	// ErrChanged is returned by Read for a map whose signature is not of the key that it names.
 	ErrChanged = errors.New("the map of regions is not what its key has signed")
+	// ErrNone is returned by Fetch if the relay serves no map.
+	ErrNone = errors.New("the relay serves no map of regions")
 	// ErrExpired is returned together with an expired map. Its regions may still be tried.
 	ErrExpired = errors.New("the map of regions has expired")
 )
@@ -165,6 +168,18 @@ func parseBody(text []byte) (Map, error) {
 		return Map{}, fmt.Errorf("%w: %w", ErrMap, err)
 	}
 	return m, nil
+}
+
+// From returns the regions that a device may use which knows their operator by a relay: none on the device's own
+// machine, unless that relay is there too.
+func (m Map) From(relayURL string) (regions []Region) {
+	own := relayurl.Loopback(relayURL)
+	for _, r := range m.Regions {
+		if own || !relayurl.Loopback(r.URL) {
+			regions = append(regions, r)
+		}
+	}
+	return regions
 }
 
 // Validate returns an error that says what of the map is wrong.

@@ -104,8 +104,13 @@ export function isRelayURL(input: string): boolean {
   if (url?.origin !== input || url.port === '0' || !(relayName.test(url.hostname) || relayAddress.test(url.hostname))) {
     return false;
   }
-  const local = url.hostname === 'localhost' || url.hostname === '[::1]' || /^127(\.\d+){3}$/.test(url.hostname);
-  return url.protocol === 'https:' || (url.protocol === 'http:' && local);
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLocal(input));
+}
+
+/** Reports whether a relay URL leads to this machine. */
+export function isLocal(relayURL: string): boolean {
+  const host = new URL(relayURL).hostname;
+  return host === 'localhost' || host === '[::1]' || /^127(\.\d+){3}$/.test(host);
 }
 
 /** Returns the link of a code, as a displayer writes it. The page hands it on when it opens anew to pair. */

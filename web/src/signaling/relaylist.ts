@@ -1,5 +1,5 @@
 import { fromBase64url, type Bytes } from '../bytes';
-import { isRelayURL } from '../crypto/pairing';
+import { isLocal, isRelayURL } from '../crypto/pairing';
 import { isRegionName } from './region';
 
 // Where a camera is to be found, as it tells its viewers (doc/protocol.md, section 5.10).
@@ -53,7 +53,7 @@ export function parseRelayList(said: unknown, relayURL: string): RelayList | und
 function parsePlace(said: unknown, relayURL: string): Place {
   const { name, url, round_trip: roundTrip } = fieldsOf(said);
   if (typeof url !== 'string' || !isRelayURL(url)) throw new TypeError('parse place: url');
-  if (url.startsWith('http://') && !relayURL.startsWith('http://')) throw new TypeError('parse place: http');
+  if (isLocal(url) && !isLocal(relayURL)) throw new TypeError('parse place: this machine');
   if (typeof roundTrip !== 'number' || !Number.isInteger(roundTrip) || roundTrip < 0 || roundTrip > maxRoundTrip) {
     throw new TypeError('parse place: round trip');
   }

@@ -1,4 +1,5 @@
 import { concat } from '../bytes';
+import { isLocal } from '../crypto/pairing';
 import { maxMap, openMap, placeOrder, replaces, type RegionMap } from '../signaling/region';
 import { noVersion, type Place, type RelayList } from '../signaling/relaylist';
 import type { Camera, KeptMap, Learned } from './store';
@@ -53,15 +54,20 @@ export class Whereabouts {
     return this.camera.relays?.operator && (() => this.#regions());
   }
 
-  /** Returns the regions of the map in the place order, as far as the page can connect to them. */
+  /**
+   * Returns the regions of the map in the place order, as far as the page can connect to them: none on this machine,
+   * unless the pair was made there.
+   */
   async #regions(): Promise<Place[]> {
-    const { relays, map } = this.camera;
+    const { relays, map, relayURL } = this.camera;
     const opened = relays && map && (await this.#open(map.wire, relays));
     if (opened === undefined) return [];
 
     // A relay lets its page connect to all regions of its own operator's map.
     const own = opened.regions.some(({ url }) => url === this.page.origin);
-    const regions = opened.regions.filter(({ url }) => own || this.page.reaches(url));
+    const regions = opened.regions
+      .filter(({ url }) => isLocal(relayURL) || !isLocal(url))
+      .filter(({ url }) => own || this.page.reaches(url));
     return (await placeOrder(relays!.seed, regions)).map(({ name, url }) => ({ name, url, roundTrip: 0 }));
   }
 

@@ -15,8 +15,9 @@ const names = ['frankfurt', 'virginia', 'tokyo', 'sydney'];
 const urlOf = (name: string): string => `https://${name}.example`;
 
 /** Returns a signed map that was issued so many seconds before now. */
-async function mapOf(age: number, key = operator): Promise<string> {
+async function mapOf(age: number, key = operator, more: string[] = []): Promise<string> {
   const regions = names.map((name) => ({ name, url: urlOf(name), turn: `${name}.example:3478` }));
+  more.forEach((url, i) => regions.push({ name: `more-${i}`, url, turn: 'more.example:3478' }));
   const issued = now / 1000 - age;
   const map = JSON.stringify({ v: 1, issued, not_after: issued + 90 * 86_400, regions });
   const signature = toBase64url(await sign(key.key, 'region map', utf8(map)));
@@ -198,5 +199,20 @@ test('a page connects to the regions that its address names, or to all of its ow
     d.answer = () => new Response(wire);
     await d.hear(list());
     assert.deepEqual(await d.beyond(), await ordered([...want]), origin);
+  }
+});
+
+test('a map leads to no server of this machine, unless the pair was made at one', async () => {
+  const here = ['http://127.0.0.1:7995', 'https://localhost', 'https://[::1]:7995'];
+  const wire = await mapOf(0, operator, here);
+  for (const [relayURL, n] of [
+    ['https://pair.example', 4],
+    ['http://localhost:8080', 7],
+  ] as const) {
+    const d = new Device(urlOf('sydney'));
+    Object.assign(d.camera, { relayURL });
+    d.answer = () => new Response(wire);
+    await d.hear(list());
+    assert.equal((await d.beyond()).length, n, relayURL);
   }
 });

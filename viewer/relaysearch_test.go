@@ -1,0 +1,190 @@
+package viewer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/peephole-cam/peephole/session"
+	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/test/bubble"
+)
+
+// placed is a relay of a test: what it is, and after what time it is reached, or is not.
+type placed struct {
+	name  string
+	after time.Duration
+	knows bool // the camera
+	dead  bool // refuses to be reached
+}
+
+// searchAmong returns a search that runs in a bubble. The camera has named the first two relays, home and standby.
+func searchAmong(t *testing.T, relays ...placed) *relaySearch {
+	t.Helper()
+	var places []session.Place
+	started := make(map[string]*pipeRelay)
+	for _, r := range relays {
+		places = append(places, session.Place{Name: r.name, URL: "https://" + r.name + ".example"})
+		started[r.name] = startPipeRelay(t, r.knows)
+	}
+	dial := func(place session.Place, observe func(error)) (*signaling.Client, error) {
+		r := relays[slices.IndexFunc(places, func(p session.Place) bool { return p == place })]
+		reach := started[r.name].dialAfter(r.after, new(atomic.Bool))
+		if r.dead {
+			reach = func(context.Context) (net.Conn, string, error) { return nil, "", errors.New("connection refused") }
+		}
+		return signaling.NewClient(signaling.ClientConfig{Dial: reach, OnState: observe})
+	}
+
+	signal := signaling.Together()
+	s, err := newRelaySearch(signal, func() (named, more []session.Place) { return places[:2], places[2:] }, dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.run(ctx) }()
+	t.Cleanup(func() { signal.Close(); cancel(); <-ended })
+	return s
+}
+
+// tried returns the names of the relays that have been tried.
+func (s *relaySearch) tried() (names []string) {
+	relays, _ := s.list()
+	for _, r := range relays {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// A relay that serves nobody now is no reason to wait for another one that cannot be reached.
+func TestRefusalDoesNotWaitForDeadRelays(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a"}, placed{name: "b", dead: true}, placed{name: "c", dead: true})
+		refused := 0
+		began := time.Now()
+		_, _, err := s.grant(t.Context(), aMailbox(t), func() { refused++ })
+		if !notAdmitted(err) || refused != 1 {
+			t.Errorf("error %v, %d refusals", err, refused)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("after %v", took)
+		}
+		if got := s.tried(); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Errorf("tried %q", got)
+		}
+	})
+}
+
+// The relay that serves the camera grants, however many others do not.
+func TestGrantComesFromWhoServes(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a"}, placed{name: "b", dead: true}, placed{name: "c", after: time.Second},
+			placed{name: "d", after: 2 * time.Second, knows: true}, placed{name: "e", knows: true})
+		_, place, err := s.grant(t.Context(), aMailbox(t), func() {})
+		if err != nil || place.Name != "d" {
+			t.Errorf("granted by %q, %v; a, b and c do not serve the camera, and e is one more than may be tried",
+				place.Name, err)
+		}
+	})
+}
+
+// What was asked at home only is asked again once the standby is reached, even if that takes long.
+func TestDistantStandbyIsAwaited(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		far := placed{name: "b", after: 900 * time.Millisecond, knows: true}
+		l := &link{search: searchAmong(t, placed{name: "a"}, far)}
+		synctest.Wait()
+		refusal := &signaling.Error{Code: signaling.CodeNotAdmitted}
+		var asked [][]string
+		err := l.eachRelay(t.Context(), func() error {
+			defer l.search.await()()
+			time.Sleep(500 * time.Millisecond) // the standby is tried meanwhile, and not reached yet
+			var names []string
+			for _, r := range l.search.reached() {
+				names = append(names, r.Name)
+			}
+			asked = append(asked, names)
+			if len(names) < 2 {
+				return refusal
+			}
+			return nil
+		})
+		if err != nil || len(asked) != 2 {
+			t.Errorf("%v after asking %q", err, asked)
+		}
+	})
+}
+
+// A camera that no relay knows is not asked for again and again.
+func TestEveryRelayIsAskedOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := &link{search: searchAmong(t, placed{name: "a"}, placed{name: "b"}, placed{name: "c", dead: true})}
+		synctest.Wait()
+		tries := 0
+		err := l.eachRelay(t.Context(), func() error {
+			tries++
+			return &signaling.Error{Code: signaling.CodeQuota}
+		})
+		if err == nil || tries != 2 {
+			t.Errorf("%d tries, %v; want one at a and one at b", tries, err)
+		}
+	})
+}
+
+// Once the camera has been found, a connection that is lost leads to no other relay, until somebody asks for it again.
+func TestFoundCameraIsNotLookedForElsewhere(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a", knows: true}, placed{name: "b", knows: true})
+		if _, place, err := s.grant(t.Context(), aMailbox(t), func() {}); err != nil || place.Name != "a" {
+			t.Fatalf("%q, %v", place.Name, err)
+		}
+
+		relays, _ := s.list()
+		s.observe(relays[0], errors.New("this device is offline"))
+		time.Sleep(time.Minute)
+		if got := s.tried(); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("tried %q, and nobody asks for the camera", got)
+		}
+		s.observe(relays[0], errors.New("this device is offline"))
+		done := s.await()
+		time.Sleep(time.Minute)
+		done()
+		if got := s.tried(); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("tried %q", got)
+		}
+	})
+}
+
+// Two sessions wait for their replies on their own: the end of the one does not end the other's wait.
+func TestEachWaitCounts(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a", knows: true}, placed{name: "b", knows: true})
+		synctest.Wait()
+		first, second := s.await(), s.await()
+		first()
+		time.Sleep(time.Second)
+		if got := s.tried(); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("tried %q", got)
+		}
+		second()
+	})
+}
+
+// A relay that was away for long counts as near until it has answered: its round trip is not the time it was away.
+func TestRelayThatComesBackIsNotFar(t *testing.T) {
+	now := time.Now()
+	client, err := signaling.NewClient(signaling.ClientConfig{URL: "https://a.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &visitedRelay{client: client, since: now.Add(-time.Hour), reached: now}
+	if d := r.roundTrip(); d > reachWait {
+		t.Errorf("round trip %v", d)
+	}
+}

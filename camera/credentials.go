@@ -19,6 +19,6 @@ func (c *Camera) SetCredentials(ticket []byte, trust *tls.Config) {
 	old := c.credentials.Swap(&credentials{ticket, trust})
 	for _, client := range c.relays.all() {
 		client.Trust(trust)
-		client.Readmit(old.ticket, ticket)
 	}
+	c.signal.Readmit(old.ticket, ticket)
 }

@@ -3,6 +3,7 @@ package camera
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -20,11 +21,14 @@ import (
 const (
 	// measureEvery is how often the regions are measured while nothing asks for a change.
 	measureEvery = time.Hour
-	// firstMeasure is how long after the start they are measured first, so that a restart is no hurry.
+	// measureAgain is how soon they are measured again if nothing could be reached.
+	measureAgain = time.Minute
+	// firstMeasure is how long after the start they are measured first. What else the camera does then goes first.
 	firstMeasure = 2 * time.Second
 	// lookEvery is how often the relays' connections are looked at.
 	lookEvery = 10 * time.Second
-	// awayFor is how long home or standby must be away before the regions are measured out of turn.
+	// awayFor is how long home or standby must be away before the regions are measured out of turn. A relay that is
+	// away for as long counts as unreachable, whatever it answers over HTTP.
 	awayFor = 30 * time.Second
 
 	// formerFor is how long a relay stays open that was home or standby, and maxFormer how many such relays do.
@@ -38,28 +42,48 @@ type relays struct {
 	camera *Camera
 	path   string // of the file that keeps the state
 
+	reached chan struct{} // closed when a relay is reached for the first time
+	reach   func()        // closes it
+	work    sync.WaitGroup
+	saving  sync.Mutex // held while the state is written
+	telling sync.Mutex // held while OnRelay is called
+
 	mu       sync.Mutex
 	state    relayState
-	unsaved  bool                         // guarded by mu; the state on disk is an older one
-	measured map[string]time.Duration     // guarded by mu; the last round trips, by URL
-	clients  map[string]*signaling.Client // guarded by mu; by URL
-	stops    map[string]func()            // guarded by mu; of the clients that run
-	running  context.Context              // guarded by mu; nil before run
-	work     sync.WaitGroup
+	unsaved  bool                     // guarded by mu; the state on disk is an older one
+	measured map[string]time.Duration // guarded by mu; the last round trips, by URL
+	listed   *session.RelayList       // guarded by mu; what viewers learn; nil: to be made anew
+	open     map[string]*openRelay    // guarded by mu; by URL
+	running  context.Context          // guarded by mu; nil before run
+	warned   bool                     // guarded by mu; that the map is another operator's
+}
+
+// openRelay is a relay at which the camera keeps its mailboxes open.
+type openRelay struct {
+	client *signaling.Client
+	stop   func() // nil before run
+
+	// The rest is guarded by relays.mu.
+	lost  time.Time // since when it is not connected; zero while it is
+	known bool      // whether it has been tried
+	err   error     // why it is not connected; nil while it is
 }
 
 // openRelays loads which relays were home and standby, and prepares the clients of them.
 func (c *Camera) openRelays() error {
+	reached := make(chan struct{})
 	r := &relays{
 		camera:  c,
 		path:    filepath.Join(c.cfg.State, relaysFileName),
-		clients: make(map[string]*signaling.Client),
-		stops:   make(map[string]func()),
+		reached: reached,
+		reach:   sync.OnceFunc(func() { close(reached) }),
+		open:    make(map[string]*openRelay),
 	}
 	state, err := readRelayState(r.path)
 	if err != nil {
 		c.cfg.Logger.Warn("the file of relays cannot be read, and is made anew", "err", err)
 	}
+
 	r.state = state.given(c.cfg.RelayURL, c.clock.Now())
 	r.unsaved = true
 	c.relays = r
@@ -84,46 +108,65 @@ func (r *relays) add(url string) error {
 	if err != nil {
 		return err
 	}
-	r.clients[url] = client
-	r.camera.signal.Add(signaling.Carrier{Name: url, Client: client})
+
+	carrier := signaling.Carrier{Name: url, Client: client}
+	if r.state.isForeign(url) {
+		carrier.Ticket = []byte{} // the camera's ticket is for its present operator
+	}
+	r.open[url] = &openRelay{client: client, lost: time.Now()}
+	r.camera.signal.Add(carrier)
 	if r.running != nil {
-		r.start(url)
+		r.start(r.open[url])
 	}
 	return nil
 }
 
-// start runs a client. r.mu must be held.
-func (r *relays) start(url string) {
-	client := r.clients[url]
+// start runs a relay's client. r.mu must be held.
+func (r *relays) start(relay *openRelay) {
 	ctx, cancel := context.WithCancel(r.running)
 	ended := make(chan struct{})
-	r.work.Go(func() { defer close(ended); _ = client.Run(ctx) }) // returns ctx's error and no other
-	r.stops[url] = func() { cancel(); <-ended }
+	r.work.Go(func() { defer close(ended); _ = relay.client.Run(ctx) }) // returns ctx's error and no other
+	relay.stop = func() { cancel(); <-ended }
 }
 
-// reportState passes on the state of home's connection. That of another relay is only logged.
+// reportState notes the state of a relay's connection, and passes on home's. That of another relay is only logged.
 func (r *relays) reportState(url string, err error) {
-	if url == r.homeURL() {
-		if r.camera.cfg.OnRelay != nil {
-			r.camera.cfg.OnRelay(err)
-		}
-		return
+	if err == nil {
+		r.reach()
 	}
-	r.camera.cfg.Logger.Debug("another relay", "url", url, "err", err)
-}
-
-func (r *relays) homeURL() string {
+	r.telling.Lock()
+	defer r.telling.Unlock()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state.Home
+	if relay := r.open[url]; relay != nil {
+		relay.known, relay.err = true, err
+		switch {
+		case err == nil:
+			relay.lost = time.Time{}
+		case relay.lost.IsZero():
+			relay.lost = time.Now()
+		}
+	}
+	home := r.state.Home
+	r.mu.Unlock()
+
+	if url != home {
+		r.camera.cfg.Logger.Debug("another relay", "url", url, "err", err)
+	} else if r.camera.cfg.OnRelay != nil {
+		r.camera.cfg.OnRelay(err)
+	}
 }
 
-// pairingRelay returns the client and the URL of home, to which a code leads. It stays open while the code is valid,
-// even if another relay becomes home.
+// pairingRelay returns the client and the URL of the relay to which a code leads: home, or the standby while home is
+// away. It stays open while the code is valid, even if another relay becomes home.
 func (r *relays) pairingRelay() (client *signaling.Client, url string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.clients[r.state.Home], r.state.Home
+	url = r.state.Home
+	if standby := r.open[r.state.Standby]; standby != nil && !r.open[url].client.Connected() &&
+		standby.client.Connected() {
+		url = r.state.Standby
+	}
+	return r.open[url].client, url
 }
 
 // probe makes the camera find out at once whether it is still connected.
@@ -138,27 +181,20 @@ func (r *relays) all() (clients []*signaling.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, url := range r.state.open() {
-		clients = append(clients, r.clients[url])
+		clients = append(clients, r.open[url].client)
 	}
 	return clients
 }
 
-// connect waits until one of the relays is reached, or ctx ends.
+// connect waits until one of the relays has been reached, or ctx ends.
 func (r *relays) connect(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var waiting sync.WaitGroup
-	for _, client := range r.all() {
-		waiting.Go(func() {
-			if client.Connect(ctx) == nil {
-				cancel()
-			}
-		})
+	select {
+	case <-r.reached:
+	case <-ctx.Done():
 	}
-	waiting.Wait()
 }
 
-// serverTime returns the time of the first of the relays that was reached.
+// serverTime returns the time of the first relay, in the order of all, that was ever reached.
 func (r *relays) serverTime() (now time.Time, known bool) {
 	for _, client := range r.all() {
 		if now, known = client.ServerTime(); known {
@@ -172,8 +208,8 @@ func (r *relays) serverTime() (now time.Time, known bool) {
 func (r *relays) run(ctx context.Context) {
 	r.mu.Lock()
 	r.running = ctx
-	for url := range r.clients {
-		r.start(url)
+	for _, relay := range r.open {
+		r.start(relay)
 	}
 	r.mu.Unlock()
 	defer r.work.Wait()
@@ -181,8 +217,8 @@ func (r *relays) run(ctx context.Context) {
 	r.save()
 	r.logChoice()
 	var chooser region.Chooser
-	var away time.Time // since when home or standby is not connected
 	next := time.Now().Add(firstMeasure)
+	outOfTurn := next // when a relay that is away may bring the next measurement forward
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	timer := time.NewTimer(firstMeasure)
@@ -197,123 +233,168 @@ func (r *relays) run(ctx context.Context) {
 
 		now := time.Now()
 		r.closeFormer()
-		switch {
-		case r.connected():
-			away = time.Time{}
-		case away.IsZero():
-			away = now
-		}
-		if lost := !away.IsZero() && now.Sub(away) >= awayFor; now.Before(next) && !lost {
+		lost := !now.Before(outOfTurn) && r.anyAway(now)
+		if now.Before(next) && !lost {
 			continue
 		}
-		next = now.Add(r.choose(ctx, &chooser))
-		away = next // if it lasts, the next choice is soon enough
+		next = now.Add(r.choose(ctx, &chooser, now))
+		if outOfTurn = now; lost {
+			outOfTurn = next // if it lasts, the next choice is soon enough
+		}
 	}
 }
 
-// connected reports whether home and standby are.
-func (r *relays) connected() bool {
+// anyAway reports whether home or standby has been away for a while.
+func (r *relays) anyAway(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	standby := r.clients[r.state.Standby]
-	return r.clients[r.state.Home].Connected() && (standby == nil || standby.Connected())
+	return r.open[r.state.Home].isAway(now) || r.open[r.state.Standby].isAway(now)
 }
 
-// choose measures the regions, and changes home or standby if that is due. It returns when to do so again.
-func (r *relays) choose(ctx context.Context, chooser *region.Chooser) (again time.Duration) {
+// isAway reports whether the relay has not been connected for a while. A nil relay is not away. relays.mu must be held.
+func (o *openRelay) isAway(now time.Time) bool {
+	return o != nil && !o.lost.IsZero() && now.Sub(o.lost) >= awayFor
+}
+
+// choose measures the regions at a time, and changes home or standby if that is due. It returns when to do so again.
+func (r *relays) choose(ctx context.Context, chooser *region.Chooser, now time.Time) (again time.Duration) {
 	client := region.NewClient(r.camera.credentials.Load().trust)
 	defer client.Close()
-	r.fetchMap(ctx, client)
+	answered := r.fetchMap(ctx, client)
 	r.mu.Lock()
 	regions := r.state.regions(r.camera.clock.Now())
 	chooser.Home, chooser.Standby = r.state.Home, r.state.Standby
 	order := region.PlaceOrder(r.state.Seed, regions)
 	r.mu.Unlock()
 	if len(regions) == 0 {
-		return measureEvery
+		return againAfter(answered)
 	}
 
 	roundTrips := client.Measure(ctx, order)
 	if ctx.Err() != nil {
 		return measureEvery
 	}
-	changed := chooser.Judge(time.Now(), order, roundTrips)
+	r.dropAway(roundTrips, now)
+	if chooser.Judge(now, order, roundTrips) {
+		r.settle(chooser.Home, chooser.Standby, roundTrips)
+	} else {
+		r.change(func() { r.measured = roundTrips })
+	}
+	return cmp.Or(chooser.Settled(), againAfter(len(roundTrips) > 0))
+}
+
+// againAfter returns when to measure again, by whether anything could be reached.
+func againAfter(reached bool) time.Duration {
+	if reached {
+		return measureEvery
+	}
+	return measureAgain
+}
+
+// dropAway takes those relays out of the measured ones that answer over HTTP and do no signaling.
+func (r *relays) dropAway(roundTrips map[string]time.Duration, now time.Time) {
 	r.mu.Lock()
-	r.measured = roundTrips
-	if changed {
-		r.settle(chooser.Home, chooser.Standby)
+	defer r.mu.Unlock()
+	for url, relay := range r.open {
+		if relay.isAway(now) {
+			delete(roundTrips, url)
+		}
 	}
-	r.mu.Unlock()
-	if changed {
-		r.logChoice()
-		r.save()
-	}
-	if settles := chooser.Settled(); settles > 0 {
-		return settles
-	}
-	return measureEvery
+}
+
+// change changes what viewers learn.
+func (r *relays) change(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+	r.listed = nil
 }
 
 // fetchMap gets the operator's map from the first relay that serves one by the pinned key. What a relay serves instead
-// changes nothing.
-func (r *relays) fetchMap(ctx context.Context, client *region.Client) {
+// changes nothing. It reports whether a relay has answered.
+func (r *relays) fetchMap(ctx context.Context, client *region.Client) (answered bool) {
 	r.mu.Lock()
-	open, operator, kept := r.state.open(), r.state.Operator, []byte(r.state.Map)
+	sources, operator, kept := r.state.mapSources(), r.state.Operator, []byte(r.state.Map)
 	r.mu.Unlock()
-	for _, url := range open {
+	for _, url := range sources {
 		wire, err := client.Fetch(ctx, url)
-		if err != nil {
-			r.camera.cfg.Logger.Debug("map of regions", "relay", url, "err", err)
-			continue
-		}
-		wire, key, err := region.Update(kept, wire, operator, r.camera.clock.Now())
-		if errors.Is(err, region.ErrOperator) {
-			r.camera.cfg.Logger.Warn("the relay's map of regions is not used: it is signed by another operator than "+
-				"before. If the operator has a new key, stop the camera, remove "+relaysFileName+
-				" from its state folder, and start it again", "relay", url)
+		answered = answered || err == nil || errors.Is(err, region.ErrNone)
+		var key ed25519.PublicKey
+		if err == nil {
+			wire, key, err = region.Update(kept, wire, operator, r.camera.clock.Now())
 		}
 		if err != nil {
-			r.camera.cfg.Logger.Debug("map of regions", "relay", url, "err", err)
+			r.reportMap(url, err)
 			continue
 		}
 
-		r.mu.Lock()
-		changed := r.state.Map != string(wire)
-		r.state.Map, r.state.Operator = string(wire), key
-		r.unsaved = r.unsaved || changed
-		r.mu.Unlock()
+		r.change(func() {
+			r.unsaved = r.unsaved || r.state.Map != string(wire)
+			r.state.Map, r.state.Operator = string(wire), key
+		})
 		r.save()
-		return
+		return true
+	}
+	return answered
+}
+
+// reportMap logs why a relay's map is not used. It warns once if that may be the operator's doing.
+func (r *relays) reportMap(url string, err error) {
+	r.camera.cfg.Logger.Debug("map of regions", "relay", url, "err", err)
+	r.mu.Lock()
+	warn := errors.Is(err, region.ErrOperator) && url == r.state.Given && !r.warned
+	r.warned = r.warned || warn
+	r.mu.Unlock()
+	if warn {
+		r.camera.cfg.Logger.Warn("the relay's map of regions is not used: it is signed by another operator than "+
+			"before. Ask the operator first. Only if the key is new, stop the camera, remove "+relaysFileName+
+			" from its state folder, and start it again", "relay", url)
 	}
 }
 
-// settle makes two relays home and standby. r.mu must be held.
-func (r *relays) settle(home, standby string) {
-	r.state = r.state.settled(home, standby, r.camera.clock.Now())
-	r.unsaved = true
-	r.openAndClose()
+// settle makes two relays home and standby.
+func (r *relays) settle(home, standby string, roundTrips map[string]time.Duration) {
+	r.move(func() {
+		r.measured = roundTrips
+		r.state = r.state.settled(home, standby, r.camera.clock.Now())
+		r.unsaved = true
+		r.openAndClose()
+	})
+	r.logChoice()
+	r.save()
+}
+
+// move changes which relays are home and standby, and passes on the state of a home that is new.
+func (r *relays) move(change func()) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	r.mu.Lock()
+	before := r.state.Home
+	change()
+	r.listed = nil
+	moved, home := r.state.Home != before, *r.open[r.state.Home]
+	r.mu.Unlock()
+	if moved && home.known && r.camera.cfg.OnRelay != nil {
+		r.camera.cfg.OnRelay(home.err)
+	}
 }
 
 // openAndClose opens the relays that the state names, and closes all others. r.mu must be held.
 func (r *relays) openAndClose() {
 	wanted := r.state.open()
 	for _, url := range wanted {
-		if r.clients[url] != nil {
-			continue
+		if r.open[url] == nil {
+			_ = r.add(url) // fails for a malformed URL alone, and a map has none
 		}
-
-		_ = r.add(url) // fails for a malformed URL alone, and a map has none
 	}
-	for url := range maps.Clone(r.clients) {
+	for url, relay := range maps.Clone(r.open) {
 		if slices.Contains(wanted, url) {
 			continue
 		}
 		r.camera.signal.Remove(url)
-		stop := r.stops[url]
-		delete(r.clients, url)
-		delete(r.stops, url)
-		if stop != nil {
-			r.work.Go(stop) // it may be reporting its state, which waits for r.mu
+		delete(r.open, url)
+		if relay.stop != nil {
+			r.work.Go(relay.stop) // it may be reporting its state, which waits for r.mu
 		}
 	}
 }
@@ -349,10 +430,18 @@ func (r *relays) listFor(held []byte) *session.RelayList {
 	return list
 }
 
-// list returns what viewers learn.
+// list returns what viewers learn. Nobody may change it.
 func (r *relays) list() *session.RelayList {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.listed == nil {
+		r.listed = r.makeList()
+	}
+	return r.listed
+}
+
+// makeList makes what viewers learn. r.mu must be held.
+func (r *relays) makeList() *session.RelayList {
 	names := make(map[string]string)
 	for _, g := range r.state.regions(r.camera.clock.Now()) {
 		names[g.URL] = g.Name
@@ -384,53 +473,23 @@ func (r *relays) milliseconds(url string) int {
 	return max(1, int((d+time.Millisecond-1)/time.Millisecond))
 }
 
-// given returns a state for the relay that the camera was given. One that was made for another relay belonged to
-// another operator: what it says of regions is forgotten, and its relays are former ones.
-func (s relayState) given(url string, now time.Time) relayState {
-	if len(s.Seed) != region.SeedSize {
-		s.Seed = newPlaceSeed()
+// save writes the state if it has changed. It says in the log that it could not.
+func (r *relays) save() {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	r.mu.Lock()
+	state, unsaved := r.state, r.unsaved
+	r.unsaved = false
+	r.mu.Unlock()
+	if !unsaved {
+		return
 	}
-	if s.Given == url && s.Home != "" {
-		return s.settled(s.Home, s.Standby, now)
-	}
-	s.Given, s.Map, s.Operator = url, "", nil
-	return s.settled(url, "", now)
-}
 
-// settled returns a state with these as home and standby. Those that were become former relays.
-func (s relayState) settled(home, standby string, now time.Time) relayState {
-	var former []formerRelay
-	for _, url := range []string{s.Home, s.Standby} {
-		if url != "" {
-			former = append(former, formerRelay{URL: url, Until: now.Add(formerFor)})
-		}
+	if err := state.write(r.path); err != nil {
+		r.camera.cfg.Logger.Warn("the camera's relays cannot be kept on disk: make room there, or make it writable. "+
+			"Until then a restart forgets them", "err", err)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.unsaved = true
 	}
-	former = append(former, s.Former...)
-	slices.SortStableFunc(former, func(a, b formerRelay) int { return cmp.Compare(b.Until.Unix(), a.Until.Unix()) })
-
-	s.Home, s.Standby, s.Former = home, standby, nil
-	for _, f := range former {
-		if len(s.Former) < maxFormer && now.Before(f.Until) && !slices.Contains(s.open(), f.URL) {
-			s.Former = append(s.Former, f)
-		}
-	}
-	return s
-}
-
-// open returns the URLs of the relays at which the camera is, home first.
-func (s relayState) open() []string {
-	urls := []string{s.Home}
-	if s.Standby != "" {
-		urls = append(urls, s.Standby)
-	}
-	for _, f := range s.Former {
-		urls = append(urls, f.URL)
-	}
-	return urls
-}
-
-// regions returns the regions of the map, also of one that has expired; none without a map.
-func (s relayState) regions(now time.Time) []region.Region {
-	m, _ := region.Open([]byte(s.Map), s.Operator, now) // a map that has expired comes with an error
-	return m.Regions
 }

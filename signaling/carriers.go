@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -72,6 +73,23 @@ func (c *Carriers) Remove(name string) {
 	if m := c.member(name); m != nil {
 		c.leave(m)
 		m.stop()
+	}
+}
+
+// Readmit is [Client.Readmit] on the carriers that use the mailboxes' own tickets, and holds for those that are added
+// later.
+func (c *Carriers) Readmit(old, ticket []byte) {
+	c.mu.Lock()
+	for o := range c.openings {
+		if len(old) > 0 && bytes.Equal(o.mailbox.Ticket, old) {
+			o.mailbox.Ticket = ticket
+		}
+	}
+	c.mu.Unlock()
+	for _, m := range c.present() {
+		if m.Ticket == nil {
+			m.Client.Readmit(old, ticket)
+		}
 	}
 }
 

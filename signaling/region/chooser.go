@@ -50,8 +50,8 @@ func (c *Chooser) Judge(now time.Time, order []Region, roundTrips map[string]tim
 	return c.Home != before.Home || c.Standby != before.Standby
 }
 
-// Settled returns for how long the regions must be measured again before the choice can change, zero if nothing asks
-// for a change.
+// Settled returns after what time the regions must be measured again so that the choice can change, zero if nothing
+// asks for a change.
 func (c *Chooser) Settled() time.Duration {
 	switch {
 	case c.standby.url != "":
@@ -70,8 +70,12 @@ func (c *contender) settles(best string, now time.Time, after time.Duration) boo
 	return best != "" && now.Sub(c.since) >= after
 }
 
-// nearer returns the nearest region, if it is so much nearer than home that it should be home; otherwise "".
+// nearer returns a region that is so much nearer than home that it should be home, or "". It stays with the one that is
+// to become home for as long as that is true of it; otherwise two that are about as near would keep each other out.
 func (c *Chooser) nearer(order []Region, roundTrips map[string]time.Duration) string {
+	if c.gains(c.home.url, roundTrips) {
+		return c.home.url
+	}
 	nearest := ""
 	for _, r := range order {
 		d, ok := roundTrips[r.URL]
@@ -79,15 +83,21 @@ func (c *Chooser) nearer(order []Region, roundTrips map[string]time.Duration) st
 			nearest = r.URL
 		}
 	}
+	if c.gains(nearest, roundTrips) {
+		return nearest
+	}
+	return ""
+}
 
+// gains reports whether a region can be reached and is so much nearer than home that it should be home.
+func (c *Chooser) gains(url string, roundTrips map[string]time.Duration) bool {
+	d, reached := roundTrips[url]
+	if !reached || url == c.Home {
+		return false
+	}
 	home, reached := roundTrips[c.Home]
-	if nearest == "" || nearest == c.Home {
-		return ""
-	}
-	if gain := home - roundTrips[nearest]; reached && (gain < minGain || 3*gain < home) {
-		return ""
-	}
-	return nearest
+	gain := home - d
+	return !reached || gain >= minGain && 3*gain >= home
 }
 
 // firstInOrder returns the first region in the place order that can be reached and is not home, or "".

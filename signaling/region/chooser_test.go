@@ -32,7 +32,13 @@ func TestChooserChangesItsMindSlowly(t *testing.T) {
 		"two that take turns at being nearest": {
 			{0, 90, 20, 30, "A", "B"},
 			{4 * time.Minute, 90, 30, 20, "A", "B"},
-			{8 * time.Minute, 90, 20, 30, "A", "B"},
+			{8 * time.Minute, 90, 20, 30, "B", "A"},
+		},
+		"one that is no longer nearer, and then another": {
+			{0, 90, 20, 0, "A", "B"},
+			{4 * time.Minute, 90, 80, 20, "A", "B"},
+			{8 * time.Minute, 90, 20, 20, "A", "B"},
+			{9 * time.Minute, 90, 20, 20, "C", "B"},
 		},
 		"9 ms nearer":               {{0, 18, 9, 90, "A", "B"}, {time.Hour, 18, 9, 90, "A", "B"}},
 		"30 % nearer":               {{0, 100, 70, 200, "A", "B"}, {time.Hour, 100, 70, 200, "A", "B"}},

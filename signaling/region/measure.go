@@ -37,13 +37,16 @@ func NewClient(cfg *tls.Config) *Client {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Fetch gets the map that a relay serves. It verifies nothing: see Open and Read.
+// Fetch gets the map that a relay serves, or returns ErrNone. It verifies nothing: see Open and Read.
 func (c *Client) Fetch(ctx context.Context, relayURL string) (wire []byte, err error) {
 	response, err := c.do(ctx, http.MethodGet, relayURL)
 	if err != nil {
 		return nil, fmt.Errorf("fetch map of regions: %w", err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound {
+		return nil, ErrNone
+	}
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("fetch map of regions: %s", response.Status)
 	}

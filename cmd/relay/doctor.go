@@ -57,7 +57,12 @@ func (c *config) operator() (doctor.Operator, error) {
 	if err != nil {
 		return doctor.Operator{}, fmt.Errorf("-listen %s: %w", c.listen, err)
 	}
-	o := doctor.Operator{Relay: doctor.Relay{URL: c.publicURL}, Certificate: c.tlsCert, SelfSigned: c.tlsSelfSigned}
+	o := doctor.Operator{
+		Relay:       doctor.Relay{URL: c.publicURL},
+		Certificate: c.tlsCert,
+		SelfSigned:  c.tlsSelfSigned,
+		Regions:     c.regions,
+	}
 	if o.URL == "" {
 		if at.Port == 0 {
 			return o, errors.New("-listen names no port: say where the relay is with -public-url")

@@ -20,6 +20,7 @@ type Operator struct {
 	SelfSigned  bool     // only those who were given the certificate trust it, by -relay-cert
 	Secrets     []string // files that nobody else may read; missing ones are ignored
 	Circuits    string   // multiaddr of its circuit relay; empty: none
+	Regions     string   // file of the map of regions that it was told to serve; empty: none
 	Addresses   bool     // show addresses in findings
 }
 
@@ -30,7 +31,7 @@ func (o Operator) Examine(ctx context.Context) Report {
 	c := o.contact(ctx, "")
 
 	var u *udp
-	var tcp, tls, name, websocket, webTransport, circuits Finding
+	var tcp, tls, name, websocket, webTransport, regions, circuits Finding
 	var checks sync.WaitGroup
 	checks.Go(func() { u = c.askUDP(ctx) })
 	checks.Go(func() { tcp = c.checkTCP(ctx) })
@@ -38,6 +39,7 @@ func (o Operator) Examine(ctx context.Context) Report {
 	checks.Go(func() { name = o.checkName(ctx, local) })
 	checks.Go(func() { websocket = c.checkSignaling(ctx) })
 	checks.Go(func() { webTransport = c.checkWebTransport(ctx) })
+	checks.Go(func() { regions = o.checkRegions(ctx, now) })
 	checks.Go(func() { circuits = o.checkCircuits(ctx) })
 	checks.Wait()
 
@@ -52,6 +54,7 @@ func (o Operator) Examine(ctx context.Context) Report {
 		o.checkCertificateFile(c, now),
 		websocket,
 		webTransport,
+		regions,
 		u.checkUDP(),
 		u.checkSecondPort(),
 		tcp,

@@ -2,14 +2,17 @@ package doctor
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peephole-cam/peephole/nat"
 	"github.com/peephole-cam/peephole/p2p"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 func TestLinesOfTheSecondPort(t *testing.T) {
@@ -58,6 +61,61 @@ func TestLinesOfTheCircuitRelay(t *testing.T) {
 	} {
 		l.check(t)
 		if l.Check != "circuit relay" {
+			t.Errorf("the check is called %q", l.Check)
+		}
+	}
+}
+
+func TestLinesOfTheMap(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(url string, left time.Duration) []byte {
+		m := region.Map{Issued: now.Add(-90 * 24 * time.Hour), NotAfter: now.Add(left)}
+		m.Regions = []region.Region{{Name: "a", URL: url, TURN: "relay.example:3478"}}
+		wire, err := m.Sign(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wire
+	}
+	const url, day = "https://relay.example", 24 * time.Hour
+	good := signed(url, 90*day)
+	file := filepath.Join(t.TempDir(), "regions.map")
+	if err := os.WriteFile(file, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	judged := func(file string, served []byte, err error) Finding {
+		return Operator{Relay: Relay{URL: url}, Regions: file}.judgeRegions(served, err, now)
+	}
+	for _, l := range []line{
+		{"none", judged("", nil, region.ErrNone), "it serves no map of regions, and a single relay needs none"},
+		{"none, in spite of a file", judged(file, nil, region.ErrNone),
+			"it serves no map of regions: restart it with -regions"},
+		{"no answer", judged(file, nil, context.DeadlineExceeded),
+			"its map of regions was not seen: do first what the line of https says"},
+		{"of somebody else", judged("", []byte("<html>"), nil),
+			"what is served as its map of regions is none: check the public URL, and any proxy in front of the relay"},
+		{"another than the file's", judged(file, signed(url, 89*day), nil),
+			"it serves a different map of regions than its file: reload it (kill -HUP), " +
+				"and read in its log why it keeps another"},
+		{"the file is gone", judged(file+"x", good, nil),
+			"it serves a different map of regions than its file: reload it (kill -HUP), " +
+				"and read in its log why it keeps another"},
+		{"of other relays", judged("", signed("https://other.example", 90*day), nil),
+			"the map of regions does not name the public URL, so no device chooses this relay: " +
+				"add it to the map, or correct -public-url"},
+		{"soon over", judged("", signed(url, 13*day), nil), "the map of regions expires in 13 days: " +
+			"sign a new one with relay regions sign, and reload every relay (kill -HUP)"},
+		{"over", judged("", signed(url, -2*day), nil), "the map of regions expired 2 days ago: " +
+			"sign a new one with relay regions sign, or set this machine's clock if that is wrong"},
+		{"good", judged(file, good, nil), "the map of regions names this relay, and is valid for 90 more days"},
+	} {
+		l.check(t)
+		if l.Check != "regions" {
 			t.Errorf("the check is called %q", l.Check)
 		}
 	}

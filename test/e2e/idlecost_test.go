@@ -37,7 +37,7 @@ func newIdleCamera(t testing.TB, args ...string) *scene {
 	natlab.Need(t)
 	s := &scene{lab: natlab.New(t), oneHouse: true}
 	s.relayHost = s.lab.Public("relay")
-	args = append([]string{"-name", "sim-0", "-input", slowFilm(t)}, args...)
+	args = append(idleInput(t), args...)
 	for i, arg := range args {
 		if arg == "-p2p-relay" {
 			args[i+1] = ourCircuitRelay(t, s.lab.Public("others"))
@@ -48,6 +48,22 @@ func newIdleCamera(t testing.TB, args ...string) *scene {
 	s.pair(t)
 	s.cams.stop()
 	return s
+}
+
+// newIdleCameraOfRegions is newIdleCamera for an operator with two regions, so that the camera has a standby.
+func newIdleCameraOfRegions(t testing.TB, args ...string) *scene {
+	t.Helper()
+	natlab.Need(t)
+	s := &scene{lab: natlab.New(t), oneHouse: true}
+	s.stageRegions(t, "camera", append(idleInput(t), args...)...)
+	s.pair(t)
+	s.cams.stop()
+	return s
+}
+
+func idleInput(t testing.TB) []string {
+	t.Helper()
+	return []string{"-name", "sim-0", "-input", slowFilm(t)}
 }
 
 // idles starts the camera, and waits until it has nothing to do any more.
@@ -241,24 +257,26 @@ func (s *scene) askAround(t testing.TB) {
 	somebody.keepDoing(time.Second, func(context.Context) { _, _ = conn.WriteTo(question, group) })
 }
 
-// BenchmarkIdleCamera prints what a camera costs that is paired and that nobody watches: medians of three, in four
+// BenchmarkIdleCamera prints what a camera costs that is paired and that nobody watches: medians of three, in five
 // states, all at the same time.
 func BenchmarkIdleCamera(b *testing.B) {
 	states := []struct {
 		name   string
+		make   func(t testing.TB, args ...string) *scene
 		args   []string
 		around bool // somebody on the LAN asks for other devices
 	}{
-		{"`-lan=false`", []string{"-lan=false"}, false},
-		{"`-lan`, the default", []string{"-lan"}, false},
-		{"the same, asked around each second", []string{"-lan"}, true},
-		{"`-lan` and one `-p2p-relay`", []string{"-lan", "-p2p-relay", ""}, false},
+		{"`-lan=false`", newIdleCamera, []string{"-lan=false"}, false},
+		{"the same, with a standby", newIdleCameraOfRegions, []string{"-lan=false"}, false},
+		{"`-lan`, the default", newIdleCamera, []string{"-lan"}, false},
+		{"the same, asked around each second", newIdleCamera, []string{"-lan"}, true},
+		{"`-lan` and one `-p2p-relay`", newIdleCamera, []string{"-lan", "-p2p-relay", ""}, false},
 	}
 	const each = 3
 	var scenes []*scene
 	for _, state := range states {
 		for range each {
-			s := newIdleCamera(b, state.args...)
+			s := state.make(b, state.args...)
 			if state.around {
 				s.askAround(b)
 			}

@@ -184,7 +184,7 @@ func (v *Viewer) answered(ctx context.Context, a *handshake.Answer, secret *hand
 		return err
 	}
 
-	v.phase("answered")
+	v.phase(PhaseAnswered)
 	introduce(a, v.cfg.OnName, v.cfg.OnHostList, v.cfg.OnRelayList)
 	if a.RelayOnly {
 		v.hideToo()

@@ -28,6 +28,12 @@ type Signal interface {
 // Status is what a camera says about itself, such as "no video yet: …".
 type Status struct{ Code, Text string }
 
+// The phases of a session, from the camera's answer and from the connection on.
+const (
+	PhaseAnswered  = "answered"
+	PhaseConnected = "connected"
+)
+
 // ViewerConfig is what a viewer's end of a session needs. The On functions are called from the session's goroutines,
 // one at a time each; they must not block for long.
 type ViewerConfig struct {
@@ -69,7 +75,7 @@ type ViewerConfig struct {
 	OnSending func(handshake.SendStats) // may be nil
 	OnReject  func(Rejection)
 	OnReply   func(carrier string) // called with the carrier of each sealed reply; may be nil
-	OnPhase   func(phase string)   // called with "answered", "checked" (by ICE) and "connected", for measuring
+	OnPhase   func(phase string)   // called with PhaseAnswered, "checked" (by ICE) and PhaseConnected
 
 	network transport.Net // nil except in tests
 }

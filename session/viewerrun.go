@@ -192,7 +192,7 @@ func (v *Viewer) stateChanged(s webrtc.PeerConnectionState) error {
 	case webrtc.PeerConnectionStateConnected:
 		if !v.connected {
 			v.connected = true
-			v.phase("connected")
+			v.phase(PhaseConnected)
 		}
 		v.silent, v.stalled = false, false
 		v.stall(false)

@@ -3,6 +3,7 @@ package viewer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -122,6 +123,133 @@ func (s *relaySearch) unasked() (reached, hope bool, changed <-chan struct{}) {
 		}
 	}
 	return reached, hope, s.changed
+}
+
+const (
+	// startWait is how long after its connection a session may take to show something.
+	startWait = 3 * time.Second
+	// probeAfter is how long after the answer a session may take to connect before the relay is doubted.
+	probeAfter = time.Second
+	// doubtFor is how long it takes at most to find out that a relay is gone.
+	doubtFor = 2 * time.Second
+)
+
+// errRelayLost ends a session whose relay went away before it had started.
+var errRelayLost = errors.New("the relay went away before the camera was reached")
+
+// beginning is a session that has shown nothing yet. It ends with errRelayLost if the relay that has granted its ICE
+// servers is lost: without those servers, and what the camera still has to say by that relay, it would hope for a path
+// in vain.
+type beginning struct {
+	link     *link
+	granter  string          // the relay's URL; empty if none has granted anything
+	running  context.Context // of the session
+	end      context.CancelCauseFunc
+	starting context.Context // ends when the session has started
+	started  context.CancelFunc
+	watching sync.WaitGroup
+}
+
+func (l *link) begin(ctx context.Context) *beginning {
+	b := &beginning{link: l}
+	b.running, b.end = context.WithCancelCause(ctx)
+	b.starting, b.started = context.WithCancel(b.running)
+	l.mu.Lock()
+	b.granter = l.granter.URL
+	l.mu.Unlock()
+	b.watching.Go(func() {
+		if l.search.loses(b.starting, b.granter) {
+			b.end(errRelayLost)
+		}
+	})
+	return b
+}
+
+// stop must be called when the session has ended.
+func (b *beginning) stop() {
+	b.started()
+	b.watching.Wait()
+	b.end(nil)
+}
+
+// advance notes the session's phase.
+func (b *beginning) advance(phase string) {
+	switch phase {
+	case session.PhaseAnswered:
+		time.AfterFunc(probeAfter, func() {
+			if b.starting.Err() == nil {
+				b.link.probe()
+			}
+		})
+	case session.PhaseConnected: // not every camera has a picture
+		time.AfterFunc(startWait, b.started)
+	}
+}
+
+// explain returns errRelayLost in place of err, with which the session has ended, if that is the reason.
+func (b *beginning) explain(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case errors.Is(context.Cause(b.running), errRelayLost):
+		return errRelayLost
+	case b.starting.Err() != nil || !errors.Is(err, session.ErrLost):
+		return err
+	}
+
+	b.link.probe()
+	doubting, cancel := context.WithTimeout(ctx, doubtFor)
+	defer cancel()
+	if b.link.search.loses(doubting, b.granter) {
+		return errRelayLost
+	}
+	return err
+}
+
+// loses waits until a relay that is connected no longer is, and returns true, or until ctx ends.
+func (s *relaySearch) loses(ctx context.Context, relayURL string) bool {
+	var reached time.Time
+	for {
+		s.mu.Lock()
+		i := slices.IndexFunc(s.relays, func(r *visitedRelay) bool { return r.URL == relayURL })
+		if i < 0 {
+			s.mu.Unlock()
+			return false // no relay has granted anything
+		}
+		now, changed := s.relays[i].reached, s.changed
+		s.mu.Unlock()
+
+		switch {
+		case now.IsZero(), !reached.IsZero() && !now.Equal(reached):
+			return ctx.Err() == nil
+		}
+		reached = now
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// despairs waits until every relay has refused to be reached relayTries times and there is none to go on to. It returns
+// true then, and false if ctx ends before that.
+func (s *relaySearch) despairs(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		hope := slices.ContainsFunc(s.relays, func(r *visitedRelay) bool { return r.tries < relayTries })
+		changed := s.changed
+		s.mu.Unlock()
+		if !hope && !s.goesOn() {
+			return true
+		}
+
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // offering is the signaling of one session, and tells the search while an offer waits for the camera's reply.

@@ -110,8 +110,9 @@ func (v *Viewer) bulk(
 	defer link.stop()
 
 	cfg := session.ViewerConfig{RelayOnly: g.RelayOnly, OnReject: g.OnReject}
-	return v.offer(ctx, link, record, cfg, func(cfg session.ViewerConfig) error {
+	return v.offer(ctx, link, record, cfg, func(ctx context.Context, cfg session.ViewerConfig) error {
 		return session.Bulk(ctx, cfg, func(ctx context.Context, conn session.BulkConn) error {
+			cfg.OnPhase(session.PhaseConnected)
 			call(g.OnPath, conn.Relayed())
 			return use(ctx, conn)
 		})

@@ -191,11 +191,11 @@ func (l *link) reach(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, relayWait)
 	defer cancel()
 	defer context.AfterFunc(l.refused, func() {
-		if len(l.hostNames().Keys) == 0 && !l.search.goesOn() {
+		if len(l.hostNames().Keys) > 0 {
+			time.AfterFunc(time.Until(l.began.Add(searchWait)), cancel)
+		} else if l.search.despairs(waiting) {
 			cancel()
-			return
 		}
-		time.AfterFunc(time.Until(l.began.Add(searchWait)), cancel)
 	})()
 
 	reached := make(chan error, 1+len(l.without))

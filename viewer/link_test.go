@@ -204,7 +204,9 @@ func TestCircuitDoesNotWaitForARelayThatIsGone(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := linkTo(clientAfter(t, time.Hour, true), clientAfter(t, time.Hour, true), clientAfter(t, 0, true))
 		synctest.Wait()
+		l.search.observe(l.search.relays[0], errors.New("connection lost"))
 		for range relayTries {
+			l.search.observe(l.search.relays[0], errors.New("connection refused"))
 			l.observe(errors.New("connection refused"))
 		}
 		if grant, err := l.askGrant(t.Context(), aMailbox(t)); grant != nil || err != nil {

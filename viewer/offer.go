@@ -30,7 +30,7 @@ func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signalin
 	defer cancel()
 	if l.reachedWithout() && wait > relayGrace { // for a relay that may be slow, not for one that refuses to be reached
 		defer context.AfterFunc(l.refused, func() {
-			if !l.relay.Connected() && !l.search.goesOn() {
+			if l.search.despairs(asking) {
 				cancel()
 			}
 		})()
@@ -136,7 +136,7 @@ func (v *Viewer) runSession(
 	cfg session.ViewerConfig,
 ) error {
 	cfg.RelayOnly = relayOnly
-	return v.offer(ctx, l, record, cfg, func(cfg session.ViewerConfig) error {
+	return v.offer(ctx, l, record, cfg, func(ctx context.Context, cfg session.ViewerConfig) error {
 		s, err := session.NewViewer(cfg)
 		if err != nil {
 			return err
@@ -145,19 +145,28 @@ func (v *Viewer) runSession(
 	})
 }
 
+// maxLosses is how often a session may lose its relay before it has started, and be offered again.
+const maxLosses = 3
+
 // offer offers a session of any kind through each mailbox that the camera may have open, until one is answered. run
-// offers it and runs it.
+// offers it and runs it. If the session loses its relay before it has started, it is offered again by another one.
 func (v *Viewer) offer(
 	ctx context.Context,
 	l *link,
 	record pairing.Record,
 	cfg session.ViewerConfig,
-	run func(session.ViewerConfig) error,
-) error {
-	return v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
-		cfg.Inbox, cfg.Box = inbox, box
-		return v.offerToday(ctx, l, record, cfg, run)
-	})
+	run func(context.Context, session.ViewerConfig) error,
+) (err error) {
+	for range 1 + maxLosses {
+		err = v.eachDay(ctx, l, record, func(inbox signaling.Mailbox, box envelope.Mailbox) error {
+			cfg.Inbox, cfg.Box = inbox, box
+			return v.offerToday(ctx, l, record, cfg, run)
+		})
+		if !errors.Is(err, errRelayLost) {
+			return err
+		}
+	}
+	return err
 }
 
 // offerToday runs one session, which it offers through cfg's mailbox.
@@ -166,7 +175,7 @@ func (v *Viewer) offerToday(
 	l *link,
 	record pairing.Record,
 	cfg session.ViewerConfig,
-	run func(session.ViewerConfig) error,
+	run func(context.Context, session.ViewerConfig) error,
 ) error {
 	defer l.signal.Keep(cfg.Inbox)()
 	grant, err := l.askGrant(ctx, cfg.Inbox)
@@ -221,10 +230,24 @@ func (v *Viewer) offerToday(
 	}
 	cfg.Logger = v.cfg.Logger
 
-	err = run(cfg)
-	if cfg.Nonce = askedNonce(err); cfg.Nonce == nil {
-		return err
+	begins := l.begin(ctx)
+	defer begins.stop()
+	onPhase, onFrame := cfg.OnPhase, cfg.OnFrame
+	cfg.OnPhase = func(phase string) {
+		begins.advance(phase)
+		call(onPhase, phase)
 	}
-	call(cfg.OnStatus, session.Status{Code: session.ClockRefusal, Text: err.Error()})
-	return run(cfg)
+	cfg.OnFrame = func(f session.Frame) {
+		if !f.Still {
+			begins.started()
+		}
+		call(onFrame, f)
+	}
+
+	err = run(begins.running, cfg)
+	if cfg.Nonce = askedNonce(err); cfg.Nonce != nil {
+		call(cfg.OnStatus, session.Status{Code: session.ClockRefusal, Text: err.Error()})
+		err = run(begins.running, cfg)
+	}
+	return begins.explain(ctx, err)
 }

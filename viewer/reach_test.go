@@ -34,6 +34,9 @@ func TestUnreachedCameraNamesEveryWay(t *testing.T) {
 
 		l.observe(gone)
 		l.refuse()
+		for range relayTries {
+			l.search.observe(l.search.relays[0], gone)
+		}
 		if err := l.reach(t.Context()); !errors.Is(err, gone) || err.Error() != tt.want {
 			t.Errorf("%d names and %d circuit relays are known: %v\nwant %s", len(tt.names.Keys)/32,
 				len(tt.names.Relays), err, tt.want)

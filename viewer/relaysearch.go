@@ -46,6 +46,7 @@ type visitedRelay struct {
 	since   time.Time // when it was tried first, or was lost last
 	reached time.Time // zero while it is not connected
 	failed  bool      // the last try to connect has failed
+	tries   int       // how many have failed since it was connected last
 	refused bool      // it has refused to serve the camera
 }
 
@@ -205,9 +206,11 @@ func (s *relaySearch) observe(relay *visitedRelay, err error) {
 		relay.reached, relay.failed = time.Time{}, err != nil
 		switch {
 		case err == nil:
-			relay.reached, s.begun = now, true
+			relay.reached, relay.tries, s.begun = now, 0, true
 		case wasReached:
 			relay.since = now
+		default:
+			relay.tries++
 		}
 	})
 }
@@ -270,6 +273,7 @@ func (s *relaySearch) clients() (clients []*signaling.Client) {
 
 // connect waits until one of the relays is reached. When ctx ends first, the error says why home was not.
 func (s *relaySearch) connect(ctx context.Context) error {
+	defer s.await()()
 	for {
 		s.mu.Lock()
 		reached, home, changed := s.anyReached(), s.relays[0].client, s.changed

@@ -188,3 +188,69 @@ func TestRelayThatComesBackIsNotFar(t *testing.T) {
 		t.Errorf("round trip %v", d)
 	}
 }
+
+// A session that has shown nothing ends with its relay, and one that has started does not.
+func TestSessionBeginsAgainWithoutItsRelay(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a", knows: true}, placed{name: "b", knows: true})
+		synctest.Wait()
+		l := &link{search: s, granter: session.Place{URL: "https://a.example"}}
+		relays, _ := s.list()
+
+		b := l.begin(t.Context())
+		s.observe(relays[0], errors.New("connection lost"))
+		synctest.Wait()
+		err := b.explain(t.Context(), context.Canceled)
+		if !errors.Is(err, errRelayLost) || err.Error() != "the relay went away before the camera was reached" {
+			t.Errorf("a session without its relay ends with %v", err)
+		}
+		b.stop()
+
+		s.observe(relays[0], nil)
+		b = l.begin(t.Context())
+		b.started()
+		s.observe(relays[0], errors.New("connection lost"))
+		synctest.Wait()
+		if b.running.Err() != nil {
+			t.Error("a session that has started ends with its relay")
+		}
+		if err := b.explain(t.Context(), session.ErrLost); !errors.Is(err, session.ErrLost) {
+			t.Errorf("it ends with %v", err)
+		}
+		b.stop()
+	})
+}
+
+// A relay that is lost and reached again has forgotten the session's allocations.
+func TestRelayThatCameBackWasLost(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a", knows: true}, placed{name: "b", knows: true})
+		synctest.Wait()
+		l := &link{search: s, granter: session.Place{URL: "https://a.example"}}
+		relays, _ := s.list()
+		b := l.begin(t.Context())
+		defer b.stop()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		s.observe(relays[0], nil)
+		synctest.Wait()
+		if !errors.Is(context.Cause(b.running), errRelayLost) {
+			t.Errorf("the session goes on: %v", context.Cause(b.running))
+		}
+	})
+}
+
+// A relay that is lost just as it was reached leads to the next one.
+func TestReachGoesOnFromARelayThatIsLostAtOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := searchAmong(t, placed{name: "a", dead: true}, placed{name: "b", after: 2 * time.Second, knows: true})
+		relays, _ := s.list()
+		s.observe(relays[0], nil)
+		s.observe(relays[0], errors.New("connection lost"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.connect(ctx); err != nil {
+			t.Errorf("the standby is not reached: %v", err)
+		}
+	})
+}

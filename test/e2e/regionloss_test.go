@@ -26,7 +26,8 @@ import (
 // lab; its value is a crowd.
 const crowdVariable = "PEEPHOLE_E2E_CROWD"
 
-// crowd is one device that starts many sessions, one after the other, without waiting for any.
+// crowd is one device that starts many sessions, one after the other. It waits for none, unless the machine is so slow
+// that each camera has two that have not started.
 type crowd struct {
 	State, Certificates string
 	Cameras, Sessions   int
@@ -65,10 +66,13 @@ func (c crowd) run(t *testing.T) {
 	var sessions sync.WaitGroup
 	turn := time.NewTicker(c.Every)
 	defer turn.Stop()
+	room := make(chan struct{}, 2*c.Cameras)
 	for i := range c.Sessions {
 		<-turn.C
+		room <- struct{}{}
 		say(crowdLine{Session: i, Begins: true})
 		sessions.Go(func() {
+			defer func() { <-room }()
 			l := watchSome(t, v, fmt.Sprintf("sim-%d", i%c.Cameras))
 			l.Session = i
 			say(l)
@@ -89,6 +93,7 @@ func watchSome(t *testing.T, v *viewer.Viewer, camera string) (l crowdLine) {
 	err := v.Watch(ctx, camera, viewer.Watch{
 		OnRegions: func(r viewer.Regions) { l.Regions = r },
 		OnReject:  func(viewer.Rejection) { l.Rejected++ },
+		OnSession: func() { last = time.Time{} },
 		OnFrame: func(f viewer.Frame) {
 			if f.Still {
 				return

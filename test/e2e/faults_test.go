@@ -281,7 +281,7 @@ func comeBack(t *testing.T, homes []*home, healed time.Time) (back time.Duration
 // machine a picture stalls without a fault, and people read that it is busy.
 var honest = []string{saysBusyCamera, saysBusyViewer, saysStalled, saysLost, saysEnded, saysNoAnswer,
 	saysUnreached + "connection lost", saysUnreached + "no answer", saysUnreached + "connection refused",
-	saysUnreached + "it is shutting down"}
+	saysUnreached + "it is shutting down", saysRelayLost}
 
 var (
 	addresses = regexp.MustCompile(`127\.0\.0\.1:\d+`)

@@ -24,6 +24,7 @@ const (
 	saysNoWay      = "no way to the camera was found: run viewer doctor at both ends"
 	saysStalled    = "nothing arrives from the camera"
 	saysSilent     = "the relay does not answer"
+	saysRelayLost  = "the relay went away before the camera was reached"
 	saysMalformed  = "ask for ice servers: malformed signaling frame"
 	saysUnsigned   = "signature does not verify: is this relay known by another URL? (401)"
 	saysNotOpen    = "mailbox is not open for writing on this connection (403)"

@@ -93,14 +93,21 @@ func (l logLines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A map of another key is reported once, and only if the relay that the camera was given serves it.
-func TestAnotherOperatorsMapIsReported(t *testing.T) {
+// newLoggedCamera returns a camera that was given a relay and does not run, and its log.
+func newLoggedCamera(t *testing.T) (*Camera, *bytes.Buffer) {
+	t.Helper()
 	var log bytes.Buffer
 	c, _ := newCamera(t, Config{
 		State:    t.TempDir(),
 		RelayURL: "https://a.example",
 		Logger:   slog.New(slog.NewTextHandler(&log, nil)),
 	})
+	return c, &log
+}
+
+// A map of another key is reported once, and only if the relay that the camera was given serves it.
+func TestAnotherOperatorsMapIsReported(t *testing.T) {
+	c, log := newLoggedCamera(t)
 	const warning = "the relay's map of regions is not used: it is signed by another operator than before. " +
 		"Ask the operator first. Only if the key is new, stop the camera, remove relays.json from its state folder"
 	for _, tt := range []struct {
@@ -115,7 +122,7 @@ func TestAnotherOperatorsMapIsReported(t *testing.T) {
 	} {
 		c.relays.reportMap(tt.url, tt.err)
 		if got := strings.Count(log.String(), warning); got != tt.want {
-			t.Errorf("after %v of %s: %d warnings, want %d:\n%s", tt.err, tt.url, got, tt.want, &log)
+			t.Errorf("after %v of %s: %d warnings, want %d:\n%s", tt.err, tt.url, got, tt.want, log)
 		}
 	}
 }
@@ -296,12 +303,7 @@ func TestDamagedRelaysFileIsMadeAnew(t *testing.T) {
 }
 
 func TestRelaysThatCannotBeKept(t *testing.T) {
-	var log bytes.Buffer
-	c, _ := newCamera(t, Config{
-		State:    t.TempDir(),
-		RelayURL: "https://a.example",
-		Logger:   slog.New(slog.NewTextHandler(&log, nil)),
-	})
+	c, log := newLoggedCamera(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -310,7 +312,7 @@ func TestRelaysThatCannotBeKept(t *testing.T) {
 	c.relays.path = filepath.Join(file, "no folder")
 	c.relays.save()
 	if !strings.Contains(log.String(), "the camera's relays cannot be kept on disk: make room there") {
-		t.Errorf("the log says %s", &log)
+		t.Errorf("the log says %s", log)
 	}
 
 	c.relays.path = good

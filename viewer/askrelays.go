@@ -219,8 +219,7 @@ func (s *relaySearch) loses(ctx context.Context, relayURL string) bool {
 		now, changed := s.relays[i].reached, s.changed
 		s.mu.Unlock()
 
-		switch {
-		case now.IsZero(), !reached.IsZero() && !now.Equal(reached):
+		if now.IsZero() || !reached.IsZero() && !now.Equal(reached) {
 			return ctx.Err() == nil
 		}
 		reached = now

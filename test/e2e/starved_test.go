@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -47,19 +48,21 @@ func TestStarvedProcessorIsNoSlowNetwork(t *testing.T) {
 	}
 }
 
-// starve leaves a process less and less processor time until ctx ends, as other programs do that take the rest: how
-// much is too little depends on the machine.
+// starve leaves a process less and less processor time until ctx ends, as other programs do that take the rest: half as
+// much every ten seconds, since how much is too little depends on the machine.
 func (p *process) starve(ctx context.Context) error {
-	const runs, least, most = 2 * time.Millisecond, 10 * time.Millisecond, 200 * time.Millisecond
-	for waits := float64(least); ctx.Err() == nil; waits *= 1.006 {
-		if waits > float64(most) { // this was too little to continue at all
-			waits = float64(least)
+	const runs, least, most = 2 * time.Millisecond, 10 * time.Millisecond, time.Second
+	for began := time.Now(); ctx.Err() == nil; {
+		waits := time.Duration(float64(least) * math.Exp2(time.Since(began).Seconds()/10))
+		if waits > most { // this was too little to continue at all
+			began = time.Now()
+			continue
 		}
+
 		if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
-
-		time.Sleep(time.Duration(waits))
+		time.Sleep(waits)
 		if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 			return err
 		}

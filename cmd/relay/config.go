@@ -86,7 +86,20 @@ func (c *config) parse(help cli.Help, set *flag.FlagSet, file *string, args []st
 		}
 	}
 
+	if c.regions != "" && !given(set, "drain") {
+		c.drain = regionDrain
+	}
 	return c.validate()
+}
+
+// regionDrain is how long TURN keeps its clients in a region that is one of several, unless -drain says otherwise. They
+// have another region to go to, and do so as soon as they lose signaling.
+const regionDrain = 10 * time.Second
+
+// given reports whether the command line or the settings' file has set a flag.
+func given(set *flag.FlagSet, name string) (is bool) {
+	set.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
 }
 
 // readSettings sets the settings that a file gives and the command line does not. It reads them in the order of their
@@ -109,8 +122,8 @@ func readSettings(path string, set *flag.FlagSet) error {
 		return errors.New("want one JSON object, and nothing after it")
 	}
 
-	var given []string
-	set.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
+	var typed []string
+	set.Visit(func(f *flag.Flag) { typed = append(typed, f.Name) })
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		f := set.Lookup(name)
 		if f == nil || name == "config" || name == "version" {
@@ -122,7 +135,7 @@ func readSettings(path string, set *flag.FlagSet) error {
 			return fmt.Errorf("setting %q: want a string, true or false", name)
 		}
 
-		if slices.Contains(given, name) {
+		if slices.Contains(typed, name) {
 			continue
 		}
 		if err := set.Set(name, fmt.Sprint(settings[name])); err != nil {

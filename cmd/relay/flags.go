@@ -88,7 +88,7 @@ func (c *config) turnFlags(set *flag.FlagSet) {
 		"at /v1/regions; read again every hour, and on SIGHUP; to make one, see relay regions -h. Default: none")
 	cli.DurationVar(set, &c.drain, "drain", 0, 0, 24*time.Hour,
 		"`time` for which TURN keeps its clients after SIGTERM; meanwhile signaling and new clients "+
-			"go elsewhere, and the -listen port is free; 0: not at all")
+			"go elsewhere, and the -listen port is free; 0: not at all. Default: 10s with -regions, else 0")
 	set.StringVar(&c.drainTo, "drain-to", "",
 		"`IP:PORT`s of TURN servers to which new clients are redirected meanwhile; separated by commas")
 }

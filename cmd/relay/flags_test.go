@@ -101,3 +101,20 @@ func TestFlagsDefaultToThisMachine(t *testing.T) {
 	want.LoopbackUnlimited = true
 	checkValues(t, configured(t, "-loopback-unlimited"), want)
 }
+
+// Clients of one region among several have somewhere else to go when it restarts, and get the time for it.
+func TestRegionDrains(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want time.Duration
+	}{
+		{nil, 0},
+		{[]string{"-regions=map"}, regionDrain},
+		{[]string{"-regions=map", "-drain=1h"}, time.Hour},
+		{[]string{"-regions=map", "-drain=0"}, 0},
+	} {
+		if got := configured(t, tt.args...).Drain; got != tt.want {
+			t.Errorf("%q: TURN keeps its clients for %v, want %v", tt.args, got, tt.want)
+		}
+	}
+}

@@ -151,12 +151,9 @@ type beginning struct {
 }
 
 func (l *link) begin(ctx context.Context) *beginning {
-	b := &beginning{link: l}
+	b := &beginning{link: l, granter: l.granterURL()}
 	b.running, b.end = context.WithCancelCause(ctx)
 	b.starting, b.started = context.WithCancel(b.running)
-	l.mu.Lock()
-	b.granter = l.granter.URL
-	l.mu.Unlock()
 	b.watching.Go(func() {
 		if l.search.loses(b.starting, b.granter) {
 			b.end(errRelayLost)

@@ -304,6 +304,13 @@ func (l *link) setGranter(relay session.Place) {
 	l.granter = relay
 }
 
+// granterURL returns the URL of the relay that has granted ICE servers last; empty if none has.
+func (l *link) granterURL() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.granter.URL
+}
+
 // regions returns which carrier a message came by, and the regions of its relay and of the session's TURN server, each
 // empty if there is none.
 func (l *link) regions(carrier string) (kind, signaling, turn string) {

@@ -72,7 +72,10 @@ func (w *watching) switchTo(ctx context.Context, a *attempt, f Frame) {
 		if f.Live() {
 			w.viewer.reportClock(w.viewer.clock.Confirm(f.Captured))
 		}
-		w.post(ctx, func() { w.promote(a) })
+		w.post(ctx, func() {
+			w.promote(a)
+			w.leaveRelay(ctx, a) // which may be lost already
+		})
 	})
 }
 

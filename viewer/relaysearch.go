@@ -178,6 +178,12 @@ func (s *relaySearch) goesOn() bool {
 	return ok
 }
 
+// hasOthers reports whether there is more than one relay at which the camera may be.
+func (s *relaySearch) hasOthers() bool {
+	relays, _ := s.list()
+	return len(relays) > 1 || s.goesOn()
+}
+
 // anyReached reports whether a relay is connected. s.mu must be held.
 func (s *relaySearch) anyReached() bool {
 	return slices.ContainsFunc(s.relays, func(r *visitedRelay) bool { return !r.reached.IsZero() })

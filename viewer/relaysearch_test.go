@@ -41,8 +41,8 @@ func searchAmong(t *testing.T, relays ...placed) *relaySearch {
 		return signaling.NewClient(signaling.ClientConfig{Dial: reach, OnState: observe})
 	}
 
-	signal := signaling.Together()
-	s, err := newRelaySearch(signal, func() (named, more []session.Place) { return places[:2], places[2:] }, dial)
+	signal, named := signaling.Together(), min(2, len(places))
+	s, err := newRelaySearch(signal, func() (_, more []session.Place) { return places[:named], places[named:] }, dial)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +219,49 @@ func TestSessionBeginsAgainWithoutItsRelay(t *testing.T) {
 		}
 		b.stop()
 	})
+}
+
+// A session whose media goes through a relay that is lost is replaced by another one at once, if there is another
+// relay. Media that goes from end to end needs none.
+func TestRelayedSessionLeavesARelayThatIsLost(t *testing.T) {
+	for name, tt := range map[string]struct {
+		path   string
+		others []placed
+		leaves bool
+	}{
+		"relayed":        {"relay", []placed{{name: "b", knows: true}}, true},
+		"direct":         {"direct", []placed{{name: "b", knows: true}}, false},
+		"only one relay": {"relay", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s := searchAmong(t, append([]placed{{name: "a", knows: true}}, tt.others...)...)
+				synctest.Wait()
+				current := &attempt{running: t.Context()}
+				w := &watching{
+					link:    &link{search: s, granter: session.Place{URL: "https://a.example"}},
+					events:  make(chan func(), 16),
+					current: current,
+					next:    &attempt{cancel: func() {}}, // so that no other begins
+				}
+				w.followRelay(t.Context(), current)
+				w.followRelay(t.Context(), current) // a second reply
+				w.reportPath(current, Path{Kind: tt.path})
+
+				relays, _ := s.list()
+				s.observe(relays[0], errors.New("connection lost"))
+				(<-w.events)()
+				w.shown = current
+				w.stall(t.Context(), current, false) // after a moment without anything
+				if (w.next != nil) != tt.leaves {
+					t.Errorf("the session that is to replace it goes on: %v", w.next != nil)
+				}
+				if leaves := w.leaves(current); leaves != tt.leaves || len(w.events) > 0 {
+					t.Errorf("leaves its relay: %v, %d more events", leaves, len(w.events))
+				}
+			})
+		})
+	}
 }
 
 // A relay that is lost and reached again has forgotten the session's allocations.

@@ -51,12 +51,16 @@ type watching struct {
 
 // attempt is one session, from the moment it asks for its ICE servers.
 type attempt struct {
+	running context.Context
 	cancel  context.CancelFunc
 	began   time.Time
-	stalled bool          // owned by run's goroutine
-	err     error         // how it ended; set before run's goroutine hears of that
-	path    *session.Path // guarded by watching.mu; the last one reported
-	dropped bool          // guarded by watching.mu; no longer wanted: its frames are ignored while it ends
+	stalled bool  // owned by run's goroutine; to be replaced
+	err     error // how it ended; set before run's goroutine hears of that
+
+	path      *session.Path // guarded by watching.mu; the last one reported
+	dropped   bool          // guarded by watching.mu; no longer wanted: its frames are ignored while it ends
+	relay     string        // guarded by watching.mu; URL of the relay that granted its ICE servers; empty: none serves
+	relayLost bool          // guarded by watching.mu
 }
 
 // post has run's goroutine call f.
@@ -116,8 +120,7 @@ func (w *watching) begin(ctx context.Context) {
 		return
 	}
 	a := &attempt{began: time.Now()}
-	var running context.Context
-	running, a.cancel = context.WithCancel(ctx)
+	a.running, a.cancel = context.WithCancel(ctx)
 	if w.current == nil {
 		w.current = a
 	} else {
@@ -125,7 +128,7 @@ func (w *watching) begin(ctx context.Context) {
 	}
 
 	w.work.Go(func() {
-		a.err = w.viewer.runSession(running, w.link, w.record, w.cfg.RelayOnly, w.hooks(ctx, a))
+		a.err = w.viewer.runSession(a.running, w.link, w.record, w.cfg.RelayOnly, w.hooks(ctx, a))
 		a.cancel()
 		w.post(ctx, func() { w.attemptEnded(a) })
 	})
@@ -148,8 +151,11 @@ func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
 	if a != w.current || !w.isShown(a) {
 		return
 	}
-	a.stalled = stalled
-	if !stalled {
+	a.stalled = stalled || w.leaves(a)
+	switch {
+	case a.stalled && !stalled: // it revives, and ends soon all the same
+		return
+	case !stalled:
 		w.dropNext()
 		return
 	}
@@ -251,22 +257,31 @@ func (w *watching) hooks(ctx context.Context, a *attempt) session.ViewerConfig {
 		OnStall:   func(stalled bool) { w.post(ctx, func() { w.stall(ctx, a, stalled) }) },
 		OnFrame:   func(f Frame) { w.handleFrame(ctx, a, f) },
 		OnPath: func(p Path) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			a.path = &p
-			if w.hears(a) {
-				call(w.cfg.OnPath, p)
-			}
+			w.reportPath(a, p)
+			w.post(ctx, func() { w.leaveRelay(ctx, a) })
 		},
 		OnStatus:  func(s Status) { callIfHeard(w, a, w.cfg.OnStatus, s) },
 		OnSending: func(s SendStats) { callIfHeard(w, a, w.cfg.OnSending, s) },
 		OnPhase:   func(phase string) { callIfHeard(w, a, w.cfg.OnPhase, phase) },
-		OnReply:   func(carrier string) { w.reportCarrier(a, carrier) },
+		OnReply: func(carrier string) {
+			w.followRelay(ctx, a)
+			w.reportCarrier(a, carrier)
+		},
 		OnReject: func(r Rejection) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			call(w.cfg.OnReject, r)
 		},
+	}
+}
+
+// reportPath reports the path of an attempt, or keeps it until the attempt is heard.
+func (w *watching) reportPath(a *attempt, p Path) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a.path = &p
+	if w.hears(a) {
+		call(w.cfg.OnPath, p)
 	}
 }
 

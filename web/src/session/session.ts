@@ -124,16 +124,17 @@ export class Session {
 
   async #start(): Promise<void> {
     this.events.waits(sentences.waitsRelay);
-    this.#search = this.relays.search();
+    this.#search = this.relays.search(() => this.events.relayLost());
     this.#cleanUp.push(() => this.#search.end());
     await this.relays.connected();
     if (this.#over) return;
 
-    this.#boxes = await this.#deriveMailboxes();
+    const [day, ...others] = await this.#days();
+    this.#boxes = await this.#deriveMailboxes(day);
     if (this.#over) return;
 
     this.#receiveReplies();
-    const grant = await this.#requestGrant();
+    const grant = await this.#requestGrant(others);
     if (this.#over) return;
 
     const connection = this.#connect(grant);
@@ -146,9 +147,19 @@ export class Session {
     await this.#search.offer(this.#boxes.offers, offer.wire, offerLife);
   }
 
-  async #deriveMailboxes(): Promise<Mailboxes> {
+  /**
+   * Returns the days whose mailbox the camera may have open: today by the clock of the relay that was reached first,
+   * and by this device's own, if that is another day. Either clock may be wrong.
+   */
+  async #days(): Promise<[number, ...number[]]> {
     const { mailboxSecret } = this.pair;
-    const day = await dayOf(mailboxSecret, this.relays.serverTime);
+    const relays = await dayOf(mailboxSecret, this.relays.serverTime);
+    const own = await dayOf(mailboxSecret, this.options.clock.now() / 1000);
+    return own === relays ? [relays] : [relays, own];
+  }
+
+  async #deriveMailboxes(day: number): Promise<Mailboxes> {
+    const { mailboxSecret } = this.pair;
     const [offers, replies, records] = await Promise.all([
       pairMailbox(mailboxSecret, toCamera, day),
       sessionMailbox(mailboxSecret, toViewer, this.#id),
@@ -172,17 +183,24 @@ export class Session {
     );
   }
 
-  async #requestGrant(): Promise<Grant> {
+  /** Asks for the ICE servers by the mailbox of one day after the other, until one leads to the camera. */
+  async #requestGrant(others: number[]): Promise<Grant> {
     let granted = false;
     this.#after(relayWait, () => !granted, sentences.silent);
 
-    try {
-      const grant = await this.#search.grant(this.#boxes.offers);
-      granted = true;
-      return grant;
-    } catch (e) {
-      // The relay does not know the mailbox, so the camera has not been there.
-      throw e instanceof RelayError && e.code === 404 ? new SessionError(sentences.noAnswer) : e;
+    for (;;) {
+      try {
+        const grant = await this.#search.grant(this.#boxes.offers);
+        granted = true;
+        return grant;
+      } catch (e) {
+        if (!(e instanceof RelayError && e.code === 404)) throw e;
+      }
+
+      // No relay knows the mailbox, so the camera has not opened it.
+      const day = others.shift();
+      if (day === undefined) throw new SessionError(sentences.noAnswer);
+      this.#boxes.offers = await pairMailbox(this.pair.mailboxSecret, toCamera, day);
     }
   }
 

@@ -18,6 +18,8 @@ export interface Request<T> {
   wanted(): boolean;
   /** Called when a relay is asked. */
   asked?(relay: Relay): void;
+  /** Called with the relay that has granted it first. */
+  granted?(by: Relay): void;
 }
 
 /** A request that goes to every relay, once to each. It succeeds with the first that grants it. */
@@ -27,6 +29,7 @@ export class Ask<T> {
   #reject!: (why: unknown) => void;
   readonly #asked = new Set<Relay>();
   readonly #refusals = new Map<Relay, unknown>();
+  #granted = false;
 
   /** refused is called with each relay's refusal. */
   constructor(
@@ -48,10 +51,20 @@ export class Ask<T> {
 
     this.#asked.add(relay);
     this.request.asked?.(relay);
-    this.request.to(relay.client).then(this.#resolve, (why: unknown) => {
-      this.#refusals.set(relay, why);
-      this.refused(relay, why);
-    });
+    this.request.to(relay.client).then(
+      (done) => this.#grant(relay, done),
+      (why: unknown) => {
+        this.#refusals.set(relay, why);
+        this.refused(relay, why);
+      },
+    );
+  }
+
+  #grant(by: Relay, done: T): void {
+    if (this.#granted) return;
+    this.#granted = true;
+    this.request.granted?.(by);
+    this.#resolve(done);
   }
 
   /** Fails with the first relay's refusal if none of these relays is left to hope for. */

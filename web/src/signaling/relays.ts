@@ -29,6 +29,7 @@ interface Receiver {
 export class Relays {
   readonly #relays: Relay[] = []; // the first is the home, the last the one that was tried last
   readonly #places: Place[]; // of those that come next
+  readonly #sessions = new Set<Search>();
   readonly #searches = new Set<Search>(); // of sessions whose camera has not replied
   readonly #receivers = new Set<Receiver>();
   readonly #asks = new Set<AnyAsk>();
@@ -114,8 +115,16 @@ export class Relays {
     return this.#ask(post(box, body, ttl));
   }
 
-  /** Begins to look for the camera. */
-  search(): Search {
+  /** Whether there is only one relay at which the camera can be. */
+  get alone(): boolean {
+    return this.#relays.length === 1 && !this.#hasMore;
+  }
+
+  /**
+   * Begins to look for the camera, for a session, and calls lost when the relay that grants it its ICE servers is lost.
+   * The session ends with the search's end.
+   */
+  search(lost: () => void = () => undefined): Search {
     const search = new Search({
       ask: (request) => this.#ask(request),
       goOn: (from) => this.#goOn(from),
@@ -123,7 +132,11 @@ export class Relays {
         this.#searches.delete(s);
         this.#settle();
       },
+      ended: (s) => this.#sessions.delete(s),
+      lost,
     });
+
+    this.#sessions.add(search);
 
     this.#searches.add(search);
     const last = this.#relays.at(-1)!;
@@ -164,7 +177,7 @@ export class Relays {
 
   #changed(relay: Relay, connected: boolean, held: boolean): void {
     if (connected) return this.#reached(relay);
-    if (relay.state === 'reached') this.#await(relay);
+    if (relay.state === 'reached') this.#lost(relay);
     else this.#failed(relay);
 
     const [home, ...others] = this.#relays;
@@ -179,6 +192,11 @@ export class Relays {
     this.#wake();
     for (const ask of this.#wanted()) ask.start(relay);
     this.onState(true, false);
+  }
+
+  #lost(relay: Relay): void {
+    this.#await(relay);
+    for (const session of [...this.#sessions]) session.lose(relay);
   }
 
   #failed(relay: Relay): void {

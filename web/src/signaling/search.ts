@@ -13,11 +13,16 @@ export interface SearchHooks {
   goOn(from: Relay): void;
   /** This search needs no other relay any more. */
   over(search: Search): void;
+  /** The session has ended. */
+  ended(search: Search): void;
+  /** The relay that granted the ICE servers is lost. */
+  lost(): void;
 }
 
 /** One session's search for its camera, from its start to the first sealed reply (doc/protocol.md, section 5.10). */
 export class Search {
   readonly #timers: ReturnType<typeof setTimeout>[] = [];
+  #granter: Relay | undefined;
   #found = false;
   #ended = false;
 
@@ -32,6 +37,7 @@ export class Search {
         to: (client) => client.grant(box, wanted),
         wanted,
         asked: (relay) => this.#expect(relay, wanted),
+        granted: (by) => (this.#granter = by),
       });
     } finally {
       waiting = false;
@@ -53,9 +59,15 @@ export class Search {
     this.hooks.over(this);
   }
 
+  /** A relay is lost. */
+  lose(relay: Relay): void {
+    if (relay === this.#granter) this.hooks.lost();
+  }
+
   /** The session has ended. Nothing more is asked for it. */
   end(): void {
     this.#ended = true;
+    this.hooks.ended(this);
     this.found();
   }
 

@@ -2,6 +2,7 @@ import { random, type Bytes } from '../bytes';
 import type { Challenged } from '../clocks';
 import type { Explain } from '../session/explain';
 import { SessionError, sentences, type SessionEvents } from '../session/events';
+import { relayed } from '../session/pathtype';
 import type { RelayList } from '../signaling/relaylist';
 
 // How one person watches one camera: the session that is shown, and sometimes a second one that will replace it
@@ -59,6 +60,8 @@ export interface View {
 export interface Relay {
   probe(): void;
   redial(): void;
+  /** Whether there is only one relay at which the camera can be. */
+  readonly alone: boolean;
 }
 
 interface Attempt {
@@ -68,6 +71,8 @@ interface Attempt {
   stalled: boolean;
   /** No longer wanted: what it says while it ends is ignored. */
   gone: boolean;
+  /** The relay that granted its ICE servers is lost. */
+  relayLost: boolean;
   explained?: [Explain, NonNullable<Explain['addresses']>];
 }
 
@@ -135,13 +140,19 @@ export class Watching {
     const asleep = this.clock() - this.#hiddenSince > 2 * pauseAfter; // the timer did not run, nor did anything else
     this.#hiddenSince = undefined;
     clearTimeout(this.#hiding);
-    if (!this.#paused) return asleep ? this.moved() : this.relay.probe();
+    if (!this.#paused) return asleep ? this.moved() : this.#look();
 
     this.#paused = false;
     this.#pause = minRetry;
     this.view.resumed();
     this.relay.probe();
     this.#begin();
+  }
+
+  /** Finds out what has happened while the page was hidden for a moment. */
+  #look(): void {
+    this.relay.probe();
+    if (this.#current) this.#leaveRelay(this.#current);
   }
 
   #rest(): void {
@@ -182,6 +193,7 @@ export class Watching {
       began: ++this.#began,
       stalled: false,
       gone: false,
+      relayLost: false,
     };
 
     if (this.#current === undefined) this.#current = a;
@@ -212,10 +224,28 @@ export class Watching {
     this.#begin();
   }
 
+  /**
+   * Begins another session if the relay of this one is lost, unless its media goes from end to end: instead of it,
+   * while it shows nothing; beside it, if there is another relay. A relay that stops ends its connections for signaling
+   * first, so there may be no gap in the picture.
+   */
+  #leaveRelay(a: Attempt): void {
+    if (a.gone || !this.#needsLostRelay(a) || this.#hiddenSince !== undefined) return;
+    if (this.#shown !== a) return a.session?.close(); // when it has ended, the next begins
+    if (a === this.#current && !this.relay.alone) this.#beside();
+  }
+
+  #needsLostRelay(a: Attempt): boolean {
+    const path = a.explained?.[0].selected?.rung;
+    return a.relayLost && (path === undefined || relayed(path));
+  }
+
   #stall(a: Attempt, stalled: boolean): void {
     if (a !== this.#current || a !== this.#shown || this.#hiddenSince !== undefined) return;
 
-    a.stalled = stalled;
+    const leaves = this.#needsLostRelay(a) && !this.relay.alone;
+    a.stalled = stalled || leaves;
+    if (a.stalled && !stalled) return; // it revives, and ends soon all the same
 
     if (!stalled) {
       if (this.#next !== undefined) this.#drop(this.#next);
@@ -317,6 +347,11 @@ export class Watching {
       explained: (e, addresses) => {
         a.explained = [e, addresses];
         heard(() => this.view.explained(e, addresses));
+        this.#leaveRelay(a);
+      },
+      relayLost: () => {
+        a.relayLost = true;
+        this.#leaveRelay(a);
       },
       status: (text) => heard(() => this.view.say(text)),
       rejected: () => this.view.rejected(),

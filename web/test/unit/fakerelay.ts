@@ -14,6 +14,8 @@ export class FakeRelay {
   connects: 'greets' | 'refuses' | 'hangs' = 'greets';
   /** What it says to a grant and a post: yes, nothing, or the code of a refusal. */
   says: 'yes' | 'nothing' | number = 'yes';
+  /** The name of the only mailbox that leads to a camera; undefined: all do. */
+  leads: string | undefined;
   /** How long it takes to be reached, and to answer, in milliseconds. */
   takes = 0;
   dialled = 0;
@@ -72,15 +74,23 @@ export class FakeRelay {
     }
 
     if (type === 0x13) {
-      const id = r.u32();
+      const [id, name] = [r.u32(), toHex(r.bytes(32))];
       this.grants++;
+      if (this.leads !== undefined && this.leads !== name) return this.#say(socket, this.#refusal(id, 404));
       this.#answer(socket, id, u8(0x23), u32(id), utf8(JSON.stringify(this.grant)));
     }
   }
 
   #answer(socket: FakeSocket, id: number, ...yes: Bytes[]): void {
     if (this.says === 'nothing') return;
-    const answer = this.says === 'yes' ? yes : [u8(0x21), u32(id), u16(this.says), var16(utf8(this.url))];
+    this.#say(socket, this.says === 'yes' ? yes : this.#refusal(id, this.says));
+  }
+
+  #refusal(id: number, code: number): Bytes[] {
+    return [u8(0x21), u32(id), u16(code), var16(utf8(this.url))];
+  }
+
+  #say(socket: FakeSocket, answer: Bytes[]): void {
     setTimeout(() => socket.hear(...answer), this.takes);
   }
 }

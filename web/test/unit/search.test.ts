@@ -67,7 +67,12 @@ function fate(promise: Promise<unknown>): { done: unknown } {
 const codeOf = (done: unknown): number | undefined => (done instanceof RelayError ? done.code : undefined);
 
 test('a home that leads to the camera is the only relay', async () => {
+  begin(1);
+  assert.equal(relays.alone, true);
+  relays.close();
+
   begin();
+  assert.equal(relays.alone, false);
   await time.pass(10);
   const grant = fate(search.grant(offers));
   const offer = fate(search.offer(offers, utf8('offer'), 60));
@@ -87,6 +92,28 @@ test('a home that refuses connections leads to the standby at once', async () =>
   await time.pass(10);
   assert.equal(dialled(), 'xx---');
   await relays.connected();
+});
+
+test('a session hears when the relay is lost that granted its ICE servers, and no other session does', async () => {
+  begin();
+  const lost: string[] = [];
+  const [one, two, three] = ['one', 'two', 'three'].map((name) => relays.search(() => lost.push(name)));
+  await time.pass(10);
+  void one!.grant(offers);
+  void three!.grant(offers);
+  await time.pass(10);
+  home.says = 503;
+  void two!.grant(offers);
+  await time.pass(20);
+  assert.equal(dialled(), 'xx---');
+
+  three!.end();
+  home.break();
+  assert.deepEqual(lost, ['one']);
+  standby.break();
+  assert.deepEqual(lost, ['one', 'two']);
+  one!.end();
+  two!.end();
 });
 
 test('a home that is not reached leads to the standby after half a second', async () => {

@@ -71,8 +71,11 @@ const told = (version: string): object => ({
   seed: toBase64url(new Uint8Array(16)),
 });
 
-/** Begins a session; the camera's round trip to its home, in milliseconds, is how long the standby waits. */
-function begin(roundTrip = 0): void {
+/**
+ * Begins a session; the camera's round trip to its home, in milliseconds, is how long the standby waits. `own` is the
+ * time by this device's clock.
+ */
+function begin(roundTrip = 0, own = now): void {
   [home, standby] = ['home', 'standby'].map((name) => new FakeRelay(`https://${name}.example`)) as [
     FakeRelay,
     FakeRelay,
@@ -93,7 +96,7 @@ function begin(roundTrip = 0): void {
     cameraHides: false,
     relayURL: 'https://home.example',
     listVersion: noVersion,
-    clock: { now: () => now, confirm: async () => undefined },
+    clock: { now: () => own, confirm: async () => undefined },
     carriers: ['vp8'],
   });
   running = session.run().catch((e: unknown) => e);
@@ -109,6 +112,16 @@ async function until(is: () => boolean): Promise<void> {
   for (let n = 0; n < 2_000 && !is(); n++) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(is());
 }
+
+test('a camera is found on the day of this device’s own clock, too, since a relay’s may be wrong', async () => {
+  const own = now + 3 * 86_400_000;
+  const day = await dayOf(theirs.mailboxSecret, own / 1000);
+  const { name } = await pairMailbox(theirs.mailboxSecret, toCamera, day);
+  begin(0, own);
+  home.leads = standby.leads = toHex(name);
+  await until(() => home.posts.length > 0);
+  assert.equal(home.posts[0]!.name, toHex(name));
+});
 
 interface Offered {
   wire: Bytes;

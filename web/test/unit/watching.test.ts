@@ -80,12 +80,19 @@ let onScreen: Challenged | undefined;
 let said: string[];
 let watching: Watching;
 let now: number;
+let alone: boolean;
 
 beforeEach(async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   sessions = [];
   said = [];
   now = 0;
+  alone = false;
+  await begin();
+});
+
+/** Begins to watch. */
+async function begin(): Promise<void> {
   const layers: FakeLayer[] = [];
   const note = (what: string) => (): void => void said.push(what);
 
@@ -114,7 +121,7 @@ beforeEach(async () => {
   };
 
   watching = new Watching(
-    { probe: note('probe'), redial: note('redial') },
+    { probe: note('probe'), redial: note('redial'), alone },
     view,
     async (watch, events, cameraHides, nonce) => {
       sessions.push(new Fake(toHex(watch), events, layers.at(-1)!, cameraHides, nonce));
@@ -125,7 +132,7 @@ beforeEach(async () => {
 
   watching.start(false);
   await settled();
-});
+}
 
 afterEach(() => {
   watching.stop();
@@ -209,6 +216,72 @@ test('after a move a session begins beside the one that is shown, or instead of 
   await settled();
   assert.equal(sessions.length, 3, 'one is under way already');
   assert.equal(said.filter((s) => s === 'redial').length, 3);
+});
+
+/** The session tells its path. */
+const takes = (session: Fake, rung: string): void =>
+  session.events.explained({ selected: { rung } } as never, {} as never);
+
+test('a session that shows nothing yet ends with its relay, unless it has a direct path', async () => {
+  takes(sessions[0]!, 'direct');
+  sessions[0]!.events.relayLost();
+  assert.equal(sessions[0]!.closed, false);
+
+  takes(sessions[0]!, 'relay-udp'); // there was no direct path after all
+  await settled();
+  assert.equal(sessions[0]!.closed, true);
+  await later(maxRetry);
+  assert.equal(sessions.length, 2);
+  sessions[1]!.events.relayLost();
+  assert.equal(sessions[1]!.closed, true);
+});
+
+test('a relayed session whose relay is lost is replaced before it stalls', async () => {
+  sessions[0]!.play();
+  takes(sessions[0]!, 'relay-tcp');
+  sessions[0]!.events.relayLost();
+  await settled();
+  assert.deepEqual([sessions.length, sessions[0]!.closed, said.some((s) => s.startsWith('retry'))], [2, false, false]);
+  sessions[0]!.events.stalled(true);
+  sessions[0]!.events.stalled(false); // it revives, and its relay ends soon all the same
+  assert.equal(sessions[1]!.closed, false);
+  sessions[1]!.play();
+  assert.deepEqual([sessions[0]!.closed, onScreen], [true, sessions[1]!.played]);
+});
+
+test('a session on a direct path needs no relay, and looks for one when it loses that path', async () => {
+  sessions[0]!.play();
+  takes(sessions[0]!, 'lan');
+  sessions[0]!.events.relayLost();
+  await settled();
+  assert.equal(sessions.length, 1);
+  takes(sessions[0]!, 'relay-udp');
+  await settled();
+  assert.equal(sessions.length, 2);
+});
+
+test('a relayed session stays with the only relay, which may drain', async () => {
+  watching.stop();
+  alone = true;
+  await begin();
+  const session = sessions.at(-1)!;
+  session.play();
+  takes(session, 'relay-udp');
+  session.events.relayLost();
+  await settled();
+  assert.equal(sessions.at(-1), session);
+});
+
+test('a hidden page leaves a lost relay when it is seen again', async () => {
+  sessions[0]!.play();
+  takes(sessions[0]!, 'relay-udp');
+  watching.hide();
+  sessions[0]!.events.relayLost();
+  await settled();
+  assert.equal(sessions.length, 1);
+  watching.show();
+  await settled();
+  assert.equal(sessions.length, 2);
 });
 
 test('a hidden page lets the camera stop, and resumes at once', async () => {

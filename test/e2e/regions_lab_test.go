@@ -65,11 +65,23 @@ func newLabRegions(t testing.TB, lab *natlab.Lab, names ...string) *labRegions {
 // at b.
 func (s *scene) stageRegions(t testing.TB, command string, args ...string) *labRegions {
 	t.Helper()
-	r := newLabRegions(t, s.lab, "a", "b")
-	s.networks(natlab.PortRestricted, natlab.PortRestricted)
+	return s.stageAmong(t, natlab.PortRestricted, []string{"a", "b"}, command, args...)
+}
+
+// stageAmong makes the networks, of one kind, an operator's regions, and the camera, which is at home in the first.
+func (s *scene) stageAmong(
+	t testing.TB,
+	kind natlab.Kind,
+	names []string,
+	command string,
+	args ...string,
+) *labRegions {
+	t.Helper()
+	r := newLabRegions(t, s.lab, names...)
+	s.networks(kind, kind)
 	s.cast(t, "https://a.lab", r.trust, command, args...)
 	s.link = s.cams.line(t, "pair sim-0 ")
-	s.cams.await(t, "home=a standby=b", 1)
+	s.cams.await(t, "home=a standby=", 1)
 	return r
 }
 
@@ -94,8 +106,29 @@ func (r *labRegions) sign(t testing.TB, keys string, toml []byte) {
 func (r *labRegions) start(t testing.TB, region *labRegion) {
 	t.Helper()
 	region.relay = startBy(t, region.host.Start, "relay", "serve", "-listen", "[::]:443", "-turn", "[::]:3478",
-		"-public-url", "https://"+region.name+".lab", "-tls-self-signed", "-state", region.state, "-regions", r.file)
+		"-public-url", "https://"+region.name+".lab", "-tls-self-signed", "-state", region.state, "-regions", r.file,
+		"-metrics", relayMetrics)
 	region.relay.line(t, "ready ")
+}
+
+// restart restarts a region's relay as an operator does, and returns once everybody is connected to it again.
+func (r *labRegions) restart(t testing.TB, region *labRegion) {
+	t.Helper()
+	before := metricAt(t, region.host, regionConnections)
+	region.relay.stop() // by SIGTERM: it drains
+	r.start(t, region)
+	r.awaitEverybody(t, region, before)
+}
+
+// regionConnections is the metric that counts a relay's clients.
+const regionConnections = "peephole_signaling_connections"
+
+// awaitEverybody waits until a region has as many clients as it should have.
+func (r *labRegions) awaitEverybody(t testing.TB, region *labRegion, want float64) {
+	t.Helper()
+	eventually(t, "everybody is back at region "+region.name, func() bool {
+		return metricAt(t, region.host, regionConnections) >= want
+	})
 }
 
 // A page that is open goes on to the camera's standby when home is killed, and is not loaded again.

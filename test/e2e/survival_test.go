@@ -105,10 +105,16 @@ func (s *scene) allocations(t testing.TB) float64 {
 // relayMetric reads one of the relay's metrics, by its name and labels.
 func (s *scene) relayMetric(t testing.TB, name string) float64 {
 	t.Helper()
+	return metricAt(t, s.relayHost, name)
+}
+
+// metricAt reads a metric of the relay on a host, by its name and labels.
+func metricAt(t testing.TB, host *natlab.Host, name string) float64 {
+	t.Helper()
 	client := http.Client{Timeout: patience,
 		Transport: &http.Transport{DisableKeepAlives: true,
 			DialContext: func(context.Context, string, string) (net.Conn, error) {
-				return s.relayHost.Dial(net.Dialer{}, "tcp", relayMetrics)
+				return host.Dial(net.Dialer{}, "tcp", relayMetrics)
 			}}}
 
 	response, err := client.Get("http://" + relayMetrics + "/metrics")

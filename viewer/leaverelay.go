@@ -2,17 +2,17 @@ package viewer
 
 import "context"
 
-// When a relay stops, its connections for signaling end first, and media that goes through it ends soon after, or with
-// them. So a session whose media goes through that relay does not wait for the silence: another session begins beside
+// When a relay stops, its connections for signaling end first, and the media through it ends then too, or soon after.
+// So a session whose media goes through that relay does not wait for the silence: another session begins beside
 // it, by another relay, and replaces it with its first frame.
 
-// followRelay follows the relay that has granted an attempt its ICE servers, now that the camera has replied.
+// followRelay watches the relay that granted an attempt its ICE servers. It is called with each sealed reply.
 func (w *watching) followRelay(ctx context.Context, a *attempt) {
 	granter := w.link.granterURL()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.relay == granter {
-		return // this is not the first reply
+		return // it is watched already
 	}
 
 	a.relay, a.relayLost = granter, false
@@ -23,10 +23,10 @@ func (w *watching) followRelay(ctx context.Context, a *attempt) {
 	})
 }
 
-// loseRelay notes that a relay is lost which had granted an attempt its ICE servers.
+// loseRelay notes that the relay which granted an attempt its ICE servers is lost.
 func (w *watching) loseRelay(ctx context.Context, a *attempt, granter string) {
 	w.mu.Lock()
-	if a.relay == granter { // and no other has granted it new ones since
+	if a.relay == granter { // no other relay has granted new ones since
 		a.relay, a.relayLost = "", true
 	}
 	w.mu.Unlock()
@@ -41,7 +41,7 @@ func (w *watching) leaveRelay(ctx context.Context, a *attempt) {
 }
 
 // leaves reports whether an attempt is the current one, its media goes through a relay that is lost, and there is
-// another relay. Where there is none, a relay that drains keeps its clients until they leave by themselves.
+// another relay. Without another the session stays: a relay that drains carries it a while longer.
 func (w *watching) leaves(a *attempt) bool {
 	w.mu.Lock()
 	relayed := a.path != nil && a.path.Kind == "relay"

@@ -74,7 +74,7 @@ func (w *watching) switchTo(ctx context.Context, a *attempt, f Frame) {
 		}
 		w.post(ctx, func() {
 			w.promote(a)
-			w.leaveRelay(ctx, a) // which may be lost already
+			w.leaveRelay(ctx, a) // its relay may have been lost before this frame
 		})
 	})
 }

@@ -251,6 +251,7 @@ func TestRelayedSessionLeavesARelayThatIsLost(t *testing.T) {
 				relays, _ := s.list()
 				s.observe(relays[0], errors.New("connection lost"))
 				(<-w.events)()
+				synctest.Wait() // a second watcher of the relay would have told it too
 				w.shown = current
 				w.stall(t.Context(), current, false) // after a moment without anything
 				if (w.next != nil) != tt.leaves {

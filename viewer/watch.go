@@ -45,8 +45,9 @@ type Regions struct {
 // picture and broke is replaced by the next. Watch gives up on one that never showed a picture, on a camera that
 // refuses for good, and after five minutes without a picture.
 //
-// When nothing arrives for most of a second, or this device moves to another network, a second session begins beside
-// the first, and replaces it with its first frame. If the first revives before that, it stays.
+// When nothing arrives for most of a second, when this device moves to another network, or when a relay is lost through
+// which media goes and there is another, a second session begins beside the first, and replaces it with its first
+// frame. If the first revives before that, it stays, unless its relay is lost.
 //
 // Errors wrap ErrNoCamera, ErrAmbiguous, ErrNoAnswer, ErrLost, ErrEnded, ErrSilent or a *Refusal, or say why the relay
 // cannot be reached.

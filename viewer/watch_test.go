@@ -217,3 +217,18 @@ func TestWatchNeedsNoFunctions(t *testing.T) {
 		t.Error("no picture is shown")
 	}
 }
+
+// A session that this end cancels, so that another begins instead, is not the last, even if it blames the relay.
+func TestReplacedSessionIsNotTheLast(t *testing.T) {
+	w := watchingOf(t, nil)
+	current := w.current
+	canceled := false
+	current.cancel = func() { canceled = true }
+
+	w.beginBeside(t.Context())
+	current.err = errors.New("cannot reach the relay: connection refused")
+	w.attemptEnded(current)
+	if !canceled || w.over || w.current != nil {
+		t.Errorf("canceled: %v, the watching is over: %v with %v", canceled, w.over, w.ended)
+	}
+}

@@ -51,15 +51,16 @@ type watching struct {
 
 // attempt is one session, from the moment it asks for its ICE servers.
 type attempt struct {
-	running context.Context
-	cancel  context.CancelFunc
-	began   time.Time
-	stalled bool  // owned by run's goroutine; to be replaced
-	err     error // how it ended; set before run's goroutine hears of that
+	running  context.Context
+	cancel   context.CancelFunc
+	began    time.Time
+	stalled  bool  // owned by run's goroutine; another is to begin beside it
+	replaced bool  // owned by run's goroutine; was canceled so that another begins instead
+	err      error // how it ended; set before run's goroutine hears of that
 
 	path      *session.Path // guarded by watching.mu; the last one reported
 	dropped   bool          // guarded by watching.mu; no longer wanted: its frames are ignored while it ends
-	relay     string        // guarded by watching.mu; URL of the relay that granted its ICE servers; empty: none serves
+	relay     string        // guarded by watching.mu; URL of the relay that granted its ICE servers; empty if there is none
 	relayLost bool          // guarded by watching.mu
 }
 
@@ -139,6 +140,7 @@ func (w *watching) beginBeside(ctx context.Context) {
 	switch {
 	case w.current == nil || w.next != nil: // one is under way, or soon will be
 	case !w.isShown(w.current):
+		w.current.replaced = true
 		w.current.cancel() // the next begins when it has ended
 	default:
 		w.current.stalled = true
@@ -151,11 +153,11 @@ func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
 	if a != w.current || !w.isShown(a) {
 		return
 	}
-	a.stalled = stalled || w.leaves(a)
-	switch {
-	case a.stalled && !stalled: // it revives, and ends soon all the same
-		return
-	case !stalled:
+	if !stalled && w.leaves(a) {
+		return // something arrives again, but its relay is lost: the next session still replaces it
+	}
+	a.stalled = stalled
+	if !stalled {
 		w.dropNext()
 		return
 	}
@@ -194,40 +196,40 @@ func (w *watching) attemptEnded(a *attempt) {
 		w.next = nil
 		w.retryLater()
 	case w.current:
-		w.currentEnded(a.err)
+		w.currentEnded(a)
 	}
 	// Any other was replaced or dropped before.
 }
 
 // currentEnded has the next session replace the current one, tries again, or gives up.
-func (w *watching) currentEnded(err error) {
+func (w *watching) currentEnded(a *attempt) {
 	w.current, w.next = w.next, nil
 	if w.current != nil {
 		w.current.stalled = false
 		return
 	}
-	if w.isFinal(err) {
-		w.over, w.ended = true, err
+	if w.isFinal(a) {
+		w.over, w.ended = true, a.err
 		return
 	}
 
-	if err != nil {
-		w.reportRetry(err)
+	if a.err != nil {
+		w.reportRetry(a.err)
 	}
 	w.link.probe()
 	w.retryLater()
 }
 
-// isFinal reports whether a session that ended with err is the last. Before the first picture every error is final,
-// except that of a session that this end cancelled.
-func (w *watching) isFinal(err error) bool {
-	if isRefusal(err) {
+// isFinal reports whether a session that has ended is the last. Before the first picture every error is final, except
+// that of a session that this end canceled so that another begins: canceled as it was, it may blame the relay.
+func (w *watching) isFinal(a *attempt) bool {
+	if isRefusal(a.err) {
 		return true
 	}
 	if last := w.lastFrame(); !last.IsZero() {
 		return time.Since(last) > retryFor
 	}
-	return err != nil && !errors.Is(err, context.Canceled)
+	return a.err != nil && !a.replaced && !errors.Is(a.err, context.Canceled)
 }
 
 // isRefusal reports whether the camera has said no for good. A camera that says it is busy may be wrong: only time ends

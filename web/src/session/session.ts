@@ -183,7 +183,7 @@ export class Session {
     );
   }
 
-  /** Asks for the ICE servers by the mailbox of one day after the other, until one leads to the camera. */
+  /** Asks for the ICE servers for the mailbox of one day after the other, until a relay knows one of them. */
   async #requestGrant(others: number[]): Promise<Grant> {
     let granted = false;
     this.#after(relayWait, () => !granted, sentences.silent);

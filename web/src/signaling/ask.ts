@@ -18,7 +18,7 @@ export interface Request<T> {
   wanted(): boolean;
   /** Called when a relay is asked. */
   asked?(relay: Relay): void;
-  /** Called with the relay that has granted it first. */
+  /** Called once, with the first relay that grants it. */
   granted?(by: Relay): void;
 }
 

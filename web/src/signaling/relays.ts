@@ -29,8 +29,7 @@ interface Receiver {
 export class Relays {
   readonly #relays: Relay[] = []; // the first is the home, the last the one that was tried last
   readonly #places: Place[]; // of those that come next
-  readonly #sessions = new Set<Search>();
-  readonly #searches = new Set<Search>(); // of sessions whose camera has not replied
+  readonly #searches = new Set<Search>(); // one for each session
   readonly #receivers = new Set<Receiver>();
   readonly #asks = new Set<AnyAsk>();
   #more: (() => Promise<Place[]>) | undefined;
@@ -115,28 +114,23 @@ export class Relays {
     return this.#ask(post(box, body, ttl));
   }
 
-  /** Whether there is only one relay at which the camera can be. */
+  /** Whether no other relay is known at which the camera may be. */
   get alone(): boolean {
     return this.#relays.length === 1 && !this.#hasMore;
   }
 
   /**
-   * Begins to look for the camera, for a session, and calls lost when the relay that grants it its ICE servers is lost.
-   * The session ends with the search's end.
+   * Begins a session's search for the camera. lost is called when the relay that granted the ICE servers is lost, until
+   * the search is ended.
    */
   search(lost: () => void = () => undefined): Search {
     const search = new Search({
       ask: (request) => this.#ask(request),
       goOn: (from) => this.#goOn(from),
-      over: (s) => {
-        this.#searches.delete(s);
-        this.#settle();
-      },
-      ended: (s) => this.#sessions.delete(s),
+      over: () => this.#settle(),
+      ended: (s) => this.#searches.delete(s),
       lost,
     });
-
-    this.#sessions.add(search);
 
     this.#searches.add(search);
     const last = this.#relays.at(-1)!;
@@ -196,7 +190,7 @@ export class Relays {
 
   #lost(relay: Relay): void {
     this.#await(relay);
-    for (const session of [...this.#sessions]) session.lose(relay);
+    for (const search of [...this.#searches]) search.lose(relay);
   }
 
   #failed(relay: Relay): void {
@@ -204,6 +198,11 @@ export class Relays {
     clearTimeout(relay.late);
     this.#goOn(relay);
     this.#settle();
+  }
+
+  /** Reports whether a session looks for the camera. */
+  get #searching(): boolean {
+    return [...this.#searches].some((s) => s.searching);
   }
 
   /** Reports whether there is a relay to go on to. */
@@ -218,7 +217,7 @@ export class Relays {
 
   /** Goes on to the next relay, if a session looks for the camera and `from` was tried last. */
   #goOn(from: Relay): void {
-    if (this.#closed || this.#searches.size === 0 || from !== this.#relays.at(-1)) return;
+    if (this.#closed || !this.#searching || from !== this.#relays.at(-1)) return;
 
     const next = this.#places.shift();
     if (next !== undefined) this.#add(next);
@@ -263,7 +262,7 @@ export class Relays {
 
   /** Gives up what every relay has refused, unless there is another to go on to. */
   #settle(): void {
-    if (this.#searches.size > 0 && this.#hasMore) return;
+    if (this.#searching && this.#hasMore) return;
     for (const ask of this.#wanted()) ask.settle(this.#relays);
   }
 }

@@ -12,7 +12,7 @@ export interface SearchHooks {
   /** Goes on to the next relay, if this one was tried last. */
   goOn(from: Relay): void;
   /** This search needs no other relay any more. */
-  over(search: Search): void;
+  over(): void;
   /** The session has ended. */
   ended(search: Search): void;
   /** The relay that granted the ICE servers is lost. */
@@ -27,6 +27,11 @@ export class Search {
   #ended = false;
 
   constructor(private readonly hooks: SearchHooks) {}
+
+  /** Whether the camera has not replied yet. */
+  get searching(): boolean {
+    return !this.#found;
+  }
 
   /** Asks for the ICE servers of both ends, on a mailbox that leads to the camera. The first relay's grant counts. */
   async grant(box: Mailbox): Promise<Grant> {
@@ -56,7 +61,7 @@ export class Search {
   found(): void {
     this.#found = true;
     this.#timers.forEach(clearTimeout);
-    this.hooks.over(this);
+    this.hooks.over();
   }
 
   /** A relay is lost. */

@@ -60,7 +60,7 @@ export interface View {
 export interface Relay {
   probe(): void;
   redial(): void;
-  /** Whether there is only one relay at which the camera can be. */
+  /** Whether no other relay is known at which the camera may be. */
   readonly alone: boolean;
 }
 
@@ -225,9 +225,9 @@ export class Watching {
   }
 
   /**
-   * Begins another session if the relay of this one is lost, unless its media goes from end to end: instead of it,
-   * while it shows nothing; beside it, if there is another relay. A relay that stops ends its connections for signaling
-   * first, so there may be no gap in the picture.
+   * Begins another session if the relay of this one is lost, and its media may need that relay. If this one shows
+   * nothing yet, the other takes its place; otherwise the other begins beside it, provided that there is another relay.
+   * A relay that stops ends its connections for signaling first, so there may be no gap in the picture.
    */
   #leaveRelay(a: Attempt): void {
     if (a.gone || !this.#needsLostRelay(a) || this.#hiddenSince !== undefined) return;
@@ -243,9 +243,9 @@ export class Watching {
   #stall(a: Attempt, stalled: boolean): void {
     if (a !== this.#current || a !== this.#shown || this.#hiddenSince !== undefined) return;
 
-    const leaves = this.#needsLostRelay(a) && !this.relay.alone;
-    a.stalled = stalled || leaves;
-    if (a.stalled && !stalled) return; // it revives, and ends soon all the same
+    // Something arrives again, but its relay is lost: the next session still replaces it.
+    if (!stalled && this.#needsLostRelay(a) && !this.relay.alone) return;
+    a.stalled = stalled;
 
     if (!stalled) {
       if (this.#next !== undefined) this.#drop(this.#next);

@@ -86,20 +86,20 @@ func (c *config) parse(help cli.Help, set *flag.FlagSet, file *string, args []st
 		}
 	}
 
-	if c.regions != "" && !given(set, "drain") {
+	if c.regions != "" && !slices.Contains(given(set), "drain") {
 		c.drain = regionDrain
 	}
 	return c.validate()
 }
 
-// regionDrain is how long TURN keeps its clients in a region that is one of several, unless -drain says otherwise. They
-// have another region to go to, and do so as soon as they lose signaling.
+// regionDrain is how long a relay with -regions keeps TURN's clients, unless -drain says otherwise. They change to
+// another region as soon as they lose signaling.
 const regionDrain = 10 * time.Second
 
-// given reports whether the command line or the settings' file has set a flag.
-func given(set *flag.FlagSet, name string) (is bool) {
-	set.Visit(func(f *flag.Flag) { is = is || f.Name == name })
-	return is
+// given returns the names of the flags that were set so far, on the command line or in the settings file.
+func given(set *flag.FlagSet) (names []string) {
+	set.Visit(func(f *flag.Flag) { names = append(names, f.Name) })
+	return names
 }
 
 // readSettings sets the settings that a file gives and the command line does not. It reads them in the order of their
@@ -122,8 +122,7 @@ func readSettings(path string, set *flag.FlagSet) error {
 		return errors.New("want one JSON object, and nothing after it")
 	}
 
-	var typed []string
-	set.Visit(func(f *flag.Flag) { typed = append(typed, f.Name) })
+	typed := given(set)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		f := set.Lookup(name)
 		if f == nil || name == "config" || name == "version" {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/peephole-cam/peephole/test/natlab"
@@ -81,7 +83,8 @@ func (s *scene) stageAmong(
 	s.networks(kind, kind)
 	s.cast(t, "https://a.lab", r.trust, command, args...)
 	s.link = s.cams.line(t, "pair sim-0 ")
-	s.cams.await(t, "home=a standby=", 1)
+	standby := regexp.MustCompile("home=a standby=(" + strings.Join(names[1:], "|") + ")")
+	eventually(t, "the camera has a standby", func() bool { return standby.MatchString(s.cams.said()) })
 	return r
 }
 
@@ -111,17 +114,22 @@ func (r *labRegions) start(t testing.TB, region *labRegion) {
 	region.relay.line(t, "ready ")
 }
 
-// restart restarts a region's relay as an operator does, and returns once everybody is connected to it again.
-func (r *labRegions) restart(t testing.TB, region *labRegion) {
+// restart restarts a region's relay as an operator does, and returns once everybody is connected to it again. It
+// reports whether media could go through that region before.
+func (r *labRegions) restart(t testing.TB, region *labRegion) (wasInUse bool) {
 	t.Helper()
-	before := metricAt(t, region.host, regionConnections)
+	before, allocations := metricAt(t, region.host, regionConnections), metricAt(t, region.host, regionAllocations)
 	region.relay.stop() // by SIGTERM: it drains
 	r.start(t, region)
 	r.awaitEverybody(t, region, before)
+	return allocations > 0
 }
 
-// regionConnections is the metric that counts a relay's clients.
-const regionConnections = "peephole_signaling_connections"
+// The metrics that count a relay's clients of signaling, and TURN's allocations.
+const (
+	regionConnections = "peephole_signaling_connections"
+	regionAllocations = "peephole_turn_allocations"
+)
 
 // awaitEverybody waits until a region has as many clients as it should have.
 func (r *labRegions) awaitEverybody(t testing.TB, region *labRegion, want float64) {

@@ -60,7 +60,7 @@ type attempt struct {
 
 	path      *session.Path // guarded by watching.mu; the last one reported
 	dropped   bool          // guarded by watching.mu; no longer wanted: its frames are ignored while it ends
-	relay     string        // guarded by watching.mu; URL of the relay that granted its ICE servers; empty if there is none
+	relay     string        // guarded by watching.mu; URL of the relay that granted its ICE servers; empty: none
 	relayLost bool          // guarded by watching.mu
 }
 

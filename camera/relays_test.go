@@ -152,7 +152,7 @@ func TestFormerOperatorGetsNoTicket(t *testing.T) {
 	box := signaling.Mailbox{Read: read, Write: write, Ticket: ticket}
 	defer c.signal.Keep(box)()
 	at := slices.Index(c.relays.state.open(), former)
-	if _, err := c.relays.all()[at].Grant(t.Context(), box); err == nil { // the mailbox goes before it
+	if _, err := c.relays.all()[at].Grant(t.Context(), box, ""); err == nil { // the mailbox goes before it
 		t.Error("the former relay serves a camera without a ticket")
 	}
 	for len(log) > 0 {

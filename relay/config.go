@@ -78,6 +78,10 @@ type Config struct {
 	// later, and not with a date more than a day ahead. If nil, the relay serves no map.
 	Regions func() ([]byte, error)
 
+	// RegionKey returns the seed of this region's key (turn.RegionKeySize bytes), with which it shares the access to
+	// TURN with the other regions of the map. It is called for a map that names a key for this region, and may be nil.
+	RegionKey func() ([]byte, error)
+
 	// P2P is the HOST:PORT, UDP, of a circuit relay (libp2p) through which viewers and cameras exchange sealed messages
 	// while signaling is away; "" means none. P2PKey returns its key, by which devices know it.
 	P2P    string

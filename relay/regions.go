@@ -103,6 +103,7 @@ func (r *Relay) loadRegions() error {
 	}
 	r.regions.warned = time.Time{}
 	r.warnOfExpiry(next)
+	r.shareTURN()
 	return nil
 }
 

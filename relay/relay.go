@@ -117,6 +117,7 @@ func (r *Relay) start() error {
 	if r.turn, err = newTURN(c, r.url, streams, r.log.With("part", "turn")); err != nil {
 		return err
 	}
+	r.shareTURN()
 	if r.pages, err = newPages(web.Files(), r.url, r.regionURLs, r.places.chargeClient); err != nil {
 		return err
 	}

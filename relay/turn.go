@@ -10,10 +10,12 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 	"github.com/peephole-cam/peephole/turn"
 )
 
@@ -44,6 +46,7 @@ func turnLimits(c *Config) turn.Limits {
 	ticket.Max = 4096
 	l := turn.Limits{
 		Payers:            netlimit.Config{Named: ticket},
+		Issuers:           netlimit.Config{Size: int64(c.Allocations), Named: share(1. / 2)},
 		Addresses:         netlimit.Config{IPv4: share(1), Host: share(1. / 4), Site: share(1. / 2), Network: share(1)},
 		AddressRequests:   200,
 		Requests:          netlimit.Config{Size: 20_000},
@@ -74,6 +77,8 @@ type turnService struct {
 	secret func() ([]byte, error) // returns the secret from which the keys are made
 	urls   []string
 	log    *slog.Logger
+
+	others atomic.Pointer[map[string]region.Region] // where this relay grants access too, by name; nil: nowhere
 }
 
 // turnStreams are the listeners of TURN over TCP.
@@ -247,25 +252,39 @@ func (t *turnService) renew() error {
 
 // Grant implements the signaling server's Granter. A ticket pays for everything that its sessions take, until it
 // revokes the mailbox through which clients asked for them. Without a ticket, each end's own address pays.
-func (t *turnService) Grant(payer string, through signaling.Name, now time.Time) (signaling.Grant, error) {
+func (t *turnService) Grant(
+	payer string, through signaling.Name, name string, now time.Time,
+) (signaling.Grant, error) {
 	mailbox := string(through[:])
 	if !strings.HasPrefix(payer, "ticket ") {
 		payer, mailbox = "", ""
 	}
+	if other, ok := t.other(name); ok {
+		g, err := t.keys.GrantAt(other.PublicKey(), payer, mailbox, now, grantTTL)
+		if err == nil { // otherwise a new map has come meanwhile
+			return grantOf(g, other.Name, regionURLs(other)), nil
+		}
+	}
+
 	g, err := t.keys.GrantThrough(payer, mailbox, now, grantTTL)
 	if err != nil {
 		return signaling.Grant{}, err
 	}
+	return grantOf(g, "", t.urls), nil
+}
 
+// grantOf returns a grant as clients get it. name is the region's, if it is another one.
+func grantOf(g turn.Grant, name string, urls []string) signaling.Grant {
 	ends := func(c turn.Credential) signaling.Credentials {
 		return signaling.Credentials{Username: c.Username, Credential: c.Password}
 	}
 	return signaling.Grant{
-		URLs:   t.urls,
+		Region: name,
+		URLs:   urls,
 		TTL:    int(grantTTL / time.Second),
 		Viewer: ends(g.Viewer),
 		Camera: ends(g.Camera),
-	}, nil
+	}
 }
 
 // Revoke implements the signaling server's Granter.

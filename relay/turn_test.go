@@ -34,7 +34,7 @@ func TestRelaysShareASecret(t *testing.T) {
 	}
 
 	keyOf := func(s *turnService) string {
-		g, err := s.Grant("", signaling.Name{}, time.Now())
+		g, err := s.Grant("", signaling.Name{}, "", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestKeysAreRotated(t *testing.T) {
 		go s.rotate(ctx)
 
 		keyOf := func() string {
-			g, err := s.Grant("", signaling.Name{}, time.Now())
+			g, err := s.Grant("", signaling.Name{}, "", time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestMissingSecretIsLogged(t *testing.T) {
 
 func TestReloadTakesTheNextSecret(t *testing.T) {
 	key := func(r *Relay) string {
-		g, err := r.turn.Grant("", signaling.Name{}, time.Now())
+		g, err := r.turn.Grant("", signaling.Name{}, "", time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

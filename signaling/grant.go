@@ -12,8 +12,9 @@ type Credentials struct {
 	Credential string `json:"credential"`
 }
 
-// Grant gives both ends access to the relay's TURN server, for one session.
+// Grant gives both ends access to one TURN server, for one session.
 type Grant struct {
+	Region string      `json:"region,omitempty"` // the server's, if it is not the relay's own
 	URLs   []string    `json:"urls"`
 	TTL    int         `json:"ttl"` // seconds
 	Viewer Credentials `json:"viewer"`

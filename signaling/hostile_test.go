@@ -162,7 +162,7 @@ func TestAnswersOfAHostileRelayAreErrors(t *testing.T) {
 
 	c := runClient(t, ClientConfig{URL: url})
 	for range 50 {
-		if g, err := c.Grant(t.Context(), testMailbox(1)); err == nil && len(g.URLs) > 0 {
+		if g, err := c.Grant(t.Context(), testMailbox(1), ""); err == nil && len(g.URLs) > 0 {
 			t.Fatalf("granted %+v", g)
 		}
 	}

@@ -25,9 +25,12 @@ func (c *Client) Send(ctx context.Context, mb Mailbox, body []byte, ttl time.Dur
 	return nil
 }
 
-// Grant asks the relay for both ends' ICE servers, through a mailbox of the camera.
-func (c *Client) Grant(ctx context.Context, mb Mailbox) (Grant, error) {
-	text, err := c.request(ctx, mb, func(id uint32) Frame { return GrantRequest{ID: id, Name: mb.Name()} })
+// Grant asks the relay for both ends' ICE servers, through a mailbox of the camera: those of a region that the relay's
+// map names, or, if region is empty or the relay has no part in it, those of the relay itself.
+func (c *Client) Grant(ctx context.Context, mb Mailbox, region string) (Grant, error) {
+	text, err := c.request(ctx, mb, func(id uint32) Frame {
+		return GrantRequest{ID: id, Name: mb.Name(), Region: region}
+	})
 	var g Grant
 	if err == nil {
 		g, err = parseGrant(text)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/peephole-cam/peephole/crypto/label"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 const (
@@ -99,8 +100,9 @@ type (
 	}
 	// GrantRequest asks for ICE servers.
 	GrantRequest struct {
-		ID   uint32
-		Name Name
+		ID     uint32
+		Name   Name
+		Region string // whose TURN server it should be, by its name in the operator's map; "" means the relay's own
 	}
 	// Close gives up a mailbox.
 	Close struct{ Name Name }
@@ -181,7 +183,8 @@ func (f Ack) append(b []byte) []byte {
 }
 
 func (f GrantRequest) append(b []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(append(b, typeGrant), f.ID), f.Name[:]...)
+	b = append(binary.BigEndian.AppendUint32(append(b, typeGrant), f.ID), f.Name[:]...)
+	return append(b, f.Region...)
 }
 
 func (f Close) append(b []byte) []byte { return append(append(b, typeClose), f.Name[:]...) }
@@ -254,7 +257,9 @@ func (r *wireReader) frame(kind byte) Frame {
 	case typeAck:
 		return end(r, Ack{Name: r.name(), Seq: r.u64()})
 	case typeGrant:
-		return end(r, GrantRequest{ID: r.u32(), Name: r.name()})
+		f := GrantRequest{ID: r.u32(), Name: r.name(), Region: string(r.rest())}
+		r.failed = r.failed || f.Region != "" && !region.IsName(f.Region)
+		return f
 	case typeClose:
 		return end(r, Close{Name: r.name()})
 	case typeReject:

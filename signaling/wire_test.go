@@ -77,6 +77,7 @@ func TestFrameBytesAreThoseOfTheProtocol(t *testing.T) {
 		{"post", Post{ID: 2, Name: name, TTL: 60, Body: []byte("b")}, "11" + "00000002" + as + "0000003c" + "62"},
 		{"ack", Ack{Name: name, Seq: 3}, "12" + as + "0000000000000003"},
 		{"grant", GrantRequest{ID: 4, Name: name}, "13" + "00000004" + as},
+		{"grant elsewhere", GrantRequest{ID: 4, Name: name, Region: "fra"}, "13" + "00000004" + as + "667261"},
 		{"close", Close{Name: name}, "14" + as},
 		{"reject", Reject{Name: name, Seq: 9}, "15" + as + "0000000000000009"},
 		{"revoke", Revoke{ID: 10, Name: name}, "16" + "0000000a" + as},

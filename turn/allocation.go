@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/peephole-cam/peephole/netlimit"
 )
 
 // maxMessage is the longest TURN message that we read from a client, in bytes: one less than pion's buffer. It bounds
@@ -24,10 +22,11 @@ type binding struct {
 	user    username       // that made the allocation
 	key     [16]byte       // long-term key of user, kept so that a rotation of secrets ends no living allocation
 	session *session
-	payer   *share          // of the payer, whose limits apply; nil: nobody pays
-	address *share          // of the client's address, if nobody pays
-	lease   *netlimit.Lease // of a place among all allocations; nil: no limit applies
-	host    uint32          // of the allocation
+	payer   *share  // of the payer, whose limits apply; nil: nobody pays
+	address *share  // of the client's address, if nobody pays
+	issuer  *region // that made its credential
+	lease   lease   // of a place among all allocations
+	host    uint32  // of the allocation
 }
 
 // client returns the client's address as a key.

@@ -35,7 +35,7 @@ func greed(t *testing.T, r *relay, payer byte, address func(i int) string) (has 
 			id := sessionID{1, byte(session), byte(session >> 8), byte(i), payer}
 			u := username{session: id, payer: payerID{payer}}
 			client := netip.MustParseAddr(address(i))
-			lease, err := r.pools.lease(u, client)
+			lease, err := r.pools.lease(u, nil, client)
 			if err != nil {
 				continue
 			}
@@ -118,7 +118,7 @@ func TestCarriersHouseholdsLiveBesideGreed(t *testing.T) {
 	for household := range 1000 {
 		for end := range 8 { // for a session's two ends, over UDP and TCP, with some to spare
 			u := username{session: sessionID{9, byte(household), byte(household >> 8)}, role: role(end % 2)}
-			if _, err := r.pools.lease(u, netip.MustParseAddr("100.64.0.1")); err != nil {
+			if _, err := r.pools.lease(u, nil, netip.MustParseAddr("100.64.0.1")); err != nil {
 				t.Fatalf("household %d, allocation %d: %v", household, end, err)
 			}
 		}

@@ -113,11 +113,16 @@ func (s *Server) Revoke(through string) {
 // endGroup closes the allocations of a group, and the connections that reach them, which count for the same payer.
 func (r *relay) endGroup(id groupID) {
 	for _, a := range r.groupAllocations(id) {
-		b := a.bound.Load()
-		a.Close()
-		if b != nil && b.stream != nil {
-			b.stream.abort()
-		}
+		a.end()
+	}
+}
+
+// end closes the allocation, and the connection that reaches it.
+func (a *allocation) end() {
+	b := a.bound.Load()
+	a.Close()
+	if b != nil && b.stream != nil {
+		b.stream.abort()
 	}
 }
 

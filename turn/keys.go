@@ -39,7 +39,8 @@ var (
 // secret can be replaced without a restart, and a credential outlives one rotation but not two. Safe for concurrent
 // use.
 type Keys struct {
-	groups groups
+	groups  groups
+	regions regionKeys // by which other regions are granted to, and grant
 
 	mu       sync.RWMutex
 	current  key  // guarded by mu
@@ -148,35 +149,47 @@ func (k *Keys) Grant(payer string, now time.Time, ttl time.Duration) (Grant, err
 // thing; "" means through nothing. The session's id begins with a pseudonym of that thing, which only this process
 // makes. GrantThrough returns ErrTTL.
 func (k *Keys) GrantThrough(payer, through string, now time.Time, ttl time.Duration) (Grant, error) {
-	if ttl < time.Second || ttl > MaxTTL {
-		return Grant{}, fmt.Errorf("%v is not within 1s and %v: %w", ttl, MaxTTL, ErrTTL)
+	if err := checkTTL(ttl); err != nil {
+		return Grant{}, err
 	}
 
 	k.mu.RLock()
 	current := k.current
 	k.mu.RUnlock()
 
-	c := username{
-		expiry: now.Add(ttl).Unix(),
-		role:   camera,
-		payer:  current.pseudonym(payer),
-		key:    current.id,
-	}
-	rand.Read(c.session[:]) // never fails: crypto/rand ends the process rather than return an error
+	u := current.username(payer, now.Add(ttl))
 	if through != "" {
 		group := k.groups.id(through)
-		copy(c.session[:], group[:])
-		c.expiry = k.groups.addCredential(group, c.expiry, now)
+		copy(u.session[:], group[:])
+		u.expiry = k.groups.addCredential(group, u.expiry, now)
 	}
+	return current.grant(u), nil
+}
 
-	v := c
-	v.role = viewer
+func checkTTL(ttl time.Duration) error {
+	if ttl < time.Second || ttl > MaxTTL {
+		return fmt.Errorf("%v is not within 1s and %v: %w", ttl, MaxTTL, ErrTTL)
+	}
+	return nil
+}
+
+// username returns a new session's username, but for its role.
+func (k key) username(payer string, expires time.Time) username {
+	u := username{expiry: expires.Unix(), payer: k.pseudonym(payer), key: k.id}
+	rand.Read(u.session[:]) // never fails: crypto/rand ends the process rather than return an error
+	return u
+}
+
+// grant returns both ends' credentials of the session that u names, whatever its role.
+func (k key) grant(u username) Grant {
+	c, v := u, u
+	c.role, v.role = camera, viewer
 	return Grant{
-		Session: c.session.text(),
-		Camera:  current.credential(c),
-		Viewer:  current.credential(v),
-		Expires: c.expires(),
-	}, nil
+		Session: u.session.text(),
+		Camera:  k.credential(c),
+		Viewer:  k.credential(v),
+		Expires: u.expires(),
+	}
 }
 
 // pseudonym returns the name of a payer. Payers whose pseudonyms collide share their limits, and nothing else.
@@ -190,6 +203,15 @@ func (k key) pseudonym(payer string) (id payerID) {
 	return id
 }
 
+// group returns the group of the sessions that are granted through something in another region.
+func (k key) group(through string) (id groupID) {
+	mac := hmac.New(sha256.New, k.payer)
+	mac.Write([]byte("through "))
+	mac.Write([]byte(through))
+	copy(id[:], mac.Sum(nil))
+	return id
+}
+
 func (k key) credential(u username) Credential {
 	name := u.text()
 	mac := hmac.New(sha256.New, k.mac)
@@ -197,20 +219,24 @@ func (k key) credential(u username) Credential {
 	return Credential{Username: name, Password: base64.StdEncoding.EncodeToString(mac.Sum(nil))}
 }
 
-// password returns the password that belongs to u, errUnknownKey, or errRevoked. It compares nothing secret: pion
-// checks the client's MESSAGE-INTEGRITY against the password, in constant time.
-func (k *Keys) password(u username) (string, error) {
+// password returns the password that belongs to u, and who issued it; or errUnknownKey, or errRevoked. It compares
+// nothing secret: pion checks the client's MESSAGE-INTEGRITY against the password, in constant time.
+func (k *Keys) password(u username, now time.Time) (string, *region, error) {
 	if k.groups.isRevoked(u) {
-		return "", errRevoked
+		return "", nil, errRevoked
 	}
 
 	k.mu.RLock()
-	defer k.mu.RUnlock()
+	current, previous := k.current, k.previous
+	k.mu.RUnlock()
 	switch {
-	case u.key == k.current.id:
-		return k.current.credential(u).Password, nil
-	case k.previous != nil && u.key == k.previous.id:
-		return k.previous.credential(u).Password, nil
+	case u.key == current.id:
+		return current.credential(u).Password, nil, nil
+	case previous != nil && u.key == previous.id:
+		return previous.credential(u).Password, nil, nil
 	}
-	return "", errUnknownKey
+	if foreign, ok := k.regions.from(u.key, now); ok {
+		return foreign.credential(u).Password, foreign.issuer, nil
+	}
+	return "", nil, errUnknownKey
 }

@@ -24,7 +24,7 @@ func TestGrantIsForBothRolesOfOneSession(t *testing.T) {
 		if err != nil || u.role != role || u.session.text() != g.Session || !u.expires().Equal(g.Expires) {
 			t.Errorf("role %d: %q is %+v, %v", role, c.Username, u, err)
 		}
-		if p, err := k.password(u); err != nil || p != c.Password || p == "" {
+		if p, _, err := k.password(u, time.Now()); err != nil || p != c.Password || p == "" {
 			t.Errorf("role %d: another password than granted: %v", role, err)
 		}
 	}
@@ -90,19 +90,19 @@ func TestCredentialOutlivesOneRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if p, err := k.password(u); err != nil || p != g.Camera.Password {
+	if p, _, err := k.password(u, time.Now()); err != nil || p != g.Camera.Password {
 		t.Errorf("after one rotation: %v", err)
 	}
 	if both, err := NewKeys(second, first); err != nil {
 		t.Error(err)
-	} else if p, _ := both.password(u); p != g.Camera.Password {
+	} else if p, _, _ := both.password(u, time.Now()); p != g.Camera.Password {
 		t.Error("another process with both secrets makes another password")
 	}
 
 	if err := k.Rotate(third); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.password(u); !errors.Is(err, errUnknownKey) {
+	if _, _, err := k.password(u, time.Now()); !errors.Is(err, errUnknownKey) {
 		t.Errorf("after two rotations: %v", err)
 	}
 

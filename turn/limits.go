@@ -18,6 +18,8 @@ type Limits struct {
 	Payers    netlimit.Config // allocations that payers have; Size 0: no limit
 	Addresses netlimit.Config // allocations that addresses have; Size 0: no limit
 
+	Issuers netlimit.Config // allocations by credentials of other regions, see Keys.SetRegions; Size 0: no limit
+
 	GroupAllocations int // that a payer has in one group of sessions, see Keys.GrantThrough; 0: no limit
 	GroupRequests    int // a second, in the same; 0: no limit
 
@@ -36,7 +38,7 @@ type Limits struct {
 func (l Limits) valid() bool {
 	return min(l.AllocationRate, l.PayerRate, l.ClientRate, l.ServerRate) >= 0 &&
 		min(l.AddressRequests, l.GroupAllocations, l.GroupRequests) >= 0 &&
-		min(l.Payers.Size, l.Addresses.Size, l.Requests.Size) >= 0 && l.AddressRequests <= 1<<20
+		min(l.Payers.Size, l.Addresses.Size, l.Issuers.Size, l.Requests.Size) >= 0 && l.AddressRequests <= 1<<20
 }
 
 // limitRates reports whether any rate is limited.

@@ -16,7 +16,7 @@ func openAt(t *testing.T, r *relay, session, payer byte, client string) (*alloca
 	if err := r.checkRoom(u); err != nil {
 		return nil, err
 	}
-	lease, err := r.pools.lease(u, netip.MustParseAddr(client))
+	lease, err := r.pools.lease(u, nil, netip.MustParseAddr(client))
 	if err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func (r *relay) unbind(a *allocation, b *binding) {
 	if r.kernel != nil {
 		r.kernel.removeAllocation(a, b)
 	}
-	releaseLease(b.lease)
+	b.lease.release()
 	r.leaveGroup(b.user, a)
 	r.shares.release(b, time.Since(r.start))
 	if len(b.session.allocations(camera))+len(b.session.allocations(viewer)) == 0 {

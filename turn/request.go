@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
-
-	"github.com/peephole-cam/peephole/netlimit"
 )
 
 // Values of attributes that an Allocate or a peer address may carry (RFC 8656 section 18, RFC 6062 section 6.1).
@@ -36,7 +34,8 @@ type request struct {
 	key         []byte                 // authenticates the answer, once the request's credentials are known
 	refusal     stun.ErrorCode         // what to answer instead of pion's error; 0: pion's
 	alternate   netip.AddrPort         // of refusal 300
-	lease       *netlimit.Lease        // reserved by an Allocate, until its allocation has it
+	issuer      *region                // that made the credential with which it came
+	lease       lease                  // reserved by an Allocate, until its allocation has it
 	failures    int                    // wrong passwords in a row, counted over earlier requests too
 	undo        func()                 // gives back what an Allocate has reserved; nil: nothing
 
@@ -210,7 +209,7 @@ func unsupported(m *stun.Message) stun.ErrorCode {
 func (r *request) undoReservation() {
 	if r.undo != nil {
 		r.undo()
-		r.undo, r.lease = nil, nil
+		r.undo, r.lease = nil, lease{}
 	}
 }
 

@@ -119,14 +119,14 @@ func (t *transport) authenticate(name, realm string, client net.Addr) ([]byte, b
 	case b == nil && r.method != stun.MethodAllocate: // pion leaves a Refresh unanswered, and does not ask about others
 		return refuse(stun.CodeAllocMismatch, authNoAllocation)
 	default:
-		password, err := t.config.Keys.password(u)
+		password, by, err := t.config.Keys.password(u, now)
 		switch {
 		case errors.Is(err, errRevoked):
 			return refuse(stun.CodeUnauthorized, authRevoked)
 		case err != nil:
 			return refuse(stun.CodeUnauthorized, authUnknownKey)
 		}
-		key = pion.GenerateAuthKey(name, realm, password)
+		key, r.issuer = pion.GenerateAuthKey(name, realm, password), by
 	}
 
 	if !now.Before(deadline) {
@@ -192,18 +192,18 @@ func (t *transport) reserve(u username, client netip.AddrPort, r *request) error
 	if err := t.relay.checkRoom(u); err != nil {
 		return err
 	}
-	lease, err := t.relay.pools.lease(u, client.Addr())
+	taken, err := t.relay.pools.lease(u, r.issuer, client.Addr())
 	if err != nil {
 		return err
 	}
 	if err := t.front.admit(client, payerOf(u, client.Addr())); err != nil {
-		releaseLease(lease)
+		taken.release()
 		return errQuota
 	}
 
-	r.lease = lease
+	r.lease = taken
 	r.undo = func() {
-		releaseLease(lease)
+		taken.release()
 		t.front.setAllocated(client, false)
 	}
 	return nil
@@ -273,15 +273,15 @@ func (t *transport) bind(a *allocation, name string, client netip.AddrPort) erro
 	}
 
 	r := t.front.request(client)
-	b := binding{to: client, user: u, lease: r.lease}
+	b := binding{to: client, user: u, issuer: r.issuer, lease: r.lease}
 	copy(b.key[:], r.key)
 	t.front.setReturnPath(&b)
 	if err := t.relay.bind(a, b); err != nil {
 		return err
 	}
-	r.lease, r.undo = nil, nil // they are the allocation's now
+	r.lease, r.undo = lease{}, nil // they are the allocation's now
 
-	if t.config.Keys.groups.isRevoked(u) {
+	if keys := t.config.Keys; keys.groups.isRevoked(u) || !keys.regions.lists(b.issuer) {
 		return errRevoked
 	}
 	return nil

@@ -39,7 +39,7 @@ func (s *relaySearch) grant(
 			if !asked[relay] {
 				asked[relay], pending[relay] = true, true
 				s.work.Go(func() {
-					grant, err := relay.client.Grant(ctx, inbox)
+					grant, err := relay.client.Grant(ctx, inbox, "")
 					select {
 					case answers <- granted{grant, relay, err}:
 					case <-ctx.Done():

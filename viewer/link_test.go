@@ -56,7 +56,7 @@ func (r *pipeRelay) Close() error   { return nil }
 func (r *pipeRelay) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (r *pipeRelay) Revoke(signaling.Name) {}
-func (r *pipeRelay) Grant(string, signaling.Name, time.Time) (signaling.Grant, error) {
+func (r *pipeRelay) Grant(string, signaling.Name, string, time.Time) (signaling.Grant, error) {
 	return signaling.Grant{URLs: []string{"turn:192.0.2.1"}}, nil
 }
 

@@ -70,7 +70,7 @@ func (c *config) operator() (doctor.Operator, error) {
 		o.URL = c.derivedURL(at)
 	}
 
-	for _, file := range []string{operatorKeyFile.file, hostKeyFile.file, certificateFile} {
+	for _, file := range []string{operatorKeyFile.file, regionKeyFile.file, hostKeyFile.file, certificateFile} {
 		o.Secrets = append(o.Secrets, filepath.Join(c.state, file))
 	}
 	if c.tlsKey != "" {

@@ -208,7 +208,7 @@ type ends struct{ camera, viewer *turnEnd }
 func (h *household) openEnds(over string) (*ends, error) {
 	ctx, cancel := context.WithTimeout(h.ctx, patience)
 	defer cancel()
-	grant, err := h.standing.client.Grant(ctx, h.standing.box)
+	grant, err := h.standing.client.Grant(ctx, h.standing.box, "")
 	if err != nil {
 		return nil, fmt.Errorf("grant: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/peephole-cam/peephole/crypto/identity"
 )
 
-// keyFile is a file of the state folder that holds an Ed25519 key.
+// keyFile is a file of the state folder that holds a key: an Ed25519 key, or another one made from its seed.
 type keyFile struct {
 	file   string
 	prefix string // begins its one line
@@ -27,6 +27,12 @@ var (
 		prefix: "peephole-operator-1 ",
 		name:   "operator key",
 		loss:   "removing it makes every ticket void, and devices will refuse your maps of regions",
+	}
+	regionKeyFile = keyFile{
+		file:   "region.key",
+		prefix: "peephole-region-1 ",
+		name:   "region key",
+		loss:   "a new one must be put into your map of regions before other regions can grant TURN here",
 	}
 	hostKeyFile = keyFile{
 		file:   "p2p.key",

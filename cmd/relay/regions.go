@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/peephole-cam/peephole/cmd/internal/cli"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/region"
+	"github.com/peephole-cam/peephole/turn"
 )
 
 var regionsHelp = cli.Help{
@@ -32,9 +34,13 @@ regions.toml has a table for each region:
   url  = "https://fra.relay.example"
   turn = "fra.relay.example:3478"
   stun = "fra.relay.example:3479"   # only if STUN is elsewhere
+  key  = "…"                        # what relay regions key prints there
+
+With keys, each region grants access to the TURN servers of the others.
 
   relay regions sign [flags] REGIONS.toml   print a signed map
   relay regions show FILE                   print what a signed map says
+  relay regions key [flags]                 print the key of a region
 `,
 }
 
@@ -54,6 +60,8 @@ func regionsCommand(args []string, stdout, stderr io.Writer) error {
 			return signRegions(args[1:], stdout, stderr)
 		case "show":
 			return showRegions(args[1:], stdout)
+		case "key":
+			return regionKey(args[1:], stdout)
 		}
 	}
 
@@ -113,6 +121,54 @@ func signRegions(args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
+var regionKeyHelp = cli.Help{
+	Name: "relay regions key",
+	Text: `relay regions key -state /var/lib/peephole
+
+Prints the public key of this relay's region, for the "key" of its table in
+regions.toml. It makes the key if there is none. All relays of one region need
+the same: copy region.key to their -state folders. To replace it, remove the
+file, print the new key, and sign the map again.
+`,
+}
+
+// regionKey prints a line for regions.toml.
+func regionKey(args []string, stdout io.Writer) error {
+	set := flag.NewFlagSet(regionKeyHelp.Name, flag.ContinueOnError)
+	state := set.String("state", "relay-state", "`folder` with the region's key, which is made if there is none")
+	if err := regionKeyHelp.Parse(set, args, stdout); err != nil {
+		return err
+	}
+	if set.NArg() != 0 {
+		return fmt.Errorf("unexpected argument %q; see relay regions key -h", set.Arg(0))
+	}
+
+	seed, err := regionKeyFile.load(*state)
+	if err != nil {
+		return err
+	}
+	key, err := turn.NewRegionKey(seed.Seed())
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(stdout, "key  = %q\n", region.KeyText(key.Public())); err != nil {
+		return fmt.Errorf("print region key: %w", err)
+	}
+	return nil
+}
+
+// regionSeed reads the seed of the region's key.
+func regionSeed(state string) ([]byte, error) {
+	key, err := regionKeyFile.read(state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; make one with relay regions key, and sign the map with it", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key.Seed(), nil
+}
+
 // readRegionsTOML reads the regions that a person has written down. It refuses unknown keys, which may be misspellings.
 func readRegionsTOML(path string) ([]region.Region, error) {
 	text, err := signaling.ReadFile(path)
@@ -127,7 +183,7 @@ func readRegionsTOML(path string) ([]region.Region, error) {
 		return nil, fmt.Errorf("read regions %s: %w; relay regions -h shows the format", path, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("read regions %s: unknown key %q: want region tables with name, url, turn and stun",
+		return nil, fmt.Errorf("read regions %s: unknown key %q: want region tables with name, url, turn, stun and key",
 			path, unknown[0])
 	}
 	return file.Region, nil
@@ -184,7 +240,7 @@ func showRegions(args []string, stdout io.Writer) error {
 	fmt.Fprintf(out, "issued\t%s\n", m.Issued.Format(time.RFC3339))
 	fmt.Fprintf(out, "expires\t%s\n", m.NotAfter.Format(time.RFC3339))
 	for _, r := range m.Regions {
-		fmt.Fprintf(out, "region\t%s\t%s\tturn %s\t%s\n", r.Name, r.URL, r.TURN, stunOf(r))
+		fmt.Fprintf(out, "region\t%s\t%s\tturn %s\t%s\n", r.Name, r.URL, r.TURN, restOf(r))
 	}
 	if flushing := out.Flush(); flushing != nil {
 		return fmt.Errorf("print map of regions: %w", flushing)
@@ -195,9 +251,14 @@ func showRegions(args []string, stdout io.Writer) error {
 	return nil
 }
 
-func stunOf(r region.Region) string {
-	if r.STUN == "" {
-		return ""
+// restOf returns what not every region has.
+func restOf(r region.Region) string {
+	var rest []string
+	if r.STUN != "" {
+		rest = append(rest, "stun "+r.STUN)
 	}
-	return "stun " + r.STUN
+	if r.Key != "" {
+		rest = append(rest, "key "+r.Key)
+	}
+	return strings.Join(rest, "  ")
 }

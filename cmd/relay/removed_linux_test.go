@@ -27,7 +27,7 @@ func TestRemovedViewerKeepsNoPlaceAtTURN(t *testing.T) {
 	if err := camera.Send(t.Context(), ours, []byte("admitted"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	g, err := viewer.Grant(t.Context(), theirs)
+	g, err := viewer.Grant(t.Context(), theirs, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestRemovedViewerKeepsNoPlaceAtTURN(t *testing.T) {
 func TestClientsAreCutOffAfterTheDrain(t *testing.T) {
 	s := serveRelay(t, "-drain", "50ms")
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
-	g, err := clientOf(t, s.url).Grant(t.Context(), signaling.Mailbox{Read: key, Write: key})
+	g, err := clientOf(t, s.url).Grant(t.Context(), signaling.Mailbox{Read: key, Write: key}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

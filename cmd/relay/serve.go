@@ -116,6 +116,7 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 	}
 	if c.regions != "" {
 		cfg.Regions = func() ([]byte, error) { return readRegions(c.regions) }
+		cfg.RegionKey = func() ([]byte, error) { return regionSeed(c.state) }
 	}
 	if c.turnSecret != "" {
 		cfg.Secret = func() ([]byte, error) { return readSecret(c.turnSecret) }

@@ -225,7 +225,7 @@ func TestGrantHasCredentialsForBothEnds(t *testing.T) {
 	s := serveRelay(t, "-turn-public", "relay.example:3478")
 	c := clientOf(t, s.url)
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
-	g, err := c.Grant(t.Context(), signaling.Mailbox{Read: key, Write: key})
+	g, err := c.Grant(t.Context(), signaling.Mailbox{Read: key, Write: key}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/label"
@@ -37,7 +38,11 @@ var (
 	ErrExpired = errors.New("the map of regions has expired")
 )
 
-const version = 1
+// The versions of maps: a map has the second if one of its regions has a key, and the first if none has.
+const (
+	versionWithoutKeys = 1
+	versionWithKeys    = 2
+)
 
 // lastSecond is the last second of the year 9999, in Unix time.
 const lastSecond = 253_402_300_799
@@ -69,7 +74,7 @@ func (m Map) Sign(operator ed25519.PrivateKey) ([]byte, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(body{version, m.Issued.Unix(), m.NotAfter.Unix(), m.Regions})
+	text, err := json.Marshal(body{m.version(), m.Issued.Unix(), m.NotAfter.Unix(), m.Regions})
 	if err != nil {
 		return nil, fmt.Errorf("encode map of regions: %w", err)
 	}
@@ -126,6 +131,13 @@ func Read(wire []byte, now time.Time) (Map, ed25519.PublicKey, error) {
 	return m, key, err
 }
 
+func (m Map) version() int {
+	if slices.ContainsFunc(m.Regions, func(r Region) bool { return r.Key != "" }) {
+		return versionWithKeys
+	}
+	return versionWithoutKeys
+}
+
 // parse parses a signed map, and verifies nothing.
 func parse(wire []byte) (text []byte, key ed25519.PublicKey, signature []byte, err error) {
 	if len(wire) > MaxSize {
@@ -152,7 +164,7 @@ func parseBody(text []byte) (Map, error) {
 	var v struct {
 		Version int `json:"v"`
 	}
-	if json.Unmarshal(text, &v) == nil && v.Version > version {
+	if json.Unmarshal(text, &v) == nil && v.Version > versionWithKeys {
 		return Map{}, ErrVersion
 	}
 
@@ -161,7 +173,7 @@ func parseBody(text []byte) (Map, error) {
 		return Map{}, err
 	}
 	m := Map{Issued: time.Unix(b.Issued, 0).UTC(), NotAfter: time.Unix(b.NotAfter, 0).UTC(), Regions: b.Regions}
-	if b.Version != version {
+	if b.Version != m.version() {
 		return Map{}, fmt.Errorf("%w: version %d", ErrMap, b.Version)
 	}
 	if err := m.Validate(); err != nil {
@@ -224,8 +236,8 @@ func decode(text []byte, to any) error {
 	return nil
 }
 
-// KeyText returns an operator's key as people pass it on: Base64url without padding.
-func KeyText(operator ed25519.PublicKey) string { return encode(operator) }
+// KeyText returns a public key, an operator's or a region's, as people pass it on: Base64url without padding.
+func KeyText(public []byte) string { return encode(public) }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 

@@ -32,6 +32,13 @@ func twoRegions() Map {
 	}}
 }
 
+// withKeys returns a map whose first region has a key.
+func withKeys() Map {
+	m := twoRegions()
+	m.Regions[0].Key = KeyText(bytes.Repeat([]byte{3}, KeySize))
+	return m
+}
+
 func mustSign(t testing.TB, m Map, key ed25519.PrivateKey) []byte {
 	t.Helper()
 	wire, err := m.Sign(key)
@@ -133,6 +140,8 @@ func TestMapThatCannotBeRightIsRefused(t *testing.T) {
 		"want it spelled":             func(m *Map) { m.Regions[0].URL += "/" },
 		"stun \"stun:a:1\" of \"fra":  func(m *Map) { m.Regions[0].STUN = "stun:a:1" },
 		"turn \"\" of \"virginia-2\"": func(m *Map) { m.Regions[1].TURN = "" },
+		"key of \"frankfurt\"":        func(m *Map) { m.Regions[0].Key = "AAAA" },
+		"key of \"virginia-2\": want": func(m *Map) { m.Regions[1].Key = unusedBit(withKeys().Regions[0].Key) },
 	} {
 		m := twoRegions()
 		spoil(&m)
@@ -140,7 +149,7 @@ func TestMapThatCannotBeRightIsRefused(t *testing.T) {
 			t.Errorf("%s: signed: %v", want, err)
 		}
 
-		text, err := json.Marshal(body{version, m.Issued.Unix(), m.NotAfter.Unix(), m.Regions})
+		text, err := json.Marshal(body{m.version(), m.Issued.Unix(), m.NotAfter.Unix(), m.Regions})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,9 +251,33 @@ func TestWhatIsNoMapIsRefused(t *testing.T) {
 	}
 }
 
+// A map has one version, so that devices which know the first alone read whatever they can.
+func TestMapWithKeysHasAVersionOfItsOwn(t *testing.T) {
+	wire := mustSign(t, withKeys(), operator)
+	m, err := Open(wire, publicKey(operator), issued)
+	if err != nil || !reflect.DeepEqual(m, withKeys()) || !bytes.Equal(m.Regions[0].PublicKey(),
+		bytes.Repeat([]byte{3}, KeySize)) || m.Regions[1].PublicKey() != nil {
+		t.Errorf("%+v, %v", m, err)
+	}
+
+	for name, m := range map[string]Map{`{"v":1,`: twoRegions(), `{"v":2,`: withKeys()} {
+		var s signed
+		if err := json.Unmarshal(mustSign(t, m, operator), &s); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(s.Map, name) {
+			t.Errorf("want %s: %s", name, s.Map)
+		}
+		other := strings.NewReplacer(`{"v":1,`, `{"v":2,`, `{"v":2,`, `{"v":1,`).Replace(s.Map)
+		if _, err := Open(signText(t, other), publicKey(operator), issued); !errors.Is(err, ErrMap) {
+			t.Errorf("%s as the other version: %v", name, err)
+		}
+	}
+}
+
 // A newer version may have other fields, and is not guessed at.
 func TestMapOfANewerVersionSaysSo(t *testing.T) {
-	wire := signText(t, `{"v":2,"continents":[]}`)
+	wire := signText(t, `{"v":3,"continents":[]}`)
 	if m, err := Open(wire, publicKey(operator), issued); !errors.Is(err, ErrVersion) || m.Regions != nil {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -324,7 +357,8 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good, s.Map)
-	f.Add(good[:len(good)-9], `{"v":2}`)
+	f.Add(good[:len(good)-9], `{"v":3}`)
+	f.Add(mustSign(f, withKeys(), operator), `{"v":2}`)
 	f.Add([]byte("{}"), strings.Replace(s.Map, "https://", "http://", 1))
 
 	f.Fuzz(func(t *testing.T, wire []byte, text string) {

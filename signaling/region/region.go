@@ -11,6 +11,9 @@ import (
 	"github.com/peephole-cam/peephole/relayurl"
 )
 
+// KeySize is the size of a region's public key in bytes (X25519).
+const KeySize = 32
+
 // maxName is the maximum length of a region's name, in bytes.
 const maxName = 32
 
@@ -20,6 +23,10 @@ type Region struct {
 	URL  string `json:"url" toml:"url"`             // the relay's, as devices dial it
 	TURN string `json:"turn" toml:"turn"`           // host:port, over UDP and TCP
 	STUN string `json:"stun,omitempty" toml:"stun"` // host:port; empty means TURN's
+
+	// Key is the region's public key, as KeyText spells it. With it other regions grant access to its TURN server. ""
+	// means that they grant none.
+	Key string `json:"key,omitempty" toml:"key"`
 }
 
 func (r Region) validate() error {
@@ -36,7 +43,19 @@ func (r Region) validate() error {
 	if r.STUN != "" && !isHostPort(r.STUN) {
 		return fmt.Errorf("stun %q of %q: want HOST:PORT, such as stun.example:3479, or leave it out", r.STUN, r.Name)
 	}
+	if _, ok := decodeText(r.Key, KeySize); r.Key != "" && !ok {
+		return fmt.Errorf("key of %q: want what relay regions key prints on a machine of that region", r.Name)
+	}
 	return nil
+}
+
+// PublicKey returns the region's public key, nil if the map names none.
+func (r Region) PublicKey() []byte {
+	key, ok := decodeText(r.Key, KeySize)
+	if !ok {
+		return nil
+	}
+	return key
 }
 
 var errNowhere = errors.New("want an address or a name that leads somewhere")

@@ -23,7 +23,7 @@ func (l *ledger) Revoke(through signaling.Name) {
 	l.revoked = append(l.revoked, through)
 }
 
-func (l *ledger) Grant(payer string, _ signaling.Name, _ time.Time) (signaling.Grant, error) {
+func (l *ledger) Grant(payer string, _ signaling.Name, _ string, _ time.Time) (signaling.Grant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.charged = append(l.charged, payer)

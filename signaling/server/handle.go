@@ -190,7 +190,7 @@ func (c *conn) grant(f signaling.GrantRequest, now time.Time) {
 		return
 	}
 
-	grant, err := c.server.cfg.Granter.Grant(payer.turnName(c.server), f.Name, now)
+	grant, err := c.server.cfg.Granter.Grant(payer.turnName(c.server), f.Name, f.Region, now)
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(grant)

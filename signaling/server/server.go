@@ -30,8 +30,9 @@ import (
 // Granter makes credentials on the relay's TURN server.
 type Granter interface {
 	// Grant makes both ends' credentials for one session, for which a client asked through a mailbox. The session
-	// counts towards the limits of payer. "" means no limits.
-	Grant(payer string, through signaling.Name, now time.Time) (signaling.Grant, error)
+	// counts towards the limits of payer. "" means no limits. region is the one whose TURN server the client asked
+	// for; the server is the relay's own if that is "", or a region for which the relay cannot grant anything.
+	Grant(payer string, through signaling.Name, region string, now time.Time) (signaling.Grant, error)
 
 	// Revoke ends what was granted so far through a mailbox that a ticket paid for. Later grants are not affected.
 	Revoke(through signaling.Name)

@@ -109,7 +109,7 @@ type granter struct{}
 
 func (granter) Revoke(signaling.Name) {}
 
-func (granter) Grant(string, signaling.Name, time.Time) (signaling.Grant, error) {
+func (granter) Grant(string, signaling.Name, string, time.Time) (signaling.Grant, error) {
 	return signaling.Grant{
 		URLs:   []string{"turn:127.0.0.1:3478?transport=udp"},
 		TTL:    60,
@@ -120,12 +120,12 @@ func (granter) Grant(string, signaling.Name, time.Time) (signaling.Grant, error)
 func TestGrantNamesServersForBothEnds(t *testing.T) {
 	e := start(t, Config{Granter: granter{}})
 	mb := newMailbox()
-	g, err := e.client(t).Grant(t.Context(), mb)
+	g, err := e.client(t).Grant(t.Context(), mb, "")
 	if err != nil || len(g.URLs) != 1 || g.TTL != 60 || g.Viewer.Username != "v" {
 		t.Errorf("got %+v, %v", g, err)
 	}
 
-	_, err = start(t, Config{}).client(t).Grant(t.Context(), mb)
+	_, err = start(t, Config{}).client(t).Grant(t.Context(), mb, "")
 	var refusal *signaling.Error
 	if !errors.As(err, &refusal) || refusal.Code != signaling.CodeNotAdmitted {
 		t.Errorf("from a relay without TURN: %v", err)
@@ -134,7 +134,7 @@ func TestGrantNamesServersForBothEnds(t *testing.T) {
 
 type brokenGranter struct{ granter }
 
-func (brokenGranter) Grant(string, signaling.Name, time.Time) (signaling.Grant, error) {
+func (brokenGranter) Grant(string, signaling.Name, string, time.Time) (signaling.Grant, error) {
 	return signaling.Grant{}, errors.New("no keys")
 }
 
@@ -142,7 +142,7 @@ func (brokenGranter) Grant(string, signaling.Name, time.Time) (signaling.Grant, 
 func TestGrantThatFailsIsExplained(t *testing.T) {
 	log := new(syncBuffer)
 	e := start(t, Config{Granter: brokenGranter{}, Logger: slog.New(slog.NewTextHandler(log, nil))})
-	_, err := e.client(t).Grant(t.Context(), newMailbox())
+	_, err := e.client(t).Grant(t.Context(), newMailbox(), "")
 
 	var refusal *signaling.Error
 	if !errors.As(err, &refusal) || refusal.Text != "no ICE servers now: try again later" {

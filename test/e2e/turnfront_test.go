@@ -57,7 +57,8 @@ func startTURNFront(t *testing.T, c *evilcloud.Cloud) *turnFront {
 	stop := run(t, client.Run)
 	defer stop()
 	// Grants can be changed from the second one on.
-	if _, err := client.Grant(t.Context(), signaling.Mailbox{Read: ed25519Key(t), Write: ed25519Key(t)}); err != nil {
+	box := signaling.Mailbox{Read: ed25519Key(t), Write: ed25519Key(t)}
+	if _, err := client.Grant(t.Context(), box, ""); err != nil {
 		t.Fatal(err)
 	}
 

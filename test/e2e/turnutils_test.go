@@ -84,7 +84,7 @@ func askGrant(t *testing.T, relayURL string) signaling.Grant {
 	}
 
 	defer run(t, client.Run)()
-	g, err := client.Grant(t.Context(), signaling.Mailbox{Read: ed25519Key(t), Write: ed25519Key(t)})
+	g, err := client.Grant(t.Context(), signaling.Mailbox{Read: ed25519Key(t), Write: ed25519Key(t)}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

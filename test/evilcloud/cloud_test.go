@@ -51,7 +51,7 @@ func page(url string) bool {
 func TestRestartedCloudHasOtherKeys(t *testing.T) {
 	c := start(t, Config{Signaling: []string{"127.0.0.1:0", "127.0.0.2:0"},
 		TURN: []string{"127.0.0.1:0", "127.0.0.2:0"}})
-	before, err := c.nodes[0].Grant("", signaling.Name{}, time.Now())
+	before, err := c.nodes[0].Grant("", signaling.Name{}, "", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestRestartedCloudHasOtherKeys(t *testing.T) {
 	if err := c.Restart(t.Context(), time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	after, err := c.nodes[0].Grant("", signaling.Name{}, time.Now())
+	after, err := c.nodes[0].Grant("", signaling.Name{}, "", time.Now())
 	if err != nil || after.Viewer.Credential == before.Viewer.Credential || after.URLs[0] != before.URLs[0] {
 		t.Errorf("grants %v and %v, %v; want the same place and other keys", before.URLs, after.URLs, err)
 	}

@@ -126,7 +126,7 @@ func startWithTwoDevices(t *testing.T) (c *Cloud, a, b *device) {
 	a, b = newDevice(t, c.URLs()[0]), newDevice(t, c.URLs()[1])
 	for name, d := range map[string]*device{"of a": a, "of b": b} {
 		eventually(t, "an honest delivery", func() bool { return d.post(t, d.box, name) == nil && d.has(name) })
-		if _, err := d.Grant(t.Context(), d.box); err != nil {
+		if _, err := d.Grant(t.Context(), d.box, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestFaultsOfFramesEnd(t *testing.T) {
 	grant := func(t *testing.T, d *device) string {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		g, err := d.Grant(ctx, d.box)
+		g, err := d.Grant(ctx, d.box, "")
 		if err != nil {
 			return err.Error()
 		}

@@ -11,7 +11,7 @@ import (
 func TestFaultsOfGrantsMixSessions(t *testing.T) {
 	c, a, b := startWithTwoDevices(t)
 	ask := func(d *device) signaling.Grant {
-		g, err := d.Grant(t.Context(), d.box)
+		g, err := d.Grant(t.Context(), d.box, "")
 		if err != nil {
 			t.Fatal(err)
 		}

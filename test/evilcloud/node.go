@@ -182,7 +182,7 @@ func (n *node) close() error {
 }
 
 // Grant implements server.Granter.
-func (n *node) Grant(payer string, through signaling.Name, now time.Time) (signaling.Grant, error) {
+func (n *node) Grant(payer string, through signaling.Name, _ string, now time.Time) (signaling.Grant, error) {
 	grant, err := n.grant(payer, through, now)
 	return n.cloud.office.issue(n, grant), err
 }

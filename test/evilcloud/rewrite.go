@@ -55,6 +55,7 @@ func clientFields() []Field {
 		field("ack.name", func(l *Line, f *signaling.Ack) { f.Name = l.foreign(f.Name) }),
 		field("ack.seq", func(_ *Line, f *signaling.Ack) { f.Seq++ }),
 		field("grant.id", func(_ *Line, f *signaling.GrantRequest) { f.ID++ }),
+		field("grant.region", func(_ *Line, f *signaling.GrantRequest) { f.Region = "elsewhere" }),
 		field("grant.name", func(l *Line, f *signaling.GrantRequest) { f.Name = l.foreign(f.Name) }),
 		field("close.name", func(l *Line, f *signaling.Close) { f.Name = l.foreign(f.Name) }),
 		field("reject.name", func(l *Line, f *signaling.Reject) { f.Name = l.foreign(f.Name) }),

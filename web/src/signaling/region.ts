@@ -20,6 +20,8 @@ export interface Region {
   turn: string;
   /** Its STUN server, if TURN's UDP port is not. */
   stun?: string;
+  /** Its public key, with which other regions grant access to its TURN server. */
+  key?: string;
 }
 
 export interface RegionMap {
@@ -81,12 +83,13 @@ function parseSigned(wire: string): { map: string; key: Bytes; signature: Bytes 
 /** Parses what is signed. It checks the version first, since another version may have other fields. */
 function parseMap(text: string): RegionMap {
   const { v, issued, not_after: notAfter, regions } = parseObject(text);
-  if (Number.isInteger(v) && (v as number) > 1) throw new MapError('version');
-  if (v !== 1 || !isTime(issued) || !isTime(notAfter) || issued >= notAfter || !Array.isArray(regions)) {
+  if (Number.isInteger(v) && (v as number) > 2) throw new MapError('version');
+  if (!isTime(issued) || !isTime(notAfter) || issued >= notAfter || !Array.isArray(regions)) {
     throw new MapError('map');
   }
 
   const all = regions.map(parseRegion);
+  if (v !== (all.some(({ key }) => key !== undefined) ? 2 : 1)) throw new MapError('map'); // keys came with version 2
   if (JSON.stringify({ v, issued, not_after: notAfter, regions: all }) !== text) throw new MapError('map');
 
   const unique = (of: (r: Region) => string): boolean => new Set(all.map(of)).size === all.length;
@@ -97,12 +100,12 @@ function parseMap(text: string): RegionMap {
 }
 
 function parseRegion(said: unknown): Region {
-  const { name, url, turn, stun } = (said ?? {}) as Partial<Record<keyof Region, unknown>>;
+  const { name, url, turn, stun, key } = (said ?? {}) as Partial<Record<keyof Region, unknown>>;
   const fits = (is: (text: string) => boolean, x: unknown): x is string => typeof x === 'string' && is(x);
   if (!fits(isRegionName, name) || !fits(isPlaceURL, url) || !fits(isHostPort, turn)) throw new MapError('map');
-  if (stun === undefined) return { name, url, turn };
-  if (!fits(isHostPort, stun)) throw new MapError('map');
-  return { name, url, turn, stun };
+  if (stun !== undefined && !fits(isHostPort, stun)) throw new MapError('map');
+  if (key !== undefined && !fits((text) => decode(text, 32).length > 0, key)) throw new MapError('map');
+  return { name, url, turn, ...(stun !== undefined && { stun }), ...(key !== undefined && { key }) };
 }
 
 function parseObject(json: string): Record<string, unknown> {

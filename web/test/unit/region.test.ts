@@ -89,6 +89,7 @@ test('what is no map in its one spelling does not open', async () => {
     'another case inside': await inside('"url"', '"URL"'),
     'another order inside': await inside('"v":1,"issued":1800000000', '"issued":1800000000,"v":1'),
     'an empty stun': await inside('relay.example:3478"', 'relay.example:3478","stun":""'),
+    'an empty key': await inside('relay.example:3478"', 'relay.example:3478","key":""'),
     'no version': await inside('"v":1,', ''),
     'version 0': await inside('"v":1', '"v":0'),
     'an exponent': await inside('1800000000', '18e8'),
@@ -146,7 +147,7 @@ test('a map opens for its operator alone', async () => {
   assert.equal(await fault(good.replace('fra.relay', 'frb.relay')), 'operator');
   assert.equal(await fault(good.replace(toBase64url(publicKey), toBase64url(stranger))), 'operator');
   assert.equal(await fault(await signText(text, 'ticket')), 'operator');
-  assert.equal(await fault(await signText('{"v":2,"continents":[]}')), 'version');
+  assert.equal(await fault(await signText('{"v":3,"continents":[]}')), 'version');
 });
 
 test('a map is replaced by one that was issued later, and not by one that cannot be right', () => {

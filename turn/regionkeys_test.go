@@ -1,0 +1,247 @@
+package turn
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/peephole-cam/peephole/netlimit"
+)
+
+func newRegionKey(t *testing.T) RegionKey {
+	t.Helper()
+	k, err := NewRegionKey(secret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// regionsOf returns n regions that know each other.
+func regionsOf(t *testing.T, n int) (keys []*Keys, own []RegionKey) {
+	t.Helper()
+	for range n {
+		keys, own = append(keys, newKeys(t)), append(own, newRegionKey(t))
+	}
+	for i := range n {
+		meet(t, keys[i], own[i], own...)
+	}
+	return keys, own
+}
+
+// meet has a region know others. It may be among them.
+func meet(t *testing.T, k *Keys, own RegionKey, others ...RegionKey) {
+	t.Helper()
+	var public [][]byte
+	for _, o := range others {
+		if !bytes.Equal(o.Public(), own.Public()) {
+			public = append(public, o.Public())
+		}
+	}
+	if err := k.regions.set(own, public); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func grantAt(t *testing.T, k *Keys, at RegionKey, now time.Time) Grant {
+	t.Helper()
+	g, err := k.GrantAt(at.Public(), "ticket 1", "mailbox", now, 30*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// accepts reports whether a region takes a credential for what it is.
+func accepts(t *testing.T, k *Keys, c Credential, now time.Time) bool {
+	t.Helper()
+	u, err := parseUsername(c.Username)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, by, err := k.password(u, now)
+	if err != nil && !errors.Is(err, errUnknownKey) {
+		t.Fatal(err)
+	}
+	return err == nil && by != nil && password == c.Password
+}
+
+// TestRegionGrantsAtAnother: the credentials hold at that region, and at no other. A third region that is stolen cannot
+// make them.
+func TestRegionGrantsAtAnother(t *testing.T) {
+	keys, own := regionsOf(t, 3)
+	now := time.Now()
+	g := grantAt(t, keys[0], own[1], now)
+	for i, k := range keys {
+		for _, c := range []Credential{g.Camera, g.Viewer} {
+			if got := accepts(t, k, c, now); got != (i == 1) {
+				t.Errorf("region %d accepts it: %v", i, got)
+			}
+		}
+	}
+	if g.Camera.Password == g.Viewer.Password {
+		t.Error("one password for both ends")
+	}
+
+	// What the third region knows are its own key and the public ones: it makes no key of the pair of the others.
+	for _, at := range own[:2] {
+		forged := grantAt(t, keys[2], at, now)
+		u, _ := parseUsername(forged.Viewer.Username)
+		honest, _ := parseUsername(grantAt(t, keys[0], own[1], now).Viewer.Username)
+		if u.key == honest.key {
+			t.Error("two regions issue with one key")
+		}
+	}
+}
+
+// TestDirectionsHaveKeysOfTheirOwn: what one region issues at the other is not what the other issues at it.
+func TestDirectionsHaveKeysOfTheirOwn(t *testing.T) {
+	keys, own := regionsOf(t, 2)
+	now := time.Now()
+	there, back := grantAt(t, keys[0], own[1], now), grantAt(t, keys[1], own[0], now)
+	if accepts(t, keys[0], there.Viewer, now) || accepts(t, keys[1], back.Viewer, now) {
+		t.Error("a region accepts its own grant for another")
+	}
+}
+
+// TestRegionKeysRotateWithoutAPause: a credential holds over midnight, and for a day at most beyond that of its own,
+// whatever the clocks of the two regions differ by within a day.
+func TestRegionKeysRotateWithoutAPause(t *testing.T) {
+	keys, own := regionsOf(t, 2)
+	midnight := time.Date(2026, 12, 3, 0, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		issued, used time.Duration
+		want         bool
+	}{
+		{-time.Second, time.Second, true},
+		{time.Second, -time.Second, true},
+		{-time.Second, 23 * time.Hour, true},
+		{-time.Second, 25 * time.Hour, false},
+		{23 * time.Hour, -time.Second, true},
+		{25 * time.Hour, -time.Second, false},
+	} {
+		g := grantAt(t, keys[0], own[1], midnight.Add(row.issued))
+		if got := accepts(t, keys[1], g.Camera, midnight.Add(row.used)); got != row.want {
+			t.Errorf("issued %v from midnight and used %v from it: %v", row.issued, row.used, got)
+		}
+	}
+}
+
+// TestRevokedRegionEndsAtOnce: a region that is no longer listed makes no allocation, and what it made ends; that of
+// the others goes on.
+func TestRevokedRegionEndsAtOnce(t *testing.T) {
+	for _, over := range []string{"udp", "tcp"} {
+		t.Run(over, func(t *testing.T) {
+			keys, own := regionsOf(t, 3)
+			s := serve(t, Config{Keys: keys[0], Limits: fairly(1000)})
+			g := grantAt(t, keys[1], own[0], time.Now())
+			kept := grantAt(t, keys[2], own[0], time.Now())
+			ours := grant(t, keys[0])
+			for _, c := range []Credential{g.Camera, g.Viewer, kept.Camera, ours.Camera} {
+				if code := dial(t, s, over, c).allocate(); code != 0 {
+					t.Fatal(code)
+				}
+			}
+
+			if err := s.SetRegions(own[0], [][]byte{own[2].Public()}); err != nil {
+				t.Fatal(err)
+			}
+			if n := s.Stats().Allocations; n != 2 {
+				t.Errorf("%d allocations are left, want that of the other region and our own", n)
+			}
+			if code := dial(t, s, over, g.Viewer).allocate(); code != 401 {
+				t.Errorf("allocate: %d", code)
+			}
+			if code := dial(t, s, over, kept.Viewer).allocate(); code != 0 {
+				t.Errorf("allocate with another region's credential: %d", code)
+			}
+		})
+	}
+}
+
+// TestStolenRegionLeavesRoom: however many payers a region invents, it has a share of the places, and they come back.
+func TestStolenRegionLeavesRoom(t *testing.T) {
+	const size = 64
+	keys, own := regionsOf(t, 2)
+	limits := fairly(size)
+	limits.Issuers = netlimit.Config{Size: size, Named: netlimit.Share{Free: 1. / 2, Min: 4}}
+	s := serve(t, Config{Keys: keys[0], Limits: limits, MaxAllocations: size})
+	var clients []*client
+	for i := range size {
+		g, err := keys[1].GrantAt(own[0].Public(), fmt.Sprint("ticket ", i), "", time.Now(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := dial(t, s, "udp", g.Viewer)
+		if code := c.allocate(); code == 486 {
+			break
+		} else if code != 0 {
+			t.Fatal(code)
+		}
+		clients = append(clients, c)
+	}
+
+	if n := len(clients); n < 4 || n > size/2 {
+		t.Errorf("a region has %d of %d places", n, size)
+	}
+	if code := dial(t, s, "udp", through(t, s, "household").Viewer).allocate(); code != 0 {
+		t.Errorf("a household of this region: %d", code)
+	}
+	for _, c := range clients {
+		c.refresh(0)
+	}
+	if n := s.relay.pools.issuers.Used(); n != 0 {
+		t.Errorf("%d places have not come back", n)
+	}
+}
+
+// TestBadRegionKeys: none of them changes anything.
+func TestBadRegionKeys(t *testing.T) {
+	if _, err := NewRegionKey(make([]byte, RegionKeySize-1)); !errors.Is(err, ErrSecret) {
+		t.Errorf("short private key: %v", err)
+	}
+	keys, own := regionsOf(t, 2)
+	lowOrder := make([]byte, RegionKeySize)
+	for name, public := range map[string][]byte{"low order": lowOrder, "short": lowOrder[1:], "none": nil} {
+		if err := keys[0].regions.set(own[0], [][]byte{public}); !errors.Is(err, ErrSecret) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	grantAt(t, keys[0], own[1], time.Now())
+
+	stranger, err := ecdh.X25519().NewPrivateKey(secret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys[0].GrantAt(stranger.PublicKey().Bytes(), "", "", time.Now(), time.Minute); err == nil {
+		t.Error("a grant at a region that is not listed")
+	}
+	if _, err := keys[0].GrantAt(own[1].Public(), "", "", time.Now(), 2*MaxTTL); !errors.Is(err, ErrTTL) {
+		t.Errorf("too long a life: %v", err)
+	}
+}
+
+// TestOneMailboxIsBoundInAnotherRegionToo: what goes through one mailbox is one group there, under a name that differs
+// from region to region.
+func TestOneMailboxIsBoundInAnotherRegionToo(t *testing.T) {
+	keys, own := regionsOf(t, 3)
+	group := func(at RegionKey, through string) groupID {
+		g, err := keys[0].GrantAt(at.Public(), "ticket 1", through, time.Now(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := parseUsername(g.Viewer.Username)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.session.group()
+	}
+	one := group(own[1], "one")
+	if group(own[1], "one") != one || group(own[1], "two") == one || group(own[2], "one") == one ||
+		group(own[1], "") == one {
+		t.Error("the groups are not those of the mailboxes")
+	}
+}

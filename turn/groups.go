@@ -20,6 +20,21 @@ type groupID [8]byte
 // group returns the group of a session. A session without a group has one to itself, since its whole id is random.
 func (s sessionID) group() groupID { return groupID(s[:len(groupID{})]) }
 
+// groupName names a group among those of all regions, so that no region can name a session into a group of another.
+type groupName struct {
+	id  groupID
+	key keyID // of its credentials, if another region issued them; zero for our own, which outlive our secrets
+}
+
+// groupOf returns the group of a session whose credentials a region issued.
+func groupOf(u username, by *region) groupName {
+	name := groupName{id: u.session.group()}
+	if by != nil {
+		name.key = u.key
+	}
+	return name
+}
+
 // groups are those whose credentials can still make allocations.
 type groups struct {
 	key []byte // never replaced: allocations outlive secrets
@@ -129,33 +144,33 @@ func (a *allocation) end() {
 func (r *relay) groupAllocations(id groupID) []*allocation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.groups[id]))
+	return slices.Collect(maps.Keys(r.groups[groupName{id: id}]))
 }
 
 // joinGroup adds an allocation to its group, if somebody pays for it: no other can be revoked. r.mu must be held.
-func (r *relay) joinGroup(u username, a *allocation) {
-	if u.payer == (payerID{}) {
+func (r *relay) joinGroup(b *binding, a *allocation) {
+	if b.user.payer == (payerID{}) {
 		return
 	}
 
-	id := u.session.group()
-	if r.groups[id] == nil {
-		r.groups[id] = make(map[*allocation]struct{})
+	name := groupOf(b.user, b.issuer)
+	if r.groups[name] == nil {
+		r.groups[name] = make(map[*allocation]struct{})
 	}
-	r.groups[id][a] = struct{}{}
+	r.groups[name][a] = struct{}{}
 }
 
 // leaveGroup takes an allocation out of its group. r.mu must be held.
-func (r *relay) leaveGroup(u username, a *allocation) {
-	id := u.session.group()
-	delete(r.groups[id], a)
-	if len(r.groups[id]) == 0 {
-		delete(r.groups, id)
+func (r *relay) leaveGroup(b *binding, a *allocation) {
+	name := groupOf(b.user, b.issuer)
+	delete(r.groups[name], a)
+	if len(r.groups[name]) == 0 {
+		delete(r.groups, name)
 	}
 }
 
 // groupIsFull reports whether a session's group has as many allocations as it may. r.mu must be held.
-func (r *relay) groupIsFull(u username) bool {
+func (r *relay) groupIsFull(u username, by *region) bool {
 	limit := r.limits.GroupAllocations
-	return limit > 0 && len(r.groups[u.session.group()]) >= limit
+	return limit > 0 && len(r.groups[groupOf(u, by)]) >= limit
 }

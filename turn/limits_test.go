@@ -13,7 +13,7 @@ import (
 func openAt(t *testing.T, r *relay, session, payer byte, client string) (*allocation, error) {
 	t.Helper()
 	u := username{session: sessionID{session}, role: camera, payer: payerID{payer}}
-	if err := r.checkRoom(u); err != nil {
+	if err := r.checkRoom(u, nil); err != nil {
 		return nil, err
 	}
 	lease, err := r.pools.lease(u, nil, netip.MustParseAddr(client))

@@ -162,6 +162,44 @@ func TestRevokedRegionEndsAtOnce(t *testing.T) {
 	}
 }
 
+// TestStolenRegionJoinsNoSession: a region that has seen a username makes neither an end of that session nor a place in
+// its group. A session of its own with that id is another one.
+func TestStolenRegionJoinsNoSession(t *testing.T) {
+	keys, own := regionsOf(t, 3)
+	limits := fairly(1000)
+	limits.GroupAllocations, limits.GroupRequests = 2, 100
+	s := serve(t, Config{Keys: keys[0], Limits: limits, MaxPerRole: 1})
+	for name, seen := range map[string]Grant{
+		"our own": through(t, s, "household"),
+		"another": grantAt(t, keys[1], own[0], time.Now()),
+	} {
+		cam := dial(t, s, "udp", seen.Camera)
+		cam.mustAllocate()
+		u, err := parseUsername(seen.Viewer.Username)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stolen, err := keys[2].regions.toward(own[0].Public(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.key = stolen.id
+		thief := dial(t, s, "udp", stolen.credential(u))
+		thief.mustAllocate()
+
+		if code := thief.permit(peerAt(cam.relayed)); code != 403 {
+			t.Errorf("%s session: the thief may reach the camera: %d", name, code)
+		}
+		view := dial(t, s, "udp", seen.Viewer)
+		if code := view.allocate(); code != 0 { // the thief's end would take its place, in the session and in the group
+			t.Errorf("%s session: the viewer may not allocate: %d", name, code)
+		}
+		if code := view.permit(peerAt(cam.relayed)); code != 0 {
+			t.Errorf("%s session: the viewer may not reach the camera: %d", name, code)
+		}
+	}
+}
+
 // TestStolenRegionLeavesRoom: however many payers a region invents, it has a share of the places, and they come back.
 func TestStolenRegionLeavesRoom(t *testing.T) {
 	const size = 64

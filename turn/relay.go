@@ -43,12 +43,12 @@ type relay struct {
 	clients                    *clientTable          // bound UDP clients; changed with mu held
 
 	mu        sync.Mutex
-	addresses map[uint32]*allocation               // by host; bound or about to be
-	bound     int                                  // how many of them are bound
-	sessions  map[sessionID]*session               // with at least one allocation
-	groups    map[groupID]map[*allocation]struct{} // the bound ones that somebody pays for
-	shares    shares                               // of bound allocations
-	last      uint32                               // handed out last, counted from 0
+	addresses map[uint32]*allocation                 // by host; bound or about to be
+	bound     int                                    // how many of them are bound
+	sessions  map[sessionName]*session               // with at least one allocation
+	groups    map[groupName]map[*allocation]struct{} // the bound ones that somebody pays for
+	shares    shares                                 // of bound allocations
+	last      uint32                                 // handed out last, counted from 0
 }
 
 func newRelay(c Config, n *counters) *relay {
@@ -61,8 +61,8 @@ func newRelay(c Config, n *counters) *relay {
 		shares:         newShares(),
 		clients:        newClientTable(c.MaxAllocations),
 		addresses:      make(map[uint32]*allocation),
-		sessions:       make(map[sessionID]*session),
-		groups:         make(map[groupID]map[*allocation]struct{}),
+		sessions:       make(map[sessionName]*session),
+		groups:         make(map[groupName]map[*allocation]struct{}),
 
 		// A session may have allocations on two relays, and tells them apart by address.
 		last: rand.Uint32N(MaxAddresses),
@@ -96,10 +96,10 @@ func (r *relay) newAllocation() (*allocation, error) {
 }
 
 // checkRoom returns nil if this session and role may have one more allocation, else errQuota or errFull.
-func (r *relay) checkRoom(u username) error {
+func (r *relay) checkRoom(u username, by *region) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.sessions[u.session]; s != nil && len(s.allocations(u.role)) >= r.maxPerRole || r.groupIsFull(u) {
+	if s := r.sessions[u.name()]; s != nil && len(s.allocations(u.role)) >= r.maxPerRole || r.groupIsFull(u, by) {
 		return errQuota
 	}
 	if len(r.addresses) >= r.maxAllocations {
@@ -118,12 +118,12 @@ func (r *relay) bind(a *allocation, b binding) error {
 		return net.ErrClosed
 	}
 
-	s := r.sessions[b.user.session]
+	s := r.sessions[b.user.name()]
 	if s == nil {
 		s = new(session)
 	}
 	end := s.allocations(b.user.role)
-	if len(end) >= r.maxPerRole || r.groupIsFull(b.user) {
+	if len(end) >= r.maxPerRole || r.groupIsFull(b.user, b.issuer) {
 		return errQuota
 	}
 
@@ -134,8 +134,8 @@ func (r *relay) bind(a *allocation, b binding) error {
 
 	longer := append(end[:len(end):len(end)], a)
 	s.ends[b.user.role].Store(&longer)
-	r.sessions[b.user.session] = s
-	r.joinGroup(b.user, a)
+	r.sessions[b.user.name()] = s
+	r.joinGroup(&b, a)
 	r.bound++
 
 	if b.stream == nil {
@@ -186,10 +186,10 @@ func (r *relay) unbind(a *allocation, b *binding) {
 		r.kernel.removeAllocation(a, b)
 	}
 	b.lease.release()
-	r.leaveGroup(b.user, a)
+	r.leaveGroup(b, a)
 	r.shares.release(b, time.Since(r.start))
 	if len(b.session.allocations(camera))+len(b.session.allocations(viewer)) == 0 {
-		delete(r.sessions, b.user.session)
+		delete(r.sessions, b.user.name())
 	}
 	r.updateGauges()
 }

@@ -56,7 +56,7 @@ func (r *requestLimits) allow(a *allocation, client netip.Addr, now time.Time) b
 
 	if a != nil {
 		if b := a.bound.Load(); b != nil {
-			return r.allowGroup(b.user, now) &&
+			return r.allowGroup(b, now) &&
 				(r.owners == nil || r.owners.Charge(payerOf(b.user, client), 1, now) == nil)
 		}
 	}
@@ -65,12 +65,12 @@ func (r *requestLimits) allow(a *allocation, client netip.Addr, now time.Time) b
 
 // allowGroup reports whether a session's group may make one more request, and counts it. This way one viewer leaves
 // most of the requests of its camera's ticket to the others.
-func (r *requestLimits) allowGroup(u username, now time.Time) bool {
-	if r.groups == nil || u.payer == (payerID{}) {
+func (r *requestLimits) allowGroup(b *binding, now time.Time) bool {
+	if r.groups == nil || b.user.payer == (payerID{}) {
 		return true
 	}
 	var name [16]byte
-	id := u.session.group()
-	copy(name[:], id[:])
+	group := groupOf(b.user, b.issuer)
+	copy(name[copy(name[:], group.id[:]):], group.key[:])
 	return r.groups.Charge(netlimit.Named(name), 1, now) == nil
 }

@@ -189,7 +189,7 @@ func (t *transport) quota(name, _ string, client net.Addr) bool {
 // reserve takes what an Allocate needs besides its allocation: a lease for that, and over TCP a place for the
 // connection.
 func (t *transport) reserve(u username, client netip.AddrPort, r *request) error {
-	if err := t.relay.checkRoom(u); err != nil {
+	if err := t.relay.checkRoom(u, r.issuer); err != nil {
 		return err
 	}
 	taken, err := t.relay.pools.lease(u, r.issuer, client.Addr())

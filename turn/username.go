@@ -30,6 +30,13 @@ type (
 	payerID   [6]byte  // who pays for the session, and whose limits apply; all zero: nobody
 )
 
+// sessionName names a session among those of all secrets and regions. Both ends' credentials are made with one key. So
+// no region can make an end of a session that another has granted, though it knows the session's id.
+type sessionName struct {
+	id  sessionID
+	key keyID
+}
+
 // username says who a credential is for: `expiry:session:role:payer:keyid`. The expiry is in Unix seconds, decimal; the
 // session is 16 bytes and the payer 6 bytes, in base64url; the role is c or v; the key id is 4 bytes, in hex.
 type username struct {
@@ -100,6 +107,9 @@ func (u username) text() string {
 	payer := base64.RawURLEncoding.EncodeToString(u.payer[:])
 	return fmt.Sprintf("%d:%s:%c:%s:%x", u.expiry, u.session.text(), roleLetters[u.role], payer, u.key[:])
 }
+
+// name returns the name of the session.
+func (u username) name() sessionName { return sessionName{u.session, u.key} }
 
 func (s sessionID) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 

@@ -193,7 +193,7 @@ func rewriting(t *testing.T) (rows []fault) {
 		"open.signature": {sending + saysUnsigned, asking + saysUnsigned}, "open.ticket": nil,
 		"post.id": nil, "post.name": {sending + saysNotOpen}, "post.ttl": nil, "post.body": {saysNoAnswer},
 		"ack.name": nil, "ack.seq": nil,
-		"grant.id": {saysSilent}, "grant.name": {asking + saysNotOpen}, "close.name": nil,
+		"grant.id": {saysSilent}, "grant.name": {asking + saysNotOpen}, "grant.region": nil, "close.name": nil,
 		"reject.name": {saysRejected}, "reject.seq": {saysRejected},
 		"challenge.nonce": {sending + saysUnsigned, asking + saysUnsigned}, "challenge.time": nil,
 		"ok.id":        {saysMalformed},

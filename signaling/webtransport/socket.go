@@ -22,6 +22,7 @@ var errMoves = errors.New("this connection cannot move")
 // path is the way of a client's packets to the server. The zero value is a server's, which has none.
 type path struct {
 	from, to *net.UDPAddr // from may be nil
+	ordered  sync.Once    // see Conn.Move
 
 	mu      sync.Mutex
 	sockets []*quic.Transport // guarded by mu; the last one is in use
@@ -72,7 +73,10 @@ func (p *path) close() {
 // Move takes a client's connection to the network that this device has now (RFC 9000, section 9), and returns once the
 // server answers there. If it fails, the connection is of no use unless the old network still works.
 func (c *Conn) Move(ctx context.Context) error {
-	_ = c.quic.ConnectionState() // otherwise, AddPath has a data race with the call that HTTP/3 makes at the start
+	// Ordered after the call that HTTP/3 makes at the start, which would race with AddPath. Only before the first move,
+	// because a later one would race with the switch of the one before.
+	c.path.ordered.Do(func() { _ = c.quic.ConnectionState() })
+
 	socket, err := c.path.open()
 	if err != nil {
 		return err

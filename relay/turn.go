@@ -46,7 +46,6 @@ func turnLimits(c *Config) turn.Limits {
 	ticket.Max = 4096
 	l := turn.Limits{
 		Payers:            netlimit.Config{Named: ticket},
-		Issuers:           netlimit.Config{Size: int64(c.Allocations), Named: share(1. / 2)},
 		Addresses:         netlimit.Config{IPv4: share(1), Host: share(1. / 4), Site: share(1. / 2), Network: share(1)},
 		AddressRequests:   200,
 		Requests:          netlimit.Config{Size: 20_000},
@@ -64,6 +63,8 @@ func turnLimits(c *Config) turn.Limits {
 	if c.TicketKey != nil {
 		l.Addresses.Size, l.Payers.Size = rest, most
 	}
+
+	l.Issuers = netlimit.Config{Size: l.Payers.Size, Named: share(1. / 2)} // whose payers are among these
 
 	l.GroupAllocations = int(min(maxThrough, max(l.Payers.Size/128, minThrough)))
 	return l

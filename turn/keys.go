@@ -235,7 +235,7 @@ func (k *Keys) password(u username, now time.Time) (string, *region, error) {
 	case previous != nil && u.key == previous.id:
 		return previous.credential(u).Password, nil, nil
 	}
-	if foreign, ok := k.regions.from(u.key, now); ok {
+	if foreign, ok := k.regions.from(u.key, now); ok && !u.expires().After(now.Add(MaxTTL+maxRegionSkew)) {
 		return foreign.credential(u).Password, foreign.issuer, nil
 	}
 	return "", nil, errUnknownKey

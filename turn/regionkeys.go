@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -13,6 +14,10 @@ import (
 
 // labelRegions begins the info from which the secret of two regions is derived for one day.
 const labelRegions = "peephole turn regions v1"
+
+// maxRegionSkew is how far ahead of ours the clock of another region may be. A credential of it that holds longer than
+// MaxTTL beyond that is not one that it may make.
+const maxRegionSkew = 24 * time.Hour
 
 // RegionKeySize is the size of a region's private key and of its public key, in bytes.
 const RegionKeySize = 32
@@ -47,7 +52,8 @@ type regionPublicKey [RegionKeySize]byte
 
 // regionKeys are what this region shares with others. Each pair of regions has one secret for each direction and day
 // (UTC): with it the one, the issuer, makes credentials that the other accepts. So whoever steals the key of a region
-// makes credentials in the name of that region alone, and those end when the others no longer list it.
+// makes credentials in the name of that region alone, and those end when the others no longer list it; at the region
+// itself, however, in the names of all, until its key is replaced.
 type regionKeys struct {
 	mu       sync.Mutex
 	own      regionPublicKey             // guarded by mu
@@ -87,11 +93,16 @@ func (r *regionKeys) set(own RegionKey, others [][]byte) error {
 	return nil
 }
 
-// lists reports whether credentials of an issuer still count.
+// lists reports whether credentials of an issuer still count: not if it is no longer named, nor if our own key is
+// another one, since with the one before anybody who stole it made credentials in the names of all.
 func (r *regionKeys) lists(by *region) bool {
+	if by == nil {
+		return true
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return by == nil || r.others[by.key] != nil
+	named := r.others[by.key]
+	return named != nil && bytes.Equal(named.shared, by.shared)
 }
 
 // toward returns the key with which this region makes credentials for another.

@@ -3,6 +3,7 @@ package turn
 import (
 	"bytes"
 	"crypto/ecdh"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"testing"
@@ -97,6 +98,59 @@ func TestRegionGrantsAtAnother(t *testing.T) {
 	}
 }
 
+// TestKeyOfTwoRegions: the secret of two regions was computed by other software (Python's cryptography) from two
+// private keys of 32 equal bytes, 1 and 2, for day 20,790.
+func TestKeyOfTwoRegions(t *testing.T) {
+	var own [2]RegionKey
+	for i := range own {
+		var err error
+		if own[i], err = NewRegionKey(bytes.Repeat([]byte{byte(i + 1)}, RegionKeySize)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret, err := hex.DecodeString("dcad2dcfab7eb7d43f00aaffe95ad470c1706624d11a852ba2653604dad37857")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := deriveKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	day := time.Unix(20_790*24*60*60, 0)
+	keys := [2]*Keys{newKeys(t), newKeys(t)}
+	meet(t, keys[0], own[0], own[1])
+	meet(t, keys[1], own[1], own[0])
+	toward, err := keys[0].regions.toward(own[1].Public(), day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, ok := keys[1].regions.from(want.id, day)
+	if !ok || !bytes.Equal(toward.mac, want.mac) || !bytes.Equal(from.mac, want.mac) {
+		t.Errorf("issuer's %x, acceptor's %x (%v), want %x", toward.mac, from.mac, ok, want.mac)
+	}
+}
+
+// TestForeignCredentialHoldsNoLongerThanOurs: a stolen region makes no credential that outlives its day's key.
+func TestForeignCredentialHoldsNoLongerThanOurs(t *testing.T) {
+	keys, own := regionsOf(t, 2)
+	now := time.Now()
+	stolen, err := keys[1].regions.toward(own[0].Public(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ttl, want := range map[time.Duration]bool{
+		MaxTTL + maxRegionSkew - time.Second: true,
+		MaxTTL + maxRegionSkew + time.Second: false,
+		100 * 365 * 24 * time.Hour:           false,
+	} {
+		c := stolen.grant(stolen.username("ticket 1", now.Add(ttl))).Viewer
+		if got := accepts(t, keys[0], c, now); got != want {
+			t.Errorf("one that expires in %v is accepted: %v", ttl, got)
+		}
+	}
+}
+
 // TestDirectionsHaveKeysOfTheirOwn: what one region issues at the other is not what the other issues at it.
 func TestDirectionsHaveKeysOfTheirOwn(t *testing.T) {
 	keys, own := regionsOf(t, 2)
@@ -107,8 +161,8 @@ func TestDirectionsHaveKeysOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestRegionKeysRotateWithoutAPause: a credential holds over midnight, and for a day at most beyond that of its own,
-// whatever the clocks of the two regions differ by within a day.
+// TestRegionKeysRotateWithoutAPause: the key of a day holds on the day before and the day after, for credentials that
+// are older than midnight and for clocks that differ.
 func TestRegionKeysRotateWithoutAPause(t *testing.T) {
 	keys, own := regionsOf(t, 2)
 	midnight := time.Date(2026, 12, 3, 0, 0, 0, 0, time.UTC)
@@ -159,6 +213,27 @@ func TestRevokedRegionEndsAtOnce(t *testing.T) {
 				t.Errorf("allocate with another region's credential: %d", code)
 			}
 		})
+	}
+}
+
+// TestReplacedKeyEndsWhatItMade: whoever stole a region's own key could make credentials there in the name of every
+// other region. With another key, none of them holds, and nothing that was made with one is left.
+func TestReplacedKeyEndsWhatItMade(t *testing.T) {
+	keys, own := regionsOf(t, 2)
+	s := serve(t, Config{Keys: keys[0], Limits: fairly(1000)})
+	g, ours := grantAt(t, keys[1], own[0], time.Now()), grant(t, keys[0])
+	for _, c := range []Credential{g.Camera, ours.Camera} {
+		dial(t, s, "udp", c).mustAllocate()
+	}
+
+	if err := s.SetRegions(newRegionKey(t), [][]byte{own[1].Public()}); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Stats().Allocations; n != 1 {
+		t.Errorf("%d allocations are left, want our own", n)
+	}
+	if code := dial(t, s, "udp", g.Viewer).allocate(); code != 401 {
+		t.Errorf("allocate: %d", code)
 	}
 }
 

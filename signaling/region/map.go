@@ -51,7 +51,7 @@ const lastSecond = 253_402_300_799
 type Map struct {
 	Issued   time.Time // to the second; the map that was issued last counts
 	NotAfter time.Time // to the second; until when it is valid
-	Regions  []Region  // 1 to MaxRegions, whose names and URLs are all different
+	Regions  []Region  // 1 to MaxRegions, whose names, URLs and keys are all different
 }
 
 // body is what is signed, as JSON.
@@ -207,7 +207,7 @@ func (m Map) Validate() error {
 		return errors.New("want it to expire after it is issued")
 	}
 
-	names, urls := make(map[string]bool), make(map[string]bool)
+	names, urls, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	for i, r := range m.Regions {
 		if err := r.validate(); err != nil {
 			return fmt.Errorf("region %d: %w", i+1, err)
@@ -218,7 +218,10 @@ func (m Map) Validate() error {
 		if urls[r.URL] {
 			return fmt.Errorf("region %d: the url %s is used twice", i+1, r.URL)
 		}
-		names[r.Name], urls[r.URL] = true, true
+		if keys[r.Key] && r.Key != "" {
+			return fmt.Errorf("region %d: the key of %q is another region's, too: each has its own", i+1, r.Name)
+		}
+		names[r.Name], urls[r.URL], keys[r.Key] = true, true, true
 	}
 	return nil
 }

@@ -126,12 +126,16 @@ func TestExpiredMapIsReturnedAsSuch(t *testing.T) {
 
 func TestMapThatCannotBeRightIsRefused(t *testing.T) {
 	for want, spoil := range map[string]func(*Map){
-		"no regions":                  func(m *Map) { m.Regions = nil },
-		"257 regions":                 func(m *Map) { m.Regions = make([]Region, MaxRegions+1) },
-		"expire after it is issued":   func(m *Map) { m.NotAfter = m.Issued },
-		"from 1970 to 9999":           func(m *Map) { m.Issued = time.Unix(-1, 0) },
-		"to 9999":                     func(m *Map) { m.NotAfter = time.Unix(lastSecond+1, 0) },
-		"the name \"frankfurt\" is":   func(m *Map) { m.Regions[1].Name = "frankfurt" },
+		"no regions":                func(m *Map) { m.Regions = nil },
+		"257 regions":               func(m *Map) { m.Regions = make([]Region, MaxRegions+1) },
+		"expire after it is issued": func(m *Map) { m.NotAfter = m.Issued },
+		"from 1970 to 9999":         func(m *Map) { m.Issued = time.Unix(-1, 0) },
+		"to 9999":                   func(m *Map) { m.NotAfter = time.Unix(lastSecond+1, 0) },
+		"the name \"frankfurt\" is": func(m *Map) { m.Regions[1].Name = "frankfurt" },
+		"is another region's, too": func(m *Map) {
+			m.Regions[0].Key = withKeys().Regions[0].Key
+			m.Regions[1].Key = m.Regions[0].Key
+		},
 		"example is used twice":       func(m *Map) { m.Regions[1].URL = m.Regions[0].URL },
 		"name \"\"":                   func(m *Map) { m.Regions[0].Name = "" },
 		"name \"Frankfurt\"":          func(m *Map) { m.Regions[0].Name = "Frankfurt" },

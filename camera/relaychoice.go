@@ -34,7 +34,26 @@ func (r *relays) choose(ctx context.Context, chooser *region.Chooser, now time.T
 	} else {
 		r.change(func() { r.measured = roundTrips })
 	}
+	r.probeTURN(ctx, regions, roundTrips)
 	return cmp.Or(chooser.Settled(), againAfter(len(roundTrips) > 0))
+}
+
+// probeTURN measures how far the TURN servers of the nearest regions are, so that a viewer can choose among them.
+func (r *relays) probeTURN(ctx context.Context, regions []region.Region, roundTrips map[string]time.Duration) {
+	r.mu.Lock()
+	first := []string{r.state.Home, r.state.Standby}
+	r.mu.Unlock()
+	probed := make(map[string]time.Duration)
+	if nearest := region.Nearest(regions, first, roundTrips); len(nearest) > 1 {
+		region.Probe(ctx, nearest, func(name string, d time.Duration) {
+			if least, ok := probed[name]; !ok || d < least {
+				probed[name] = d
+			}
+		})
+	}
+	if legs := region.Legs(probed); ctx.Err() == nil && !region.SameLegs(legs, r.legs) {
+		r.change(func() { r.legs = legs })
+	}
 }
 
 // againAfter returns when to measure again, by whether anything could be reached.

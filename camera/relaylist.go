@@ -35,7 +35,12 @@ func (r *relays) makeList() *session.RelayList {
 	}
 	place := func(url string) session.Place { return session.Place{Name: names[url], URL: url} }
 
-	list := &session.RelayList{Home: place(r.state.Home), Seed: r.state.Seed, Operator: r.state.Operator}
+	list := &session.RelayList{
+		Home:     place(r.state.Home),
+		Seed:     r.state.Seed,
+		Operator: r.state.Operator,
+		TURN:     r.legs,
+	}
 	if r.state.Standby != "" {
 		standby := place(r.state.Standby)
 		list.Standby = &standby

@@ -144,6 +144,7 @@ func (c *Camera) explainPath(ctx context.Context) {
 		Role:     "camera",
 		PC:       c.peer.pc,
 		Servers:  c.offer.TURN.ServerURLs(),
+		Region:   regionAsSeen(c.offer.TURN, "camera"),
 		Hides:    path.Hiding{Viewer: c.offer.RelayOnly, Camera: c.cfg.RelayOnly},
 		CanPunch: c.peer.sockets != nil,
 		Tell: func(n handshake.Network) error {
@@ -153,6 +154,7 @@ func (c *Camera) explainPath(ctx context.Context) {
 		Do:     do,
 		Work:   &c.work,
 	})
+
 	check := func(m handshake.Message) { c.peer.check(m, c.cfg.Logger) }
 	c.puncher = newPuncher(c.peer.sockets, check, false, c.offer.TURN.ServerURLs(), c.sendData, do, &c.work,
 		c.cfg.Logger)

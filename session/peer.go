@@ -283,3 +283,16 @@ func configuration(ctx context.Context, cfg peerConfig, client *turnclient.Clien
 
 	return c
 }
+
+// regionAsSeen returns why the region of ICE servers was chosen, as one end's explanation has it; nil where there was
+// no choice.
+func regionAsSeen(turn *handshake.TURN, role string) *path.Region {
+	if turn == nil || turn.Region == nil {
+		return nil
+	}
+	way := turn.Region
+	if role == "camera" {
+		return &path.Region{Name: way.Name, Own: way.Camera, Other: way.Viewer, Regions: way.Regions}
+	}
+	return &path.Region{Name: way.Name, Own: way.Viewer, Other: way.Camera, Regions: way.Regions}
+}

@@ -171,6 +171,7 @@ func (v *Viewer) explainPath(ctx context.Context) {
 		Role:      "viewer",
 		PC:        v.peer.pc,
 		Servers:   v.cfg.TURN.ServerURLs(),
+		Region:    regionAsSeen(v.cfg.TURN, "viewer"),
 		Hides:     path.Hiding{Viewer: v.cfg.RelayOnly},
 		Addresses: v.cfg.Addresses,
 		CanPunch:  v.peer.sockets != nil,
@@ -181,6 +182,7 @@ func (v *Viewer) explainPath(ctx context.Context) {
 		Do:     do,
 		Work:   &v.tracks,
 	})
+
 	check := func(m handshake.Message) { v.peer.check(m, v.cfg.Logger) }
 	v.puncher = newPuncher(v.peer.sockets, check, true, v.cfg.TURN.ServerURLs(), v.sendData, do, &v.tracks,
 		v.cfg.Logger)

@@ -10,13 +10,26 @@ import (
 
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 // granted is what one relay has said to a request for ICE servers.
 type granted struct {
-	grant signaling.Grant
+	serversGranted
 	relay *visitedRelay
 	err   error
+}
+
+// serversGranted are the ICE servers of a session, and where they are.
+type serversGranted struct {
+	signaling.Grant
+	place session.Place // of the relay whose servers they are
+	way   *region.Way   // why it is that one; nil where there was no choice
+}
+
+// forEnd returns what the end with these credentials needs.
+func (g *serversGranted) forEnd(c signaling.Credentials) *session.TURN {
+	return &session.TURN{URLs: g.URLs, Username: c.Username, Credential: c.Credential, Region: g.way}
 }
 
 // grant asks all relays that are tried for the ICE servers of a session. The first grant counts. The error is that of
@@ -26,7 +39,7 @@ func (s *relaySearch) grant(
 	ctx context.Context,
 	inbox signaling.Mailbox,
 	refused func(),
-) (signaling.Grant, session.Place, error) {
+) (serversGranted, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer s.await()()
@@ -39,22 +52,23 @@ func (s *relaySearch) grant(
 			if !asked[relay] {
 				asked[relay], pending[relay] = true, true
 				s.work.Go(func() {
-					grant, err := relay.client.Grant(ctx, inbox, "")
+					servers, err := s.askOne(ctx, inbox, relay)
 					select {
-					case answers <- granted{grant, relay, err}:
+					case answers <- granted{servers, relay, err}:
 					case <-ctx.Done():
 					}
 				})
 			}
 		}
 		if refusal != nil && !s.hopesFor(pending) && !s.goesOn() {
-			return signaling.Grant{}, session.Place{}, refusal
+			return serversGranted{}, refusal
 		}
 
 		select {
 		case a := <-answers:
 			if a.err == nil {
-				return a.grant, a.relay.Place, nil
+				s.watch(a.place)
+				return a.serversGranted, nil
 			}
 			delete(pending, a.relay)
 			if unserved(a.err) {
@@ -64,9 +78,28 @@ func (s *relaySearch) grant(
 			refusal = cmp.Or(refusal, a.err)
 		case <-changed:
 		case <-ctx.Done():
-			return signaling.Grant{}, session.Place{}, cmp.Or(refusal, relays[0].client.Connect(ctx), ctx.Err())
+			return serversGranted{}, cmp.Or(refusal, relays[0].client.Connect(ctx), ctx.Err())
 		}
 	}
+}
+
+// askOne asks one relay for the ICE servers of a session, in the region over which the way is shortest.
+func (s *relaySearch) askOne(
+	ctx context.Context,
+	inbox signaling.Mailbox,
+	relay *visitedRelay,
+) (serversGranted, error) {
+	_ = relay.client.Connect(ctx) // the regions are being measured meanwhile; Grant says why it fails
+	way, place := s.turn.choose(ctx, relay.Place, relay.client.RoundTrip())
+	elsewhere := ""
+	if place.URL != relay.URL {
+		elsewhere = place.Name
+	}
+	grant, err := relay.client.Grant(ctx, inbox, elsewhere)
+	if err == nil && grant.Region != elsewhere { // it grants nothing there, so these are its own
+		way, place = nil, relay.Place
+	}
+	return serversGranted{grant, place, way}, err
 }
 
 // hopesFor reports whether one of these relays may still answer.
@@ -156,6 +189,7 @@ func (l *link) begin(ctx context.Context) *beginning {
 	b.starting, b.started = context.WithCancel(b.running)
 	b.watching.Go(func() {
 		if l.search.loses(b.starting, b.granter) {
+			l.search.turn.avoid(b.granter)
 			b.end(errRelayLost)
 		}
 	})
@@ -198,25 +232,56 @@ func (b *beginning) explain(ctx context.Context, err error) error {
 	doubting, cancel := context.WithTimeout(ctx, doubtFor)
 	defer cancel()
 	if b.link.search.loses(doubting, b.granter) {
+		b.link.search.turn.avoid(b.granter)
 		return errRelayLost
 	}
 	return err
 }
 
-// loses waits until a relay that is connected no longer is, and returns true, or until ctx ends.
+// watch connects to the relay of another region, which is asked for nothing, so that its loss is noticed at once: over
+// TCP, since the system of a machine ends the connections of a program that dies.
+func (s *relaySearch) watch(place session.Place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(place.URL) != nil {
+		return
+	}
+	relay := &visitedRelay{Place: place, since: time.Now()}
+	client, err := s.newClient(place, false, func(err error) { s.observe(relay, err) })
+	if err != nil {
+		return // it is found out by the silence of its media
+	}
+	relay.client = client
+	s.watched = append(s.watched, relay)
+	s.start(relay)
+}
+
+// find returns the relay at a URL, nil if this end does not connect to it. s.mu must be held.
+func (s *relaySearch) find(relayURL string) *visitedRelay {
+	for _, r := range slices.Concat(s.relays, s.watched) {
+		if r.URL == relayURL {
+			return r
+		}
+	}
+	return nil
+}
+
+// loses waits until a relay that is connected no longer is, and returns true, or until ctx ends. One that is watched
+// has until its first failure to be connected.
 func (s *relaySearch) loses(ctx context.Context, relayURL string) bool {
 	var reached time.Time
 	for {
 		s.mu.Lock()
-		i := slices.IndexFunc(s.relays, func(r *visitedRelay) bool { return r.URL == relayURL })
-		if i < 0 {
+		relay := s.find(relayURL)
+		if relay == nil {
 			s.mu.Unlock()
 			return false // no relay has granted anything
 		}
-		now, changed := s.relays[i].reached, s.changed
+		now, changed := relay.reached, s.changed
+		connecting := now.IsZero() && reached.IsZero() && slices.Contains(s.watched, relay) && !relay.failed
 		s.mu.Unlock()
 
-		if now.IsZero() || !reached.IsZero() && !now.Equal(reached) {
+		if !connecting && (now.IsZero() || !reached.IsZero() && !now.Equal(reached)) {
 			return ctx.Err() == nil
 		}
 		reached = now

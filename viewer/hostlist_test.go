@@ -291,8 +291,8 @@ func linkOver(client *signaling.Client) *link {
 
 // searchOf returns a search with one relay, whose client somebody else runs. To the search it is connected.
 func searchOf(signal *signaling.Carriers, client *signaling.Client) *relaySearch {
-	s, err := newRelaySearch(signal, only("https://relay.example"),
-		func(_ session.Place, observe func(error)) (*signaling.Client, error) { return client, nil })
+	s, err := newRelaySearch(signal, only("https://relay.example"), new(turnRegions),
+		func(session.Place, bool, func(error)) (*signaling.Client, error) { return client, nil })
 	if err != nil {
 		panic(err) // nothing of it can fail
 	}

@@ -15,7 +15,7 @@ func (w *watching) followRelay(ctx context.Context, a *attempt) {
 		return // it is watched already
 	}
 
-	a.relay, a.relayLost = granter, false
+	a.relay, a.relayLost = granter, ""
 	w.work.Go(func() {
 		if w.link.search.loses(a.running, granter) {
 			w.post(ctx, func() { w.loseRelay(ctx, a, granter) })
@@ -25,9 +25,10 @@ func (w *watching) followRelay(ctx context.Context, a *attempt) {
 
 // loseRelay notes that the relay which granted an attempt its ICE servers is lost.
 func (w *watching) loseRelay(ctx context.Context, a *attempt, granter string) {
+	w.link.search.turn.avoid(granter)
 	w.mu.Lock()
 	if a.relay == granter { // no other relay has granted new ones since
-		a.relay, a.relayLost = "", true
+		a.relay, a.relayLost = "", granter
 	}
 	w.mu.Unlock()
 	w.leaveRelay(ctx, a)
@@ -47,5 +48,15 @@ func (w *watching) leaves(a *attempt) bool {
 	relayed := a.path != nil && a.path.Kind == "relay"
 	lost := a.relayLost
 	w.mu.Unlock()
-	return a == w.current && relayed && lost && w.link.search.hasOthers()
+	return a == w.current && relayed && lost != "" && w.link.search.hasOther(lost)
+}
+
+// avoidRelay has the next sessions avoid the relay through which an attempt's media has stopped.
+func (w *watching) avoidRelay(a *attempt) {
+	w.mu.Lock()
+	relayed, granter := a.path != nil && a.path.Kind == "relay", a.relay
+	w.mu.Unlock()
+	if relayed {
+		w.link.search.turn.avoid(granter)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 const (
@@ -58,7 +59,7 @@ type link struct {
 	failures int           // guarded by mu
 	changed  chan struct{} // guarded by mu; closed when a relay is reached or the last is lost, or useless changes
 	isUp     bool          // guarded by mu; a relay is connected
-	granter  session.Place // guarded by mu; the relay of the last grant; zero if there was none
+	granter  session.Place // guarded by mu; the relay whose servers were granted last; zero if none were
 	useless  time.Time     // guarded by mu; since when the relay does not serve the camera; zero: it may
 
 	names session.HostList        // guarded by mu; by which the camera is found without the relay
@@ -70,7 +71,7 @@ type link struct {
 // connect runs a client of a relay until its stop is called, and waits until the relay is reached. Its error says in
 // words for a person why it cannot be.
 func (v *Viewer) connect(ctx context.Context, relayURL string) (*link, error) {
-	l, err := v.newLink(ctx, only(relayURL))
+	l, err := v.newLink(ctx, only(relayURL), new(turnRegions))
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +86,13 @@ func only(relayURL string) func() (named, more []session.Place) {
 // connectCamera is like connect, but reaches a paired camera by any carrier. relayOnly keeps to its relays, which show
 // the camera no address of ours.
 func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relayOnly bool) (*link, error) {
-	l, err := v.newLink(ctx, func() (named, more []session.Place) {
+	known := func() (named, more []session.Place) {
 		return v.relaysOf(record).places(record.RelayURL, v.clock.Now())
-	})
+	}
+	turn := &turnRegions{known: func() ([]region.Leg, []region.Region) {
+		return v.relaysOf(record).turn(record.RelayURL, v.clock.Now())
+	}}
+	l, err := v.newLink(ctx, known, turn)
 	if err != nil {
 		return nil, err
 	}
@@ -112,14 +117,18 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relay
 }
 
 // newLink returns a link that looks for a camera at these relays, home first, once start has been called.
-func (v *Viewer) newLink(ctx context.Context, known func() (named, more []session.Place)) (l *link, err error) {
+func (v *Viewer) newLink(
+	ctx context.Context,
+	known func() (named, more []session.Place),
+	turn *turnRegions,
+) (l *link, err error) {
 	l = &link{changed: make(chan struct{}), signal: signaling.Together()}
-	dial := func(place session.Place, observe func(error)) (*signaling.Client, error) {
+	dial := func(place session.Place, webTransport bool, observe func(error)) (*signaling.Client, error) {
 		home := l.search == nil
 		return signaling.NewClient(signaling.ClientConfig{
 			URL:          place.URL,
 			TLS:          v.cfg.TLS,
-			WebTransport: true,
+			WebTransport: webTransport,
 			Logger:       v.cfg.Logger,
 			OnState: func(err error) {
 				observe(err)
@@ -130,7 +139,7 @@ func (v *Viewer) newLink(ctx context.Context, known func() (named, more []sessio
 			},
 		})
 	}
-	if l.search, err = newRelaySearch(l.signal, known, dial); err != nil {
+	if l.search, err = newRelaySearch(l.signal, known, turn, dial); err != nil {
 		return nil, err
 	}
 
@@ -150,10 +159,11 @@ func (l *link) start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a session that ends with ctx still says goodbye
 	var work sync.WaitGroup
 	work.Go(func() { l.search.run(running) })
+	l.search.turn.start(running)
 	for _, client := range l.without {
 		work.Go(func() { _ = client.Run(running) }) // returns running's error and no other
 	}
-	l.stop = func() { l.signal.Close(); cancel(); work.Wait() }
+	l.stop = func() { l.signal.Close(); cancel(); work.Wait(); l.search.turn.work.Wait() }
 
 	if err := l.reach(ctx); err != nil {
 		l.stop()
@@ -297,14 +307,14 @@ func (l *link) setUseless(since time.Time) {
 	l.reportChange()
 }
 
-// setGranter notes which relay has granted ICE servers; the zero Place: none has.
+// setGranter notes which relay's ICE servers were granted; the zero Place: none were.
 func (l *link) setGranter(relay session.Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.granter = relay
 }
 
-// granterURL returns the URL of the relay that has granted ICE servers last; empty if none has.
+// granterURL returns the URL of the relay whose ICE servers were granted last; empty if none were.
 func (l *link) granterURL() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -354,6 +364,7 @@ func (l *link) probe() {
 // redial connects anew after this device has moved to another network.
 func (l *link) redial() {
 	l.setSeen(netip.Addr{})
+	l.search.turn.forget()
 	for _, client := range l.clients() {
 		client.Redial()
 	}

@@ -24,7 +24,7 @@ const relayGrace = 150 * time.Millisecond
 
 // askGrant asks for the session's ICE servers. It gives up on a relay that is there and says nothing. Without the
 // relay, a camera that was reached otherwise is watched without ICE servers.
-func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signaling.Grant, error) {
+func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*serversGranted, error) {
 	wait := l.grantWait()
 	asking, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -35,8 +35,8 @@ func (l *link) askGrant(ctx context.Context, inbox signaling.Mailbox) (*signalin
 			}
 		})()
 	}
-	grant, granter, err := l.search.grant(asking, inbox, func() { l.searchElsewhere() })
-	l.setGranter(granter)
+	grant, err := l.search.grant(asking, inbox, func() { l.searchElsewhere() })
+	l.setGranter(grant.place)
 
 	switch {
 	case err == nil:
@@ -192,9 +192,7 @@ func (v *Viewer) offerToday(
 		cfg.CameraTURN = cfg.TURN
 		cfg.SeenAs = l.seenAs()
 	} else {
-		own, cameras := grant.Viewer, grant.Camera
-		cfg.TURN = &session.TURN{URLs: grant.URLs, Username: own.Username, Credential: own.Credential}
-		cfg.CameraTURN = &session.TURN{URLs: grant.URLs, Username: cameras.Username, Credential: cameras.Credential}
+		cfg.TURN, cfg.CameraTURN = grant.forEnd(grant.Viewer), grant.forEnd(grant.Camera)
 	}
 
 	cfg.Pair = record.Pair

@@ -26,7 +26,7 @@ func TestUnreachedCameraNamesEveryWay(t *testing.T) {
 		{all, gone.Error() + "; the camera does not answer on this network or through its circuit relays either: " +
 			"run viewer doctor"},
 	} {
-		l, err := v.newLink(t.Context(), only("https://relay.example"))
+		l, err := v.newLink(t.Context(), only("https://relay.example"), new(turnRegions))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestGivingUpIsNoFault(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l, err := v.newLink(ctx, only("https://relay.example"))
+	l, err := v.newLink(ctx, only("https://relay.example"), new(turnRegions))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/peephole-cam/peephole/crypto/identity"
@@ -147,9 +148,28 @@ func (v *Viewer) refreshMap(ctx context.Context, r pairing.Record) {
 // places returns where the camera may be: at the relays that it has named, home first, and then in the other regions of
 // the map, in its order. The camera was paired at relayURL.
 func (k knownRelays) places(relayURL string, now time.Time) (named, more []session.Place) {
-	m, _ := region.Open([]byte(k.Map), ed25519.PublicKey(k.List.Operator), now) // an expired map may be tried
-	for _, g := range region.PlaceOrder(k.List.Seed, m.From(relayURL)) {
+	for _, g := range region.PlaceOrder(k.List.Seed, k.regions(relayURL, now)) {
 		more = append(more, session.Place{Name: g.Name, URL: g.URL})
 	}
 	return k.List.Places(), more
+}
+
+// regions returns the regions of the map, also of one that has expired.
+func (k knownRelays) regions(relayURL string, now time.Time) []region.Region {
+	m, _ := region.Open([]byte(k.Map), ed25519.PublicKey(k.List.Operator), now)
+	return m.From(relayURL)
+}
+
+// turn returns the camera's legs to the TURN servers of regions, and these regions.
+func (k knownRelays) turn(relayURL string, now time.Time) (legs []region.Leg, regions []region.Region) {
+	if len(k.List.TURN) == 0 {
+		return nil, nil
+	}
+	for _, g := range k.regions(relayURL, now) {
+		i := slices.IndexFunc(k.List.TURN, func(leg region.Leg) bool { return leg.Name == g.Name })
+		if i >= 0 && g.Key != "" {
+			legs, regions = append(legs, k.List.TURN[i]), append(regions, g)
+		}
+	}
+	return legs, regions
 }

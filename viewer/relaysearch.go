@@ -22,12 +22,14 @@ const (
 
 // relaySearch looks for a camera at one relay after the other, until it replies (doc/protocol.md, section 5.10).
 type relaySearch struct {
-	newClient func(place session.Place, observe func(error)) (*signaling.Client, error)
+	newClient func(place session.Place, webTransport bool, observe func(error)) (*signaling.Client, error)
 	signal    *signaling.Carriers
 	known     func() (named, more []session.Place) // where the camera may be, in the order in which to try
+	turn      *turnRegions
 
 	mu      sync.Mutex
 	relays  []*visitedRelay // guarded by mu; home first; all stay connected
+	watched []*visitedRelay // guarded by mu; others whose TURN servers sessions use; all stay connected
 	more    int             // guarded by mu; how many of them the camera has not named
 	waits   []*awaited      // guarded by mu; the grants and sealed replies that are awaited, the oldest first
 	begun   bool            // guarded by mu; a relay has been reached
@@ -54,9 +56,10 @@ type visitedRelay struct {
 func newRelaySearch(
 	signal *signaling.Carriers,
 	known func() (named, more []session.Place),
-	newClient func(session.Place, func(error)) (*signaling.Client, error),
+	turn *turnRegions,
+	newClient func(session.Place, bool, func(error)) (*signaling.Client, error),
 ) (*relaySearch, error) {
-	s := &relaySearch{newClient: newClient, signal: signal, known: known, changed: make(chan struct{})}
+	s := &relaySearch{newClient: newClient, signal: signal, known: known, turn: turn, changed: make(chan struct{})}
 	named, _ := known()
 	return s, s.add(named[0])
 }
@@ -65,7 +68,7 @@ func newRelaySearch(
 func (s *relaySearch) add(place session.Place) error {
 	relay := &visitedRelay{Place: place, since: time.Now()}
 	var err error
-	relay.client, err = s.newClient(place, func(err error) { s.observe(relay, err) })
+	relay.client, err = s.newClient(place, true, func(err error) { s.observe(relay, err) })
 	if err != nil {
 		return err
 	}
@@ -178,10 +181,10 @@ func (s *relaySearch) goesOn() bool {
 	return ok
 }
 
-// hasOthers reports whether there is more than one relay at which the camera may be.
-func (s *relaySearch) hasOthers() bool {
+// hasOther reports whether there is a relay at which the camera may be and that is not the one at relayURL.
+func (s *relaySearch) hasOther(relayURL string) bool {
 	relays, _ := s.list()
-	return len(relays) > 1 || s.goesOn()
+	return slices.ContainsFunc(relays, func(r *visitedRelay) bool { return r.URL != relayURL }) || s.goesOn()
 }
 
 // anyReached reports whether a relay is connected. s.mu must be held.
@@ -268,10 +271,11 @@ func (s *relaySearch) list() (relays []*visitedRelay, changed <-chan struct{}) {
 	return slices.Clone(s.relays), s.changed
 }
 
-// clients returns the clients of the relays that are tried now.
+// clients returns the clients of all relays to which this end connects, home's first.
 func (s *relaySearch) clients() (clients []*signaling.Client) {
-	relays, _ := s.list()
-	for _, r := range relays {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range slices.Concat(s.relays, s.watched) {
 		clients = append(clients, r.client)
 	}
 	return clients
@@ -297,8 +301,9 @@ func (s *relaySearch) connect(ctx context.Context) error {
 
 // serverTime returns the time of the first of the relays, in the order in which they were tried, that was ever reached.
 func (s *relaySearch) serverTime() (now time.Time, known bool) {
-	for _, client := range s.clients() {
-		if now, known = client.ServerTime(); known {
+	relays, _ := s.list()
+	for _, r := range relays {
+		if now, known = r.client.ServerTime(); known {
 			return now, true
 		}
 	}

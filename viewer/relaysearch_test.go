@@ -32,7 +32,7 @@ func searchAmong(t *testing.T, relays ...placed) *relaySearch {
 		places = append(places, session.Place{Name: r.name, URL: "https://" + r.name + ".example"})
 		started[r.name] = startPipeRelay(t, r.knows)
 	}
-	dial := func(place session.Place, observe func(error)) (*signaling.Client, error) {
+	dial := func(place session.Place, _ bool, observe func(error)) (*signaling.Client, error) {
 		r := relays[slices.IndexFunc(places, func(p session.Place) bool { return p == place })]
 		reach := started[r.name].dialAfter(r.after, new(atomic.Bool))
 		if r.dead {
@@ -42,7 +42,8 @@ func searchAmong(t *testing.T, relays ...placed) *relaySearch {
 	}
 
 	signal, named := signaling.Together(), min(2, len(places))
-	s, err := newRelaySearch(signal, func() (_, more []session.Place) { return places[:named], places[named:] }, dial)
+	s, err := newRelaySearch(signal, func() (_, more []session.Place) { return places[:named], places[named:] },
+		new(turnRegions), dial)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func TestRefusalDoesNotWaitForDeadRelays(t *testing.T) {
 		s := searchAmong(t, placed{name: "a"}, placed{name: "b", dead: true}, placed{name: "c", dead: true})
 		refused := 0
 		began := time.Now()
-		_, _, err := s.grant(t.Context(), aMailbox(t), func() { refused++ })
+		_, err := s.grant(t.Context(), aMailbox(t), func() { refused++ })
 		if !notAdmitted(err) || refused != 1 {
 			t.Errorf("error %v, %d refusals", err, refused)
 		}
@@ -86,10 +87,10 @@ func TestGrantComesFromWhoServes(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s := searchAmong(t, placed{name: "a"}, placed{name: "b", dead: true}, placed{name: "c", after: time.Second},
 			placed{name: "d", after: 2 * time.Second, knows: true}, placed{name: "e", knows: true})
-		_, place, err := s.grant(t.Context(), aMailbox(t), func() {})
-		if err != nil || place.Name != "d" {
+		granted, err := s.grant(t.Context(), aMailbox(t), func() {})
+		if err != nil || granted.place.Name != "d" {
 			t.Errorf("granted by %q, %v; a, b and c do not serve the camera, and e is one more than may be tried",
-				place.Name, err)
+				granted.place.Name, err)
 		}
 	})
 }
@@ -141,8 +142,8 @@ func TestEveryRelayIsAskedOnce(t *testing.T) {
 func TestFoundCameraIsNotLookedForElsewhere(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s := searchAmong(t, placed{name: "a", knows: true}, placed{name: "b", knows: true})
-		if _, place, err := s.grant(t.Context(), aMailbox(t), func() {}); err != nil || place.Name != "a" {
-			t.Fatalf("%q, %v", place.Name, err)
+		if granted, err := s.grant(t.Context(), aMailbox(t), func() {}); err != nil || granted.place.Name != "a" {
+			t.Fatalf("%q, %v", granted.place.Name, err)
 		}
 
 		relays, _ := s.list()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peephole-cam/peephole/printable"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 )
 
 // ErrMalformed is returned for an offer, answer or record whose contents differ from what doc/protocol.md says.
@@ -51,6 +52,9 @@ type TURN struct {
 	URLs       []string `json:"urls"`
 	Username   string   `json:"username"`
 	Credential string   `json:"credential"`
+
+	// Region is why the server's region was chosen; nil where there was no choice.
+	Region *region.Way `json:"region,omitempty"`
 }
 
 // ServerURLs returns the servers' URLs, or none if t is nil.
@@ -63,7 +67,7 @@ func (t *TURN) ServerURLs() []string {
 
 // usable reports whether t is nil or within the bounds of a relay's grant.
 func (t *TURN) usable() bool {
-	return t == nil || signaling.CheckServers(t.URLs,
+	return t == nil || (t.Region == nil || t.Region.Valid()) && signaling.CheckServers(t.URLs,
 		signaling.Credentials{Username: t.Username, Credential: t.Credential}) == nil
 }
 

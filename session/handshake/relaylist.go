@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net/url"
+	"slices"
 
 	"github.com/peephole-cam/peephole/relayurl"
 	"github.com/peephole-cam/peephole/signaling/region"
@@ -12,9 +13,6 @@ import (
 // RelayVersionSize is the size of a relay list's version in bytes.
 const RelayVersionSize = 8
 
-// maxRoundTrip bounds the round trip of a place, in milliseconds.
-const maxRoundTrip = 10_000
-
 // RelayList tells a viewer at which relays its camera is (doc/protocol.md, section 5.10). It travels sealed.
 type RelayList struct {
 	Version  Blob   `json:"version"` // [8]; says nothing to a viewer
@@ -22,6 +20,9 @@ type RelayList struct {
 	Standby  *Place `json:"standby,omitempty"` // nil if there is one relay alone
 	Seed     Blob   `json:"seed"`              // [16]; gives the order in which regions are tried
 	Operator Blob   `json:"operator,omitzero"` // [32]; the key that signs the map of regions; nil without a map
+
+	// TURN has the camera's legs to the TURN servers of regions, region.MaxLegs at most; nil if there is no choice.
+	TURN []region.Leg `json:"turn,omitempty"`
 }
 
 // Place is one of a camera's relays.
@@ -45,7 +46,7 @@ func (p Place) Region() string {
 
 func (p Place) valid() bool {
 	return (p.Name == "" || region.IsName(p.Name)) && relayurl.Check(p.URL) == nil &&
-		0 <= p.RoundTrip && p.RoundTrip <= maxRoundTrip
+		0 <= p.RoundTrip && p.RoundTrip <= region.MaxRoundTrip
 }
 
 // Places returns the list's relays, home first.
@@ -60,7 +61,8 @@ func (l RelayList) Places() []Place {
 func (l RelayList) Valid() bool {
 	return len(l.Version) == RelayVersionSize && len(l.Seed) == region.SeedSize &&
 		(len(l.Operator) == 0 || len(l.Operator) == ed25519.PublicKeySize) &&
-		l.Home.valid() && (l.Standby == nil || l.Standby.valid() && l.Standby.URL != l.Home.URL)
+		l.Home.valid() && (l.Standby == nil || l.Standby.valid() && l.Standby.URL != l.Home.URL) &&
+		len(l.TURN) <= region.MaxLegs && !slices.ContainsFunc(l.TURN, func(leg region.Leg) bool { return !leg.Valid() })
 }
 
 // errLocalRelay is returned for a relay list that leads from the internet to this machine.

@@ -29,6 +29,7 @@ type ExplainerConfig struct {
 	Role      string // "viewer" or "camera"
 	PC        *webrtc.PeerConnection
 	Servers   []string                      // URLs of TURN and STUN servers; may be empty
+	Region    *Region                       // of these servers; nil where there was no choice
 	Hides     Hiding                        // which ends asked to hide
 	Addresses bool                          // put addresses into explanations too
 	CanPunch  bool                          // this end can guess ports
@@ -74,6 +75,7 @@ func NewExplainer(cfg ExplainerConfig) *Explainer {
 			RelayOnly:       cfg.Hides.Viewer,
 			CameraRelayOnly: cfg.Hides.Camera,
 			NoRelay:         !turnclient.Relays(cfg.Servers),
+			Region:          cfg.Region,
 			Own:             unknown,
 			Other:           unknown,
 			Checks:          []Checks{},

@@ -27,12 +27,21 @@ func (e *Explain) summary() string {
 		}
 		return "direct: straight from one network to the other"
 	case RelayTCP:
-		return "relayed over TCP: " + e.relayedFor(there)
+		return "relayed over TCP: " + e.relayedFor(there) + e.through()
 	case RelayTLS:
-		return "relayed over TLS: " + e.relayedFor(there)
+		return "relayed over TLS: " + e.relayedFor(there) + e.through()
 	}
 
-	return "relayed: " + e.relayedFor(there)
+	return "relayed: " + e.relayedFor(there) + e.through()
+}
+
+// through returns through which region the media goes, and why.
+func (e *Explain) through() string {
+	if e.Region == nil {
+		return ""
+	}
+	return fmt.Sprintf(", through region %s, the shortest way of %d: %d ms from here and %d ms from the %s",
+		e.Region.Name, e.Region.Regions, e.Region.Own, e.Region.Other, e.otherRole())
 }
 
 func (e *Explain) otherRole() string {

@@ -42,8 +42,13 @@ func newLabRegions(t testing.TB, lab *natlab.Lab, names ...string) *labRegions {
 	var toml bytes.Buffer
 	for _, name := range names {
 		r.regions[name] = &labRegion{name: name, host: lab.Public(name), state: t.TempDir()}
-		fmt.Fprintf(&toml, "[[region]]\nname = %q\nurl = %q\nturn = %q\n", name, "https://"+name+".lab",
-			name+".lab:3478")
+		key, err := exec.Command(filepath.Join(binaries(t), "relay"), "regions", "key", "-state",
+			r.regions[name].state).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&toml, "[[region]]\nname = %q\nurl = %q\nturn = %q\n%s", name, "https://"+name+".lab",
+			name+".lab:3478", key)
 	}
 	r.sign(t, filepath.Join(dir, "operator"), toml.Bytes())
 

@@ -96,6 +96,8 @@ type watched struct {
 	Delayed         int     `json:"delayed"`
 	Live            bool    `json:"live"`
 	Signaling       string  `json:"signaling"`
+	SignalingRegion string  `json:"signaling_region"`
+	TURNRegion      string  `json:"turn_region"`
 	Path            string  `json:"path"`
 	Why             string  `json:"why"`
 	LocalCandidate  string  `json:"local_candidate"`
@@ -118,6 +120,12 @@ type watched struct {
 // explain is what a script reads about the choice of a path; see session.Explain.
 type explain struct {
 	Sentence string `json:"sentence"`
+	Region   *struct {
+		Name    string `json:"name"`
+		Own     int    `json:"own_ms"`
+		Other   int    `json:"other_ms"`
+		Regions int    `json:"regions"`
+	} `json:"region"`
 	Role     string `json:"role"`
 	Own      end    `json:"own"`
 	Other    end    `json:"other"`

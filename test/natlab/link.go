@@ -4,6 +4,7 @@ package natlab
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type link struct {
 
 	mu         sync.Mutex
 	recordings []*Recording
+	far        map[netip.Addr]*direction // by where packets go: what they pass before the line
 
 	done    chan struct{}
 	workers sync.WaitGroup
@@ -55,6 +57,7 @@ func newLink(router, internet *os.File, nat translation) *link {
 		nat:      nat,
 		up:       newDirection(1),
 		down:     newDirection(2),
+		far:      make(map[netip.Addr]*direction),
 		done:     make(chan struct{}),
 	}
 
@@ -84,8 +87,32 @@ func (l *link) leave(p []byte) {
 
 	if p != nil {
 		l.record(true, p)
-		l.up.push(p)
+		l.on(p).push(p)
 	}
+}
+
+// on returns where a packet goes that leaves the network.
+func (l *link) on(p []byte) *direction {
+	h, _ := parse(p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if far := l.far[h.dst.Addr()]; far != nil {
+		return far
+	}
+	return l.up
+}
+
+// distance has packets to an address take longer from now on.
+func (l *link) distance(to netip.Addr, oneWay time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	far := l.far[to]
+	if far == nil {
+		far = newDirection(3)
+		l.far[to] = far
+		l.workers.Go(func() { far.deliver(l.done, l.up.push) })
+	}
+	far.set(Quality{Delay: oneWay})
 }
 
 // arrive handles a packet that has come over the line.

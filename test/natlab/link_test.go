@@ -13,6 +13,35 @@ import (
 	"time"
 )
 
+// Each host is as far away as it was said to be, and packets to one do not wait for those to another.
+func TestHostsHaveTheirDistances(t *testing.T) {
+	t.Parallel()
+	lab := New(t)
+	r := newReflector(t, lab, "udp4")
+	h := lab.Behind("host", PortRestricted)
+	distances := [2]time.Duration{300 * time.Millisecond, 100 * time.Millisecond}
+	for i, d := range distances {
+		h.Network().Distance(r.hosts[i], d)
+	}
+
+	var asking sync.WaitGroup
+	for i, d := range distances {
+		s := newSocket(t, h, "udp4")
+		asking.Go(func() {
+			best := time.Hour
+			for n := 0; n < 50 && (n < 3 || best >= d+100*time.Millisecond); n++ { // a slow machine gets many chances
+				begin := time.Now()
+				s.mapped(t, r, i, 0)
+				best = min(best, time.Since(begin))
+			}
+			if best < d || best >= d+100*time.Millisecond {
+				t.Errorf("the quickest answer of host %d took %v, want %v", i, best, d)
+			}
+		})
+	}
+	asking.Wait()
+}
+
 // A line has the delay that was asked for, in both directions together, and it can be changed at any time.
 func TestLineHasItsDelay(t *testing.T) {
 	t.Parallel()

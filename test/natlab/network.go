@@ -143,6 +143,16 @@ func (n *Network) Impair(up, down Quality) {
 	n.link.down.set(down)
 }
 
+// Distance has packets to a host of another network take longer from now on, so that the round trip there is so much
+// longer, and to others it is not.
+func (n *Network) Distance(to *Host, roundTrip time.Duration) {
+	for _, a := range []netip.Addr{to.IPv4(), to.IPv6()} {
+		if a.IsValid() {
+			n.link.distance(n.Reach(a), roundTrip)
+		}
+	}
+}
+
 // Counts returns what has happened to the packets so far.
 func (n *Network) Counts() (up, down Counts) { return n.link.up.counted(), n.link.down.counted() }
 

@@ -2,6 +2,7 @@ import { addressesOf, fill, readIceStats, wayInUse, type IceStats } from './ices
 import type { End, Explain } from './explain';
 import { mappingOf, parseCandidate, parseNetwork, type Gathered, type Network } from './network';
 import { relayed, type Candidate } from './pathtype';
+import type { Way } from '../signaling/turnregions';
 import { conclude } from './summary';
 
 /**
@@ -69,6 +70,13 @@ export class Explainer {
     this.#servers = servers;
     const ice = pc.sctp?.transport.iceTransport; // Firefox has the transport but not the event
     ice?.addEventListener('selectedcandidatepairchange', () => this.inspect());
+  }
+
+  /** Over which region the media goes if it must, and why. */
+  region(way: Way | undefined): void {
+    if (way === undefined) return;
+    const { name, viewer, camera, regions } = way;
+    this.#known.region = { name, own_ms: viewer, other_ms: camera, regions };
   }
 
   /** The camera's answer says that it reveals no address of its own. */

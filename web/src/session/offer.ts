@@ -3,7 +3,7 @@ import { sealEnvelope, Type, type Pair } from '../crypto/envelope';
 import { KEMKey } from '../crypto/hpke';
 import type { Mailbox } from '../crypto/mailbox';
 import type { Carrier } from '../media/carrier';
-import type { Grant } from '../signaling/client';
+import type { Granted } from '../signaling/turnregions';
 import type { Offered } from './agreement';
 import { splitCandidates } from './candidates';
 import type { SessionOptions } from './options';
@@ -22,7 +22,7 @@ export interface OfferContent {
   /** Best first. */
   carriers: Carrier[];
   challenge: Bytes;
-  grant: Grant;
+  servers: Granted;
 }
 
 /** Seals an offer to the camera for a mailbox that leads there. */
@@ -32,7 +32,8 @@ export async function sealOffer(
   content: OfferContent,
   options: SessionOptions,
 ): Promise<Offered> {
-  const { id, sdp, carriers, challenge, grant } = content;
+  const { id, sdp, carriers, challenge, servers } = content;
+  const { grant, way } = servers;
   const { key: kem } = await KEMKey.generate();
   const viewerRandom = random(32);
 
@@ -46,7 +47,7 @@ export async function sealOffer(
     carriers,
     challenge: toBase64url(challenge),
     relays: options.listVersion,
-    turn: { urls: grant.urls, ...grant.camera },
+    turn: { urls: grant.urls, ...grant.camera, ...(way && { region: way }) },
     agent: 'peephole web',
     ...(options.nonce === undefined ? {} : { nonce: options.nonce }),
   };

@@ -8,8 +8,9 @@ import { decodeKeyframe } from '../media/decoder';
 import type { Frame } from '../media/frame';
 import { playable } from '../media/playable';
 import { printableText } from '../printable';
-import { RelayError, type Grant } from '../signaling/client';
+import { RelayError } from '../signaling/client';
 import { parseRelayList } from '../signaling/relaylist';
+import type { Granted } from '../signaling/turnregions';
 import type { Relays } from '../signaling/relays';
 import type { Search } from '../signaling/search';
 import { afterOwnTime } from '../timelimit';
@@ -134,11 +135,12 @@ export class Session {
     if (this.#over) return;
 
     this.#receiveReplies();
-    const grant = await this.#requestGrant(others);
+    const servers = await this.#requestGrant(others);
     if (this.#over) return;
 
-    const connection = this.#connect(grant);
-    const offer = await this.#makeOffer(connection, grant);
+    this.#explainer.region(servers.way);
+    const connection = this.#connect(servers.grant);
+    const offer = await this.#makeOffer(connection, servers);
     if (this.#over) return;
 
     this.#offer = offer;
@@ -184,15 +186,15 @@ export class Session {
   }
 
   /** Asks for the ICE servers for the mailbox of one day after the other, until a relay knows one of them. */
-  async #requestGrant(others: number[]): Promise<Grant> {
+  async #requestGrant(others: number[]): Promise<Granted> {
     let granted = false;
     this.#after(relayWait, () => !granted, sentences.silent);
 
     for (;;) {
       try {
-        const grant = await this.#search.grant(this.#boxes.offers);
+        const servers = await this.#search.grant(this.#boxes.offers);
         granted = true;
-        return grant;
+        return servers;
       } catch (e) {
         if (!(e instanceof RelayError && e.code === 404)) throw e;
       }
@@ -204,7 +206,7 @@ export class Session {
     }
   }
 
-  #connect(grant: Grant): Connection {
+  #connect(grant: Granted['grant']): Connection {
     const { clock } = this.options;
     const connection = new Connection(grant, this.#hidden, clock, this.#fresh, this.#explainer, this.events, {
       gathered: (c) => this.#gathered(c),
@@ -216,13 +218,13 @@ export class Session {
     return connection;
   }
 
-  async #makeOffer(connection: Connection, grant: Grant): Promise<Offered> {
+  async #makeOffer(connection: Connection, servers: Granted): Promise<Offered> {
     const content = {
       id: this.#id,
       sdp: await connection.describe(),
       carriers: this.#carriers,
       challenge: this.#fresh.issueChallenge(),
-      grant,
+      servers,
     };
     return sealOffer(this.pair, this.#boxes.offers, content, this.options);
   }

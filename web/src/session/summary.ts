@@ -27,12 +27,20 @@ export function sentenceOf(e: Explain): string {
         ? 'direct: both have public addresses'
         : 'direct: straight from one network to the other';
     case 'relay-tcp':
-      return `relayed over TCP: ${relayedFor(e, there)}`;
+      return `relayed over TCP: ${relayedFor(e, there)}${through(e)}`;
     case 'relay-tls':
-      return `relayed over TLS: ${relayedFor(e, there)}`;
+      return `relayed over TLS: ${relayedFor(e, there)}${through(e)}`;
     case 'relay-udp':
-      return `relayed: ${relayedFor(e, there)}`;
+      return `relayed: ${relayedFor(e, there)}${through(e)}`;
   }
+}
+
+/** Says through which region the media goes, and why. */
+function through(e: Explain): string {
+  if (e.region === undefined) return '';
+  const { name, own_ms: own, other_ms: other, regions: n } = e.region;
+  const end = otherRole(e);
+  return `, through region ${name}, the shortest way of ${n}: ${own} ms from here and ${other} ms from the ${end}`;
 }
 
 const otherRole = (e: Explain): string => (e.role === 'camera' ? 'viewer' : 'camera');

@@ -13,13 +13,13 @@ export interface Relay {
 
 /** Something that each relay is asked for. */
 export interface Request<T> {
-  to(client: Signaling): Promise<T>;
+  to(relay: Relay): Promise<T>;
   /** Whether relays that are reached from now on are asked, too. */
   wanted(): boolean;
   /** Called when a relay is asked. */
   asked?(relay: Relay): void;
-  /** Called once, with the first relay that grants it. */
-  granted?(by: Relay): void;
+  /** Called once, with what the first relay grants. */
+  granted?(done: T): void;
 }
 
 /** A request that goes to every relay, once to each. It succeeds with the first that grants it. */
@@ -51,8 +51,8 @@ export class Ask<T> {
 
     this.#asked.add(relay);
     this.request.asked?.(relay);
-    this.request.to(relay.client).then(
-      (done) => this.#grant(relay, done),
+    this.request.to(relay).then(
+      (done) => this.#grant(done),
       (why: unknown) => {
         this.#refusals.set(relay, why);
         this.refused(relay, why);
@@ -60,10 +60,10 @@ export class Ask<T> {
     );
   }
 
-  #grant(by: Relay, done: T): void {
+  #grant(done: T): void {
     if (this.#granted) return;
     this.#granted = true;
-    this.request.granted?.(by);
+    this.request.granted?.(done);
     this.#resolve(done);
   }
 

@@ -67,6 +67,8 @@ export interface TURNCredentials {
 
 /** Access to the relay's TURN server for both ends of one session. */
 export interface Grant {
+  /** Whose server it is, if not the relay's own. */
+  region?: string;
   urls: string[];
   ttl: number;
   viewer: TURNCredentials;
@@ -201,9 +203,13 @@ export class Signaling {
     await this.#request(box, (id) => concat(u8(Type.post), u32(id), box.name, u32(ttl), body), wanted);
   }
 
-  /** Asks for the ICE servers of both ends, on a mailbox that leads to the camera. Otherwise it is like send. */
-  async grant(box: Mailbox, wanted?: () => boolean): Promise<Grant> {
-    const json = await this.#request(box, (id) => concat(u8(Type.grant), u32(id), box.name), wanted);
+  /**
+   * Asks for the ICE servers of both ends, on a mailbox that leads to the camera: those of a region, or, where that is
+   * empty or the relay grants nothing there, the relay's own. Otherwise it is like send.
+   */
+  async grant(box: Mailbox, region = '', wanted?: () => boolean): Promise<Grant> {
+    const frame = (id: number): Bytes => concat(u8(Type.grant), u32(id), box.name, utf8(region));
+    const json = await this.#request(box, frame, wanted);
     return parseGrant(text(json));
   }
 
@@ -463,6 +469,7 @@ function parseGrant(json: string): Grant {
   const credentials = (c: Partial<TURNCredentials> | undefined): boolean =>
     short(c?.username, maxCredential) && short(c?.credential, maxCredential);
   const urls = Array.isArray(g.urls) && g.urls.length <= maxURLs && g.urls.every((u) => short(u, maxURL));
+  if (g.region !== undefined && typeof g.region !== 'string') throw new RelayError(400, 'malformed grant');
   if (!urls || !credentials(g.viewer) || !credentials(g.camera)) throw new RelayError(400, 'malformed grant');
   return g as Grant;
 }

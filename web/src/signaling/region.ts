@@ -95,6 +95,8 @@ function parseMap(text: string): RegionMap {
   const unique = (of: (r: Region) => string): boolean => new Set(all.map(of)).size === all.length;
   const some = all.length > 0 && all.length <= maxRegions;
   if (!some || !unique((r) => r.name) || !unique((r) => r.url)) throw new MapError('map');
+  const keys = all.flatMap(({ key }) => key ?? []);
+  if (new Set(keys).size !== keys.length) throw new MapError('map');
 
   return { issued, notAfter, regions: all };
 }

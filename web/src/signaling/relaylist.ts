@@ -22,12 +22,24 @@ export interface RelayList {
   seed: Bytes;
   /** The key that opens the operator's maps, if the camera knows it. */
   operator?: Bytes;
+  /** How far the camera is from the TURN servers of regions, if there is a choice. */
+  turn?: Leg[];
+}
+
+/** How far an end is from the TURN server of a region. */
+export interface Leg {
+  /** The region's. */
+  name: string;
+  /** In milliseconds, from 1 to 10,000. */
+  roundTrip: number;
 }
 
 /** The version of the list that a viewer has who has none. */
 export const noVersion = 'AAAAAAAAAAA';
 
-const maxRoundTrip = 10_000;
+export const maxRoundTrip = 10_000;
+/** To how many regions an end measures the round trip. */
+export const maxLegs = 5;
 
 /** Reads a list of the camera that was paired at relayURL. Returns undefined if it is malformed. */
 export function parseRelayList(said: unknown, relayURL: string): RelayList | undefined {
@@ -44,6 +56,7 @@ export function parseRelayList(said: unknown, relayURL: string): RelayList | und
       ...standby,
       seed: decode(list['seed'], 16),
       ...(list['operator'] === undefined ? {} : { operator: decode(list['operator'], 32) }),
+      ...(list['turn'] === undefined ? {} : { turn: parseLegs(list['turn']) }),
     };
   } catch {
     return undefined;
@@ -54,13 +67,24 @@ function parsePlace(said: unknown, relayURL: string): Place {
   const { name, url, round_trip: roundTrip } = fieldsOf(said);
   if (typeof url !== 'string' || !isRelayURL(url)) throw new TypeError('parse place: url');
   if (isLocal(url) && !isLocal(relayURL)) throw new TypeError('parse place: this machine');
-  if (typeof roundTrip !== 'number' || !Number.isInteger(roundTrip) || roundTrip < 0 || roundTrip > maxRoundTrip) {
-    throw new TypeError('parse place: round trip');
-  }
+  if (!isRoundTrip(roundTrip)) throw new TypeError('parse place: round trip');
 
   if (name === undefined) return { url, roundTrip };
   if (typeof name !== 'string' || !isRegionName(name)) throw new TypeError('parse place: name');
   return { name, url, roundTrip };
+}
+
+const isRoundTrip = (x: unknown): x is number =>
+  Number.isInteger(x) && (x as number) >= 0 && (x as number) <= maxRoundTrip;
+
+function parseLegs(said: unknown): Leg[] {
+  if (!Array.isArray(said) || said.length > maxLegs) throw new TypeError('parse legs');
+  return said.map((leg) => {
+    const { name, round_trip: roundTrip } = fieldsOf(leg);
+    if (typeof name !== 'string' || !isRegionName(name)) throw new TypeError('parse leg: name');
+    if (!isRoundTrip(roundTrip) || roundTrip === 0) throw new TypeError('parse leg: round trip');
+    return { name, roundTrip };
+  });
 }
 
 function fieldsOf(said: unknown): Record<string, unknown> {

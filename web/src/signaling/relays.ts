@@ -4,6 +4,7 @@ import { Ask, type Relay, type Request } from './ask';
 import { RelayError, Signaling, type Handle } from './client';
 import type { Place } from './relaylist';
 import { post, Search } from './search';
+import { TURNRegions } from './turnregions';
 
 // The relays of one camera: its home, and, when that does not lead to the camera, the others at which it may be
 // (doc/protocol.md, section 5.10). A message goes to all of them, and what they deliver is handled one by one. A camera
@@ -27,6 +28,7 @@ interface Receiver {
 }
 
 export class Relays {
+  readonly #watched: Relay[] = []; // of other regions whose TURN servers sessions use
   readonly #relays: Relay[] = []; // the first is the home, the last the one that was tried last
   readonly #places: Place[]; // of those that come next
   readonly #searches = new Set<Search>(); // one for each session
@@ -47,15 +49,17 @@ export class Relays {
     [home, ...others]: [Place, ...Place[]],
     more: (() => Promise<Place[]>) | undefined,
     private readonly onState: (connected: boolean, held: boolean) => void = () => undefined,
+    private readonly regions = new TURNRegions(async () => []),
   ) {
     this.#places = others;
     this.#more = more;
     this.#add(home);
+    regions.probe();
   }
 
   close(): void {
     this.#closed = true;
-    for (const { client, late } of this.#relays) {
+    for (const { client, late } of [...this.#relays, ...this.#watched]) {
       clearTimeout(late);
       client.close();
     }
@@ -116,21 +120,23 @@ export class Relays {
 
   /** Whether no other relay is known at which the camera may be. */
   get alone(): boolean {
-    return this.#relays.length === 1 && !this.#hasMore;
+    return this.#relays.length === 1 && this.#watched.length === 0 && !this.#hasMore;
   }
 
   /**
-   * Begins a session's search for the camera. lost is called when the relay that granted the ICE servers is lost, until
-   * the search is ended.
+   * Begins a session's search for the camera. lost is called when the relay of its ICE servers is lost, until the
+   * search is ended.
    */
   search(lost: () => void = () => undefined): Search {
-    const search = new Search({
-      ask: (request) => this.#ask(request),
-      goOn: (from) => this.#goOn(from),
+    const hooks = {
+      ask: <T>(request: Request<T>) => this.#ask(request),
+      goOn: (from: Relay) => this.#goOn(from),
       over: () => this.#settle(),
-      ended: (s) => this.#searches.delete(s),
+      ended: (s: Search) => this.#searches.delete(s),
+      relayAt: (place: Place) => this.#relayAt(place),
       lost,
-    });
+    };
+    const search = new Search(hooks, this.regions);
 
     this.#searches.add(search);
     const last = this.#relays.at(-1)!;
@@ -143,11 +149,13 @@ export class Relays {
   }
 
   redial(): void {
+    this.regions.forget();
     this.#again((r) => r.client.redial());
   }
 
   /** Tries to reach every relay again. */
   #again(dial: (r: Relay) => void): void {
+    for (const relay of this.#watched) dial(relay);
     for (const relay of this.#relays) {
       dial(relay);
       if (relay.state === 'failed') this.#await(relay);
@@ -160,6 +168,24 @@ export class Relays {
     this.#relays.push(relay);
     for (const { box, handle, stop } of this.#receivers) stop.push(client.receive(box, handle));
     this.#await(relay);
+  }
+
+  /** Returns the relay of a place. One that is asked for nothing is connected to, too, so that its loss is noticed. */
+  #relayAt(place: Place): Relay {
+    const known = [...this.#relays, ...this.#watched].find((r) => r.place.url === place.url);
+    if (known) return known;
+
+    const client = new Signaling(place.url, (connected) => {
+      relay.state = connected ? 'reached' : 'failed';
+      if (!connected) this.#loseGranter(relay);
+    });
+    const relay: Relay = { place, client, state: 'trying' };
+    this.#watched.push(relay);
+    return relay;
+  }
+
+  #loseGranter(relay: Relay): void {
+    for (const search of [...this.#searches]) search.lose(relay);
   }
 
   /** Gives a relay a moment to be reached. */
@@ -190,7 +216,7 @@ export class Relays {
 
   #lost(relay: Relay): void {
     this.#await(relay);
-    for (const search of [...this.#searches]) search.lose(relay);
+    this.#loseGranter(relay);
   }
 
   #failed(relay: Relay): void {

@@ -1,7 +1,7 @@
 import type { Bytes } from '../bytes';
 import type { Mailbox } from '../crypto/mailbox';
 import type { Relay, Request } from './ask';
-import type { Grant } from './client';
+import type { Granted, TURNRegions } from './turnregions';
 
 /** How long a grant or a sealed reply may take before the next relay is tried, beyond the round trips. In ms. */
 export const replyWithin = 250;
@@ -15,18 +15,23 @@ export interface SearchHooks {
   over(): void;
   /** The session has ended. */
   ended(search: Search): void;
-  /** The relay that granted the ICE servers is lost. */
+  /** Returns the relay of a session's ICE servers, which is connected to from now on. */
+  relayAt(place: Granted['place']): Relay;
+  /** The relay of the ICE servers is lost. */
   lost(): void;
 }
 
 /** One session's search for its camera, from its start to the first sealed reply (doc/protocol.md, section 5.10). */
 export class Search {
   readonly #timers: ReturnType<typeof setTimeout>[] = [];
-  #granter: Relay | undefined;
+  #granter: Relay | undefined; // whose ICE servers the session has
   #found = false;
   #ended = false;
 
-  constructor(private readonly hooks: SearchHooks) {}
+  constructor(
+    private readonly hooks: SearchHooks,
+    private readonly regions: TURNRegions,
+  ) {}
 
   /** Whether the camera has not replied yet. */
   get searching(): boolean {
@@ -34,19 +39,28 @@ export class Search {
   }
 
   /** Asks for the ICE servers of both ends, on a mailbox that leads to the camera. The first relay's grant counts. */
-  async grant(box: Mailbox): Promise<Grant> {
+  async grant(box: Mailbox): Promise<Granted> {
     let waiting = true;
     const wanted = (): boolean => waiting && !this.#ended;
     try {
       return await this.hooks.ask({
-        to: (client) => client.grant(box, wanted),
+        to: (relay) => this.#askOne(relay, box, wanted),
         wanted,
         asked: (relay) => this.#expect(relay, wanted),
-        granted: (by) => (this.#granter = by),
+        granted: ({ place }) => (this.#granter = this.hooks.relayAt(place)),
       });
     } finally {
       waiting = false;
     }
+  }
+
+  /** Asks one relay for the ICE servers of the region over which the way is shortest. */
+  async #askOne({ client, place: own }: Relay, box: Mailbox, wanted: () => boolean): Promise<Granted> {
+    const { place, way } = await this.regions.choose(own, client.roundTrip);
+    const elsewhere = place.url === own.url ? '' : (place.name ?? '');
+    const grant = await client.grant(box, elsewhere, wanted);
+    if ((grant.region ?? '') !== elsewhere) return { grant, place: own }; // it grants nothing there
+    return way ? { grant, place, way } : { grant, place };
   }
 
   /** Posts an offer, which the camera is to reply to. It is valid for ttl seconds. */
@@ -66,7 +80,9 @@ export class Search {
 
   /** A relay is lost. */
   lose(relay: Relay): void {
-    if (relay === this.#granter) this.hooks.lost();
+    if (relay !== this.#granter) return;
+    this.regions.avoid(relay.place.url);
+    this.hooks.lost();
   }
 
   /** The session has ended. Nothing more is asked for it. */
@@ -89,5 +105,5 @@ export function post(box: Mailbox, body: Bytes, ttl: number, sought = (): boolea
   const until = performance.now() + 1000 * ttl;
   const wanted = (): boolean => sought() && performance.now() < until;
   const left = (): number => Math.ceil((until - performance.now()) / 1000);
-  return { to: (client) => client.send(box, body, left(), wanted), wanted };
+  return { to: ({ client }) => client.send(box, body, left(), wanted), wanted };
 }

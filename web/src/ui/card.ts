@@ -11,6 +11,7 @@ import { Session } from '../session/session';
 import { reaches } from './relays';
 import { Reach } from '../signaling/reach';
 import { Relays } from '../signaling/relays';
+import { TURNRegions } from '../signaling/turnregions';
 import { sentences } from '../session/events';
 import { printableName } from '../printable';
 import { pairOf, type Camera, type Learned } from '../viewer/store';
@@ -124,14 +125,16 @@ export class Card {
   #connect(): Relays {
     const places = this.#whereabouts.places();
     const reach = new Reach(places[0].url);
-    const relays = new Relays(places, this.#whereabouts.beyond, (connected, held) => {
+    const regions = new TURNRegions(() => this.#whereabouts.turnRegions());
+    const onState = (connected: boolean, held: boolean): void => {
       if (connected) reach.connected();
       const why = connected ? '' : reach.failed(held);
       if (this.#relays !== relays) return;
       if (relays.carriedBy) this.root.dataset['signaling'] = relays.carriedBy;
       this.#unreachable = why;
       this.#explain();
-    });
+    };
+    const relays = new Relays(places, this.#whereabouts.beyond, onState, regions);
     return relays;
   }
 

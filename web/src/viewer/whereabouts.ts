@@ -1,7 +1,8 @@
 import { concat } from '../bytes';
 import { isLocal } from '../crypto/pairing';
-import { maxMap, openMap, placeOrder, replaces, type RegionMap } from '../signaling/region';
+import { maxMap, openMap, placeOrder, replaces, type Region, type RegionMap } from '../signaling/region';
 import { noVersion, type Place, type RelayList } from '../signaling/relaylist';
+import type { Candidate } from '../signaling/turnregions';
 import type { Camera, KeptMap, Learned } from './store';
 
 // Where a camera is to be found (doc/protocol.md, section 5.10): at the relays of the list that it told last, or else
@@ -59,16 +60,34 @@ export class Whereabouts {
    * unless the pair was made there.
    */
   async #regions(): Promise<Place[]> {
+    const { relays } = this.camera;
+    if (relays === undefined) return [];
+    const ordered = await placeOrder(relays.seed, await this.#reachable());
+    return ordered.map(({ name, url }) => ({ name, url, roundTrip: 0 }));
+  }
+
+  /** Returns the regions among whose TURN servers there is a choice, with the camera's legs to them. */
+  async turnRegions(): Promise<Candidate[]> {
+    const legs = this.camera.relays?.turn ?? [];
+    if (legs.length < 2) return [];
+    const regions = (await this.#reachable()).filter(({ key }) => key !== undefined);
+    return regions.flatMap((region) => {
+      const leg = legs.find(({ name }) => name === region.name);
+      return leg ? [{ region, leg }] : [];
+    });
+  }
+
+  /** Returns the map's regions to which the page can connect. */
+  async #reachable(): Promise<Region[]> {
     const { relays, map, relayURL } = this.camera;
     const opened = relays && map && (await this.#open(map.wire, relays));
     if (opened === undefined) return [];
 
     // A relay lets its page connect to all regions of its own operator's map.
     const own = opened.regions.some(({ url }) => url === this.page.origin);
-    const regions = opened.regions
+    return opened.regions
       .filter(({ url }) => isLocal(relayURL) || !isLocal(url))
       .filter(({ url }) => own || this.page.reaches(url));
-    return (await placeOrder(relays!.seed, regions)).map(({ name, url }) => ({ name, url, roundTrip: 0 }));
   }
 
   /** Takes the list that the camera has just told. */

@@ -1,4 +1,4 @@
-import { concat, random, Reader, toHex, u16, u32, u64, u8, utf8, var16, type Bytes } from '../../src/bytes';
+import { concat, random, Reader, text, toHex, u16, u32, u64, u8, utf8, var16, type Bytes } from '../../src/bytes';
 import type { Mailbox } from '../../src/crypto/mailbox';
 
 /** A message as a relay has got it. */
@@ -20,6 +20,8 @@ export class FakeRelay {
   takes = 0;
   dialled = 0;
   grants = 0;
+  /** The other regions where it grants ICE servers. */
+  regions: string[] = [];
   readonly posts: Posted[] = [];
   /** The names of the mailboxes that are open for reading. */
   readonly open = new Set<string>();
@@ -77,7 +79,9 @@ export class FakeRelay {
       const [id, name] = [r.u32(), toHex(r.bytes(32))];
       this.grants++;
       if (this.leads !== undefined && this.leads !== name) return this.#say(socket, this.#refusal(id, 404));
-      this.#answer(socket, id, u8(0x23), u32(id), utf8(JSON.stringify(this.grant)));
+      const region = text(r.rest());
+      const grant = this.regions.includes(region) ? { ...this.grant, region } : this.grant;
+      this.#answer(socket, id, u8(0x23), u32(id), utf8(JSON.stringify(grant)));
     }
   }
 

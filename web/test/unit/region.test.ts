@@ -63,6 +63,13 @@ test('what is no map in its one spelling does not open', async () => {
     return signText(JSON.stringify({ v: 1, issued: 1, not_after: 2, regions }));
   };
 
+  const keyed = (...first: string[]): string => {
+    const key = (c: string): string => c.padEnd(43, 'A');
+    const regions = first.map((c, i) => ({ name: `r${i}`, url: `https://r${i}.a`, turn: 'a:1', key: key(c) }));
+    return JSON.stringify({ v: 2, issued: 1, not_after: 2, regions });
+  };
+
+  assert.equal(await fault(await signText(keyed('A', 'B'))), undefined);
   assert.equal(await fault(await signText(text)), undefined);
   assert.equal(await fault(await ofRegions(256)), undefined);
   assert.equal(await fault(await inside('issued":1800000000', 'issued":0')), undefined);
@@ -101,6 +108,7 @@ test('what is no map in its one spelling does not open', async () => {
     'a name too long': await inside('frankfurt', 'f'.repeat(33)),
     'a name twice': await inside('virginia-2', 'frankfurt'),
     'a URL twice': await inside('https://[2001:db8::1]:8443', 'https://fra.relay.example'),
+    'a key twice': await signText(keyed('A', 'A')),
     'http to another machine': await inside('https://fra', 'http://fra'),
     'another spelling of a URL': await inside('https://fra.relay.example', 'https://fra.relay.example/'),
     'a URL that leads nowhere': await inside('https://[2001:db8::1]', 'https://[::]'),

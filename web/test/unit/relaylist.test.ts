@@ -25,6 +25,15 @@ test('a relay list is read as the camera wrote it', () => {
     seed: new Uint8Array(16),
   });
 
+  const turn = [
+    { name: 'frankfurt', round_trip: 1 },
+    { name: 'virginia-2', round_trip: 10_000 },
+  ];
+  assert.deepEqual(parseRelayList({ ...whole, turn }, pairedAt)?.turn, [
+    { name: 'frankfurt', roundTrip: 1 },
+    { name: 'virginia-2', roundTrip: 10_000 },
+  ]);
+
   assert.deepEqual(fromBase64url(noVersion), new Uint8Array(8));
 });
 
@@ -56,6 +65,12 @@ test('a malformed relay list is none', () => {
     'a negative round trip': { ...whole, home: { ...home, round_trip: -1 } },
     'a round trip too long': { ...whole, home: { ...home, round_trip: 10_001 } },
     'a fraction of a round trip': { ...whole, home: { ...home, round_trip: 0.5 } },
+    'legs that are none': { ...whole, turn: {} },
+    'a leg to no region': { ...whole, turn: [{ round_trip: 7 }] },
+    'a leg to a region in capitals': { ...whole, turn: [{ name: 'Frankfurt', round_trip: 7 }] },
+    'a leg of no length': { ...whole, turn: [{ name: 'frankfurt', round_trip: 0 }] },
+    'a leg too long': { ...whole, turn: [{ name: 'frankfurt', round_trip: 10_001 }] },
+    'six legs': { ...whole, turn: Array<object>(6).fill({ name: 'frankfurt', round_trip: 7 }) },
     'a round trip in words': { ...whole, home: { ...home, round_trip: '12' } },
   };
 

@@ -3,9 +3,11 @@ import { afterEach, beforeEach, mock, test } from 'node:test';
 import { random, text, toHex, utf8 } from '../../src/bytes';
 import { pairMailbox, sessionMailbox, toCamera, toViewer } from '../../src/crypto/mailbox';
 import { RelayError } from '../../src/signaling/client';
+import type { Region } from '../../src/signaling/region';
 import type { Place } from '../../src/signaling/relaylist';
 import { Relays, reachWithin } from '../../src/signaling/relays';
 import { replyWithin, type Search } from '../../src/signaling/search';
+import { TURNRegions, type Granted } from '../../src/signaling/turnregions';
 import { FakeRelay, FakeTime } from './fakerelay';
 
 // How a viewer goes from relay to relay in search of its camera, by relays that do what a test says.
@@ -66,6 +68,63 @@ function fate(promise: Promise<unknown>): { done: unknown } {
 /** Returns the code of a refusal. */
 const codeOf = (done: unknown): number | undefined => (done instanceof RelayError ? done.code : undefined);
 
+/** Begins with a home, and regions a and b on the way to which the camera is 10 ms away, and this device so many. */
+function beginAmong(legs: Record<string, number>): void {
+  const region = (name: string): Region => ({ name, url: `https://${name}.example`, turn: `${name}.example:3478` });
+  const candidates = Object.keys(legs).map((name) => ({ region: region(name), leg: { name, roundTrip: 10 } }));
+  const measure = async (relay: string, found: (ms: number) => void): Promise<void> =>
+    found(legs[new URL(relay).hostname.split('.')[0]!]!);
+  const regions = new TURNRegions(async () => candidates, measure);
+  relays = new Relays([{ name: 'home', ...placeOf(home, 0) }], undefined, undefined, regions);
+  search = relays.search(() => lost.push('lost'));
+}
+
+const lost: string[] = [];
+
+test('the ICE servers are those of the region on the shortest way, and its loss is noticed', async () => {
+  lost.length = 0;
+  home.regions = ['a', 'b'];
+  beginAmong({ home: 100, a: 20, b: 50 });
+  const granted = fate(search.grant(offers));
+  await time.pass(1000);
+
+  const { grant, place, way } = granted.done as Granted;
+  assert.equal(grant.region, 'a');
+  assert.equal(place.url, 'https://a.example');
+  assert.deepEqual(way, { name: 'a', camera: 10, viewer: 20, regions: 3 });
+  assert.equal(dialled(), 'x-x--', 'the relay of region a is connected to');
+  assert.equal(relays.alone, false, 'there is home besides region a');
+  assert.equal(all[2]!.grants + all[2]!.posts.length, 0, 'and asked for nothing');
+  assert.deepEqual(lost, []);
+
+  all[2]!.break();
+  await time.pass(10);
+  assert.deepEqual(lost, ['lost']);
+
+  const again = fate(search.grant(offers));
+  await time.pass(1000);
+  assert.equal((again.done as Granted).grant.region, 'b', 'the region that was lost is avoided');
+});
+
+test('a relay that grants nothing in another region grants its own', async () => {
+  beginAmong({ home: 100, a: 20 });
+  const granted = fate(search.grant(offers));
+  await time.pass(1000);
+
+  const { grant, place, way } = granted.done as Granted;
+  assert.deepEqual([grant.region, place.name, way], [undefined, 'home', undefined]);
+  assert.equal(dialled(), 'x----');
+});
+
+test('the region of a relay that is nearest stays', async () => {
+  beginAmong({ home: 25, a: 20 });
+  const granted = fate(search.grant(offers));
+  await time.pass(1000);
+
+  const { grant, place, way } = granted.done as Granted;
+  assert.deepEqual([grant.region, place.name, way?.name], [undefined, 'home', 'home']);
+});
+
 test('a home that leads to the camera is the only relay', async () => {
   begin(1);
   assert.equal(relays.alone, true);
@@ -77,7 +136,7 @@ test('a home that leads to the camera is the only relay', async () => {
   const grant = fate(search.grant(offers));
   const offer = fate(search.offer(offers, utf8('offer'), 60));
   await time.pass(200);
-  assert.deepEqual([grant.done, offer.done], [home.grant, 'yes']);
+  assert.deepEqual([grant.done, offer.done], [{ grant: home.grant, place: placeOf(home, 0) }, 'yes']);
   search.found();
   await time.pass(5_000);
   assert.equal(dialled(), 'x----');
@@ -149,7 +208,7 @@ for (const code of [404, 429, 503]) {
     await time.pass(10);
     assert.equal(dialled(), 'xx---');
     await time.pass(10);
-    assert.deepEqual(grant.done, standby.grant);
+    assert.deepEqual(grant.done, { grant: standby.grant, place: placeOf(standby, 1) });
   });
 
   test(`a home that refuses an offer with ${code} leads to the standby at once`, async () => {
@@ -183,7 +242,7 @@ test('a home that has gone silent leads to the standby after both round trips', 
   assert.equal(dialled(), 'x----');
   await time.pass(30);
   assert.equal(dialled(), 'xx---');
-  assert.deepEqual(grant.done, standby.grant);
+  assert.deepEqual(grant.done, { grant: standby.grant, place: placeOf(standby, 1) });
 });
 
 test('a home that takes an offer and drops it leads to the standby after both round trips', async () => {
@@ -192,7 +251,7 @@ test('a home that takes an offer and drops it leads to the standby after both ro
   const grant = fate(search.grant(offers));
   await time.pass(replyWithin + roundTrip + 100);
   assert.equal(dialled(), 'x----', 'there is a grant, and no offer yet');
-  assert.deepEqual(grant.done, home.grant);
+  assert.deepEqual(grant.done, { grant: home.grant, place: placeOf(home, 0) });
 
   const offer = fate(search.offer(offers, utf8('offer'), 60));
   await time.pass(replyWithin + roundTrip - 15);
@@ -229,7 +288,7 @@ test('a camera that has moved is found in the second region beyond an old list',
   await time.pass(10);
   const grant = fate(search.grant(offers));
   await time.pass(50);
-  assert.deepEqual(grant.done, all[3]!.grant);
+  assert.deepEqual(grant.done, { grant: all[3]!.grant, place: placeOf(all[3]!, 3) });
   const offer = fate(search.offer(offers, utf8('offer'), 60));
   await time.pass(10);
   assert.equal(offer.done, 'yes');
@@ -373,7 +432,7 @@ test('the next session asks all relays that were come to, and goes on from the l
   all[2]!.connects = 'refuses';
   const grant = fate(search.grant(offers));
   await time.pass(50);
-  assert.deepEqual([dialled(), grant.done], ['xxxx-', all[3]!.grant]);
+  assert.deepEqual([dialled(), grant.done], ['xxxx-', { grant: all[3]!.grant, place: placeOf(all[3]!, 3) }]);
   assert.deepEqual([home.grants, standby.grants], [2, 2]);
 });
 

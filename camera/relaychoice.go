@@ -51,7 +51,15 @@ func (r *relays) probeTURN(ctx context.Context, regions []region.Region, roundTr
 			}
 		})
 	}
-	if legs := region.Legs(probed); ctx.Err() == nil && !region.SameLegs(legs, r.legs) {
+
+	legs := region.Legs(probed)
+	switch {
+	case ctx.Err() != nil, len(roundTrips) == 0: // this camera reaches nothing: no news of the regions
+		return
+	case len(legs) < 2: // no choice
+		legs = nil
+	}
+	if !region.SameLegs(legs, r.legs) {
 		r.change(func() { r.legs = legs })
 	}
 }

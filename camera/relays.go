@@ -47,7 +47,7 @@ type relays struct {
 	state    relayState
 	unsaved  bool                     // guarded by mu; the state on disk is an older one
 	measured map[string]time.Duration // guarded by mu; the last round trips, by URL
-	legs     []region.Leg             // guarded by mu; to TURN servers; written by choose alone
+	legs     []region.Leg             // guarded by mu; to TURN servers; only choose writes them, and reads without mu
 	listed   *session.RelayList       // guarded by mu; what viewers learn; nil: to be made anew
 	open     map[string]*openRelay    // guarded by mu; by URL
 	running  context.Context          // guarded by mu; nil before run

@@ -85,7 +85,7 @@ func (r *Relay) loadRegions() error {
 	ahead := next.checkIssued(now)
 	if old != nil {
 		if bytes.Equal(wire, old.wire) {
-			r.shareTURN() // the region's key may be there by now
+			r.shareTURN() // region.key may have been made since the last look
 			return nil
 		}
 		if err := errors.Join(next.replaces(old, now), ahead); err != nil {

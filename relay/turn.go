@@ -64,7 +64,8 @@ func turnLimits(c *Config) turn.Limits {
 		l.Addresses.Size, l.Payers.Size = rest, most
 	}
 
-	l.Issuers = netlimit.Config{Size: l.Payers.Size, Named: share(1. / 2)} // whose payers are among these
+	// An issuer's allocations count toward the payers' pool too, so there are no more of them than of those.
+	l.Issuers = netlimit.Config{Size: l.Payers.Size, Named: share(1. / 2)}
 
 	l.GroupAllocations = int(min(maxThrough, max(l.Payers.Size/128, minThrough)))
 	return l

@@ -284,8 +284,8 @@ func configuration(ctx context.Context, cfg peerConfig, client *turnclient.Clien
 	return c
 }
 
-// regionAsSeen returns why the region of ICE servers was chosen, as one end's explanation has it; nil where there was
-// no choice.
+// regionAsSeen returns the choice of the ICE servers' region from one end's point of view, or nil if there was no
+// choice.
 func regionAsSeen(turn *handshake.TURN, role string) *path.Region {
 	if turn == nil || turn.Region == nil {
 		return nil

@@ -15,8 +15,8 @@ import (
 // labelRegions begins the info from which the secret of two regions is derived for one day.
 const labelRegions = "peephole turn regions v1"
 
-// maxRegionSkew is how far ahead of ours the clock of another region may be. A credential of it that holds longer than
-// MaxTTL beyond that is not one that it may make.
+// maxRegionSkew is how far another region's clock may be ahead of ours. A credential from there that expires more than
+// MaxTTL + maxRegionSkew from now is refused: an honest region never makes one.
 const maxRegionSkew = 24 * time.Hour
 
 // RegionKeySize is the size of a region's private key and of its public key, in bytes.
@@ -51,9 +51,9 @@ type region struct {
 type regionPublicKey [RegionKeySize]byte
 
 // regionKeys are what this region shares with others. Each pair of regions has one secret for each direction and day
-// (UTC): with it the one, the issuer, makes credentials that the other accepts. So whoever steals the key of a region
-// makes credentials in the name of that region alone, and those end when the others no longer list it; at the region
-// itself, however, in the names of all, until its key is replaced.
+// (UTC), with which one of them, the issuer, makes credentials that the other accepts. So whoever steals a region's key
+// makes credentials at others in its name alone, until they no longer list it. At that region itself, the thief makes
+// them in the name of every other region, until its key is replaced.
 type regionKeys struct {
 	mu       sync.Mutex
 	own      regionPublicKey             // guarded by mu
@@ -93,8 +93,8 @@ func (r *regionKeys) set(own RegionKey, others [][]byte) error {
 	return nil
 }
 
-// lists reports whether credentials of an issuer still count: not if it is no longer named, nor if our own key is
-// another one, since with the one before anybody who stole it made credentials in the names of all.
+// lists reports whether credentials of an issuer still count. They do not if the issuer is no longer named, or if our
+// own key has changed: whoever stole the old key could have made them in any region's name.
 func (r *regionKeys) lists(by *region) bool {
 	if by == nil {
 		return true

@@ -98,9 +98,9 @@ func TestRegionGrantsAtAnother(t *testing.T) {
 	}
 }
 
-// TestKeyOfTwoRegions: the secret of two regions was computed by other software (Python's cryptography) from two
-// private keys of 32 equal bytes, 1 and 2, for day 20,790.
-func TestKeyOfTwoRegions(t *testing.T) {
+// TestRegionSecretMatchesOtherSoftware: Python's cryptography computed this secret for day 20,790 from two private
+// keys, of 32 bytes 1 and of 32 bytes 2.
+func TestRegionSecretMatchesOtherSoftware(t *testing.T) {
 	var own [2]RegionKey
 	for i := range own {
 		var err error
@@ -131,8 +131,9 @@ func TestKeyOfTwoRegions(t *testing.T) {
 	}
 }
 
-// TestForeignCredentialHoldsNoLongerThanOurs: a stolen region makes no credential that outlives its day's key.
-func TestForeignCredentialHoldsNoLongerThanOurs(t *testing.T) {
+// TestForeignCredentialHoldsForTwoDaysAtMost: whoever has stolen a region's key cannot make credentials that hold for
+// longer than MaxTTL + maxRegionSkew.
+func TestForeignCredentialHoldsForTwoDaysAtMost(t *testing.T) {
 	keys, own := regionsOf(t, 2)
 	now := time.Now()
 	stolen, err := keys[1].regions.toward(own[0].Public(), now)
@@ -161,8 +162,8 @@ func TestDirectionsHaveKeysOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestRegionKeysRotateWithoutAPause: the key of a day holds on the day before and the day after, for credentials that
-// are older than midnight and for clocks that differ.
+// TestRegionKeysRotateWithoutAPause: a day's key is also accepted the day before and the day after, since credentials
+// outlive midnight and clocks differ.
 func TestRegionKeysRotateWithoutAPause(t *testing.T) {
 	keys, own := regionsOf(t, 2)
 	midnight := time.Date(2026, 12, 3, 0, 0, 0, 0, time.UTC)
@@ -216,8 +217,8 @@ func TestRevokedRegionEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestReplacedKeyEndsWhatItMade: whoever stole a region's own key could make credentials there in the name of every
-// other region. With another key, none of them holds, and nothing that was made with one is left.
+// TestReplacedKeyEndsWhatItMade: whoever steals a region's own key can make credentials there in every other region's
+// name. Replacing the key invalidates them all and ends their allocations.
 func TestReplacedKeyEndsWhatItMade(t *testing.T) {
 	keys, own := regionsOf(t, 2)
 	s := serve(t, Config{Keys: keys[0], Limits: fairly(1000)})

@@ -20,11 +20,11 @@ type granted struct {
 	err   error
 }
 
-// serversGranted are the ICE servers of a session, and where they are.
+// serversGranted are the ICE servers of a session and the relay to which they belong.
 type serversGranted struct {
 	signaling.Grant
-	place session.Place // of the relay whose servers they are
-	way   *region.Way   // why it is that one; nil where there was no choice
+	place session.Place // the relay to which the servers belong
+	way   *region.Way   // why that relay was chosen; nil if there was no choice
 }
 
 // forEnd returns what the end with these credentials needs.
@@ -42,6 +42,7 @@ func (s *relaySearch) grant(
 ) (serversGranted, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.settleRegions(ctx)
 	defer s.await()()
 	answers := make(chan granted)
 	asked, pending := make(map[*visitedRelay]bool), make(map[*visitedRelay]bool)
@@ -83,20 +84,40 @@ func (s *relaySearch) grant(
 	}
 }
 
-// askOne asks one relay for the ICE servers of a session, in the region over which the way is shortest.
+// settleRegions waits for the regions to be measured where home is already connected, before anybody counts how long
+// the grant takes.
+func (s *relaySearch) settleRegions(ctx context.Context) {
+	s.mu.Lock()
+	home := s.relays[0]
+	reached := !home.reached.IsZero()
+	s.mu.Unlock()
+	if reached {
+		s.turn.legs(ctx, home.Name)
+	}
+}
+
+// isAway reports whether the relay at a URL was tried and cannot be reached.
+func (s *relaySearch) isAway(relayURL string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	relay := s.find(relayURL)
+	return relay != nil && relay.reached.IsZero() && relay.tries > 0
+}
+
+// askOne asks one relay for the ICE servers of a session, in the region on the shortest way.
 func (s *relaySearch) askOne(
 	ctx context.Context,
 	inbox signaling.Mailbox,
 	relay *visitedRelay,
 ) (serversGranted, error) {
-	_ = relay.client.Connect(ctx) // the regions are being measured meanwhile; Grant says why it fails
-	way, place := s.turn.choose(ctx, relay.Place, relay.client.RoundTrip())
+	_ = relay.client.Connect(ctx) // the regions are measured meanwhile; if this fails, Grant returns the error
+	way, place := s.turn.choose(ctx, relay.Place, relay.client.RoundTrip, s.isAway)
 	elsewhere := ""
 	if place.URL != relay.URL {
 		elsewhere = place.Name
 	}
 	grant, err := relay.client.Grant(ctx, inbox, elsewhere)
-	if err == nil && grant.Region != elsewhere { // it grants nothing there, so these are its own
+	if err == nil && grant.Region != elsewhere { // the relay cannot grant there and gave its own servers
 		way, place = nil, relay.Place
 	}
 	return serversGranted{grant, place, way}, err
@@ -175,7 +196,7 @@ var errRelayLost = errors.New("the relay went away before the camera was reached
 // in vain.
 type beginning struct {
 	link     *link
-	granter  string          // the relay's URL; empty if none has granted anything
+	granter  string          // URL of the relay whose ICE servers were granted; empty if none were
 	running  context.Context // of the session
 	end      context.CancelCauseFunc
 	starting context.Context // ends when the session has started
@@ -189,7 +210,6 @@ func (l *link) begin(ctx context.Context) *beginning {
 	b.starting, b.started = context.WithCancel(b.running)
 	b.watching.Go(func() {
 		if l.search.loses(b.starting, b.granter) {
-			l.search.turn.avoid(b.granter)
 			b.end(errRelayLost)
 		}
 	})
@@ -232,24 +252,23 @@ func (b *beginning) explain(ctx context.Context, err error) error {
 	doubting, cancel := context.WithTimeout(ctx, doubtFor)
 	defer cancel()
 	if b.link.search.loses(doubting, b.granter) {
-		b.link.search.turn.avoid(b.granter)
 		return errRelayLost
 	}
 	return err
 }
 
-// watch connects to the relay of another region, which is asked for nothing, so that its loss is noticed at once: over
-// TCP, since the system of a machine ends the connections of a program that dies.
+// watch connects to another region's relay, only so that its loss is noticed at once. It uses TCP, because the
+// operating system closes a dead program's TCP connections.
 func (s *relaySearch) watch(place session.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.find(place.URL) != nil {
 		return
 	}
-	relay := &visitedRelay{Place: place, since: time.Now()}
+	relay := &visitedRelay{Place: place, since: time.Now(), watched: true}
 	client, err := s.newClient(place, false, func(err error) { s.observe(relay, err) })
 	if err != nil {
-		return // it is found out by the silence of its media
+		return // its loss shows when media stops
 	}
 	relay.client = client
 	s.watched = append(s.watched, relay)
@@ -266,31 +285,50 @@ func (s *relaySearch) find(relayURL string) *visitedRelay {
 	return nil
 }
 
-// loses waits until a relay that is connected no longer is, and returns true, or until ctx ends. One that is watched
-// has until its first failure to be connected.
+// loses waits until a connected relay is lost and returns true, or returns false when ctx ends. From then on, sessions
+// avoid its region, unless this end itself has ended the connection, to move to another network.
 func (s *relaySearch) loses(ctx context.Context, relayURL string) bool {
-	var reached time.Time
+	s.mu.Lock()
+	relay := s.find(relayURL)
+	var since time.Time
+	if relay != nil {
+		since = relay.reached
+	}
+	s.mu.Unlock()
+	if relay == nil {
+		return false // this end is not connected to that relay
+	}
+
 	for {
 		s.mu.Lock()
-		relay := s.find(relayURL)
-		if relay == nil {
-			s.mu.Unlock()
-			return false // no relay has granted anything
+		lost, moved, changed := relay.isLost(since), relay.moved, s.changed
+		if since.IsZero() {
+			since = relay.reached
 		}
-		now, changed := relay.reached, s.changed
-		connecting := now.IsZero() && reached.IsZero() && slices.Contains(s.watched, relay) && !relay.failed
 		s.mu.Unlock()
-
-		if !connecting && (now.IsZero() || !reached.IsZero() && !now.Equal(reached)) {
-			return ctx.Err() == nil
+		if lost && ctx.Err() == nil {
+			if !moved {
+				s.turn.avoid(relayURL)
+			}
+			return true
 		}
-		reached = now
+
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// isLost reports whether the connection that the relay had since a time is lost. One that is only watched may be closed
+// by its relay, which owes nothing to who asks for nothing: it is lost once it cannot be reached again, or at first.
+// relaySearch.mu must be held.
+func (r *visitedRelay) isLost(since time.Time) bool {
+	if r.watched {
+		return r.reached.IsZero() && r.tries > 0
+	}
+	return r.reached.IsZero() || !since.IsZero() && !r.reached.Equal(since)
 }
 
 // despairs waits until every relay has refused to be reached relayTries times and there is none to go on to. It returns

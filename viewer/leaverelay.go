@@ -6,7 +6,7 @@ import "context"
 // So a session whose media goes through that relay does not wait for the silence: another session begins beside
 // it, by another relay, and replaces it with its first frame.
 
-// followRelay watches the relay that granted an attempt its ICE servers. It is called with each sealed reply.
+// followRelay watches the relay whose ICE servers an attempt uses. It is called with each sealed reply.
 func (w *watching) followRelay(ctx context.Context, a *attempt) {
 	granter := w.link.granterURL()
 	w.mu.Lock()
@@ -23,9 +23,8 @@ func (w *watching) followRelay(ctx context.Context, a *attempt) {
 	})
 }
 
-// loseRelay notes that the relay which granted an attempt its ICE servers is lost.
+// loseRelay notes that the relay whose ICE servers an attempt uses is lost.
 func (w *watching) loseRelay(ctx context.Context, a *attempt, granter string) {
-	w.link.search.turn.avoid(granter)
 	w.mu.Lock()
 	if a.relay == granter { // no other relay has granted new ones since
 		a.relay, a.relayLost = "", granter
@@ -49,14 +48,4 @@ func (w *watching) leaves(a *attempt) bool {
 	lost := a.relayLost
 	w.mu.Unlock()
 	return a == w.current && relayed && lost != "" && w.link.search.hasOther(lost)
-}
-
-// avoidRelay has the next sessions avoid the relay through which an attempt's media has stopped.
-func (w *watching) avoidRelay(a *attempt) {
-	w.mu.Lock()
-	relayed, granter := a.path != nil && a.path.Kind == "relay", a.relay
-	w.mu.Unlock()
-	if relayed {
-		w.link.search.turn.avoid(granter)
-	}
 }

@@ -105,6 +105,7 @@ func (v *Viewer) connectCamera(ctx context.Context, record pairing.Record, relay
 	if l.lan, err = v.newClientOf(record, "the camera on this network", l.findOnLAN); err != nil {
 		return nil, err
 	}
+	turn.skip = l.lan.Connected
 	circuit, err := v.newClientOf(record, "the camera's circuit relays", l.findByCircuit)
 	if err != nil {
 		return nil, err
@@ -307,7 +308,7 @@ func (l *link) setUseless(since time.Time) {
 	l.reportChange()
 }
 
-// setGranter notes which relay's ICE servers were granted; the zero Place: none were.
+// setGranter notes the relay whose ICE servers were granted; the zero Place means none.
 func (l *link) setGranter(relay session.Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -364,8 +365,8 @@ func (l *link) probe() {
 // redial connects anew after this device has moved to another network.
 func (l *link) redial() {
 	l.setSeen(netip.Addr{})
-	l.search.turn.forget()
-	for _, client := range l.clients() {
+	l.search.redial()
+	for _, client := range l.without {
 		client.Redial()
 	}
 }

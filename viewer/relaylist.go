@@ -154,7 +154,7 @@ func (k knownRelays) places(relayURL string, now time.Time) (named, more []sessi
 	return k.List.Places(), more
 }
 
-// regions returns the regions of the map, also of one that has expired.
+// regions returns the regions of the map, even if it has expired.
 func (k knownRelays) regions(relayURL string, now time.Time) []region.Region {
 	m, _ := region.Open([]byte(k.Map), ed25519.PublicKey(k.List.Operator), now)
 	return m.From(relayURL)

@@ -29,8 +29,8 @@ type relaySearch struct {
 
 	mu      sync.Mutex
 	relays  []*visitedRelay // guarded by mu; home first; all stay connected
-	watched []*visitedRelay // guarded by mu; others whose TURN servers sessions use; all stay connected
-	more    int             // guarded by mu; how many of them the camera has not named
+	watched []*visitedRelay // guarded by mu; not in relays: their TURN servers serve sessions; all stay connected
+	more    int             // guarded by mu; how many of relays the camera has not named
 	waits   []*awaited      // guarded by mu; the grants and sealed replies that are awaited, the oldest first
 	begun   bool            // guarded by mu; a relay has been reached
 	changed chan struct{}   // guarded by mu; closed when something changes
@@ -50,6 +50,8 @@ type visitedRelay struct {
 	failed  bool      // the last try to connect has failed
 	tries   int       // how many have failed since it was connected last
 	refused bool      // it has refused to serve the camera
+	watched bool      // it is asked for nothing
+	moved   bool      // this end has ended the connection, to move to another network
 }
 
 // newRelaySearch returns a search that begins at home. run dials it, and the others where needed.
@@ -181,7 +183,7 @@ func (s *relaySearch) goesOn() bool {
 	return ok
 }
 
-// hasOther reports whether there is a relay at which the camera may be and that is not the one at relayURL.
+// hasOther reports whether the camera may be at a relay other than the one at relayURL.
 func (s *relaySearch) hasOther(relayURL string) bool {
 	relays, _ := s.list()
 	return slices.ContainsFunc(relays, func(r *visitedRelay) bool { return r.URL != relayURL }) || s.goesOn()
@@ -216,8 +218,12 @@ func (s *relaySearch) observe(relay *visitedRelay, err error) {
 		switch {
 		case err == nil:
 			relay.reached, relay.tries, s.begun = now, 0, true
+			relay.moved = false
 		case wasReached:
 			relay.since = now
+			if relay.watched {
+				relay.client.Probe() // dials at once
+			}
 		default:
 			relay.tries++
 		}
@@ -279,6 +285,19 @@ func (s *relaySearch) clients() (clients []*signaling.Client) {
 		clients = append(clients, r.client)
 	}
 	return clients
+}
+
+// redial connects anew after this device has moved to another network.
+func (s *relaySearch) redial() {
+	s.turn.forget()
+	s.change(func() {
+		for _, r := range slices.Concat(s.relays, s.watched) {
+			r.moved = true
+		}
+	})
+	for _, client := range s.clients() {
+		client.Redial()
+	}
 }
 
 // connect waits until one of the relays is reached. When ctx ends first, the error says why home was not.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/peephole-cam/peephole/session"
 	"github.com/peephole-cam/peephole/signaling"
+	"github.com/peephole-cam/peephole/signaling/region"
 	"github.com/peephole-cam/peephole/test/bubble"
 )
 
@@ -298,4 +299,94 @@ func TestReachGoesOnFromARelayThatIsLostAtOnce(t *testing.T) {
 			t.Errorf("the standby is not reached: %v", err)
 		}
 	})
+}
+
+// watchedRelay returns a search whose session is granted at home, and a relay that it only watches, once that is
+// connected or not. It has the state that a test gives it, with no client behind.
+func watchedRelay(t *testing.T) (*relaySearch, *visitedRelay) {
+	t.Helper()
+	s := searchAmong(t, placed{name: "a", knows: true}, placed{name: "b"}, placed{name: "c", after: time.Hour})
+	if _, err := s.grant(t.Context(), aMailbox(t), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	s.watch(session.Place{Name: "c", URL: "https://c.example"})
+	s.watch(session.Place{Name: "a", URL: "https://a.example"})
+	if len(s.watched) != 1 {
+		t.Fatalf("%d relays are watched, and home is connected anyway", len(s.watched))
+	}
+	return s, s.watched[0]
+}
+
+// loseNow returns whether the search finds a relay lost within a second.
+func loseNow(t *testing.T, s *relaySearch, url string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	return s.loses(ctx, url)
+}
+
+// A relay that is only watched may close the connection of who asks it for nothing. It is lost when it cannot be
+// reached again, or at first.
+func TestWatchedRelayIsLostWhenItCannotBeReached(t *testing.T) {
+	const url = "https://c.example"
+	gone := errors.New("the connection is gone")
+	for name, tt := range map[string]struct {
+		states []error
+		lost   bool
+	}{
+		"while it is dialed":       {nil, false},
+		"not reached":              {[]error{gone}, true},
+		"connected":                {[]error{nil}, false},
+		"closed":                   {[]error{nil, gone}, false},
+		"closed and reached again": {[]error{nil, gone, nil}, false},
+		"closed and not reached":   {[]error{nil, gone, gone}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, relay := watchedRelay(t)
+				for _, err := range tt.states {
+					s.observe(relay, err)
+				}
+				if got := loseNow(t, s, url); got != tt.lost || s.isAway(url) != tt.lost {
+					t.Errorf("lost: %v, away: %v", got, s.isAway(url))
+				}
+			})
+		})
+	}
+}
+
+// What was watched and is tried as a place of the camera, too, stays the relay that it was: it is not lost thereby.
+func TestWatchedRelayMayBeTriedToo(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, relay := watchedRelay(t)
+		s.observe(relay, nil)
+		lost := make(chan bool, 1)
+		go func() { lost <- loseNow(t, s, "https://c.example") }()
+		synctest.Wait()
+		s.change(func() { _ = s.add(session.Place{Name: "c", URL: "https://c.example"}) })
+		if <-lost {
+			t.Error("it is lost")
+		}
+	})
+}
+
+// A region is avoided because its relay was lost, and not because this device has moved.
+func TestMovedDeviceAvoidsNoRegion(t *testing.T) {
+	for moved, want := range map[bool]bool{false: true, true: false} {
+		bubble.Test(t, func(t *testing.T) {
+			s, _ := watchedRelay(t)
+			s.turn.known = func() ([]region.Leg, []region.Region) {
+				return []region.Leg{{Name: "a", RoundTrip: 1}, {Name: "b", RoundTrip: 1}},
+					[]region.Region{{Name: "a", URL: "https://a.example"}, {Name: "b", URL: "https://b.example"}}
+			}
+			s.change(func() { s.relays[0].moved = moved })
+			go s.observe(s.relays[0], errors.New("gone"))
+			if !loseNow(t, s, "https://a.example") {
+				t.Error("it is not lost")
+			}
+			if got := s.turn.isAvoided("a"); got != want {
+				t.Errorf("moved %v: avoided %v", moved, got)
+			}
+		})
+	}
 }

@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,40 +12,44 @@ import (
 )
 
 const (
-	// probeLife is for how long the legs that were measured may be used to choose.
+	// probeLife is how long measured legs may be used for a choice.
 	probeLife = 5 * time.Second
-	// probeWait is how long a choice may wait for the first answers of a probe, from its beginning.
+	// probeWait is how long after a probe has begun a choice may still wait for answers.
 	probeWait = 250 * time.Millisecond
 	// probeGrace is how much later than the relay's own region others may answer and still count.
 	probeGrace = 10 * time.Millisecond
-	// avoidFor is for how long a session uses no TURN server of a region that was lost.
+	// avoidFor is how long sessions use no TURN server of a region whose relay was lost.
 	avoidFor = 30 * time.Second
 )
 
-// turnRegions chooses the region whose TURN server a session uses: the one over which the way between both ends is
-// shortest (doc/protocol.md, section 5.11).
+// turnRegions chooses the region whose TURN server a session uses: the one on the shortest way between both ends
+// (doc/protocol.md, section 5.11).
 type turnRegions struct {
-	known func() ([]region.Leg, []region.Region) // the camera's legs, and these regions; nil: there is no camera yet
+	// skip reports that media needs no TURN server, so that no time is to be spent on a choice. It may be nil.
+	skip  func() bool
+	known func() ([]region.Leg, []region.Region) // the camera's legs and their regions; nil before pairing
 
 	mu      sync.Mutex
 	running context.Context      // guarded by mu; nil before start
 	work    sync.WaitGroup       // the probes
-	last    *regionProbe         // guarded by mu; nil: none yet, or none that counts
+	last    *regionProbe         // guarded by mu; nil before the first probe, and after forget
 	avoided map[string]time.Time // guarded by mu; until when a region is avoided, by its name
 }
 
-// regionProbe is one measurement of this end's legs. turnRegions.mu guards what changes.
+// regionProbe is one measurement of this end's legs. turnRegions.mu guards least, arrived, changed and over.
 type regionProbe struct {
 	began   time.Time
 	asked   int                      // how many regions were asked
 	least   map[string]time.Duration // the round trips so far, by the regions' names
-	changed chan struct{}            // closed when another region has answered, or none will any more
+	arrived map[string]time.Time     // when the first answer of a region came
+	vain    bool                     // the probe before got no answer, so nobody waits for this one
+	changed chan struct{}            // closed when another region answers, or the probe is over
 	over    bool
 }
 
 // candidates returns the camera's legs to the TURN servers of regions, and these regions; none if there is no choice.
 func (t *turnRegions) candidates() ([]region.Leg, []region.Region) {
-	if t.known == nil {
+	if t.known == nil || t.skip != nil && t.skip() {
 		return nil, nil
 	}
 	legs, regions := t.known() // reads the disk
@@ -54,8 +59,8 @@ func (t *turnRegions) candidates() ([]region.Leg, []region.Region) {
 	return legs, regions
 }
 
-// start probes the regions at once, so that the legs are known when a relay is reached, and again when they are asked
-// for, until ctx ends. Then the caller waits for work.
+// start begins the first probe, so that the legs are known when a relay is reached. choose may begin more until ctx
+// ends; after that, the caller must wait for work.
 func (t *turnRegions) start(ctx context.Context) {
 	t.mu.Lock()
 	t.running = ctx
@@ -70,7 +75,7 @@ func (t *turnRegions) forget() {
 	t.last = nil
 }
 
-// avoid has sessions avoid a region for a while, because its relay was lost.
+// avoid keeps sessions away from a region for avoidFor, because its relay was lost.
 func (t *turnRegions) avoid(relayURL string) {
 	_, regions := t.candidates()
 	t.mu.Lock()
@@ -85,18 +90,31 @@ func (t *turnRegions) avoid(relayURL string) {
 	}
 }
 
-// choose returns the shortest way for a session whose grant comes from the relay of a place, and where that way's relay
-// is. The way is nil if nothing is known, and the place then the relay's. roundTrip is this end's to that relay.
+// choose returns the shortest way for a session that this relay grants, and the place of that way's own relay. If
+// nothing is known, it returns nil and the given relay. roundTrip returns this end's round trip to the given relay, 0
+// if unknown: it stands in for one to that region's STUN server, which may not have answered. isAway reports whether
+// the relay at a URL cannot be reached.
 func (t *turnRegions) choose(
 	ctx context.Context,
 	relay session.Place,
-	roundTrip time.Duration,
+	roundTrip func() time.Duration,
+	isAway func(relayURL string) bool,
 ) (*region.Way, session.Place) {
 	camera, regions := t.candidates()
 	if len(camera) == 0 {
 		return nil, relay
 	}
-	way, ok := region.ShortestWay(relay.Name, camera, t.legs(ctx, relay.Name, roundTrip))
+	legs := t.legs(ctx, relay.Name)
+	if len(legs) == 0 {
+		return nil, relay
+	}
+	if _, answered := legs[relay.Name]; !answered && hasLeg(camera, relay.Name) {
+		if legs[relay.Name] = roundTrip(); legs[relay.Name] == 0 {
+			return nil, relay
+		}
+	}
+	t.leaveOut(legs, relay, regions, isAway)
+	way, ok := region.ShortestWay(relay.Name, camera, region.Legs(legs))
 	if !ok {
 		return nil, relay
 	}
@@ -109,26 +127,45 @@ func (t *turnRegions) choose(
 	return nil, relay
 }
 
-// legs returns this end's legs to the regions that are not avoided. It waits a moment for a probe that has just begun.
-// If own's STUN server has not answered by then, and another one has, own's relay stands in for it.
-func (t *turnRegions) legs(ctx context.Context, own string, roundTrip time.Duration) []region.Leg {
+// leaveOut removes the legs to regions that are avoided or whose relays cannot be reached. The region of the relay that
+// grants is not left out: what can grant can relay, as far as anybody knows.
+func (t *turnRegions) leaveOut(
+	legs map[string]time.Duration,
+	relay session.Place,
+	regions []region.Region,
+	isAway func(relayURL string) bool,
+) {
+	for _, r := range regions {
+		if r.URL != relay.URL && (t.isAvoided(r.Name) || isAway(r.URL)) {
+			delete(legs, r.Name)
+		}
+	}
+}
+
+func (t *turnRegions) isAvoided(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Now().Before(t.avoided[name])
+}
+
+func hasLeg(legs []region.Leg, name string) bool {
+	return slices.ContainsFunc(legs, func(leg region.Leg) bool { return leg.Name == name })
+}
+
+// legs returns this end's round trips to the regions that have answered a recent probe, after waiting for it. own is
+// the region of the relay that will grant.
+func (t *turnRegions) legs(ctx context.Context, own string) map[string]time.Duration {
 	p := t.probe()
 	if p == nil {
 		return nil
 	}
 	t.await(ctx, p, own)
-
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	legs, now := maps.Clone(p.least), time.Now()
-	if _, answered := legs[own]; !answered && len(legs) > 0 && own != "" && roundTrip > 0 {
-		legs[own] = roundTrip
-	}
-	maps.DeleteFunc(legs, func(name string, _ time.Duration) bool { return now.Before(t.avoided[name]) })
-	return region.Legs(legs)
+	return maps.Clone(p.least)
 }
 
-// probe returns the last probe if it is young enough, and begins another one if not. It returns nil before start.
+// probe returns the last probe if it is recent, or else begins one. It returns nil before start and without regions.
 func (t *turnRegions) probe() *regionProbe {
 	_, regions := t.candidates()
 	t.mu.Lock()
@@ -140,7 +177,9 @@ func (t *turnRegions) probe() *regionProbe {
 	p := &regionProbe{
 		began:   time.Now(),
 		asked:   len(regions),
+		vain:    t.last != nil && t.last.over && len(t.last.least) == 0,
 		least:   make(map[string]time.Duration),
+		arrived: make(map[string]time.Time),
 		changed: make(chan struct{}),
 	}
 	t.last = p
@@ -163,23 +202,24 @@ func (t *turnRegions) note(p *regionProbe, name string, d time.Duration) {
 		p.least[name] = d
 	}
 	if !known {
+		p.arrived[name] = time.Now()
 		close(p.changed)
 		p.changed = make(chan struct{})
 	}
 }
 
-// await waits until all regions have answered, or until what has not is too far away to matter: the region of the relay
-// that grants is among those nearest to the camera, so that one which is farther from here than it saves nothing.
+// await waits until all regions have answered, or the rest are too far away to matter. The relay asked is normally the
+// camera's home, hence nearest to it, so a region farther from here than the relay's own saves nothing.
 func (t *turnRegions) await(ctx context.Context, p *regionProbe, own string) {
 	deadline := p.began.Add(probeWait)
 	for {
 		t.mu.Lock()
-		least, answered := p.least[own]
-		all := p.over || len(p.least) == p.asked
+		arrived, answered := p.arrived[own]
+		all := p.over || p.vain || len(p.least) == p.asked
 		changed := p.changed
 		t.mu.Unlock()
 		if answered {
-			deadline = p.began.Add(min(probeWait, least+probeGrace))
+			deadline = earlier(p.began.Add(probeWait), arrived.Add(probeGrace))
 		}
 		if all || !time.Now().Before(deadline) {
 			return
@@ -196,4 +236,11 @@ func (t *turnRegions) await(ctx context.Context, p *regionProbe, own string) {
 			return
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -19,6 +19,7 @@ type ways struct {
 	servers map[string]net.PacketConn
 	regions []region.Region
 	camera  []region.Leg
+	away    string // URL of a relay that cannot be reached
 }
 
 // waysOf returns regions to which the camera has these round trips, in milliseconds. The silent ones never answer.
@@ -54,11 +55,12 @@ func waysOf(t *testing.T, legs map[string]int, silent ...string) *ways {
 	return w
 }
 
-// chosen returns the region of the way that is chosen beside a relay in the region home; "" if there is no choice.
+// chosen returns the region that is chosen if the relay in region home grants; "" if none is.
 func (w *ways) chosen(t *testing.T, roundTrip time.Duration) string {
 	t.Helper()
 	home := session.Place{Name: "home", URL: "https://home.example"}
-	way, place := w.choose(t.Context(), home, roundTrip)
+	way, place := w.choose(t.Context(), home, func() time.Duration { return roundTrip },
+		func(url string) bool { return url == w.away })
 	switch {
 	case way == nil && place == home:
 		return ""
@@ -100,6 +102,14 @@ func TestTURNRegionIsChosen(t *testing.T) {
 		waysOf(t, map[string]int{"home": 1, "a": 9000}, "home").chooses(t, "home")
 	})
 
+	t.Run("with home if nobody knows how far it is", func(t *testing.T) {
+		t.Parallel()
+		w := waysOf(t, map[string]int{"home": 9000, "a": 1}, "home")
+		if got := w.chosen(t, 0); got != "" {
+			t.Errorf("%q is chosen", got)
+		}
+	})
+
 	t.Run("nowhere if nothing answers", func(t *testing.T) {
 		t.Parallel()
 		w := waysOf(t, map[string]int{"home": 1, "a": 9000}, "home", "a")
@@ -108,7 +118,7 @@ func TestTURNRegionIsChosen(t *testing.T) {
 			t.Errorf("%q is chosen", got)
 		}
 		if waited := time.Since(began); waited < probeWait/2 {
-			t.Errorf("after %v, and answers might still come", waited)
+			t.Errorf("gave up after %v, while answers might still come", waited)
 		}
 	})
 
@@ -132,14 +142,18 @@ func TestLostRegionIsAvoided(t *testing.T) {
 	w.chooses(t, "a")
 	w.avoid("https://a.example")
 	w.chooses(t, "home")
+	w.avoid("https://home.example") // which can grant, and so is not left out
+	w.chooses(t, "home")
 
 	w.mu.Lock()
 	w.avoided["a"] = time.Now().Add(-time.Second) // as if it were long ago
 	w.mu.Unlock()
 	w.chooses(t, "a")
+	w.away = "https://a.example"
+	w.chooses(t, "home")
 }
 
-// One probe serves the sessions that begin at about the same time, and none in another network.
+// Sessions that begin at about the same time share a probe; after a move to another network, a new one begins.
 func TestRegionsAreProbedAnew(t *testing.T) {
 	t.Parallel()
 	w := waysOf(t, map[string]int{"home": 1, "a": 1})

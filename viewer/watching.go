@@ -60,8 +60,8 @@ type attempt struct {
 
 	path      *session.Path // guarded by watching.mu; the last one reported
 	dropped   bool          // guarded by watching.mu; no longer wanted: its frames are ignored while it ends
-	relay     string        // guarded by watching.mu; URL of the relay that granted its ICE servers; empty: none
-	relayLost string        // guarded by watching.mu; URL of the relay that did and was lost; empty: it was not
+	relay     string        // guarded by watching.mu; URL of the relay whose ICE servers it uses; empty: none
+	relayLost string        // guarded by watching.mu; that URL once the relay is lost; empty until then
 }
 
 // post has run's goroutine call f.
@@ -162,7 +162,6 @@ func (w *watching) stall(ctx context.Context, a *attempt, stalled bool) {
 		return
 	}
 
-	w.avoidRelay(a)
 	w.link.probe()
 	w.reportRetry(ErrStalled)
 	w.begin(ctx)

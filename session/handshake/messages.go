@@ -53,7 +53,7 @@ type TURN struct {
 	Username   string   `json:"username"`
 	Credential string   `json:"credential"`
 
-	// Region is why the server's region was chosen; nil where there was no choice.
+	// Region is the choice of the servers' region; nil if there was no choice.
 	Region *region.Way `json:"region,omitempty"`
 }
 

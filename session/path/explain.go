@@ -24,18 +24,18 @@ type Explain struct {
 	// the relay could not be reached, and the session was agreed on without it
 	NoRelay bool `json:"no_relay,omitempty"`
 
-	// the region whose relay the media goes through if it must; nil where there was no choice
+	// the region that relays the media if it must; nil if there was no choice
 	Region *Region `json:"region,omitempty"`
 
 	Addresses *Addresses `json:"addresses,omitempty"`
 }
 
-// Region is why a relay of this region serves the session: over it, the way between both ends is shortest.
+// Region is the region that was chosen to relay the session, and the figures by which it was chosen.
 type Region struct {
 	Name    string `json:"name"`     // as the operator's map has it
-	Own     int    `json:"own_ms"`   // the round trip of this end to it
-	Other   int    `json:"other_ms"` // that of the other end
-	Regions int    `json:"regions"`  // among how many it was chosen
+	Own     int    `json:"own_ms"`   // this end's round trip to its TURN server
+	Other   int    `json:"other_ms"` // the other end's
+	Regions int    `json:"regions"`  // how many there were to choose from
 }
 
 // End is what is known about one end and its network.

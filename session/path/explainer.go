@@ -29,7 +29,7 @@ type ExplainerConfig struct {
 	Role      string // "viewer" or "camera"
 	PC        *webrtc.PeerConnection
 	Servers   []string                      // URLs of TURN and STUN servers; may be empty
-	Region    *Region                       // of these servers; nil where there was no choice
+	Region    *Region                       // of these servers; nil if there was no choice
 	Hides     Hiding                        // which ends asked to hide
 	Addresses bool                          // put addresses into explanations too
 	CanPunch  bool                          // this end can guess ports

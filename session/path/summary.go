@@ -35,12 +35,12 @@ func (e *Explain) summary() string {
 	return "relayed: " + e.relayedFor(there) + e.through()
 }
 
-// through returns through which region the media goes, and why.
+// through returns the end of a relayed session's sentence, which names the region and both round trips to it.
 func (e *Explain) through() string {
 	if e.Region == nil {
 		return ""
 	}
-	return fmt.Sprintf(", through region %s, the shortest way of %d: %d ms from here and %d ms from the %s",
+	return fmt.Sprintf("; via region %s, the best of %d (%d ms from here, %d ms from the %s)",
 		e.Region.Name, e.Region.Regions, e.Region.Own, e.Region.Other, e.otherRole())
 }
 

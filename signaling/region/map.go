@@ -187,12 +187,14 @@ func parseBody(text []byte) (Map, error) {
 func (m Map) From(relayURL string) (regions []Region) {
 	own := relayurl.Loopback(relayURL)
 	for _, r := range m.Regions {
-		if own || !relayurl.Loopback(r.URL) {
+		if own || !relayurl.Loopback(r.URL) && !isLoopback(r.TURN) && !isLoopback(r.STUN) {
 			regions = append(regions, r)
 		}
 	}
 	return regions
 }
+
+func isLoopback(hostport string) bool { return relayurl.Loopback("https://" + hostport) }
 
 // Validate returns an error that says what of the map is wrong.
 func (m Map) Validate() error {
@@ -219,7 +221,8 @@ func (m Map) Validate() error {
 			return fmt.Errorf("region %d: the url %s is used twice", i+1, r.URL)
 		}
 		if keys[r.Key] && r.Key != "" {
-			return fmt.Errorf("region %d: the key of %q is another region's, too: each has its own", i+1, r.Name)
+			return fmt.Errorf("region %d: the key of %q is used twice: run relay regions key in each region", i+1,
+				r.Name)
 		}
 		names[r.Name], urls[r.URL], keys[r.Key] = true, true, true
 	}

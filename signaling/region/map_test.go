@@ -132,7 +132,7 @@ func TestMapThatCannotBeRightIsRefused(t *testing.T) {
 		"from 1970 to 9999":         func(m *Map) { m.Issued = time.Unix(-1, 0) },
 		"to 9999":                   func(m *Map) { m.NotAfter = time.Unix(lastSecond+1, 0) },
 		"the name \"frankfurt\" is": func(m *Map) { m.Regions[1].Name = "frankfurt" },
-		"is another region's, too": func(m *Map) {
+		"is used twice: run": func(m *Map) {
 			m.Regions[0].Key = withKeys().Regions[0].Key
 			m.Regions[1].Key = m.Regions[0].Key
 		},

@@ -15,16 +15,16 @@ import (
 // probeTimeout bounds the probing of regions.
 const probeTimeout = 3 * time.Second
 
-// Probe measures the round trips to the regions' STUN servers, over IPv4 and IPv6, and returns when it is done. It
-// calls found with each sample, one at a time; the least of a region's counts. A region that does not answer has none.
+// Probe measures the round trips to the regions' STUN servers over IPv4 and IPv6, and returns when it is done. It calls
+// found with each sample, never concurrently. The least sample of a region counts; a silent region has none.
 func Probe(ctx context.Context, regions []Region, found func(name string, roundTrip time.Duration)) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	var probing sync.WaitGroup
 
-	for network, is := range map[string]func(netip.Addr) bool{"udp4": netip.Addr.Is4, "udp6": netip.Addr.Is6} {
-		socket, err := nat.Listen(network)
+	for _, version := range []string{"4", "6"} {
+		socket, err := nat.Listen("udp" + version)
 		if err != nil {
 			continue // this device has no such network
 		}
@@ -32,7 +32,7 @@ func Probe(ctx context.Context, regions []Region, found func(name string, roundT
 
 		for _, r := range regions {
 			probing.Go(func() {
-				probe(ctx, socket, r, is, func(roundTrip time.Duration) {
+				probe(ctx, socket, r, version, func(roundTrip time.Duration) {
 					mu.Lock()
 					defer mu.Unlock()
 					found(r.Name, roundTrip)
@@ -43,20 +43,20 @@ func Probe(ctx context.Context, regions []Region, found func(name string, roundT
 	probing.Wait()
 }
 
-// probe takes samples of the round trip to a region's STUN server, by its first address of a family.
+// probe samples the round trip to a region's STUN server, at its first address of one IP version.
 func probe(
 	ctx context.Context,
 	socket *nat.Socket,
 	r Region,
-	isOfFamily func(netip.Addr) bool,
+	version string, // of IP: "4" or "6"
 	found func(time.Duration),
 ) {
-	server, ok := lookUp(ctx, cmp.Or(r.STUN, r.TURN), isOfFamily)
+	server, ok := lookUp(ctx, cmp.Or(r.STUN, r.TURN), version)
 	if !ok {
 		return
 	}
 	for range samples {
-		began := time.Now() // not when the request was last sent: the answer may be to an earlier one
+		began := time.Now() // Binding.Took counts from the last retransmission, but an earlier one may be answered
 		if _, err := socket.Bind(ctx, server); err != nil {
 			return
 		}
@@ -64,8 +64,8 @@ func probe(
 	}
 }
 
-// lookUp returns the first address of a family that a server has.
-func lookUp(ctx context.Context, hostport string, isOfFamily func(netip.Addr) bool) (netip.AddrPort, bool) {
+// lookUp returns the first address of one IP version that a server has. A name does not lead to this machine.
+func lookUp(ctx context.Context, hostport, version string) (netip.AddrPort, bool) {
 	host, port, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return netip.AddrPort{}, false
@@ -74,13 +74,14 @@ func lookUp(ctx context.Context, hostport string, isOfFamily func(netip.Addr) bo
 	if err != nil {
 		return netip.AddrPort{}, false
 	}
-	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+version, host)
 	if err != nil {
 		return netip.AddrPort{}, false
 	}
 
+	literal := net.ParseIP(host) != nil
 	for _, a := range addresses {
-		if a = a.Unmap(); isOfFamily(a) {
+		if a = a.Unmap(); a.Is4() == (version == "4") && (literal || !a.IsLoopback()) {
 			return netip.AddrPortFrom(a, uint16(n)), true
 		}
 	}

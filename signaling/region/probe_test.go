@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stunServer returns the address of a STUN server on the loopback network that answers late.
+// stunServer starts a STUN server on the loopback network that answers after a delay, and returns its address.
 func stunServer(t *testing.T, late time.Duration) string {
 	t.Helper()
 	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -20,8 +20,8 @@ func stunServer(t *testing.T, late time.Duration) string {
 	return server.LocalAddr().String()
 }
 
-// answerBindings answers Binding requests (RFC 8489, section 5) until the connection is closed. It sees all clients at
-// one address.
+// answerBindings answers Binding requests (RFC 8489, section 5) until the connection is closed. It gives every client
+// the same mapped address.
 func answerBindings(server net.PacketConn, late time.Duration) {
 	request := make([]byte, 1500)
 	for {

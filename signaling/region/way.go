@@ -7,17 +7,17 @@ import (
 )
 
 const (
-	// MaxLegs is to how many regions' TURN servers an end measures the round trip.
+	// MaxLegs is the most regions whose TURN servers an end measures.
 	MaxLegs = 5
-	// MaxRoundTrip bounds a round trip that an end tells the other, in milliseconds.
+	// MaxRoundTrip is the longest round trip that an end reports to the other, in milliseconds.
 	MaxRoundTrip = 10_000
 
-	// minSaved is by how many milliseconds a way through another region must be shorter than one through the region of
-	// the relay that is asked. What differs by less is noise, and two regions can fail where one can.
+	// minSaved is how many milliseconds another region must save over the asked relay's own. A smaller difference is
+	// noise, and a session that depends on two regions fails if either does.
 	minSaved = 10
 )
 
-// Leg is how far an end is from the TURN server of a region.
+// Leg is the round trip between an end and a region's TURN server.
 type Leg struct {
 	Name      string `json:"name"`       // the region's
 	RoundTrip int    `json:"round_trip"` // in milliseconds, 1 to MaxRoundTrip
@@ -26,13 +26,12 @@ type Leg struct {
 // Valid reports whether a leg is within its bounds.
 func (l Leg) Valid() bool { return IsName(l.Name) && 1 <= l.RoundTrip && l.RoundTrip <= MaxRoundTrip }
 
-// Way is a way of media between both ends of a session through the TURN server of a region, with the round trips of
-// both ends to it in milliseconds.
+// Way is a way for media through a region's TURN server, with each end's round trip to that server in milliseconds.
 type Way struct {
 	Name    string `json:"name"` // the region's
 	Camera  int    `json:"camera"`
 	Viewer  int    `json:"viewer"`
-	Regions int    `json:"regions"` // among how many regions it was chosen
+	Regions int    `json:"regions"` // how many regions there were to choose from
 }
 
 // Valid reports whether a way is within its bounds.
@@ -42,9 +41,8 @@ func (w Way) Valid() bool {
 
 func (w Way) roundTrip() int { return w.Camera + w.Viewer }
 
-// ShortestWay returns the way whose round trip is least, of those whose legs are known at both ends: the one through
-// the region own, unless another is at least 10 ms shorter or own's legs are not known. It returns false if no region's
-// are.
+// ShortestWay returns the shortest way through a region whose legs both ends know. It prefers region own, if both legs
+// to it are known, unless another is at least 10 ms shorter. It returns false if no region is known to both ends.
 func ShortestWay(own string, camera, viewer []Leg) (Way, bool) {
 	var ways []Way
 	for _, c := range camera {
@@ -67,9 +65,9 @@ func ShortestWay(own string, camera, viewer []Leg) (Way, bool) {
 	return shortest, true
 }
 
-// Nearest returns the regions to whose TURN servers an end measures the round trip: those at the URLs first, and then
-// those whose relays are nearest, MaxLegs at most. It leaves out what could not be reached, and what has no key, since
-// no other region grants access there.
+// Nearest returns at most MaxLegs regions whose TURN servers an end should measure: those with a URL in first, then
+// those with the nearest relays. It skips regions that could not be reached, and regions without a key, where no other
+// region can grant access.
 func Nearest(regions []Region, first []string, roundTrips map[string]time.Duration) []Region {
 	able := slices.DeleteFunc(slices.Clone(regions), func(r Region) bool {
 		_, reached := roundTrips[r.URL]
@@ -87,7 +85,7 @@ func Nearest(regions []Region, first []string, roundTrips map[string]time.Durati
 	return able[:min(len(able), MaxLegs)]
 }
 
-// Legs returns legs for measured round trips, by the regions' names: the shortest leg first.
+// Legs returns the legs for round trips, which are keyed by region name, shortest first.
 func Legs(roundTrips map[string]time.Duration) []Leg {
 	var legs []Leg
 	for name, d := range roundTrips {
@@ -100,8 +98,8 @@ func Legs(roundTrips map[string]time.Duration) []Leg {
 	return legs
 }
 
-// SameLegs reports whether two measurements are the same but for noise: of the same regions, each within 10 ms or a
-// third.
+// SameLegs reports whether two measurements differ by noise alone: they have the same regions, and each pair of round
+// trips differs by less than 10 ms or by less than a third of the longer one.
 func SameLegs(a, b []Leg) bool {
 	if len(a) != len(b) {
 		return false

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func (s *scene) learnsLegs(t testing.TB, camera legs) {
 	})
 }
 
-// toldLegs returns what the viewer was told last.
+// toldLegs returns the camera's legs as the viewer last learned them.
 func (s *scene) toldLegs(t testing.TB) (told legs) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.flags[1], "relays", "*.json"))
@@ -69,7 +70,7 @@ func (s *scene) toldLegs(t testing.TB) (told legs) {
 	return told
 }
 
-// measure reports whether these legs may be a measurement of real ones.
+// measure reports whether l could be what an end measures at the given distances.
 func (l legs) measure(real legs) bool {
 	for i := range l {
 		if l[i] < real[i] || l[i] > real[i]+50 {
@@ -79,22 +80,21 @@ func (l legs) measure(real legs) bool {
 	return true
 }
 
-// stageWays makes three regions with keys and a paired viewer, all of whose media is relayed. The camera is at home
-// at a.
+// stageWays makes three regions with keys, and a camera and a paired viewer whose media is always relayed. The camera's
+// home is region a, and it can be paired again.
 func stageWays(t testing.TB) (*scene, *labRegions) {
 	t.Helper()
 	natlab.Need(t)
 	s := &scene{lab: natlab.New(t)}
-	r := s.stageAmong(t, natlab.SymmetricRandom, []string{"a", "b", "c"}, "camera-sim")
+	r := s.stageAmong(t, natlab.SymmetricRandom, []string{"a", "b", "c"}, "camera-sim", "-pair-more")
 	s.pair(t)
 	return s, r
 }
 
-// between are distances at which region b is on the shortest way, and a on the next.
+// between are distances that put region b on the shortest way and region a on the second shortest.
 var between = struct{ camera, viewer legs }{legs{10, 30, 120}, legs{150, 30, 120}}
 
-// A session goes through the region over which the way between both ends is shortest, to whichever end the regions are
-// near, and says so.
+// A session uses the region on the shortest way between both ends, whichever end it is near, and says so.
 func TestShortestWayIsTaken(t *testing.T) {
 	t.Parallel()
 	s, r := stageWays(t)
@@ -116,16 +116,16 @@ func TestShortestWayIsTaken(t *testing.T) {
 		}
 		t.Logf("%s: signaling %s, TURN %s: %s", tt.name, w.SignalingRegion, w.TURNRegion, w.Why)
 		if w.TURNRegion != tt.want || region.Name != tt.want || region.Regions != 3 || w.SignalingRegion != "a" {
-			t.Errorf("%s: signaling by %s, TURN by %s, explained by %+v; want a, and TURN by %s", tt.name,
-				w.SignalingRegion, w.TURNRegion, *region, tt.want)
+			t.Errorf("%s: signaling through %s, TURN through %s, explanation %+v; want a for signaling, %s for TURN",
+				tt.name, w.SignalingRegion, w.TURNRegion, *region, tt.want)
 		}
-		if !strings.Contains(w.Why, "through region "+tt.want+", the shortest way of 3: ") {
+		if !strings.Contains(w.Why, "via region "+tt.want+", the best of 3 (") {
 			t.Errorf("%s: the sentence is %q", tt.name, w.Why)
 		}
 	}
 }
 
-// When the region dies through which the media goes, or drains, and signaling goes through another, the picture moves.
+// The picture moves when the region that relays the media drains or dies, while signaling goes through another region.
 func TestPictureLeavesALostWay(t *testing.T) {
 	t.Parallel()
 	s, r := stageWays(t)
@@ -136,7 +136,7 @@ func TestPictureLeavesALostWay(t *testing.T) {
 		it   func()
 		most time.Duration
 	}{
-		"drains": {func() { b.relay.stop() }, maxFreeze}, // b.relay is another process each time
+		"drains": {func() { b.relay.stop() }, maxFreeze}, // b.relay is a new process each time
 		"dies":   {func() { b.relay.kill() }, 3 * time.Second},
 	} {
 		a := s.watch(t)
@@ -149,7 +149,7 @@ func TestPictureLeavesALostWay(t *testing.T) {
 		since := startStopwatch()
 		lose.it()
 		a.backAfter(t, time.Now())
-		gap := a.longest(since.began.Add(-time.Second / 2)) // the gap begins with the last picture before
+		gap := a.longest(since.began.Add(-time.Second / 2)) // the gap starts at the last picture before the loss
 		t.Logf("%s: longest gap %v", name, gap)
 		if gap-since.lost() > lose.most {
 			t.Errorf("%s: nothing came for %v; the viewer said\n%s", name, gap, a.said())
@@ -157,4 +157,79 @@ func TestPictureLeavesALostWay(t *testing.T) {
 		a.stop()
 		r.start(t, b)
 	}
+}
+
+// A page takes the shortest way too, and its picture leaves a region that dies.
+func TestBrowserTakesTheShortestWay(t *testing.T) {
+	t.Parallel()
+	natlab.Need(t)
+	for _, browser := range []string{"chromium", "firefox"} {
+		t.Run(browser, func(t *testing.T) {
+			s, r := stageWays(t)
+			s.distances(r, between.camera, between.viewer)
+			s.learnsLegs(t, between.camera)
+			link := s.cams.line(t, "pair sim-0 ")
+
+			b := r.regions["b"]
+			var since stopwatch
+			between := func(string) {
+				if metricAt(t, b.host, regionAllocations) == 0 {
+					t.Error("the media does not go through b")
+				}
+				since = startStopwatch()
+				b.relay.kill()
+			}
+			d := drive{Browser: browser, Policy: "plain", TrustAll: true, by: s.person.Start, Steps: []step{
+				{"open": link}, {"wait": "playing", "cards": 1}, {"frames": 30}, // it learns the legs, and the map
+				{"visible": false}, {"wait": "paused", "cards": 1}, {"visible": true}, {"wait": "playing", "cards": 1},
+				{"frames": 30}, {"why": true}, {"keep": true}, {"gap": true}, {"tell": "kill b", "hear": true},
+				{"frames": 60},
+			}}
+
+			seen := d.run(t, between)
+			before, after := seen.Kept[0], seen.Cards[0]
+			if !strings.Contains(before.Record, "via region b, the best of ") { // it may not wait for c
+				t.Errorf("before: %+v", before)
+			}
+			gap, err := strconv.ParseFloat(after.Gap, 64)
+			freeze := time.Duration(gap * float64(time.Millisecond))
+			t.Logf("%s; longest gap after b was killed %v", before.Why, freeze)
+			if err != nil || freeze-since.lost() > 3*time.Second {
+				t.Errorf("no picture for %v, %v", freeze, err)
+			}
+			if after.Path != "Relayed" || after.Live != "true" || after.Rejected != "" || after.Alarm != "" {
+				t.Errorf("card %+v", after)
+			}
+		})
+	}
+}
+
+// BenchmarkWayLost measures the longest gap in a relayed picture when the region is killed through which the media
+// goes, and signaling goes through another.
+func BenchmarkWayLost(b *testing.B) {
+	var gaps []float64
+	for b.Loop() {
+		s, r := stageWays(b)
+		camera, viewer := legs{5, 15, 60}, legs{60, 15, 60}
+		s.distances(r, camera, viewer)
+		s.learnsLegs(b, camera)
+		lost := r.regions["b"]
+		for range 12 {
+			a := s.watch(b)
+			a.runs(b)
+			if metricAt(b, lost.host, regionAllocations) == 0 {
+				b.Fatal("the media does not go through b")
+			}
+			since := time.Now().Add(-time.Second / 2) // the gap starts at the last picture before the loss
+			lost.relay.kill()
+			a.backAfter(b, time.Now())
+			gaps = append(gaps, float64(a.longest(since).Milliseconds()))
+			a.stop()
+			r.start(b, lost)
+			r.awaitEverybody(b, lost, 0)
+		}
+	}
+
+	b.ReportMetric(percentile(gaps, 50), "p50-gap-ms")
+	b.ReportMetric(percentile(gaps, 100), "worst-gap-ms")
 }

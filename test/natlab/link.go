@@ -37,7 +37,7 @@ type link struct {
 
 	mu         sync.Mutex
 	recordings []*Recording
-	far        map[netip.Addr]*direction // by where packets go: what they pass before the line
+	far        map[netip.Addr]*direction // by destination address; delays packets before the line
 
 	done    chan struct{}
 	workers sync.WaitGroup
@@ -91,7 +91,7 @@ func (l *link) leave(p []byte) {
 	}
 }
 
-// on returns where a packet goes that leaves the network.
+// on returns the direction that takes a packet which leaves the network.
 func (l *link) on(p []byte) *direction {
 	h, _ := parse(p)
 	l.mu.Lock()
@@ -102,7 +102,7 @@ func (l *link) on(p []byte) *direction {
 	return l.up
 }
 
-// distance has packets to an address take longer from now on.
+// distance delays packets to an address from now on.
 func (l *link) distance(to netip.Addr, oneWay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Each host is as far away as it was said to be, and packets to one do not wait for those to another.
+// Each host is at its own distance, and packets to one host do not wait for packets to another.
 func TestHostsHaveTheirDistances(t *testing.T) {
 	t.Parallel()
 	lab := New(t)

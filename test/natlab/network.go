@@ -143,8 +143,8 @@ func (n *Network) Impair(up, down Quality) {
 	n.link.down.set(down)
 }
 
-// Distance has packets to a host of another network take longer from now on, so that the round trip there is so much
-// longer, and to others it is not.
+// Distance adds roundTrip to every round trip to a host of another network from now on, by delaying the packets on
+// their way there. Round trips to other hosts stay as they are.
 func (n *Network) Distance(to *Host, roundTrip time.Duration) {
 	for _, a := range []netip.Addr{to.IPv4(), to.IPv6()} {
 		if a.IsValid() {

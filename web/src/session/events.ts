@@ -52,8 +52,8 @@ export interface SessionEvents {
   clockDisagrees(nonce: string): void;
   /** Where the camera is to be found from now on. */
   relays(list: RelayList): void;
-  /** The relay that granted the session its ICE servers is lost. */
-  relayLost(): void;
+  /** The relay of the session's ICE servers is lost. It may be another than those at which the camera is. */
+  relayLost(another: boolean): void;
   /** Whether the camera reveals no address of its own. */
   hides(hides: boolean): void;
   /** Nothing has arrived from the camera for a while (true), or something arrives again (false). */

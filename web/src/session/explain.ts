@@ -56,7 +56,7 @@ export interface Explain {
   rungs: { rung: PathType; at_ms: number }[];
   /** The path types better than the selected one, best first. */
   why_not: { rung: PathType; reason: Reason }[];
-  /** The region whose relay the media goes through if it must, if there was a choice: the shortest way of so many. */
+  /** The region whose relay carries relayed media, chosen from so many; absent if there was no choice. */
   region?: { name: string; own_ms: number; other_ms: number; regions: number };
   /** The camera asked to hide its address. */
   camera_relay_only: boolean;

@@ -72,7 +72,7 @@ export class Explainer {
     ice?.addEventListener('selectedcandidatepairchange', () => this.inspect());
   }
 
-  /** Over which region the media goes if it must, and why. */
+  /** Notes the region through which relayed media goes, and why. */
   region(way: Way | undefined): void {
     if (way === undefined) return;
     const { name, viewer, camera, regions } = way;

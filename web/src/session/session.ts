@@ -125,7 +125,7 @@ export class Session {
 
   async #start(): Promise<void> {
     this.events.waits(sentences.waitsRelay);
-    this.#search = this.relays.search(() => this.events.relayLost());
+    this.#search = this.relays.search((another) => this.events.relayLost(another));
     this.#cleanUp.push(() => this.#search.end());
     await this.relays.connected();
     if (this.#over) return;

@@ -35,12 +35,12 @@ export function sentenceOf(e: Explain): string {
   }
 }
 
-/** Says through which region the media goes, and why. */
+/** Returns the end of a relayed session's sentence, which names the region and both round trips to it. */
 function through(e: Explain): string {
   if (e.region === undefined) return '';
   const { name, own_ms: own, other_ms: other, regions: n } = e.region;
   const end = otherRole(e);
-  return `, through region ${name}, the shortest way of ${n}: ${own} ms from here and ${other} ms from the ${end}`;
+  return `; via region ${name}, the best of ${n} (${own} ms from here, ${other} ms from the ${end})`;
 }
 
 const otherRole = (e: Explain): string => (e.role === 'camera' ? 'viewer' : 'camera');

@@ -7,6 +7,8 @@ export interface Relay {
   readonly client: Signaling;
   /** failed: the last try to reach it failed, or takes too long. */
   state: 'trying' | 'reached' | 'failed';
+  /** This end has ended the connection, since the device may be in another network. */
+  moved?: boolean;
   /** Ends the try, which takes too long then. */
   late?: ReturnType<typeof setTimeout>;
 }

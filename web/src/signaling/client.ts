@@ -67,7 +67,7 @@ export interface TURNCredentials {
 
 /** Access to the relay's TURN server for both ends of one session. */
 export interface Grant {
-  /** Whose server it is, if not the relay's own. */
+  /** The region of the server, if it is not the relay's own. */
   region?: string;
   urls: string[];
   ttl: number;
@@ -204,8 +204,8 @@ export class Signaling {
   }
 
   /**
-   * Asks for the ICE servers of both ends, on a mailbox that leads to the camera: those of a region, or, where that is
-   * empty or the relay grants nothing there, the relay's own. Otherwise it is like send.
+   * Asks for the ICE servers of both ends in a region, on a mailbox that leads to the camera. If region is empty, or
+   * the relay cannot grant there, it gets the relay's own. In all else it is like send.
    */
   async grant(box: Mailbox, region = '', wanted?: () => boolean): Promise<Grant> {
     const frame = (id: number): Bytes => concat(u8(Type.grant), u32(id), box.name, utf8(region));

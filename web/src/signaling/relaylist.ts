@@ -22,11 +22,11 @@ export interface RelayList {
   seed: Bytes;
   /** The key that opens the operator's maps, if the camera knows it. */
   operator?: Bytes;
-  /** How far the camera is from the TURN servers of regions, if there is a choice. */
+  /** The camera's legs to the TURN servers of regions, if there is a choice. */
   turn?: Leg[];
 }
 
-/** How far an end is from the TURN server of a region. */
+/** The round trip between an end and a region's TURN server. */
 export interface Leg {
   /** The region's. */
   name: string;
@@ -38,7 +38,7 @@ export interface Leg {
 export const noVersion = 'AAAAAAAAAAA';
 
 export const maxRoundTrip = 10_000;
-/** To how many regions an end measures the round trip. */
+/** The most regions whose TURN servers an end measures. */
 export const maxLegs = 5;
 
 /** Reads a list of the camera that was paired at relayURL. Returns undefined if it is malformed. */

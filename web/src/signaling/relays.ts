@@ -28,7 +28,7 @@ interface Receiver {
 }
 
 export class Relays {
-  readonly #watched: Relay[] = []; // of other regions whose TURN servers sessions use
+  readonly #watched: Relay[] = []; // not in #relays: relays whose TURN servers sessions use
   readonly #relays: Relay[] = []; // the first is the home, the last the one that was tried last
   readonly #places: Place[]; // of those that come next
   readonly #searches = new Set<Search>(); // one for each session
@@ -120,20 +120,21 @@ export class Relays {
 
   /** Whether no other relay is known at which the camera may be. */
   get alone(): boolean {
-    return this.#relays.length === 1 && this.#watched.length === 0 && !this.#hasMore;
+    return this.#relays.length === 1 && !this.#hasMore;
   }
 
   /**
    * Begins a session's search for the camera. lost is called when the relay of its ICE servers is lost, until the
    * search is ended.
    */
-  search(lost: () => void = () => undefined): Search {
+  search(lost: (another: boolean) => void = () => undefined): Search {
     const hooks = {
       ask: <T>(request: Request<T>) => this.#ask(request),
       goOn: (from: Relay) => this.#goOn(from),
       over: () => this.#settle(),
       ended: (s: Search) => this.#searches.delete(s),
       relayAt: (place: Place) => this.#relayAt(place),
+      isAway: (url: string) => this.#find(url)?.state === 'failed',
       lost,
     };
     const search = new Search(hooks, this.regions);
@@ -150,6 +151,7 @@ export class Relays {
 
   redial(): void {
     this.regions.forget();
+    for (const relay of [...this.#relays, ...this.#watched]) relay.moved = true;
     this.#again((r) => r.client.redial());
   }
 
@@ -170,22 +172,41 @@ export class Relays {
     this.#await(relay);
   }
 
-  /** Returns the relay of a place. One that is asked for nothing is connected to, too, so that its loss is noticed. */
+  /** Returns the relay at a place. Connects to it if need be, only so that its loss is noticed. */
   #relayAt(place: Place): Relay {
-    const known = [...this.#relays, ...this.#watched].find((r) => r.place.url === place.url);
+    const known = this.#find(place.url);
     if (known) return known;
 
-    const client = new Signaling(place.url, (connected) => {
-      relay.state = connected ? 'reached' : 'failed';
-      if (!connected) this.#loseGranter(relay);
-    });
+    const client = new Signaling(place.url, (connected) => this.#watchedChanged(relay, connected));
     const relay: Relay = { place, client, state: 'trying' };
     this.#watched.push(relay);
     return relay;
   }
 
-  #loseGranter(relay: Relay): void {
-    for (const search of [...this.#searches]) search.lose(relay);
+  /**
+   * A relay may close the connection of who asks it for nothing. It is lost once it cannot be reached again, or at
+   * first.
+   */
+  #watchedChanged(relay: Relay, connected: boolean): void {
+    const before = relay.state;
+    if (connected) {
+      relay.state = 'reached';
+      relay.moved = false;
+    } else if (before === 'reached') {
+      relay.state = 'trying';
+      queueMicrotask(() => relay.client.probe()); // dials at once
+    } else {
+      relay.state = 'failed';
+      if (before === 'trying') this.#loseGranter(relay, true);
+    }
+  }
+
+  #find(url: string): Relay | undefined {
+    return [...this.#relays, ...this.#watched].find((r) => r.place.url === url);
+  }
+
+  #loseGranter(relay: Relay, another: boolean): void {
+    for (const search of [...this.#searches]) search.lose(relay, another);
   }
 
   /** Gives a relay a moment to be reached. */
@@ -207,6 +228,7 @@ export class Relays {
 
   #reached(relay: Relay): void {
     relay.state = 'reached';
+    relay.moved = false;
     clearTimeout(relay.late);
     this.#timekeeper ??= relay.client;
     this.#wake();
@@ -216,7 +238,7 @@ export class Relays {
 
   #lost(relay: Relay): void {
     this.#await(relay);
-    this.#loseGranter(relay);
+    this.#loseGranter(relay, false);
   }
 
   #failed(relay: Relay): void {

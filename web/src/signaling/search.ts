@@ -15,10 +15,12 @@ export interface SearchHooks {
   over(): void;
   /** The session has ended. */
   ended(search: Search): void;
-  /** Returns the relay of a session's ICE servers, which is connected to from now on. */
+  /** Connects to the relay of a session's ICE servers, if need be, and returns it. */
   relayAt(place: Granted['place']): Relay;
-  /** The relay of the ICE servers is lost. */
-  lost(): void;
+  /** Whether the relay at a URL was tried and cannot be reached. */
+  isAway(url: string): boolean;
+  /** Called when that relay is lost. It may be another than those at which the camera is looked for. */
+  lost(another: boolean): void;
 }
 
 /** One session's search for its camera, from its start to the first sealed reply (doc/protocol.md, section 5.10). */
@@ -46,7 +48,6 @@ export class Search {
       return await this.hooks.ask({
         to: (relay) => this.#askOne(relay, box, wanted),
         wanted,
-        asked: (relay) => this.#expect(relay, wanted),
         granted: ({ place }) => (this.#granter = this.hooks.relayAt(place)),
       });
     } finally {
@@ -54,9 +55,11 @@ export class Search {
     }
   }
 
-  /** Asks one relay for the ICE servers of the region over which the way is shortest. */
-  async #askOne({ client, place: own }: Relay, box: Mailbox, wanted: () => boolean): Promise<Granted> {
-    const { place, way } = await this.regions.choose(own, client.roundTrip);
+  /** Asks one relay for the ICE servers of the region on the shortest way. */
+  async #askOne(relay: Relay, box: Mailbox, wanted: () => boolean): Promise<Granted> {
+    const { client, place: own } = relay;
+    const { place, way } = await this.regions.choose(own, client.roundTrip, this.hooks.isAway);
+    if (wanted()) this.#expect(relay, wanted);
     const elsewhere = place.url === own.url ? '' : (place.name ?? '');
     const grant = await client.grant(box, elsewhere, wanted);
     if ((grant.region ?? '') !== elsewhere) return { grant, place: own }; // it grants nothing there
@@ -79,10 +82,10 @@ export class Search {
   }
 
   /** A relay is lost. */
-  lose(relay: Relay): void {
+  lose(relay: Relay, another: boolean): void {
     if (relay !== this.#granter) return;
-    this.regions.avoid(relay.place.url);
-    this.hooks.lost();
+    if (relay.moved !== true) this.regions.avoid(relay.place.url);
+    this.hooks.lost(another);
   }
 
   /** The session has ended. Nothing more is asked for it. */

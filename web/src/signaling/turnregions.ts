@@ -2,21 +2,21 @@ import type { Grant } from './client';
 import type { Region } from './region';
 import { maxRoundTrip, type Leg, type Place } from './relaylist';
 
-// Which region's TURN server a session uses (doc/protocol.md, section 5.11): the one over which the way between both
-// ends is shortest. A browser lets no page send STUN by itself, so a page measures by HTTP, at the regions' relays.
-// Go's viewer does the same, by STUN; signaling/region/testdata/ways.json tests the choice of both.
+// Chooses the region whose TURN server a session uses: the one on the shortest way between both ends
+// (doc/protocol.md, section 5.11). A page cannot send STUN, so it measures the regions' relays over HTTP. Go's viewer
+// measures by STUN; signaling/region/testdata/ways.json tests the choice of both.
 
-/** By how many milliseconds a way through another region must be shorter than through the relay's own. */
+/** How many milliseconds another region must save over the relay's own. */
 const minSaved = 10;
-/** For how long what was measured may be used to choose, in milliseconds. */
+/** How long measured round trips may be used for a choice, in milliseconds. */
 const probeLife = 5_000;
-/** How long a choice may wait for what is being measured, from the beginning of that. */
+/** How long after a measurement has begun a choice may wait for answers, in milliseconds. */
 const probeWait = 250;
 /** How much later than the relay's own region others may answer and still count. */
 const probeGrace = 10;
-/** How long a region may take to answer. */
+/** How long the measurement of a region may take, in milliseconds. */
 const probeTimeout = 3_000;
-/** For how long a region is avoided whose relay was lost, in milliseconds. */
+/** How long to avoid a region whose relay was lost, in milliseconds. */
 const avoidFor = 30_000;
 
 /** A way of media through the TURN server of a region, with the round trips of both ends to it in milliseconds. */
@@ -25,7 +25,7 @@ export interface Way {
   name: string;
   camera: number;
   viewer: number;
-  /** Among how many regions it was chosen. */
+  /** How many regions there were to choose from. */
   regions: number;
 }
 
@@ -38,15 +38,15 @@ export interface Granted {
   way?: Way;
 }
 
-/** A region that can serve as a way, and the camera's leg to it. */
+/** A region through which media can go, and the camera's leg to it. */
 export interface Candidate {
   region: Region;
   leg: Leg;
 }
 
 /**
- * Returns the way whose round trip is least, of those whose legs are known at both ends: the one through the region
- * own, unless another is at least 10 ms shorter or own's legs are not known; undefined if no region's are.
+ * Returns the shortest way through a region whose legs both ends know. It prefers region own, if both legs to it are
+ * known, unless another is at least 10 ms shorter. Returns undefined if no region is known to both ends.
  */
 export function shortestWay(own: string | undefined, camera: Leg[], viewer: Leg[]): Way | undefined {
   const ways = camera.flatMap(({ name, roundTrip }) => {
@@ -81,14 +81,14 @@ export class TURNRegions {
   #last: Promise<Probe> | undefined;
   #lastBegan = -Infinity;
 
-  /** candidates finds the regions among which there is a choice; measure, the round trip to a relay in milliseconds. */
+  /** candidates returns the regions to choose from. measure calls found with each round trip to a relay, in ms. */
   constructor(
     private readonly candidates: () => Promise<Candidate[]>,
     private readonly measure: (relay: string, found: (ms: number) => void) => Promise<void> = roundTrips,
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** Measures the regions, if that was not done just now, so that the legs are known when a relay is reached. */
+  /** Measures the regions, unless that was done just now, so that the legs are known when a relay is reached. */
   probe(): void {
     void this.#probe();
   }
@@ -104,14 +104,20 @@ export class TURNRegions {
   }
 
   /**
-   * Returns the shortest way for a session whose grant comes from the relay of a place, and where its relay is.
-   * roundTrip is this device's to the first relay. It stands in for what was measured if nothing of that came in time.
+   * Returns the shortest way for a session that this relay grants, and the place of that way's relay. roundTrip is this
+   * device's to the asked relay: it stands in for its region if only other regions have answered. A region that is
+   * avoided, or whose relay cannot be reached, is not chosen, unless it is the asked relay's own.
    */
-  async choose(relay: Place, roundTrip: number): Promise<{ place: Place; way?: Way }> {
+  async choose(
+    relay: Place,
+    roundTrip: number,
+    isAway: (url: string) => boolean = () => false,
+  ): Promise<{ place: Place; way?: Way }> {
     const candidates = await this.candidates();
     if (candidates.length < 2) return { place: relay };
 
-    const usable = candidates.filter(({ region }) => !(this.now() < (this.#avoided.get(region.url) ?? 0)));
+    const avoided = (url: string): boolean => this.now() < (this.#avoided.get(url) ?? 0);
+    const usable = candidates.filter(({ region: { url } }) => url === relay.url || !(avoided(url) || isAway(url)));
     const probe = await this.#probe();
     await this.#answers(probe, relay.name);
     const legs = new Map(probe.least);
@@ -161,8 +167,8 @@ export class TURNRegions {
   }
 
   /**
-   * Waits until all regions have answered, or until what has not is too far away to matter: the region of the relay
-   * that grants is among those nearest to the camera, so one that is farther from here than it saves nothing.
+   * Waits until all regions have answered, or the rest are too far away to matter. The relay asked is normally the
+   * camera's home, hence nearest to it, so a region farther from here than the relay's own saves nothing.
    */
   async #answers(probe: Probe, own: string | undefined): Promise<void> {
     let last = probe.began + probeWait;
@@ -191,7 +197,7 @@ function renew(probe: Probe): void {
 
 const bounded = (ms: number): number => Math.min(Math.max(1, Math.ceil(ms)), maxRoundTrip);
 
-/** Measures the round trip to a relay, on a connection that the first request opens. */
+/** Measures round trips to a relay. The first request opens the connection and does not count. */
 async function roundTrips(relay: string, found: (ms: number) => void): Promise<void> {
   const signal = AbortSignal.timeout(probeTimeout);
   for (let sample = 0; sample < 3; sample++) {

@@ -71,8 +71,10 @@ interface Attempt {
   stalled: boolean;
   /** No longer wanted: what it says while it ends is ignored. */
   gone: boolean;
-  /** The relay that granted its ICE servers is lost. */
+  /** The relay of its ICE servers is lost. */
   relayLost: boolean;
+  /** That relay is another than those at which the camera is, so that there is one to go on to. */
+  another: boolean;
   explained?: [Explain, NonNullable<Explain['addresses']>];
 }
 
@@ -194,6 +196,7 @@ export class Watching {
       stalled: false,
       gone: false,
       relayLost: false,
+      another: false,
     };
 
     if (this.#current === undefined) this.#current = a;
@@ -232,7 +235,12 @@ export class Watching {
   #leaveRelay(a: Attempt): void {
     if (a.gone || !this.#needsLostRelay(a) || this.#hiddenSince !== undefined) return;
     if (this.#shown !== a) return a.session?.close(); // when it has ended, the next begins
-    if (a === this.#current && !this.relay.alone) this.#beside();
+    if (a === this.#current && this.#hasOther(a)) this.#beside();
+  }
+
+  /** Reports whether there is a relay besides the one that a session has lost. */
+  #hasOther(a: Attempt): boolean {
+    return a.another || !this.relay.alone;
   }
 
   #needsLostRelay(a: Attempt): boolean {
@@ -244,7 +252,7 @@ export class Watching {
     if (a !== this.#current || a !== this.#shown || this.#hiddenSince !== undefined) return;
 
     // Something arrives again, but its relay is lost: the next session still replaces it.
-    if (!stalled && this.#needsLostRelay(a) && !this.relay.alone) return;
+    if (!stalled && this.#needsLostRelay(a) && this.#hasOther(a)) return;
     a.stalled = stalled;
 
     if (!stalled) {
@@ -349,8 +357,9 @@ export class Watching {
         heard(() => this.view.explained(e, addresses));
         this.#leaveRelay(a);
       },
-      relayLost: () => {
+      relayLost: (another) => {
         a.relayLost = true;
+        a.another = another;
         this.#leaveRelay(a);
       },
       status: (text) => heard(() => this.view.say(text)),

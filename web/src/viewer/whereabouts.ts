@@ -86,7 +86,7 @@ export class Whereabouts {
     // A relay lets its page connect to all regions of its own operator's map.
     const own = opened.regions.some(({ url }) => url === this.page.origin);
     return opened.regions
-      .filter(({ url }) => isLocal(relayURL) || !isLocal(url))
+      .filter(({ url, turn }) => isLocal(relayURL) || !(isLocal(url) || isLocal(`https://${turn}`)))
       .filter(({ url }) => own || this.page.reaches(url));
   }
 

@@ -439,9 +439,12 @@ async function step(browser, page, s, result) {
 async function newPage(browser, result) {
   const page = await browser.newPage();
   page.setDefaultTimeout(within);
-  // Firefox reports its messages about ICE, WebSockets and policies as errors of the page. The steps judge whether a
-  // session has failed.
-  const policy = /^(WebRTC: |The connection to wss?:|Firefox can’t establish a connection|Content-Security-Policy: )/;
+  // Firefox reports its messages about ICE, WebSockets, policies and relays that are away as errors of the page. The
+  // steps judge whether a session has failed.
+  const policy = new RegExp(
+    '^(WebRTC: |The connection to wss?:|Firefox can’t establish a connection|Content-Security-Policy: |' +
+      'Cross-Origin Request Blocked: .*CORS request did not succeed)',
+  );
   const expected = want.steps.some((s) => s.forbidden) ? /./ : policy;
   page.on('pageerror', (e) => expected.test(e.message) || result.errors.push(e.message));
 

@@ -65,7 +65,7 @@ test('a malformed relay list is none', () => {
     'a negative round trip': { ...whole, home: { ...home, round_trip: -1 } },
     'a round trip too long': { ...whole, home: { ...home, round_trip: 10_001 } },
     'a fraction of a round trip': { ...whole, home: { ...home, round_trip: 0.5 } },
-    'legs that are none': { ...whole, turn: {} },
+    'legs that are no list': { ...whole, turn: {} },
     'a leg to no region': { ...whole, turn: [{ round_trip: 7 }] },
     'a leg to a region in capitals': { ...whole, turn: [{ name: 'Frankfurt', round_trip: 7 }] },
     'a leg of no length': { ...whole, turn: [{ name: 'frankfurt', round_trip: 0 }] },

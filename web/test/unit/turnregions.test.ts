@@ -28,7 +28,7 @@ const candidate = (name: string): Candidate => ({
   leg: { name, roundTrip: 10 },
 });
 
-/** Regions that answer in so many milliseconds; undefined: not at all. Counts how often each is measured. */
+/** Returns regions with these round trips in ms (undefined: no answer), and the names of those measured, in order. */
 function among(legs: Record<string, number | undefined>): {
   regions: TURNRegions;
   measured: string[];
@@ -47,24 +47,24 @@ function among(legs: Record<string, number | undefined>): {
   return { regions: new TURNRegions(async () => Object.keys(legs).map(candidate), measure, now), measured, clock };
 }
 
-test('one region is no choice, and is not measured for one', async () => {
+test('with one region there is no choice, and nothing is measured', async () => {
   const { regions, measured } = among({ home: 100 });
   assert.deepEqual(await regions.choose(home, 100), { place: home });
   assert.deepEqual(measured, []);
 });
 
-test('the relay itself stands in for its region if that does not answer', async () => {
+test('the round trip to the relay stands in for its region if that does not answer', async () => {
   const { regions } = among({ home: undefined, a: 50 });
   assert.equal((await regions.choose(home, 55)).way?.name, 'home');
   assert.equal((await regions.choose(home, 60.5)).way?.name, 'a');
 });
 
-test('where nothing answers, the relay grants its own', async () => {
+test('if nothing answers, the relay grants its own servers', async () => {
   const { regions } = among({ home: undefined, a: undefined });
   assert.deepEqual(await regions.choose(home, 20), { place: home });
 });
 
-test('what was measured counts for 5 s, and not in another network', async () => {
+test('a measurement counts for 5 s, and not after a move to another network', async () => {
   const { regions, measured, clock } = among({ home: 90, a: 20 });
   const choose = async (): Promise<string | undefined> => (await regions.choose(home, 90)).way?.name;
   regions.probe();

@@ -224,7 +224,7 @@ const takes = (session: Fake, rung: string): void =>
 
 test('a session that shows nothing yet ends with its relay, unless it has a direct path', async () => {
   takes(sessions[0]!, 'direct');
-  sessions[0]!.events.relayLost();
+  sessions[0]!.events.relayLost(false);
   assert.equal(sessions[0]!.closed, false);
 
   takes(sessions[0]!, 'relay-udp'); // there was no direct path after all
@@ -232,14 +232,14 @@ test('a session that shows nothing yet ends with its relay, unless it has a dire
   assert.equal(sessions[0]!.closed, true);
   await later(maxRetry);
   assert.equal(sessions.length, 2);
-  sessions[1]!.events.relayLost();
+  sessions[1]!.events.relayLost(false);
   assert.equal(sessions[1]!.closed, true);
 });
 
 test('a relayed session whose relay is lost is replaced before it stalls', async () => {
   sessions[0]!.play();
   takes(sessions[0]!, 'relay-tcp');
-  sessions[0]!.events.relayLost();
+  sessions[0]!.events.relayLost(false);
   await settled();
   assert.deepEqual([sessions.length, sessions[0]!.closed, said.some((s) => s.startsWith('retry'))], [2, false, false]);
   sessions[0]!.events.stalled(true);
@@ -252,7 +252,7 @@ test('a relayed session whose relay is lost is replaced before it stalls', async
 test('a session on a direct path needs no relay, and looks for one when it loses that path', async () => {
   sessions[0]!.play();
   takes(sessions[0]!, 'lan');
-  sessions[0]!.events.relayLost();
+  sessions[0]!.events.relayLost(false);
   await settled();
   assert.equal(sessions.length, 1);
   takes(sessions[0]!, 'relay-udp');
@@ -267,16 +267,20 @@ test('a relayed session stays with the only relay, which may drain', async () =>
   const session = sessions.at(-1)!;
   session.play();
   takes(session, 'relay-udp');
-  session.events.relayLost();
+  session.events.relayLost(false);
   await settled();
   assert.equal(sessions.at(-1), session);
+
+  session.events.relayLost(true); // it was another one: the only relay at which the camera is can grant
+  await settled();
+  assert.notEqual(sessions.at(-1), session);
 });
 
 test('a hidden page leaves a lost relay when it is seen again', async () => {
   sessions[0]!.play();
   takes(sessions[0]!, 'relay-udp');
   watching.hide();
-  sessions[0]!.events.relayLost();
+  sessions[0]!.events.relayLost(false);
   await settled();
   assert.equal(sessions.length, 1);
   watching.show();

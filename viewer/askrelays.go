@@ -101,7 +101,13 @@ func (s *relaySearch) isAway(relayURL string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	relay := s.find(relayURL)
-	return relay != nil && relay.reached.IsZero() && relay.tries > 0
+	return relay != nil && relay.isAway()
+}
+
+// isAway reports whether a try to reach the relay has failed, or one to reach it again takes too long. relaySearch.mu
+// must be held.
+func (r *visitedRelay) isAway() bool {
+	return r.reached.IsZero() && (r.tries > 0 || r.before && time.Since(r.since) >= backWithin)
 }
 
 // askOne asks one relay for the ICE servers of a session, in the region on the shortest way.
@@ -321,12 +327,15 @@ func (s *relaySearch) loses(ctx context.Context, relayURL string) bool {
 	}
 }
 
+// backWithin is how long a relay that was lost may take to be reached again.
+const backWithin = 300 * time.Millisecond
+
 // isLost reports whether the connection that the relay had since a time is lost. One that is only watched may be closed
-// by its relay, which owes nothing to who asks for nothing: it is lost once it cannot be reached again, or at first.
+// by its relay, which owes nothing to who asks for nothing: it is lost if it cannot be reached again soon, or at first.
 // relaySearch.mu must be held.
 func (r *visitedRelay) isLost(since time.Time) bool {
 	if r.watched {
-		return r.reached.IsZero() && r.tries > 0
+		return r.isAway()
 	}
 	return r.reached.IsZero() || !since.IsZero() && !r.reached.Equal(since)
 }

@@ -50,6 +50,7 @@ type visitedRelay struct {
 	failed  bool      // the last try to connect has failed
 	tries   int       // how many have failed since it was connected last
 	refused bool      // it has refused to serve the camera
+	before  bool      // it has been connected
 	watched bool      // it is asked for nothing
 	moved   bool      // this end has ended the connection, to move to another network
 }
@@ -218,11 +219,12 @@ func (s *relaySearch) observe(relay *visitedRelay, err error) {
 		switch {
 		case err == nil:
 			relay.reached, relay.tries, s.begun = now, 0, true
-			relay.moved = false
+			relay.before, relay.moved = true, false
 		case wasReached:
 			relay.since = now
 			if relay.watched {
 				relay.client.Probe() // dials at once
+				time.AfterFunc(backWithin, func() { s.change(func() {}) })
 			}
 		default:
 			relay.tries++

@@ -325,7 +325,7 @@ func loseNow(t *testing.T, s *relaySearch, url string) bool {
 	return s.loses(ctx, url)
 }
 
-// A relay that is only watched may close the connection of who asks it for nothing. It is lost when it cannot be
+// A relay that is only watched may close the connection of who asks it for nothing. It is lost if it cannot be
 // reached again, or at first.
 func TestWatchedRelayIsLostWhenItCannotBeReached(t *testing.T) {
 	const url = "https://c.example"
@@ -337,7 +337,7 @@ func TestWatchedRelayIsLostWhenItCannotBeReached(t *testing.T) {
 		"while it is dialed":       {nil, false},
 		"not reached":              {[]error{gone}, true},
 		"connected":                {[]error{nil}, false},
-		"closed":                   {[]error{nil, gone}, false},
+		"closed, and not back":     {[]error{nil, gone}, true},
 		"closed and reached again": {[]error{nil, gone, nil}, false},
 		"closed and not reached":   {[]error{nil, gone, gone}, true},
 	} {

@@ -159,49 +159,64 @@ func TestPictureLeavesALostWay(t *testing.T) {
 	}
 }
 
-// A page takes the shortest way too, and its picture leaves a region that dies.
+// A page takes the shortest way too, and its picture leaves a region that dies. It waits a quarter of a second for its
+// measurements at most, which is too short for a busy machine, so it may try a few times.
 func TestBrowserTakesTheShortestWay(t *testing.T) {
 	t.Parallel()
 	natlab.Need(t)
 	for _, browser := range []string{"chromium", "firefox"} {
 		t.Run(browser, func(t *testing.T) {
-			s, r := stageWays(t)
-			s.distances(r, between.camera, between.viewer)
-			s.learnsLegs(t, between.camera)
-			link := s.cams.line(t, "pair sim-0 ")
-
-			b := r.regions["b"]
-			var since stopwatch
-			between := func(string) {
-				if metricAt(t, b.host, regionAllocations) == 0 {
-					t.Error("the media does not go through b")
+			for range directTries {
+				if pageLeavesWay(t, browser) {
+					return
 				}
-				since = startStopwatch()
-				b.relay.kill()
 			}
-			d := drive{Browser: browser, Policy: "plain", TrustAll: true, by: s.person.Start, Steps: []step{
-				{"open": link}, {"wait": "playing", "cards": 1}, {"frames": 30}, // it learns the legs, and the map
-				{"visible": false}, {"wait": "paused", "cards": 1}, {"visible": true}, {"wait": "playing", "cards": 1},
-				{"frames": 30}, {"why": true}, {"keep": true}, {"gap": true}, {"tell": "kill b", "hear": true},
-				{"frames": 60},
-			}}
-
-			seen := d.run(t, between)
-			before, after := seen.Kept[0], seen.Cards[0]
-			if !strings.Contains(before.Record, "via region b, the best of ") { // it may not wait for c
-				t.Errorf("before: %+v", before)
-			}
-			gap, err := strconv.ParseFloat(after.Gap, 64)
-			freeze := time.Duration(gap * float64(time.Millisecond))
-			t.Logf("%s; longest gap after b was killed %v", before.Why, freeze)
-			if err != nil || freeze-since.lost() > 3*time.Second {
-				t.Errorf("no picture for %v, %v", freeze, err)
-			}
-			if after.Path != "Relayed" || after.Live != "true" || after.Rejected != "" || after.Alarm != "" {
-				t.Errorf("card %+v", after)
-			}
+			t.Error("the page never takes the way through b")
 		})
 	}
+}
+
+// pageLeavesWay reports whether a page takes the way through region b, and checks that its picture leaves b then.
+func pageLeavesWay(t *testing.T, browser string) (taken bool) {
+	t.Helper()
+	s, r := stageWays(t)
+	s.distances(r, between.camera, between.viewer)
+	s.learnsLegs(t, between.camera)
+	link := s.cams.line(t, "pair sim-0 ")
+
+	b := r.regions["b"]
+	var since stopwatch
+	lose := func(string) {
+		taken = metricAt(t, b.host, regionAllocations) > 0
+		since = startStopwatch()
+		b.relay.kill()
+	}
+	d := drive{Browser: browser, Policy: "plain", TrustAll: true, by: s.person.Start, Steps: []step{
+		{"open": link}, {"wait": "playing", "cards": 1}, {"frames": 30}, // it learns the legs, and the map
+		{"visible": false}, {"wait": "paused", "cards": 1}, {"visible": true}, {"wait": "playing", "cards": 1},
+		{"frames": 30}, {"why": true}, {"keep": true}, {"gap": true}, {"tell": "kill b", "hear": true},
+		{"frames": 60},
+	}}
+
+	seen := d.run(t, lose)
+	before, after := seen.Kept[0], seen.Cards[0]
+	if !taken {
+		t.Logf("not through b: %s", before.Why)
+		return false
+	}
+	if !strings.Contains(before.Record, "via region b, the best of ") { // it may not wait for c
+		t.Errorf("before: %+v", before)
+	}
+	gap, err := strconv.ParseFloat(after.Gap, 64)
+	freeze := time.Duration(gap * float64(time.Millisecond))
+	t.Logf("%s; longest gap after b was killed %v", before.Why, freeze)
+	if err != nil || freeze-since.lost() > 3*time.Second {
+		t.Errorf("no picture for %v, %v", freeze, err)
+	}
+	if after.Path != "Relayed" || after.Live != "true" || after.Rejected != "" || after.Alarm != "" {
+		t.Errorf("card %+v", after)
+	}
+	return true
 }
 
 // BenchmarkWayLost measures the longest gap in a relayed picture when the region is killed through which the media

@@ -12,6 +12,8 @@ import { TURNRegions } from './turnregions';
 
 /** How long a relay may take to be reached before a session goes on to the next, in milliseconds. */
 export const reachWithin = 500;
+/** How long a relay that is only watched may take to be reached again, in milliseconds. */
+const backWithin = 300;
 /** How many relays to try beyond those that the camera has named. */
 export const maxMore = 2;
 
@@ -184,7 +186,7 @@ export class Relays {
   }
 
   /**
-   * A relay may close the connection of who asks it for nothing. It is lost once it cannot be reached again, or at
+   * A relay may close the connection of who asks it for nothing. It is lost if it cannot be reached again soon, or at
    * first.
    */
   #watchedChanged(relay: Relay, connected: boolean): void {
@@ -192,13 +194,20 @@ export class Relays {
     if (connected) {
       relay.state = 'reached';
       relay.moved = false;
+      clearTimeout(relay.late);
     } else if (before === 'reached') {
       relay.state = 'trying';
+      relay.late = setTimeout(() => this.#watchedFailed(relay), backWithin);
       queueMicrotask(() => relay.client.probe()); // dials at once
     } else {
-      relay.state = 'failed';
-      if (before === 'trying') this.#loseGranter(relay, true);
+      this.#watchedFailed(relay);
     }
+  }
+
+  #watchedFailed(relay: Relay): void {
+    clearTimeout(relay.late);
+    if (relay.state === 'trying') this.#loseGranter(relay, true);
+    relay.state = 'failed';
   }
 
   #find(url: string): Relay | undefined {

@@ -84,6 +84,17 @@ func (w *ways) chooses(t *testing.T, want string) {
 	}
 }
 
+// neverChooses has a region measured anew several times, which is not chosen though it answers.
+func (w *ways) neverChooses(t *testing.T, name string) {
+	t.Helper()
+	for range 10 {
+		w.forget()
+		if w.chosen(t, time.Second) == name {
+			t.Fatalf("%q is chosen", name)
+		}
+	}
+}
+
 func TestTURNRegionIsChosen(t *testing.T) {
 	t.Parallel()
 	t.Run("by both legs", func(t *testing.T) {
@@ -142,6 +153,7 @@ func TestLostRegionIsAvoided(t *testing.T) {
 	w.chooses(t, "a")
 	w.avoid("https://a.example")
 	w.chooses(t, "home")
+	w.neverChooses(t, "a")
 	w.avoid("https://home.example") // which can grant, and so is not left out
 	w.chooses(t, "home")
 
@@ -151,6 +163,7 @@ func TestLostRegionIsAvoided(t *testing.T) {
 	w.chooses(t, "a")
 	w.away = "https://a.example"
 	w.chooses(t, "home")
+	w.neverChooses(t, "a")
 }
 
 // Sessions that begin at about the same time share a probe; after a move to another network, a new one begins.

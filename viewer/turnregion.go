@@ -167,11 +167,18 @@ func (t *turnRegions) legs(ctx context.Context, own string) map[string]time.Dura
 
 // probe returns the last probe if it is recent, or else begins one. It returns nil before start and without regions.
 func (t *turnRegions) probe() *regionProbe {
+	t.mu.Lock()
+	recent := t.recent()
+	t.mu.Unlock()
+	if recent != nil {
+		return recent
+	}
+
 	_, regions := t.candidates()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.last != nil && time.Since(t.last.began) < probeLife || t.running == nil || len(regions) == 0 {
-		return t.last
+	if recent := t.recent(); recent != nil || t.running == nil || len(regions) == 0 {
+		return recent
 	}
 
 	p := &regionProbe{
@@ -191,6 +198,14 @@ func (t *turnRegions) probe() *regionProbe {
 		close(p.changed)
 	})
 	return p
+}
+
+// recent returns the last probe if it still counts, and nil if not. t.mu must be held.
+func (t *turnRegions) recent() *regionProbe {
+	if t.last == nil || time.Since(t.last.began) >= probeLife {
+		return nil
+	}
+	return t.last
 }
 
 // note notes one sample of a region's round trip.
@@ -218,8 +233,8 @@ func (t *turnRegions) await(ctx context.Context, p *regionProbe, own string) {
 		all := p.over || p.vain || len(p.least) == p.asked
 		changed := p.changed
 		t.mu.Unlock()
-		if answered {
-			deadline = earlier(p.began.Add(probeWait), arrived.Add(probeGrace))
+		if enough := arrived.Add(probeGrace); answered && enough.Before(deadline) {
+			deadline = enough
 		}
 		if all || !time.Now().Before(deadline) {
 			return
@@ -236,11 +251,4 @@ func (t *turnRegions) await(ctx context.Context, p *regionProbe, own string) {
 			return
 		}
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

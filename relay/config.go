@@ -94,6 +94,12 @@ type Config struct {
 	Memory    int64             // maximum memory for signaling clients, in bytes; 0 means 1 GiB
 	Node      string            // this relay's name in Stats; "" means PublicURL's host
 
+	// Mail is the folder in which messages that wait in mailboxes are kept on disk, so that they survive the process;
+	// "" keeps them in memory, as does a folder in which nothing can be written. Memory bounds those on disk, too.
+	// MailSync writes each of them through to the disk before it is acknowledged, so that it survives a power cut.
+	Mail     string
+	MailSync bool
+
 	// TrustedProxies are the proxies in front of this relay. ProxyHeader is how they name their clients; "" means
 	// XForwardedFor.
 	TrustedProxies []netip.Prefix

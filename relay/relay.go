@@ -31,6 +31,7 @@ import (
 
 	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/signaling/mail/jetstream"
 	"github.com/peephole-cam/peephole/signaling/server"
 	"github.com/peephole-cam/peephole/web"
 )
@@ -73,6 +74,7 @@ type Relay struct {
 	turnDoors []*door // TURN's own doors, for TCP
 	metrics   *door   // nil if there is none
 	turn      *turnService
+	mail      *jetstream.Store // nil if messages are kept in memory
 	signaling *server.Server
 	pages     *pages
 	circuits  *p2p.Relay // nil if there is none
@@ -84,8 +86,8 @@ type Relay struct {
 }
 
 // New takes the ports and makes the parts. Connections wait until Run serves them. New returns an error that wraps
-// ErrConfig, a *ListenError, turn.ErrXDP, or the error of Certificate, Secret or Regions. Close a relay that is never
-// run.
+// ErrConfig, a *ListenError, turn.ErrXDP, or the error of Certificate, Secret, Regions or Mail's folder. Close a relay
+// that is never run.
 func New(cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -129,6 +131,9 @@ func (r *Relay) start() error {
 	if c.Node == "" {
 		c.Node = hostname(r.url)
 	}
+	if err := r.openMail(); err != nil {
+		return err
+	}
 	if r.signaling, err = server.New(r.signalingConfig()); err != nil {
 		return err
 	}
@@ -142,7 +147,7 @@ func (r *Relay) URL() string { return r.url }
 func (r *Relay) TURNURLs() []string { return r.turn.urls }
 
 func (r *Relay) signalingConfig() server.Config {
-	return server.Config{
+	cfg := server.Config{
 		Node:              r.cfg.Node,
 		PublicURL:         r.url,
 		TicketKey:         r.cfg.TicketKey,
@@ -153,6 +158,10 @@ func (r *Relay) signalingConfig() server.Config {
 		LoopbackUnlimited: r.cfg.LoopbackUnlimited,
 		Place:             placeOf,
 	}
+	if r.mail != nil {
+		cfg.Mail = r.mail
+	}
+	return cfg
 }
 
 // openPlaces divides the connections that the process may have with this number of open files. If err is not nil, it
@@ -253,6 +262,9 @@ func (r *Relay) Close() error {
 	if r.turn != nil {
 		errs = append(errs, r.turn.server.Close())
 	}
+	if r.mail != nil {
+		errs = append(errs, r.mail.Close())
+	}
 	if r.circuits != nil {
 		errs = append(errs, r.circuits.Close())
 	}
@@ -276,7 +288,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer end()
 
 	parts := map[string]func(context.Context) error{
-		"signaling": r.signaling.Run,
+		"signaling": r.runSignaling,
 		"turn udp":  func(context.Context) error { return r.turn.Run(drained) },
 		"http":      func(ctx context.Context) error { return r.serveHTTP(ctx, r.main, r.handler()) },
 		// This ends before TURN has drained, because the next process wants the port. TURN keeps its connections.

@@ -57,6 +57,8 @@ type config struct {
 	regions         string
 
 	state             string
+	nats              string
+	natsSync          bool
 	admission         string
 	memory            int // MiB
 	node              string

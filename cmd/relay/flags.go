@@ -93,10 +93,20 @@ func (c *config) turnFlags(set *flag.FlagSet) {
 		"`IP:PORT`s of TURN servers to which new clients are redirected meanwhile; separated by commas")
 }
 
+// The values of -nats.
+const (
+	natsEmbedded = "embedded"
+	natsOff      = "off"
+)
+
 // policyFlags adds the flags for what the relay keeps, and what its clients may do.
 func (c *config) policyFlags(set *flag.FlagSet) {
 	set.StringVar(&c.state, "state", "relay-state",
-		"`folder` for what must survive a restart; the operator's key, the self-signed certificate")
+		"`folder` for what must survive a restart; the operator's key, the self-signed certificate, stored messages")
+	set.StringVar(&c.nats, "nats", natsEmbedded, "where messages wait for a device that is away; embedded: in the "+
+		"-state folder, kept by a NATS server in this process, so that they survive it; off: in memory")
+	set.BoolVar(&c.natsSync, "nats-sync", false, "write each message through to the disk before its sender is told "+
+		"that it is stored; slower. Without it, a power cut may take those of the last ten seconds")
 	set.StringVar(&c.admission, "admission", string(admitAll), "who may open mailboxes, everybody (`open`) or ticket; "+
 		"open has a quota for each address; for tickets see relay ticket")
 	cli.IntVar(set, &c.memory, "memory", 1024, minMemory, maxMemory,

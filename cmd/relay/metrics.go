@@ -6,6 +6,7 @@ import (
 	"github.com/peephole-cam/peephole/cmd/internal/obs"
 	"github.com/peephole-cam/peephole/p2p"
 	"github.com/peephole-cam/peephole/relay"
+	"github.com/peephole-cam/peephole/signaling/mail/jetstream"
 	"github.com/peephole-cam/peephole/turn"
 )
 
@@ -57,6 +58,7 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 		m.Gauge("peephole_regions_expire_seconds", "When the map of regions expires, in Unix time.", nil,
 			func() float64 { return float64(r.RegionsExpire().Unix()) })
 	}
+	mailMetrics(m, r)
 	turnMetrics(m, r.TURNStats)
 	circuitMetrics(m, r)
 	for _, refused := range r.Refusals() {
@@ -71,6 +73,26 @@ func newMetrics(r *relay.Relay) *obs.Metrics {
 	}
 
 	return m
+}
+
+// mailMetrics exposes what is stored on disk, if anything is.
+func mailMetrics(m *obs.Metrics, r *relay.Relay) {
+	if _, ok := r.MailStats(); !ok {
+		return
+	}
+	of := func(n func(jetstream.Stats) uint64) func() float64 {
+		return func() float64 {
+			s, _ := r.MailStats()
+			return float64(n(s))
+		}
+	}
+
+	m.Gauge("peephole_mail_messages", "Messages on disk now.", nil,
+		of(func(s jetstream.Stats) uint64 { return s.Messages }))
+	m.Gauge("peephole_mail_bytes", "Bytes that they take.", nil,
+		of(func(s jetstream.Stats) uint64 { return s.Bytes }))
+	m.Counter("peephole_mail_not_erased_total", "Messages that could not be deleted, and stay until they expire.", nil,
+		func() float64 { return float64(r.SignalingStats().NotErased.Load()) })
 }
 
 // circuitMetrics exposes the circuit relay's counters, if there is one.

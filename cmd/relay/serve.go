@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -108,6 +109,9 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 		Logger:            log,
 	}
 
+	if c.nats == natsEmbedded {
+		cfg.Mail, cfg.MailSync = filepath.Join(c.state, "mail"), c.natsSync
+	}
 	if c.tls() {
 		cfg.Certificate = func(host string) (*tls.Certificate, error) { return c.certificate(host, time.Now()) }
 	}
@@ -158,6 +162,9 @@ func observe(r *relay.Relay, mux *http.ServeMux) {
 	mux.Handle("GET /metrics", newMetrics(r))
 	mux.Handle("GET /healthz", obs.Healthz())
 	checks := []obs.Check{{Part: "signaling", Serve: r.CheckSignaling}, {Part: "turn", Serve: r.CheckTURN}}
+	if _, stores := r.MailStats(); stores {
+		checks = append(checks, obs.Check{Part: "mail", Serve: r.CheckMail})
+	}
 	if r.P2PAddress() != "" {
 		checks = append(checks, obs.Check{Part: "circuits", Serve: r.CheckCircuits})
 	}

@@ -131,7 +131,7 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 		t.Errorf("healthz: %q", body)
 	}
 	if r, body := get(t, http.DefaultClient, s.url+"/readyz"); r.StatusCode != 200 ||
-		body != "signaling: ok\nturn: ok\n" {
+		body != "signaling: ok\nturn: ok\nmail: ok\n" {
 		t.Errorf("readyz: %d %q", r.StatusCode, body)
 	}
 
@@ -141,6 +141,7 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 		`peephole_signaling_refused_total{why="slow_reader"} 0`, `peephole_signaling_refused_total{why="reject"} 0`,
 		`peephole_signaling_rejected_total{delivered="127.0.0.1",posted="127.0.0.1"} 0`,
 		`peephole_signaling_rejected_total{delivered="127.0.0.1",posted="other"} 0`,
+		"peephole_mail_messages 0",
 		"peephole_turn_allocations 0", `peephole_turn_auth_total{why="expired"} 0`, "go_goroutines",
 	} {
 		if !strings.Contains(body, want) {
@@ -158,7 +159,7 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 func TestCircuitRelayIsWatched(t *testing.T) {
 	s := serveRelay(t, "-metrics", "127.0.0.1:0", "-p2p", "127.0.0.1:0")
 	if r, body := get(t, http.DefaultClient, s.url+"/readyz"); r.StatusCode != 200 ||
-		body != "signaling: ok\nturn: ok\ncircuits: ok\n" {
+		body != "signaling: ok\nturn: ok\nmail: ok\ncircuits: ok\n" {
 		t.Errorf("readyz: %d %q", r.StatusCode, body)
 	}
 

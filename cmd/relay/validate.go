@@ -94,6 +94,10 @@ func (c *config) validatePolicy() error {
 		return errors.New("-drain-to redirects clients while this relay drains: say with -drain for how long")
 	case c.state == "":
 		return errors.New("-state: want a folder")
+	case c.nats != natsEmbedded && c.nats != natsOff:
+		return fmt.Errorf("-nats %q: want embedded or off", redact.Text(c.nats))
+	case c.natsSync && c.nats == natsOff:
+		return errors.New("-nats-sync: with -nats off, nothing is written to the disk; leave one of them out")
 	}
 	return nil
 }

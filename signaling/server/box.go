@@ -7,6 +7,7 @@ import (
 	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/signaling/mail"
 )
 
 const (
@@ -43,6 +44,7 @@ type box struct {
 	posted  int // messages so far, in a pairing mailbox
 
 	messages messages
+	restored bool // it has what an earlier process has left in the mail store
 
 	unpublished []bus.Message // still to be published, in this order
 	publishing  bool          // a goroutine is publishing them
@@ -308,4 +310,60 @@ func (b *box) removeReader(h *holder) {
 	}
 	b.readers = slices.DeleteFunc(b.readers, func(r *reader) bool { return r == h.reader })
 	h.reader = nil
+}
+
+// chargeMessage charges a message to the mailbox's reserve or to its payer.
+func (b *box) chargeMessage(m *message, ttl time.Duration) (err error) {
+	q := &b.messages
+	m.cost = messageCost(m.body)
+	if q.count >= messagesPerBox || q.bytes+m.cost > bytesPerBox {
+		return netlimit.ErrShare
+	}
+
+	if t := b.payer.ticket; t != nil {
+		if err := t.addBytes(q.bytes, m.cost); err != nil {
+			return err
+		}
+		m.ticket = t
+	}
+
+	if q.reserved+m.cost <= b.reserve {
+		return nil
+	}
+	pool := b.payer.class.lasting
+	if ttl <= briefTTL {
+		pool = b.payer.class.brief
+	}
+	if m.lease, err = pool.Acquire(b.payer.payer, m.cost); err != nil && m.ticket != nil {
+		m.ticket.removeBytes(m.cost)
+	}
+	return err
+}
+
+// restore adds what an earlier process has left in the mail store, and returns the readers that have to read anew.
+// Nothing that was acknowledged is refused: what exceeds a quota counts as part of the mailbox's reserve.
+func (b *box) restore(waiting []mail.Message, now time.Time) (behind []*reader) {
+	b.restored = true
+	for _, w := range waiting {
+		ttl := w.Expires.Sub(now)
+		if ttl <= 0 {
+			continue
+		}
+		m := &message{seq: b.next, body: w.Body, expires: w.Expires, own: w.Own, id: w.ID}
+		b.next++
+		if b.chargeMessage(m, ttl) != nil {
+			m.lease, m.ticket = nil, nil
+		}
+		b.messages.countMessage(m, 1)
+		b.messages.push(m)
+	}
+
+	b.posted += b.messages.count
+	if b.messages.count > 0 {
+		for _, r := range b.readers {
+			r.live.Store(false)
+			behind = append(behind, r)
+		}
+	}
+	return behind
 }

@@ -59,7 +59,7 @@ func TestCostsCoverTheHeap(t *testing.T) {
 	if testing.Short() {
 		n, most = n/4, most/4 // maps are as full as with all
 	}
-	s, class := newStore(new(Stats), bus.NewLocal(), "here"), unlimited()
+	s, class := newStore(new(Stats), bus.NewLocal(), nil, "here"), unlimited()
 	who := household(class, "192.0.2.1")
 
 	holders := make([]*holder, n)

@@ -225,7 +225,7 @@ func TestSlowFanOutHoldsUpNoOtherMailbox(t *testing.T) {
 		release: make(chan struct{}),
 	}
 
-	s, class := newStore(new(Stats), to, "here"), newClass(1<<30, openParts)
+	s, class := newStore(new(Stats), to, nil, "here"), newClass(1<<30, openParts)
 	who, other := household(class, "192.0.2.1"), signaling.Name{1, 1} // in the same shard
 	h, ho := mustOpen(t, s, to.name, who, nil, begin), mustOpen(t, s, other, who, nil, begin)
 
@@ -256,7 +256,7 @@ func TestUnpublishedMessagesAreBounded(t *testing.T) {
 		release: make(chan struct{}),
 	}
 
-	s, class := newStore(new(Stats), to, "here"), newClass(1<<30, openParts)
+	s, class := newStore(new(Stats), to, nil, "here"), newClass(1<<30, openParts)
 	h := mustOpen(t, s, to.name, household(class, "192.0.2.1"), nil, begin)
 	var posting sync.WaitGroup
 	posting.Go(func() { _ = s.post(to.name, h, []byte{1}, 0, begin) })

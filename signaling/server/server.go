@@ -2,9 +2,10 @@
 // grants of ICE servers.
 //
 // It stores and routes opaque bodies and keeps no table of owners: a mailbox exists because somebody with its keys is
-// or was connected, or because a message waits in it. It keeps messages in memory. A restart loses those that were not
-// delivered, and both ends send again. A body that is delivered twice, late, or to the wrong mailbox is of no use to
-// anybody, but that is ensured elsewhere. The package must never log a name or a body above debug.
+// or was connected, or because a message waits in it. With a mail store, what was acknowledged survives the process;
+// without one, a restart loses what was not delivered, and both ends send again. A body that is delivered twice, late,
+// or to the wrong mailbox is of no use to anybody, but that is ensured elsewhere. The package must never log a name or
+// a body above debug.
 //
 // It is not part of the SDK (doc/sdk.md): its API may change at any time.
 package server
@@ -24,6 +25,7 @@ import (
 	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/signaling/mail"
 	"github.com/peephole-cam/peephole/signaling/webtransport"
 )
 
@@ -44,6 +46,7 @@ type Config struct {
 	TicketKey ed25519.PublicKey // mailboxes need a ticket signed by this key; nil admits everyone
 	Granter   Granter           // nil means no ICE servers
 	Bus       bus.Bus
+	Mail      mail.Store       // nil keeps messages in memory, so that they end with the process
 	Node      string           // names this node to its operator, see CheckNode; "" means "relay"
 	Peers     []string         // the other nodes of the bus
 	Memory    int64            // bytes for all clients together; 0 means 1 GiB
@@ -80,6 +83,7 @@ type Stats struct {
 	EndedForSignatures                                    atomic.Int64
 	Replaced                                              atomic.Int64 // readers, by a third one
 	Delayed                                               atomic.Int64 // frames, for their share of the processor
+	NotErased                                             atomic.Int64 // messages that stay on disk until they expire
 
 	// Rejected counts this node's deliveries that their receivers could not open, by the node where they were posted:
 	// this one, one of the Peers, or OtherNode. The map does not change.
@@ -158,7 +162,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.divideMemory()
 	s.Stats.Rejected = newRejected(nodes...)
-	s.store = newStore(&s.Stats, cfg.Bus, cfg.Node)
+	s.store = newStore(&s.Stats, cfg.Bus, cfg.Mail, cfg.Node)
 	return s, nil
 }
 

@@ -2,13 +2,14 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/peephole-cam/peephole/netlimit"
 	"github.com/peephole-cam/peephole/signaling"
 	"github.com/peephole-cam/peephole/signaling/bus"
+	"github.com/peephole-cam/peephole/signaling/mail"
 )
 
 const (
@@ -21,24 +22,28 @@ const (
 	shards = 64
 )
 
-// store holds the mailboxes in memory. An account pays for everything in them.
+// store holds the mailboxes in memory. An account pays for everything in them. If there is a mail store, the messages
+// are there, too, and a mailbox gets back what an earlier process has left there when somebody admits it.
 //
 // All operations on one mailbox happen in order, under the mutex of its shard. While it holds that mutex, the store
-// calls only the pools. It publishes messages afterwards, in the same order.
+// calls only the pools. It publishes messages afterwards, in the same order, and talks to the mail store before or
+// afterwards.
 type store struct {
 	node  string // the name of this node
 	bus   bus.Bus
+	mail  mail.Store // nil if messages are kept in memory alone
 	stats *Stats
 	shard [shards]shard
 }
 
 type shard struct {
-	mu    sync.Mutex
-	boxes map[signaling.Name]*box // guarded by mu, together with everything in them
+	mu     sync.Mutex
+	boxes  map[signaling.Name]*box // guarded by mu, together with everything in them
+	erased []stored                // guarded by mu; to be deleted from the mail store once mu is unlocked
 }
 
-func newStore(stats *Stats, to bus.Bus, node string) *store {
-	s := &store{node: node, bus: to, stats: stats}
+func newStore(stats *Stats, to bus.Bus, in mail.Store, node string) *store {
+	s := &store{node: node, bus: to, mail: in, stats: stats}
 	for i := range s.shard {
 		s.shard[i].boxes = make(map[signaling.Name]*box)
 	}
@@ -57,13 +62,31 @@ var (
 	errNotAdmitted = &signaling.Error{Code: signaling.CodeNotAdmitted, Text: "no device has opened this mailbox"}
 	errQuota       = &signaling.Error{Code: signaling.CodeQuota, Text: "quota used up: try again later"}
 	errTooLarge    = &signaling.Error{Code: signaling.CodeTooLarge, Text: "message too large"}
+	errNoMail      = &signaling.Error{
+		Code: signaling.CodeClosing,
+		Text: "the relay cannot store messages now: try another relay, or this one later",
+	}
 )
 
-// lockShard locks and returns the shard of a mailbox. The caller must unlock it.
+// lockShard locks and returns the shard of a mailbox. The caller must call unlockShard.
 func (s *store) lockShard(name signaling.Name) *shard {
 	sh := &s.shard[name[0]%shards]
 	sh.mu.Lock()
 	return sh
+}
+
+// unlockShard unlocks a shard, and deletes from the mail store what was deleted from the shard's mailboxes. A message
+// that cannot be deleted there expires there.
+func (s *store) unlockShard(sh *shard) {
+	erased := sh.erased
+	sh.erased = nil
+	sh.mu.Unlock()
+
+	for _, e := range erased {
+		if s.mail.Delete(e.name, e.id) != nil {
+			s.stats.NotErased.Add(1)
+		}
+	}
 }
 
 // opening describes how a connection opens a mailbox.
@@ -77,8 +100,17 @@ type opening struct {
 
 // openBox opens a mailbox for a holder. It returns the reader that was replaced, or nil.
 func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time) (*reader, *signaling.Error) {
-	sh := s.lockShard(name)
-	defer sh.mu.Unlock()
+	sh, waiting, err := s.lockToOpen(name, o.who != nil)
+	if err != nil {
+		return nil, refusalOf(err)
+	}
+	var behind []*reader
+	defer func() {
+		s.unlockShard(sh)
+		for _, r := range behind {
+			r.conn.out.addReplay(r)
+		}
+	}()
 
 	b := sh.boxes[name]
 	if o.proof && (b == nil || !b.admitted()) {
@@ -89,19 +121,18 @@ func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time
 	}
 	if b == nil {
 		b = &box{
-			name:     name,
-			since:    now,
-			left:     now,
-			next:     rand.Uint64() >> 2,
-			messages: messages{stats: s.stats},
+			name:  name,
+			since: now,
+			left:  now,
+			next:  rand.Uint64() >> 2,
 		}
+		b.messages = messages{stats: s.stats, shard: sh, name: &b.name}
 
 		sh.boxes[name] = b
 		s.stats.Mailboxes.Add(1)
 	}
 
 	reads := o.reader != nil
-	var err error
 	if b.takesOver(o.who, reads) {
 		err = b.admit(o.who, o.pairing, reads, now)
 	} else {
@@ -110,6 +141,9 @@ func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time
 	if err != nil {
 		s.cleanUp(sh, b)
 		return nil, errQuota
+	}
+	if b.admitted() && !b.restored {
+		behind = b.restore(waiting, now)
 	}
 
 	if o.first {
@@ -129,11 +163,35 @@ func (s *store) openBox(name signaling.Name, h *holder, o opening, now time.Time
 	return replaced, nil
 }
 
+// lockToOpen locks the shard of a mailbox that a client opens. If the client may pay for the mailbox, and the mailbox
+// has not got back what an earlier process has left in the mail store, lockToOpen returns that.
+func (s *store) lockToOpen(name signaling.Name, pays bool) (sh *shard, waiting []mail.Message, err error) {
+	for fetched := !pays || s.mail == nil; ; fetched = true {
+		sh := s.lockShard(name)
+		if b := sh.boxes[name]; fetched || b != nil && b.restored {
+			return sh, waiting, nil
+		}
+		s.unlockShard(sh)
+
+		if waiting, err = s.mail.Waiting(name); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// refusalOf returns what a client is told of an error of the mail store.
+func refusalOf(err error) *signaling.Error {
+	if errors.Is(err, mail.ErrMailboxFull) {
+		return errQuota
+	}
+	return errNoMail
+}
+
 // closeBox removes a holder. gone means that its connection has ended and it may come back; otherwise it gave up the
 // mailbox. closeBox returns the account whose admission ends with that, or nil.
 func (s *store) closeBox(name signaling.Name, h *holder, gone bool, now time.Time) (ended *account) {
 	sh := s.lockShard(name)
-	defer sh.mu.Unlock()
+	defer s.unlockShard(sh)
 
 	b := sh.boxes[name]
 	if b == nil {
@@ -184,7 +242,7 @@ func (s *store) cleanUp(sh *shard, b *box) {
 // revoke stops a holder's account from paying for a mailbox. It returns the account if it was the payer, or nil.
 func (s *store) revoke(name signaling.Name, h *holder, now time.Time) (ended *account, refused *signaling.Error) {
 	sh := s.lockShard(name)
-	defer sh.mu.Unlock()
+	defer s.unlockShard(sh)
 
 	b := sh.boxes[name]
 	switch {
@@ -202,84 +260,94 @@ func (s *store) revoke(name signaling.Name, h *holder, now time.Time) (ended *ac
 	return ended, nil
 }
 
-// post numbers a message, stores it for ttl, and publishes it.
+// post stores a message for ttl, and then numbers and publishes it.
 func (s *store) post(name signaling.Name, h *holder, body []byte, ttl time.Duration, now time.Time) *signaling.Error {
+	b, m, refused := s.reserve(name, h, body, ttl, now)
+	if refused != nil {
+		return refused
+	}
+	var err error
+	if m.kept() && s.mail != nil {
+		m.id, err = s.mail.Put(name, mail.Message{Body: m.body, Expires: m.expires, Own: m.own})
+	}
+
 	sh := s.lockShard(name)
-	b := sh.boxes[name]
-	err := s.accept(b, h, body, ttl, now)
-	publish := err == nil && !b.publishing
+	refused = s.commit(sh, b, m, err)
+	publish := refused == nil && !b.publishing
 	if publish {
 		b.publishing = true
 	}
-	sh.mu.Unlock()
+	s.unlockShard(sh)
 
 	if publish {
 		s.publish(sh, b)
 	}
-	return err
+	return refused
 }
 
-// accept is the part of post under the shard's mutex, which must be held.
-func (s *store) accept(b *box, h *holder, body []byte, ttl time.Duration, now time.Time) *signaling.Error {
-	if b == nil || b.payer == nil || b.closed {
-		return errNotAdmitted
+// reserve charges for a message that is to be posted, and counts it. The caller must call commit.
+func (s *store) reserve(name signaling.Name, h *holder, body []byte, ttl time.Duration,
+	now time.Time) (*box, *message, *signaling.Error) {
+	sh := s.lockShard(name)
+	defer s.unlockShard(sh)
+
+	b := sh.boxes[name]
+	if b == nil || !b.admitted() {
+		return nil, nil, errNotAdmitted
 	}
 	if b.pairing {
 		age := now.Sub(b.since)
 		switch {
 		case len(body) > pairingBody:
-			return errTooLarge
+			return nil, nil, errTooLarge
 		case b.posted >= pairingMessages || age >= pairingLife:
-			return errQuota
+			return nil, nil, errQuota
 		}
 		ttl = min(ttl, pairingLife-age)
 	}
 
 	if len(b.unpublished) >= maxUnpublished {
-		return errQuota
+		return nil, nil, errQuota
 	}
-	body = bytes.Clone(body)
+	m := &message{body: bytes.Clone(body), own: h.account.samePayer(b.payer)}
 	if ttl > 0 {
-		m := &message{seq: b.next, body: body, expires: now.Add(ttl), own: h.account.samePayer(b.payer)}
+		m.expires = now.Add(ttl)
 		b.messages.expire(now)
 		if b.chargeMessage(m, ttl) != nil {
-			return errQuota
+			return nil, nil, errQuota
 		}
-		b.messages.push(m)
+		b.messages.countMessage(m, 1)
 	}
 
-	b.unpublished = append(b.unpublished, bus.Message{Seq: b.next, Body: body, Kept: ttl > 0, Node: s.node})
 	b.posted++
-	b.next++
-	return nil
+	return b, m, nil
 }
 
-// chargeMessage charges a message to the mailbox's reserve or to its payer.
-func (b *box) chargeMessage(m *message, ttl time.Duration) (err error) {
-	q := &b.messages
-	m.cost = messageCost(m.body)
-	if q.count >= messagesPerBox || q.bytes+m.cost > bytesPerBox {
-		return netlimit.ErrShare
+// commit numbers a message and adds it to its mailbox, unless it could not be stored or the mailbox's admission has
+// ended meanwhile. The shard's mutex must be held.
+func (s *store) commit(sh *shard, b *box, m *message, storing error) (refused *signaling.Error) {
+	switch {
+	case storing != nil:
+		refused = refusalOf(storing)
+	case sh.boxes[b.name] != b || !b.admitted():
+		refused = errNotAdmitted
 	}
-
-	if t := b.payer.ticket; t != nil {
-		if err := t.addBytes(q.bytes, m.cost); err != nil {
-			return err
+	if refused != nil {
+		b.posted--
+		if m.kept() {
+			b.messages.discard(m)
 		}
-		m.ticket = t
+		s.cleanUp(sh, b)
+		return refused
 	}
 
-	if q.reserved+m.cost <= b.reserve {
-		return nil
+	m.seq = b.next
+	b.next++
+	if m.kept() {
+		b.messages.push(m)
 	}
-	pool := b.payer.class.lasting
-	if ttl <= briefTTL {
-		pool = b.payer.class.brief
-	}
-	if m.lease, err = pool.Acquire(b.payer.payer, m.cost); err != nil && m.ticket != nil {
-		m.ticket.removeBytes(m.cost)
-	}
-	return err
+	b.unpublished = append(b.unpublished, bus.Message{Seq: m.seq, Body: m.body, Kept: m.kept(), Node: s.node})
+	return nil
 }
 
 // publish publishes a mailbox's unpublished messages until there are none. Only one goroutine at a time does so for a
@@ -290,7 +358,7 @@ func (s *store) publish(sh *shard, b *box) {
 		batch := b.unpublished
 		b.unpublished = nil
 		b.publishing = len(batch) > 0
-		sh.mu.Unlock()
+		s.unlockShard(sh)
 
 		if len(batch) == 0 {
 			return
@@ -303,7 +371,7 @@ func (s *store) publish(sh *shard, b *box) {
 
 func (s *store) ack(name signaling.Name, seq uint64) {
 	sh := s.lockShard(name)
-	defer sh.mu.Unlock()
+	defer s.unlockShard(sh)
 
 	if b := sh.boxes[name]; b != nil {
 		deleted := b.messages.retain(func(m *message) bool { return m.seq != seq })
@@ -316,7 +384,7 @@ func (s *store) ack(name signaling.Name, seq uint64) {
 // before anybody can post another message.
 func (s *store) next(name signaling.Name, from uint64, n int, now time.Time, settled func()) []bus.Message {
 	sh := s.lockShard(name)
-	defer sh.mu.Unlock()
+	defer s.unlockShard(sh)
 
 	var out []bus.Message
 	if b := sh.boxes[name]; b != nil {
@@ -339,7 +407,7 @@ func (s *store) next(name signaling.Name, from uint64, n int, now time.Time, set
 // must cost nobody anything.
 func (s *store) payerOf(name signaling.Name) (*account, *signaling.Error) {
 	sh := s.lockShard(name)
-	defer sh.mu.Unlock()
+	defer s.unlockShard(sh)
 
 	b := sh.boxes[name]
 	if b == nil || b.payer == nil || b.closed || b.pairing || b.paying == 0 {
@@ -357,7 +425,7 @@ func (s *store) sweep(now time.Time) {
 			s.expireBox(b, now)
 			s.cleanUp(sh, b)
 		}
-		sh.mu.Unlock()
+		s.unlockShard(sh)
 	}
 }
 

@@ -23,7 +23,7 @@ var (
 	begin     = time.Unix(1_800_000_000, 0)
 )
 
-func newTestStore() *store { return newStore(new(Stats), discard{}, "here") }
+func newTestStore() *store { return newStore(new(Stats), discard{}, nil, "here") }
 
 // household returns the account of an address at a relay that admits everyone.
 func household(class *class, addr string) *account {
@@ -259,7 +259,7 @@ func TestSequencesStartApart(t *testing.T) {
 func BenchmarkPost(b *testing.B) {
 	for _, boxes := range []int{1, 100_000} {
 		b.Run(fmt.Sprintf("mailboxes=%d", boxes), func(b *testing.B) {
-			s, body := newStore(new(Stats), bus.NewLocal(), "here"), make([]byte, 2000)
+			s, body := newStore(new(Stats), bus.NewLocal(), nil, "here"), make([]byte, 2000)
 			who := &account{payer: netlimit.PayerOf(quietAddr), class: unlimited()}
 			names, h := make([]signaling.Name, boxes), new(holder)
 			for i := range names {

@@ -18,6 +18,7 @@ var rules = []struct {
 }{
 	{"the relay is blind", relayIsBlind},
 	{"signaling carries opaque bytes", signalingIsOpaque},
+	{"a camera has no database", camerasHaveNoDatabase},
 	{"the way without the cloud is blind", p2pIsBlind},
 	{"bulk knows no session", bulkIsApart},
 	{"sealing cannot be built away", sealingStays},
@@ -51,6 +52,14 @@ func relayIsBlind(t tree) []string {
 func signalingIsOpaque(t tree) []string {
 	return append(missing(t, "signaling", "signaling/server"),
 		reaches(t, "signaling", append([]string{"turn", "media", "camera", "viewer"}, opens...)...)...)
+}
+
+// camerasHaveNoDatabase: a camera has a signaling server of its own, which must not bring the relay's database into
+// it: that is larger than the whole camera.
+func camerasHaveNoDatabase(t tree) []string {
+	database := "signaling/mail/jetstream"
+	out := append(missing(t, database), reaches(t, "camera", database)...)
+	return append(out, reaches(t, "viewer", database)...)
 }
 
 // p2pIsBlind: what a stranger on the LAN or a circuit relay can talk to knows nothing of what it carries, so that a
@@ -214,7 +223,7 @@ var vendors = []struct {
 	{"github.com/multiformats", []string{"p2p", "test/dcutr"}},
 	// test/e2e has strangers that flood a camera
 	{"github.com/quic-go", []string{"bulk", "p2p", "signaling/webtransport", "test/e2e"}},
-	{"github.com/nats-io", []string{"signaling/bus"}},
+	{"github.com/nats-io", []string{"signaling/mail"}},
 	{"github.com/coder/websocket", []string{
 		"signaling", "test/signalends", "test/signalingproxy", "test/signalingtest",
 	}},

@@ -158,6 +158,7 @@ func TestRelayOnAFullDisk(t *testing.T) {
 	}, "relay", "serve", "-loopback-unlimited", "-listen", address, "-turn", "127.0.0.1:0", "-state", d.at)
 
 	relay.await(t, "nothing can be saved in the state folder", 1)
+	relay.await(t, "messages that wait for a device are kept in memory, and a restart loses them", 1)
 	relay.await(t, "msg=serving", 1)
 
 	camera, links := startCameraSims(t, "http://"+address, 1)

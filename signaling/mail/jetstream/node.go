@@ -1,0 +1,113 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/peephole-cam/peephole/signaling/mail"
+)
+
+// startTimeout is for a server that has many messages to look through.
+const startTimeout = time.Minute
+
+// node is a NATS server inside this process, and the connection to it.
+type node struct {
+	server *server.Server
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	stream jetstream.Stream
+}
+
+// startNode starts a server on the folder of cfg, with what an earlier one has left there.
+func startNode(cfg Config) (*node, error) {
+	s, err := server.NewServer(&server.Options{
+		ServerName:             "peephole",
+		DontListen:             true,
+		NoSigs:                 true,
+		JetStream:              true,
+		JetStreamMaxMemory:     1 << 20, // it keeps nothing in memory
+		JetStreamMaxStore:      1 << 50, // cfg.MaxBytes and the space on the disk are what limits it
+		StoreDir:               cfg.Dir,
+		SyncInterval:           syncInterval,
+		SyncAlways:             cfg.SyncAlways,
+		DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
+
+	n := &node{server: s}
+	s.Start()
+	if err := n.connect(cfg); err != nil {
+		n.stop()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) connect(cfg Config) (err error) {
+	if !n.server.ReadyForConnections(startTimeout) {
+		return errors.New("JetStream did not start")
+	}
+	if n.conn, err = nats.Connect("", nats.InProcessServer(n.server)); err != nil {
+		return err
+	}
+	if n.js, err = jetstream.New(n.conn); err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	n.stream, err = n.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:                 streamName,
+		Subjects:             []string{"mail.>"},
+		Storage:              jetstream.FileStorage,
+		MaxBytes:             cfg.MaxBytes,
+		MaxMsgsPerSubject:    mail.MaxPerMailbox,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		AllowMsgTTL:          true,
+		AllowDirect:          true,
+	})
+	return err
+}
+
+func (n *node) running() bool { return n.server.JetStreamEnabled() }
+
+func (n *node) stop() {
+	if n.conn != nil {
+		n.conn.Close()
+	}
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+}
+
+// serverLog is the server's log. What is no warning is for who looks for a fault.
+type serverLog struct{ log *slog.Logger }
+
+// Noticef implements server.Logger.
+func (l serverLog) Noticef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+
+// Debugf implements server.Logger.
+func (l serverLog) Debugf(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+
+// Tracef implements server.Logger.
+func (l serverLog) Tracef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+
+// Warnf implements server.Logger.
+func (l serverLog) Warnf(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
+
+// Errorf implements server.Logger.
+func (l serverLog) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+
+// Fatalf implements server.Logger. Unlike the server's own loggers, it does not end the process: the store finds out
+// that the server does not run.
+func (l serverLog) Fatalf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }

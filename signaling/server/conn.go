@@ -283,7 +283,7 @@ func (c *conn) readLoop(ctx context.Context) {
 // handleFrame pays for the processor time of one frame and then handles it. It reports whether the connection stays up.
 func (c *conn) handleFrame(ctx context.Context, b []byte) bool {
 	f, err := signaling.Parse(b)
-	if err == nil && !c.pay(ctx, workOf(f)) {
+	if err == nil && !c.pay(ctx, workOf(f, c.server.cfg.Mail != nil)) {
 		return false
 	}
 

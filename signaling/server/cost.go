@@ -52,10 +52,35 @@ const (
 
 	// badSignatureWork is an additional charge for a signature that does not verify.
 	badSignatureWork = 1000
+
+	// What the mail store adds, if there is one. BenchmarkStore in its package measures it.
+	lookWork  = 25  // an open
+	putWork   = 90  // a post
+	eraseWork = 250 // an ack
 )
 
-// workOf returns what it costs to handle a client's message, beyond the frame in which it arrived.
-func workOf(f signaling.Frame) int64 {
+// workOf returns what it costs to handle a client's message, beyond the frame in which it arrived. stores means that
+// there is a mail store.
+func workOf(f signaling.Frame, stores bool) int64 {
+	work := memoryWork(f)
+	if !stores {
+		return work
+	}
+	switch f := f.(type) {
+	case signaling.Open:
+		return work + lookWork
+	case signaling.Post:
+		if f.TTL > 0 {
+			return work + putWork
+		}
+	case signaling.Ack:
+		return work + eraseWork
+	}
+	return work
+}
+
+// memoryWork returns what a message costs that only touches memory.
+func memoryWork(f signaling.Frame) int64 {
 	switch f := f.(type) {
 	case signaling.Open:
 		return openWork - frameWork

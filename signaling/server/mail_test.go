@@ -235,3 +235,22 @@ func TestStoredMessagesAllArrive(t *testing.T) {
 		return slices.Equal(storedIn(t, kept, mb), nil)
 	})
 }
+
+// A client pays for what its messages cost the disk, too.
+func TestStoringIsPaidFor(t *testing.T) {
+	for _, row := range []struct {
+		what  string
+		frame signaling.Frame
+		more  int64
+	}{
+		{"an open", signaling.Open{}, lookWork},
+		{"a post that is stored", signaling.Post{TTL: 1}, putWork},
+		{"a live post", signaling.Post{}, 0},
+		{"an ack", signaling.Ack{}, eraseWork},
+		{"a grant", signaling.GrantRequest{}, 0},
+	} {
+		if more := workOf(row.frame, true) - workOf(row.frame, false); more != row.more {
+			t.Errorf("%s costs %d more, want %d", row.what, more, row.more)
+		}
+	}
+}

@@ -95,8 +95,8 @@ type Config struct {
 	Node      string            // this relay's name in Stats; "" means PublicURL's host
 
 	// Mail is the folder in which messages that wait in mailboxes are kept on disk, so that they survive the process;
-	// "" keeps them in memory, as does a folder in which nothing can be written. Memory bounds those on disk, too.
-	// MailSync writes each of them through to the disk before it is acknowledged, so that it survives a power cut.
+	// "" keeps them in memory, as does a disk that is full or read-only at the start. Half of Memory bounds those on
+	// disk. MailSync writes each of them through to the disk before it is acknowledged, to survive a power cut.
 	Mail     string
 	MailSync bool
 

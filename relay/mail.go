@@ -4,12 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/peephole-cam/peephole/signaling/mail/jetstream"
 )
 
-// defaultMail bounds the messages on disk if the Config has no Memory, in bytes.
-const defaultMail = 1 << 30
+// defaultMemory is Config.Memory if that is 0.
+const defaultMemory = 1 << 30
+
+// ErrMail is returned by New if it cannot use the folder of stored messages.
+var ErrMail = errors.New("no messages can be stored")
 
 // openMail opens the folder of stored messages, if the Config names one. A relay that can store nothing there still
 // serves, since most messages are for a device that is there.
@@ -21,7 +25,7 @@ func (r *Relay) openMail() error {
 
 	opened, err := jetstream.Open(jetstream.Config{
 		Dir:        c.Mail,
-		MaxBytes:   cmp.Or(c.Memory, defaultMail),
+		MaxBytes:   cmp.Or(c.Memory, defaultMemory) / 2, // more than clients may pay for
 		SyncAlways: c.MailSync,
 		Logger:     r.log.With("part", "mail"),
 	})
@@ -29,8 +33,11 @@ func (r *Relay) openMail() error {
 		r.log.Warn("messages that wait for a device are kept in memory, and a restart loses them", "err", err)
 		return nil
 	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMail, err)
+	}
 	r.mail = opened
-	return err
+	return nil
 }
 
 // runSignaling serves signaling until ctx ends. Then it closes the folder of stored messages, which the next process

@@ -106,11 +106,12 @@ func (c *config) policyFlags(set *flag.FlagSet) {
 	set.StringVar(&c.nats, "nats", natsEmbedded, "where messages wait for a device that is away; embedded: in the "+
 		"-state folder, kept by a NATS server in this process, so that they survive it; off: in memory")
 	set.BoolVar(&c.natsSync, "nats-sync", false, "write each message through to the disk before its sender is told "+
-		"that it is stored; slower. Without it, a power cut may take those of the last ten seconds")
+		"that it is stored; slower. Without it, a power cut may take the last of them")
 	set.StringVar(&c.admission, "admission", string(admitAll), "who may open mailboxes, everybody (`open`) or ticket; "+
 		"open has a quota for each address; for tickets see relay ticket")
 	cli.IntVar(set, &c.memory, "memory", 1024, minMemory, maxMemory,
-		"limit on the memory of signaling clients, in `MiB`; TURN has a limit of its own, -turn-allocations")
+		"limit on the memory of signaling clients, in `MiB`, half of which bounds stored messages, too; "+
+			"TURN has a limit of its own, -turn-allocations")
 	set.StringVar(&c.node, "node", "",
 		"`name` of this relay in its metrics; tells your relays apart. Default: the public URL's host")
 	set.BoolVar(&c.loopbackUnlimited, "loopback-unlimited", false, "for tests and demos: no limits by address for "+

@@ -177,6 +177,9 @@ func (c *config) advise(err error) error {
 		return fmt.Errorf("-turn-xdp %s: %w; everything works without -turn-xdp, but takes more of the processor",
 			c.turnXDP, err)
 	}
+	if errors.Is(err, relay.ErrMail) {
+		return fmt.Errorf("%w; use another -state folder, or keep messages in memory with -nats off", err)
+	}
 	var listening *relay.ListenError
 	if !errors.As(err, &listening) {
 		return err

@@ -12,16 +12,19 @@ import (
 	"time"
 )
 
-// Errors of a Store. Nothing was stored then, not even in part.
+// Errors of a Store.
 var (
-	// ErrMailboxFull means that too many messages wait in the mailbox.
+	// ErrMailboxFull means that too many messages wait in the mailbox. Nothing was stored.
 	ErrMailboxFull = errors.New("too many messages wait in this mailbox")
-	// ErrUnavailable means that the store cannot keep or find anything now: its disk is full, or it is not there.
+	// ErrUnavailable means that the store cannot keep or find anything now: it or its disk is full, or does not answer.
+	// If it did not answer in time, it deletes the message once it does; if the process ends before that, the message
+	// may be found later.
 	ErrUnavailable = errors.New("stored messages are not available")
 )
 
-// MaxPerMailbox bounds the messages that wait in one mailbox.
-const MaxPerMailbox = 256
+// MaxPerMailbox bounds the messages that a Store holds for one mailbox. It is twice what may wait there, since a
+// message is still in the Store for a moment after it was deleted or has expired.
+const MaxPerMailbox = 512
 
 // Message is one message that waits in a mailbox.
 type Message struct {
@@ -41,6 +44,7 @@ type Store interface {
 	// Waiting returns the messages of a mailbox in the order in which they were put. Some may have just expired.
 	Waiting(name [32]byte) ([]Message, error)
 
-	// Delete deletes a message of a mailbox. It does nothing if the message is gone, or is another mailbox's.
+	// Delete deletes a message of a mailbox. It does nothing if the message is gone, or is another mailbox's. After an
+	// error the Store tries again by itself.
 	Delete(name [32]byte, id uint64) error
 }

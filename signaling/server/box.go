@@ -44,7 +44,8 @@ type box struct {
 	posted  int // messages so far, in a pairing mailbox
 
 	messages messages
-	restored bool // it has what an earlier process has left in the mail store
+	emptied  uint32 // how often all or others' messages were deleted
+	restored bool   // it has what an earlier process has left in the mail store
 
 	unpublished []bus.Message // still to be published, in this order
 	publishing  bool          // a goroutine is publishing them
@@ -159,6 +160,7 @@ func (b *box) admit(who *account, pairing, reads bool, now time.Time) error {
 		return err
 	}
 	if b.pairing {
+		b.emptied++
 		b.messages.retain(func(*message) bool { return false })
 	}
 
@@ -222,6 +224,7 @@ func (b *box) close(now time.Time) (deleted int) {
 		return 0
 	}
 	b.lapse()
+	b.emptied++
 	deleted = b.messages.retain(func(m *message) bool { return m.own })
 	b.messages.shorten(now.Add(closedLife))
 	return deleted
@@ -243,6 +246,7 @@ func (b *box) revoke() (deleted int) {
 		}
 	}
 
+	b.emptied++
 	deleted = b.messages.retain(func(*message) bool { return false })
 	b.vacate()
 	return deleted

@@ -16,8 +16,9 @@ type message struct {
 	lease   *netlimit.Lease // nil if the mailbox's reserve pays for it
 	ticket  *ticket         // the ticket that counts its bytes; nil if none does
 	cost    int64
-	own     bool   // the payer posted it
 	id      uint64 // names it in the mail store; 0 if it is not there, or is about to expire there
+	emptied uint32 // the mailbox's, when it was posted
+	own     bool   // the payer posted it
 	earlier bool   // it expires earlier than the mail store knows
 }
 

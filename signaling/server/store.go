@@ -75,8 +75,8 @@ func (s *store) lockShard(name signaling.Name) *shard {
 	return sh
 }
 
-// unlockShard unlocks a shard, and deletes from the mail store what was deleted from the shard's mailboxes. A message
-// that cannot be deleted there expires there.
+// unlockShard unlocks a shard, and deletes from the mail store what was deleted from the shard's mailboxes. What cannot
+// be deleted there now is deleted later, or expires.
 func (s *store) unlockShard(sh *shard) {
 	erased := sh.erased
 	sh.erased = nil
@@ -309,7 +309,7 @@ func (s *store) reserve(name signaling.Name, h *holder, body []byte, ttl time.Du
 	if len(b.unpublished) >= maxUnpublished {
 		return nil, nil, errQuota
 	}
-	m := &message{body: bytes.Clone(body), own: h.account.samePayer(b.payer)}
+	m := &message{body: bytes.Clone(body), own: h.account.samePayer(b.payer), emptied: b.emptied}
 	if ttl > 0 {
 		m.expires = now.Add(ttl)
 		b.messages.expire(now)
@@ -329,11 +329,13 @@ func (s *store) commit(sh *shard, b *box, m *message, storing error) (refused *s
 	switch {
 	case storing != nil:
 		refused = refusalOf(storing)
-	case sh.boxes[b.name] != b || !b.admitted():
+	case sh.boxes[b.name] != b || !b.admitted() || b.emptied != m.emptied:
 		refused = errNotAdmitted
+	case len(b.unpublished) >= maxUnpublished:
+		refused = errQuota
 	}
 	if refused != nil {
-		b.posted--
+		b.posted = max(0, b.posted-1)
 		if m.kept() {
 			b.messages.discard(m)
 		}

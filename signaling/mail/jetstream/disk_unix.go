@@ -26,11 +26,11 @@ const lockPatience = 10 * time.Second
 // lock makes a folder if need be, and reserves it for this process until release is called.
 func lock(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoRoom, err)
+		return nil, roomError(err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoRoom, err)
+		return nil, roomError(err)
 	}
 
 	for until := time.Now().Add(lockPatience); ; time.Sleep(50 * time.Millisecond) {
@@ -46,4 +46,14 @@ func lock(dir string) (release func(), err error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return func() { f.Close() }, nil
+}
+
+// roomError makes an error of a disk that is full or read-only an ErrNoRoom.
+func roomError(err error) error {
+	for _, none := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} {
+		if errors.Is(err, none) {
+			return fmt.Errorf("%w: %w", ErrNoRoom, err)
+		}
+	}
+	return err
 }

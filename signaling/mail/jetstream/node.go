@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -26,7 +27,7 @@ type node struct {
 }
 
 // startNode starts a server on the folder of cfg, with what an earlier one has left there.
-func startNode(cfg Config) (*node, error) {
+func startNode(done context.Context, cfg Config) (*node, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName:             "peephole",
 		DontListen:             true,
@@ -42,19 +43,20 @@ func startNode(cfg Config) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
+	log := &serverLog{log: cfg.Logger}
+	s.SetLoggerV2(log, false, false, false)
 
 	n := &node{server: s}
 	s.Start()
-	if err := n.connect(cfg); err != nil {
+	if err := n.connect(done, cfg); err != nil {
 		n.stop()
-		return nil, err
+		return nil, errors.Join(err, log.fatal)
 	}
 	return n, nil
 }
 
-func (n *node) connect(cfg Config) (err error) {
-	if !n.server.ReadyForConnections(startTimeout) {
+func (n *node) connect(done context.Context, cfg Config) (err error) {
+	if !n.server.JetStreamEnabled() || !n.server.ReadyForConnections(opTimeout) {
 		return errors.New("JetStream did not start")
 	}
 	if n.conn, err = nats.Connect("", nats.InProcessServer(n.server)); err != nil {
@@ -64,7 +66,7 @@ func (n *node) connect(cfg Config) (err error) {
 		return err
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(done, startTimeout)
 	defer cancel()
 	n.stream, err = n.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:                 streamName,
@@ -80,7 +82,11 @@ func (n *node) connect(cfg Config) (err error) {
 	return err
 }
 
-func (n *node) running() bool { return n.server.JetStreamEnabled() }
+// healthy reports whether JetStream runs and can write. After one error of the disk it writes nothing more, and says so
+// nowhere else.
+func (n *node) healthy() bool {
+	return n.server.JetStreamEnabled() && n.server.Healthz(&server.HealthzOptions{}).StatusCode == http.StatusOK
+}
 
 func (n *node) stop() {
 	if n.conn != nil {
@@ -90,24 +96,27 @@ func (n *node) stop() {
 	n.server.WaitForShutdown()
 }
 
-// serverLog is the server's log. What is no warning is for who looks for a fault.
-type serverLog struct{ log *slog.Logger }
+// serverLog is the server's log. Everything below a warning is logged at debug.
+type serverLog struct {
+	log   *slog.Logger
+	fatal error // why the server could not start
+}
 
 // Noticef implements server.Logger.
-func (l serverLog) Noticef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
 
 // Debugf implements server.Logger.
-func (l serverLog) Debugf(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Debugf(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
 
 // Tracef implements server.Logger.
-func (l serverLog) Tracef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Tracef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
 
 // Warnf implements server.Logger.
-func (l serverLog) Warnf(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Warnf(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
 
 // Errorf implements server.Logger.
-func (l serverLog) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
 
 // Fatalf implements server.Logger. Unlike the server's own loggers, it does not end the process: the store finds out
 // that the server does not run.
-func (l serverLog) Fatalf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Fatalf(format string, args ...any) { l.fatal = fmt.Errorf(format, args...) }

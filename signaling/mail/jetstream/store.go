@@ -6,8 +6,9 @@
 //	mail.4f.T3JaYm9…          "mail", the first byte of the mailbox's name in hex, and the name in base64url
 //
 // A message expires by its Nats-TTL, without anybody's help. The stream refuses what is new when it is full, and never
-// drops what it has acknowledged. A message is acknowledged once the kernel has it: it survives kill -9. What a power
-// cut may take is the last seconds before it (syncInterval), or nothing with Config.SyncAlways.
+// drops what it has acknowledged. A message is acknowledged once the kernel has it: it survives kill -9. A power cut
+// may take what was written in the seconds before it (syncInterval), unless Config.SyncAlways is set; on a file system
+// that does not write a file before it renames it, it may take more.
 //
 // Of a stream's sequence numbers the package believes only that one may name a message. It looks whose message that is
 // before it deletes it, so that a stream that was restored or made anew loses nothing of other mailboxes. It never
@@ -17,13 +18,15 @@
 package jetstream
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -47,12 +50,13 @@ const (
 
 	syncInterval = 10 * time.Second
 	keepInterval = time.Second
+	warnInterval = 10 * time.Second
 )
 
 // Config is what a store needs.
 type Config struct {
 	Dir        string // is made if it does not exist
-	MaxBytes   int64  // of all messages on disk, with about 150 bytes for each
+	MaxBytes   int64  // of all messages that wait; their files may take twice that for some seconds
 	SyncAlways bool   // write every message through to the disk before it is acknowledged
 	Logger     *slog.Logger
 }
@@ -63,63 +67,83 @@ type Store struct {
 	unlock func()
 	free   freeSpace
 
-	done   context.Context // ends with Close
-	close  context.CancelFunc
-	keeper sync.WaitGroup
+	done    context.Context // ends with Close
+	close   context.CancelFunc
+	running sync.WaitGroup
 
-	mu    sync.RWMutex
-	node  *node // guarded by mu; nil while JetStream does not run
-	cause error // guarded by mu; why it could not be started
+	mu     sync.RWMutex
+	node   *node     // guarded by mu; nil while JetStream does not run
+	cause  error     // guarded by mu; why there is no node
+	undone []deleted // guarded by mu; what could not be deleted
+	warned time.Time // guarded by mu; when a refusal was logged
 }
+
+// deleted is a message that is to be deleted.
+type deleted struct {
+	name [32]byte
+	id   uint64
+}
+
+// maxUndone bounds the deletions that are to be tried again. What exceeds it expires.
+const maxUndone = 1 << 12
 
 // ErrNoRoom is returned by Open if nothing can be written in the folder: its disk is full or read-only.
 var ErrNoRoom = errors.New("nothing can be stored there")
 
 // Open opens the store in a folder, which one process alone may use at a time. Open waits a few seconds for another
-// that is about to end.
+// that is about to end. On a disk that has become full, it opens what is there.
 func Open(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg, free: freeSpace{dir: filepath.Dir(cfg.Dir)}}
-	if !s.free.enough() {
-		return nil, fmt.Errorf("open stored messages in %s: %w: %w", cfg.Dir, ErrNoRoom, errLittleRoom)
-	}
-	var err error
-	if s.unlock, err = lock(cfg.Dir); err != nil {
+	unlock, err := lock(cfg.Dir)
+	if err != nil {
 		return nil, fmt.Errorf("open stored messages: %w", err)
 	}
-	if s.node, err = startNode(cfg); err != nil {
+	s := &Store{cfg: cfg, unlock: unlock, free: freeSpace{dir: cfg.Dir}}
+	s.done, s.close = context.WithCancel(context.Background())
+
+	if s.node, err = startNode(s.done, cfg); err != nil {
+		if !s.free.enough() {
+			err = fmt.Errorf("%w: %w: %w", ErrNoRoom, errLittleRoom, err)
+		}
+		s.close()
 		s.unlock()
 		return nil, fmt.Errorf("open stored messages in %s: %w", cfg.Dir, err)
 	}
-
-	s.done, s.close = context.WithCancel(context.Background())
-	s.keeper.Go(s.keep)
+	s.running.Go(s.keep)
 	return s, nil
 }
 
 // Close ends the store. What was acknowledged stays on disk.
 func (s *Store) Close() error {
 	s.close()
-	s.keeper.Wait()
+	s.running.Wait()
 
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.node != nil {
-		s.node.stop()
-		s.node = nil
+	n := s.node
+	s.node = nil
+	s.mu.Unlock()
+
+	if n != nil {
+		n.stop()
 	}
 	s.unlock()
 	return nil
 }
 
-// keep restarts JetStream after it has given up, as it does on a full disk, and tells the operator about the disk.
+// keep restarts JetStream when it can write no more, as after its disk was full, and tells the operator about it.
 func (s *Store) keep() {
 	ticker := time.NewTicker(keepInterval)
 	defer ticker.Stop()
 	refusing := false
 	for {
-		if now := s.Check() != nil; now != refusing {
-			refusing = now
-			s.logChange(refusing)
+		err := s.Check()
+		switch {
+		case err != nil && !refusing:
+			s.cfg.Logger.Error("no message can be stored", "err", err)
+		case err == nil && refusing:
+			s.cfg.Logger.Info("messages are stored again")
+		}
+		if refusing = err != nil; !refusing {
+			s.retryDeletions()
 		}
 
 		select {
@@ -131,27 +155,29 @@ func (s *Store) keep() {
 	}
 }
 
-func (s *Store) logChange(refusing bool) {
-	if !refusing {
-		s.cfg.Logger.Info("messages are stored again")
-		return
-	}
-	s.cfg.Logger.Error("no message can be stored, so clients are sent elsewhere until one can", "err", s.Check())
-}
-
-// restart starts JetStream anew if it does not run and the disk has space.
+// restart starts JetStream anew if it does not run, or cannot write, and the disk has space. Meanwhile there is none.
 func (s *Store) restart() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.node != nil && s.node.running() || !s.free.enough() {
+	old := s.node
+	if old != nil && old.healthy() || !s.free.enough() {
+		s.mu.Unlock()
 		return
 	}
+	s.node, s.cause = nil, errRestarting
+	s.mu.Unlock()
 
-	if s.node != nil {
-		s.node.stop()
+	if old != nil {
+		old.stop()
 	}
-	s.node, s.cause = startNode(s.cfg)
+	started, err := startNode(s.done, s.cfg)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.node, s.cause = started, err
 }
+
+// errRestarting is why there is no node while one starts.
+var errRestarting = errors.New("it is being restarted")
 
 // Check returns nil while messages can be stored, and otherwise says what is wrong.
 func (s *Store) Check() error {
@@ -159,17 +185,15 @@ func (s *Store) Check() error {
 	return err
 }
 
-// running returns the node. The caller must not keep it.
-func (s *Store) running() (*node, error) {
+// current returns the node. The caller must not keep it.
+func (s *Store) current() (*node, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	switch {
-	case s.node != nil && s.node.running():
-		return s.node, nil
-	case s.cause != nil:
-		return nil, fmt.Errorf("%w: start JetStream in %s: %w", mail.ErrUnavailable, s.cfg.Dir, s.cause)
+	if s.node == nil {
+		return nil, fmt.Errorf("%w: start JetStream in %s: %w", mail.ErrUnavailable, s.cfg.Dir,
+			cmp.Or(s.cause, net.ErrClosed))
 	}
-	return nil, fmt.Errorf("%w: JetStream has ended in %s", mail.ErrUnavailable, s.cfg.Dir)
+	return s.node, nil
 }
 
 // writable returns the node if the disk has space.
@@ -177,7 +201,7 @@ func (s *Store) writable() (*node, error) {
 	if !s.free.enough() {
 		return nil, fmt.Errorf("%w: %w in %s", mail.ErrUnavailable, errLittleRoom, s.cfg.Dir)
 	}
-	return s.running()
+	return s.current()
 }
 
 // Put implements mail.Store.
@@ -195,13 +219,55 @@ func (s *Store) Put(name [32]byte, m mail.Message) (id uint64, err error) {
 		put.Header.Set(headerOwn, "1")
 	}
 
-	ctx, cancel := context.WithTimeout(s.done, opTimeout)
-	defer cancel()
-	ack, err := n.js.PublishMsg(ctx, put)
-	if err != nil {
-		return 0, putError(err)
+	posted, err := n.js.PublishMsgAsync(put)
+	if err == nil {
+		id, err = s.await(name, posted)
 	}
-	return ack.Sequence, nil
+	if err != nil {
+		err = putError(err)
+		s.warn(err)
+	}
+	return id, err
+}
+
+// await returns the ID of a message that is being stored. If that takes too long, the message is deleted once its ID is
+// known.
+func (s *Store) await(name [32]byte, posted jetstream.PubAckFuture) (id uint64, err error) {
+	late := time.NewTimer(opTimeout)
+	defer late.Stop()
+	select {
+	case ack := <-posted.Ok():
+		return ack.Sequence, nil
+	case err := <-posted.Err():
+		return 0, err
+	case <-s.done.Done():
+		return 0, net.ErrClosed
+	case <-late.C:
+	}
+
+	s.running.Go(func() {
+		select {
+		case ack := <-posted.Ok():
+			s.deleteLater(name, ack.Sequence)
+		case <-posted.Err(): // it was refused, or nobody knows any more
+		case <-s.done.Done():
+		}
+	})
+	return 0, errLate
+}
+
+// errLate is returned for a message that took longer than opTimeout.
+var errLate = errors.New("the disk is too slow")
+
+// warn logs why a message was refused, from time to time.
+func (s *Store) warn(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, mail.ErrMailboxFull) || time.Since(s.warned) < warnInterval {
+		return
+	}
+	s.warned = time.Now()
+	s.cfg.Logger.Warn("a message was not stored", "err", err)
 }
 
 // ttlSeconds returns a Nats-TTL, which is at least a second.
@@ -220,7 +286,7 @@ func putError(err error) error {
 
 // Waiting implements mail.Store.
 func (s *Store) Waiting(name [32]byte) (waiting []mail.Message, err error) {
-	n, err := s.running()
+	n, err := s.current()
 	if err != nil {
 		return nil, err
 	}
@@ -250,15 +316,26 @@ func parse(got *jetstream.RawStreamMsg) mail.Message {
 	}
 	return mail.Message{
 		ID:      got.Sequence,
-		Body:    got.Data,
+		Body:    bytes.Clone(got.Data), // without the headers, which share its memory
 		Expires: time.UnixMilli(expires),
 		Own:     got.Header.Get(headerOwn) == "1",
 	}
 }
 
-// Delete implements mail.Store.
+// Delete implements mail.Store. It tries again later what fails now, and does not wait while others do.
 func (s *Store) Delete(name [32]byte, id uint64) error {
-	n, err := s.running()
+	err := s.failing()
+	if err == nil {
+		err = s.delete(name, id)
+	}
+	if err != nil {
+		s.deleteLater(name, id)
+	}
+	return err
+}
+
+func (s *Store) delete(name [32]byte, id uint64) error {
+	n, err := s.current()
 	if err != nil {
 		return err
 	}
@@ -269,10 +346,49 @@ func (s *Store) Delete(name [32]byte, id uint64) error {
 	if err == nil && got.Subject == subject(name) {
 		err = n.stream.DeleteMsg(ctx, id)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // it has expired meanwhile, or could not be deleted
+		if _, looked := n.stream.GetMsg(ctx, id); errors.Is(looked, jetstream.ErrMsgNotFound) {
+			err = looked
+		}
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("%w: %w", mail.ErrUnavailable, err)
 	}
 	return nil
+}
+
+// failing returns an error while there is something that could not be deleted.
+func (s *Store) failing() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.undone) > 0 {
+		return fmt.Errorf("%w: %d messages could not be deleted yet", mail.ErrUnavailable, len(s.undone))
+	}
+	return nil
+}
+
+// deleteLater deletes a message with the next look at the store.
+func (s *Store) deleteLater(name [32]byte, id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.undone) < maxUndone {
+		s.undone = append(s.undone, deleted{name, id})
+	}
+}
+
+// retryDeletions deletes what could not be deleted before, up to the first that still cannot.
+func (s *Store) retryDeletions() {
+	s.mu.Lock()
+	undone := s.undone
+	s.undone = nil
+	s.mu.Unlock()
+
+	for len(undone) > 0 && s.delete(undone[0].name, undone[0].id) == nil {
+		undone = undone[1:]
+	}
+	for _, d := range undone {
+		s.deleteLater(d.name, d.id)
+	}
 }
 
 // Stats are the present values of a store.
@@ -282,7 +398,7 @@ type Stats struct {
 
 // Stats returns the present values, which are zero while JetStream does not run.
 func (s *Store) Stats() (now Stats) {
-	n, err := s.running()
+	n, err := s.current()
 	if err != nil {
 		return Stats{}
 	}

@@ -193,13 +193,13 @@ func TestClosedStoreIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestFolderInWhichNothingCanBeWritten(t *testing.T) {
+func TestFolderThatIsAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(Config{Dir: filepath.Join(file, "mail"), Logger: slog.New(slog.DiscardHandler)})
-	if !errors.Is(err, ErrNoRoom) {
+	_, err := Open(Config{Dir: file, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "not a directory") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -207,7 +207,7 @@ func TestFolderInWhichNothingCanBeWritten(t *testing.T) {
 // What a person could not read is still no message: it expires at once.
 func TestDamagedHeaderExpires(t *testing.T) {
 	s := open(t, t.TempDir())
-	n, err := s.running()
+	n, err := s.current()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/peephole-cam/peephole/relayurl"
+	"github.com/peephole-cam/peephole/signaling/cluster"
 	"github.com/peephole-cam/peephole/signaling/server"
 	"github.com/peephole-cam/peephole/turn"
 )
@@ -100,6 +101,12 @@ type Config struct {
 	Mail     string
 	MailSync bool
 
+	// NATS are the URLs of NATS servers that all relays of this region share: tls://HOST:PORT, or nats:// on this
+	// machine. Messages that wait are kept there, instead of in Mail. NATSCredentials is a file with the credentials of
+	// a NATS user, and NATSCA one with the certificates for tls://; "" means none, and the system's.
+	NATS                    []string
+	NATSCredentials, NATSCA string
+
 	// TrustedProxies are the proxies in front of this relay. ProxyHeader is how they name their clients; "" means
 	// XForwardedFor.
 	TrustedProxies []netip.Prefix
@@ -160,13 +167,15 @@ func (c Config) validate() error {
 		return fmt.Errorf("field Mbit %d: want 0 or more", c.Mbit)
 	case c.Drain < 0:
 		return fmt.Errorf("field Drain %v: want 0 or more", c.Drain)
+	case c.Mail != "" && len(c.NATS) > 0:
+		return errors.New("fields Mail and NATS: messages are kept in one place; set one")
 	case c.Memory < 0:
 		return fmt.Errorf("field Memory %d: want 0 or more", c.Memory)
 	case c.Node != "" && server.CheckNode(c.Node) != nil:
 		return server.CheckNode(c.Node)
 	}
 
-	for _, check := range []func() error{c.validateOtherTURN, c.validateProxies, c.validateURL} {
+	for _, check := range []func() error{c.validateOtherTURN, c.validateProxies, c.validateNATS, c.validateURL} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -225,6 +234,16 @@ func (c Config) validateOtherTURN() error {
 		}
 	}
 
+	return nil
+}
+
+func (c Config) validateNATS() error {
+	if len(c.NATS) == 0 {
+		return nil
+	}
+	if _, err := cluster.ParseURLs(strings.Join(c.NATS, ",")); err != nil {
+		return fmt.Errorf("field NATS: %w", err)
+	}
 	return nil
 }
 

@@ -49,6 +49,8 @@ func TestConfigThatCannotWorkIsRefused(t *testing.T) {
 		{Config{Drain: -1}, "Drain -1ns: want 0 or more"},
 		{Config{Memory: -1}, "Memory -1: want 0 or more"},
 		{Config{Node: "other"}, "node "},
+		{Config{Mail: "mail", NATS: []string{"tls://nats.example"}}, "fields Mail and NATS: messages are kept in one"},
+		{Config{NATS: []string{"nats://192.0.2.1"}}, "field NATS: nats://192.0.2.1 is not encrypted"},
 		{Config{ProxyHeader: "via"}, `ProxyHeader "via": want x-forwarded-for, forwarded or proxy-protocol`},
 		{Config{TrustedProxies: []netip.Prefix{everybody}}, "that is everybody"},
 		{Config{TrustedProxies: []netip.Prefix{thisMachine}, LoopbackUnlimited: true},

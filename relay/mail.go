@@ -6,19 +6,28 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/peephole-cam/peephole/signaling/cluster"
 	"github.com/peephole-cam/peephole/signaling/mail/jetstream"
 )
 
 // defaultMemory is Config.Memory if that is 0.
 const defaultMemory = 1 << 30
 
-// ErrMail is returned by New if it cannot use the folder of stored messages.
-var ErrMail = errors.New("no messages can be stored")
+// Errors of New about stored messages.
+var (
+	// ErrMail means that it cannot use the folder.
+	ErrMail = errors.New("no messages can be stored")
+	// ErrNATS means that it cannot use the NATS servers.
+	ErrNATS = errors.New("the region's NATS servers cannot be used")
+)
 
-// openMail opens the folder of stored messages, if the Config names one. A relay that can store nothing there still
-// serves, since most messages are for a device that is there.
+// openMail opens what the Config says for stored messages, if anything. A relay that can store nothing in its folder
+// still serves, since most messages are for a device that is there.
 func (r *Relay) openMail() error {
 	c := &r.cfg
+	if len(c.NATS) > 0 {
+		return r.joinRegion()
+	}
 	if c.Mail == "" {
 		return nil
 	}
@@ -40,8 +49,18 @@ func (r *Relay) openMail() error {
 	return nil
 }
 
-// runSignaling serves signaling until ctx ends. Then it closes the folder of stored messages, which the next process
-// may want while TURN still drains.
+// joinRegion opens the stored messages of the region's NATS servers.
+func (r *Relay) joinRegion() (err error) {
+	c := &r.cfg
+	servers := cluster.Servers{URLs: c.NATS, Credentials: c.NATSCredentials, CA: c.NATSCA}
+	if r.mail, err = jetstream.Join(servers, r.log.With("part", "mail")); err != nil {
+		return fmt.Errorf("%w: %w", ErrNATS, err)
+	}
+	return nil
+}
+
+// runSignaling serves signaling until ctx ends. Then it closes the stored messages, whose folder the next process may
+// want while TURN still drains.
 func (r *Relay) runSignaling(ctx context.Context) error {
 	err := r.signaling.Run(ctx)
 	if r.mail != nil {

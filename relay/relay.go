@@ -86,8 +86,8 @@ type Relay struct {
 }
 
 // New takes the ports and makes the parts. Connections wait until Run serves them. New returns an error that wraps
-// ErrConfig, a *ListenError, turn.ErrXDP, ErrMail, or the error of Certificate, Secret or Regions. Close a relay that
-// is never run.
+// ErrConfig, a *ListenError, turn.ErrXDP, ErrMail, ErrNATS, or the error of Certificate, Secret or Regions. Close a
+// relay that is never run.
 func New(cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -58,7 +58,10 @@ type config struct {
 
 	state             string
 	nats              string
+	natsServers       []string // those that nats names, parsed by validate
 	natsSync          bool
+	natsCreds         string
+	natsCA            string
 	admission         string
 	memory            int // MiB
 	node              string

@@ -104,9 +104,15 @@ func (c *config) policyFlags(set *flag.FlagSet) {
 	set.StringVar(&c.state, "state", "relay-state",
 		"`folder` for what must survive a restart; the operator's key, the self-signed certificate, stored messages")
 	set.StringVar(&c.nats, "nats", natsEmbedded, "where messages wait for a device that is away; embedded: in the "+
-		"-state folder, kept by a NATS server in this process, so that they survive it; off: in memory")
+		"-state folder, kept by a NATS server in this process, so that they survive it; off: in memory; or the "+
+		"`servers` of your NATS cluster, as tls://HOST:PORT, separated by commas, which all relays of a region share")
 	set.BoolVar(&c.natsSync, "nats-sync", false, "write each message through to the disk before its sender is told "+
 		"that it is stored; slower. Without it, a power cut may take the last of them")
+	set.StringVar(&c.natsCreds, "nats-creds", "",
+		"`file` with the credentials of this relay's NATS user. Default: none")
+	set.StringVar(&c.natsCA, "nats-ca", "", "`file` with the certificates that the servers of -nats are checked "+
+		"against. Default: the system's")
+
 	set.StringVar(&c.admission, "admission", string(admitAll), "who may open mailboxes, everybody (`open`) or ticket; "+
 		"open has a quota for each address; for tickets see relay ticket")
 	cli.IntVar(set, &c.memory, "memory", 1024, minMemory, maxMemory,

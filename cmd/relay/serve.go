@@ -99,6 +99,9 @@ func (c *config) relay(log *slog.Logger) (relay.Config, error) {
 		P2P:               c.p2p,
 		Drain:             c.drain,
 		DrainTo:           drainTo,
+		NATS:              c.natsServers,
+		NATSCredentials:   c.natsCreds,
+		NATSCA:            c.natsCA,
 		Memory:            int64(c.memory) << 20,
 		Node:              c.node,
 		TrustedProxies:    c.proxies,
@@ -179,6 +182,9 @@ func (c *config) advise(err error) error {
 	}
 	if errors.Is(err, relay.ErrMail) {
 		return fmt.Errorf("%w; use another -state folder, or keep messages in memory with -nats off", err)
+	}
+	if errors.Is(err, relay.ErrNATS) {
+		return fmt.Errorf("%w; start them, with JetStream, or see -nats, -nats-creds and -nats-ca", err)
 	}
 	var listening *relay.ListenError
 	if !errors.As(err, &listening) {

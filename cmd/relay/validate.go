@@ -10,6 +10,7 @@ import (
 	"github.com/peephole-cam/peephole/redact"
 	"github.com/peephole-cam/peephole/relay"
 	"github.com/peephole-cam/peephole/relayurl"
+	"github.com/peephole-cam/peephole/signaling/cluster"
 	"github.com/peephole-cam/peephole/signaling/server"
 )
 
@@ -94,10 +95,22 @@ func (c *config) validatePolicy() error {
 		return errors.New("-drain-to redirects clients while this relay drains: say with -drain for how long")
 	case c.state == "":
 		return errors.New("-state: want a folder")
+	}
+	return c.validateNATS()
+}
+
+// validateNATS parses -nats.
+func (c *config) validateNATS() (err error) {
+	switch {
+	case c.natsSync && c.nats != natsEmbedded:
+		return errors.New("-nats-sync needs -nats embedded; the servers of a cluster have their own sync_interval")
 	case c.nats != natsEmbedded && c.nats != natsOff:
-		return fmt.Errorf("-nats %q: want embedded or off", redact.Text(c.nats))
-	case c.natsSync && c.nats == natsOff:
-		return errors.New("-nats-sync: with -nats off, nothing is written to the disk; leave one of them out")
+		if c.natsServers, err = cluster.ParseURLs(c.nats); err != nil {
+			return fmt.Errorf("-nats: want embedded, off or the URLs of servers: %w", err)
+		}
+		return nil
+	case c.natsCreds != "" || c.natsCA != "":
+		return errors.New("-nats-creds and -nats-ca need the servers of a cluster: name them with -nats")
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func TestOnlyItsRuleSeesAPlantedFault(t *testing.T) {
 		{"anet vendor", imports("session", "github.com/wlynxg/anet"), "a vendor is imported in one place",
 			"belongs in nat"},
 		{"nats vendor", imports("signaling/server", "github.com/nats-io/nats.go"), "a vendor is imported in one place",
-			"belongs in signaling/mail"},
+			"belongs in signaling/cluster or signaling/mail/jetstream"},
 		{"websocket vendor", imports("camera", "github.com/coder/websocket"), "a vendor is imported in one place",
 			"belongs in signaling"},
 		{"prometheus vendor", imports("turn", "github.com/prometheus/client_golang/prometheus"),
@@ -297,6 +297,7 @@ func sound() tree {
 		"p2p":              {"github.com/libp2p/go-libp2p/core/peer", "github.com/quic-go/quic-go"},
 		"bulk":             {"github.com/quic-go/quic-go", "crypto/label"},
 
+		"signaling/cluster":        {"github.com/nats-io/nats.go"},
 		"signaling/mail/jetstream": {"github.com/nats-io/nats.go"},
 		"cmd/internal/obs":         {"github.com/prometheus/client_golang/prometheus"},
 		"test/e2e":                 {"camera", "viewer"},

@@ -223,7 +223,7 @@ var vendors = []struct {
 	{"github.com/multiformats", []string{"p2p", "test/dcutr"}},
 	// test/e2e has strangers that flood a camera
 	{"github.com/quic-go", []string{"bulk", "p2p", "signaling/webtransport", "test/e2e"}},
-	{"github.com/nats-io", []string{"signaling/mail"}},
+	{"github.com/nats-io", []string{"signaling/cluster", "signaling/mail/jetstream"}},
 	{"github.com/coder/websocket", []string{
 		"signaling", "test/signalends", "test/signalingproxy", "test/signalingtest",
 	}},

@@ -47,12 +47,13 @@ func fillAndClear(t *testing.T, disk string) {
 
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler)
-	s.free.look(time.Time{}, false) // now
+	s.place.(*folder).free.look(time.Time{}, false) // now
 	if _, err := s.Put(porch, mail.Message{Body: []byte("refused"), Expires: time.Now().Add(time.Hour)}); err == nil ||
 		!errors.Is(err, mail.ErrUnavailable) {
 		t.Errorf("on a full disk: %v", err)
 	}
-	s.free.look(time.Now().Add(time.Hour), false) // as if it had filled up just now: JetStream itself has to fail
+	// as if it had filled up just now: JetStream itself has to fail
+	s.place.(*folder).free.look(time.Now().Add(time.Hour), false)
 	large := mail.Message{Body: make([]byte, 40_000), Expires: time.Now().Add(time.Hour)}
 	stored := 0
 	for i := range 300 {
@@ -70,7 +71,7 @@ func fillAndClear(t *testing.T, disk string) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	s.free.look(time.Time{}, false)
+	s.place.(*folder).free.look(time.Time{}, false)
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		_, err := s.Put(garden, mail.Message{Body: []byte("again"), Expires: time.Now().Add(time.Hour)})

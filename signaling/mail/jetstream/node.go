@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,9 +19,9 @@ import (
 // startTimeout is for a server that has many messages to look through.
 const startTimeout = time.Minute
 
-// node is a NATS server inside this process, and the connection to it.
+// node is a connection to the stream, and the NATS server if that is inside this process.
 type node struct {
-	server *server.Server
+	server *server.Server // nil if it is another process
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	stream jetstream.Stream
@@ -68,18 +69,45 @@ func (n *node) connect(done context.Context, cfg Config) (err error) {
 
 	ctx, cancel := context.WithTimeout(done, startTimeout)
 	defer cancel()
-	n.stream, err = n.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	stream := streamConfig()
+	stream.MaxBytes = cfg.MaxBytes
+	n.stream, err = n.js.CreateOrUpdateStream(ctx, stream)
+	return err
+}
+
+// streamConfig returns what the stream of stored messages is like everywhere.
+func streamConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name:                 streamName,
 		Subjects:             []string{"mail.>"},
 		Storage:              jetstream.FileStorage,
-		MaxBytes:             cfg.MaxBytes,
 		MaxMsgsPerSubject:    mail.MaxPerMailbox,
 		Discard:              jetstream.DiscardNew,
 		DiscardNewPerSubject: true,
 		AllowMsgTTL:          true,
 		AllowDirect:          true,
-	})
-	return err
+	}
+}
+
+// subjectOf returns the subject of a message, as the server knows it that leads the others.
+func (n *node) subjectOf(ctx context.Context, id uint64) (string, error) {
+	got, err := n.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+streamName, fmt.Appendf(nil, `{"seq":%d}`, id))
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Message struct{ Subject string }
+		Error   *jetstream.APIError
+	}
+	switch err := json.Unmarshal(got.Data, &answer); {
+	case err != nil:
+		return "", err
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return "", jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return "", answer.Error
+	}
+	return answer.Message.Subject, nil
 }
 
 // healthy reports whether JetStream runs and can write. After one error of the disk it writes nothing more, and says so
@@ -92,8 +120,10 @@ func (n *node) stop() {
 	if n.conn != nil {
 		n.conn.Close()
 	}
-	n.server.Shutdown()
-	n.server.WaitForShutdown()
+	if n.server != nil {
+		n.server.Shutdown()
+		n.server.WaitForShutdown()
+	}
 }
 
 // serverLog is the server's log. Everything below a warning is logged at debug.

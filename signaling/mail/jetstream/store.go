@@ -1,14 +1,15 @@
 // Package jetstream keeps the messages that wait in mailboxes on NATS JetStream. [Open] runs a NATS server inside the
-// process, which listens on no port and keeps everything in one folder.
+// process, which listens on no port and keeps everything in one folder. [Join] uses the NATS servers of a region.
 //
 // All messages are in one stream. A mailbox is a subject of it:
 //
 //	mail.4f.T3JaYm9…          "mail", the first byte of the mailbox's name in hex, and the name in base64url
 //
 // A message expires by its Nats-TTL, without anybody's help. The stream refuses what is new when it is full, and never
-// drops what it has acknowledged. A message is acknowledged once the kernel has it: it survives kill -9. A power cut
-// may take what was written in the seconds before it (syncInterval), unless Config.SyncAlways is set; on a file system
-// that does not write a file before it renames it, it may take more.
+// drops what it has acknowledged. In a folder, a message is acknowledged once the kernel has it: it survives kill -9. A
+// power cut may take what was written in the seconds before it (syncInterval), unless Config.SyncAlways is set; on a
+// file system that does not write a file before it renames it, it may take more. On a cluster of servers, a message is
+// acknowledged once two of three servers have it.
 //
 // Of a stream's sequence numbers the package believes only that one may name a message. It looks whose message that is
 // before it deletes it, so that a stream that was restored or made anew loses nothing of other mailboxes. It never
@@ -19,7 +20,6 @@ package jetstream
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -53,29 +53,30 @@ const (
 	warnInterval = 10 * time.Second
 )
 
-// Config is what a store needs.
-type Config struct {
-	Dir        string // is made if it does not exist
-	MaxBytes   int64  // of all messages that wait; their files may take twice that for some seconds
-	SyncAlways bool   // write every message through to the disk before it is acknowledged
-	Logger     *slog.Logger
-}
-
-// Store is a mail.Store in a folder. Close it.
+// Store is a mail.Store. Close it.
 type Store struct {
-	cfg    Config
-	unlock func()
-	free   freeSpace
+	place place
+	log   *slog.Logger
 
 	done    context.Context // ends with Close
 	close   context.CancelFunc
 	running sync.WaitGroup
 
-	mu     sync.RWMutex
-	node   *node     // guarded by mu; nil while JetStream does not run
-	cause  error     // guarded by mu; why there is no node
+	mu     sync.Mutex
 	undone []deleted // guarded by mu; what could not be deleted
 	warned time.Time // guarded by mu; when a refusal was logged
+}
+
+// place is where messages are kept. Its errors wrap mail.ErrUnavailable.
+type place interface {
+	// current returns the node to read from. The caller must not keep it.
+	current() (*node, error)
+	// writable returns the node if something can be stored there now.
+	writable() (*node, error)
+	// tend is called each second, and mends what can be mended.
+	tend(done context.Context)
+	// stop ends the node.
+	stop()
 }
 
 // deleted is a message that is to be deleted.
@@ -87,49 +88,28 @@ type deleted struct {
 // maxUndone bounds the deletions that are to be tried again. What exceeds it expires.
 const maxUndone = 1 << 12
 
-// ErrNoRoom is returned by Open if nothing can be written in the folder: its disk is full or read-only.
-var ErrNoRoom = errors.New("nothing can be stored there")
-
-// Open opens the store in a folder, which one process alone may use at a time. Open waits a few seconds for another
-// that is about to end. On a disk that has become full, it opens what is there.
-func Open(cfg Config) (*Store, error) {
-	unlock, err := lock(cfg.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("open stored messages: %w", err)
-	}
-	s := &Store{cfg: cfg, unlock: unlock, free: freeSpace{dir: cfg.Dir}}
+// newStore returns a store whose done context has begun. The caller must set its place, and call run.
+func newStore(log *slog.Logger) *Store {
+	s := &Store{log: log}
 	s.done, s.close = context.WithCancel(context.Background())
-
-	if s.node, err = startNode(s.done, cfg); err != nil {
-		if !s.free.enough() {
-			err = fmt.Errorf("%w: %w: %w", ErrNoRoom, errLittleRoom, err)
-		}
-		s.close()
-		s.unlock()
-		return nil, fmt.Errorf("open stored messages in %s: %w", cfg.Dir, err)
-	}
-	s.running.Go(s.keep)
-	return s, nil
+	return s
 }
 
-// Close ends the store. What was acknowledged stays on disk.
+func (s *Store) run(at place) *Store {
+	s.place = at
+	s.running.Go(s.keep)
+	return s
+}
+
+// Close ends the store. What was acknowledged stays.
 func (s *Store) Close() error {
 	s.close()
 	s.running.Wait()
-
-	s.mu.Lock()
-	n := s.node
-	s.node = nil
-	s.mu.Unlock()
-
-	if n != nil {
-		n.stop()
-	}
-	s.unlock()
+	s.place.stop()
 	return nil
 }
 
-// keep restarts JetStream when it can write no more, as after its disk was full, and tells the operator about it.
+// keep tends to the store's place, and tells the operator when nothing can be stored there.
 func (s *Store) keep() {
 	ticker := time.NewTicker(keepInterval)
 	defer ticker.Stop()
@@ -138,9 +118,9 @@ func (s *Store) keep() {
 		err := s.Check()
 		switch {
 		case err != nil && !refusing:
-			s.cfg.Logger.Error("no message can be stored", "err", err)
+			s.log.Error("no message can be stored", "err", err)
 		case err == nil && refusing:
-			s.cfg.Logger.Info("messages are stored again")
+			s.log.Info("messages are stored again")
 		}
 		if refusing = err != nil; !refusing {
 			s.retryDeletions()
@@ -150,63 +130,20 @@ func (s *Store) keep() {
 		case <-s.done.Done():
 			return
 		case <-ticker.C:
-			s.restart()
+			s.place.tend(s.done)
 		}
 	}
 }
 
-// restart starts JetStream anew if it does not run, or cannot write, and the disk has space. Meanwhile there is none.
-func (s *Store) restart() {
-	s.mu.Lock()
-	old := s.node
-	if old != nil && old.healthy() || !s.free.enough() {
-		s.mu.Unlock()
-		return
-	}
-	s.node, s.cause = nil, errRestarting
-	s.mu.Unlock()
-
-	if old != nil {
-		old.stop()
-	}
-	started, err := startNode(s.done, s.cfg)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.node, s.cause = started, err
-}
-
-// errRestarting is why there is no node while one starts.
-var errRestarting = errors.New("it is being restarted")
-
 // Check returns nil while messages can be stored, and otherwise says what is wrong.
 func (s *Store) Check() error {
-	_, err := s.writable()
+	_, err := s.place.writable()
 	return err
-}
-
-// current returns the node. The caller must not keep it.
-func (s *Store) current() (*node, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.node == nil {
-		return nil, fmt.Errorf("%w: start JetStream in %s: %w", mail.ErrUnavailable, s.cfg.Dir,
-			cmp.Or(s.cause, net.ErrClosed))
-	}
-	return s.node, nil
-}
-
-// writable returns the node if the disk has space.
-func (s *Store) writable() (*node, error) {
-	if !s.free.enough() {
-		return nil, fmt.Errorf("%w: %w in %s", mail.ErrUnavailable, errLittleRoom, s.cfg.Dir)
-	}
-	return s.current()
 }
 
 // Put implements mail.Store.
 func (s *Store) Put(name [32]byte, m mail.Message) (id uint64, err error) {
-	n, err := s.writable()
+	n, err := s.place.writable()
 	if err != nil {
 		return 0, err
 	}
@@ -267,7 +204,7 @@ func (s *Store) warn(err error) {
 		return
 	}
 	s.warned = time.Now()
-	s.cfg.Logger.Warn("a message was not stored", "err", err)
+	s.log.Warn("a message was not stored", "err", err)
 }
 
 // ttlSeconds returns a Nats-TTL, which is at least a second.
@@ -286,7 +223,7 @@ func putError(err error) error {
 
 // Waiting implements mail.Store.
 func (s *Store) Waiting(name [32]byte) (waiting []mail.Message, err error) {
-	n, err := s.current()
+	n, err := s.place.current()
 	if err != nil {
 		return nil, err
 	}
@@ -335,19 +272,19 @@ func (s *Store) Delete(name [32]byte, id uint64) error {
 }
 
 func (s *Store) delete(name [32]byte, id uint64) error {
-	n, err := s.current()
+	n, err := s.place.current()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(s.done, opTimeout)
 	defer cancel()
 
-	got, err := n.stream.GetMsg(ctx, id)
-	if err == nil && got.Subject == subject(name) {
+	of, err := n.subjectOf(ctx, id)
+	if err == nil && of == subject(name) {
 		err = n.stream.DeleteMsg(ctx, id)
 	}
 	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // it has expired meanwhile, or could not be deleted
-		if _, looked := n.stream.GetMsg(ctx, id); errors.Is(looked, jetstream.ErrMsgNotFound) {
+		if _, looked := n.subjectOf(ctx, id); errors.Is(looked, jetstream.ErrMsgNotFound) {
 			err = looked
 		}
 	}
@@ -359,8 +296,8 @@ func (s *Store) delete(name [32]byte, id uint64) error {
 
 // failing returns an error while there is something that could not be deleted.
 func (s *Store) failing() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.undone) > 0 {
 		return fmt.Errorf("%w: %d messages could not be deleted yet", mail.ErrUnavailable, len(s.undone))
 	}
@@ -398,7 +335,7 @@ type Stats struct {
 
 // Stats returns the present values, which are zero while JetStream does not run.
 func (s *Store) Stats() (now Stats) {
-	n, err := s.current()
+	n, err := s.place.current()
 	if err != nil {
 		return Stats{}
 	}

@@ -207,7 +207,7 @@ func TestFolderThatIsAFile(t *testing.T) {
 // What a person could not read is still no message: it expires at once.
 func TestDamagedHeaderExpires(t *testing.T) {
 	s := open(t, t.TempDir())
-	n, err := s.current()
+	n, err := s.place.current()
 	if err != nil {
 		t.Fatal(err)
 	}
